@@ -1,0 +1,240 @@
+// The C++ SDK. Client for producers and people, Worker for handlers. No gRPC or Protobuf type
+// appears here.
+//
+// A Client knows some or all nodes, finds the leader, follows it, and retries what is safe to
+// retry: every change carries ids made on this side, so a repeated call creates nothing twice.
+// Thread-safe; share one per process.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dqueue::client {
+
+using Duration = std::chrono::milliseconds;
+using WallTime = std::chrono::system_clock::time_point;
+
+enum class Code {
+  kOk,
+  kInvalidArgument,
+  kNotFound,
+  kAlreadyExists,
+  kFailedPrecondition,
+  kResourceExhausted,
+  kUnavailable,     // no node could be reached, or no leader, until the time was over
+  kUnknownOutcome,  // the same, and the change may or may not have happened
+  kDeadlineExceeded,
+  kPermissionDenied,
+  kInternal,
+};
+const char* CodeName(Code code);
+
+struct Status {
+  Code code = Code::kOk;
+  std::string reason;  // of the server's ErrorInfo: "LEASE_STALE", …
+  std::string message;
+  bool ok() const { return code == Code::kOk; }
+};
+
+template <class T>
+struct Result {
+  Status status;
+  T value{};
+  bool ok() const { return status.ok(); }
+};
+
+enum class JobState { kUnknown, kScheduled, kReady, kLeased, kSucceeded, kDead, kCancelled };
+const char* JobStateName(JobState state);                        // "SCHEDULED", …
+std::optional<JobState> ParseJobState(const std::string& name);  // case-insensitive
+
+// Ordered: a later lease of a job has the greater token. Give ToString() to downstream systems as a
+// fence.
+struct FencingToken {
+  uint64_t term = 0;
+  uint64_t sequence = 0;
+  friend auto operator<=>(const FencingToken&, const FencingToken&) = default;
+  // Fixed width, so that it also orders as text: "0000000000000003-0000000000000012" (hexadecimal).
+  std::string ToString() const;
+  static std::optional<FencingToken> Parse(const std::string& text);
+};
+
+struct RetryPolicy {
+  enum class Backoff { kDefault, kNone, kFixed, kLinear, kExponential };
+  std::optional<int> max_retries;
+  Backoff backoff = Backoff::kDefault;
+  std::optional<Duration> base;
+  std::optional<Duration> max_delay;
+  std::optional<double> jitter;
+  std::optional<int> max_expirations;
+};
+
+struct JobSpec {
+  std::string id;  // empty: made here (UUIDv7)
+  std::string queue;
+  std::string type;
+  std::string payload;
+  int priority = 0;
+  std::optional<WallTime> run_time;
+  std::optional<Duration> delay;
+  std::optional<WallTime> expire_time;
+  RetryPolicy retry;
+  std::string idempotency_key;
+  std::optional<Duration> idempotency_window;
+  std::string ordering_key;
+  std::map<std::string, std::string> headers;
+  std::map<std::string, std::string> labels;
+  std::optional<Duration> retention;
+  std::optional<Duration> lease_duration;
+};
+
+struct Job {
+  std::string id, queue, type, payload;
+  JobState state = JobState::kUnknown;
+  int priority = 0;
+  std::optional<WallTime> create_time, run_time, expire_time, finish_time;
+  int max_retries = 0;
+  std::string idempotency_key, ordering_key;
+  std::map<std::string, std::string> headers, labels;
+  int delivered = 0, failed = 0, expired = 0;
+  std::string result, last_error, dead_reason;
+  // While leased.
+  FencingToken token;
+  std::string worker_id;
+  Duration lease_remaining{};
+};
+
+struct Enqueued {
+  std::string id;
+  bool created = true;  // false: it was there already
+};
+
+struct QueueStats {
+  std::string queue;
+  uint64_t scheduled = 0, ready = 0, leased = 0, succeeded = 0, dead = 0, cancelled = 0;
+  uint64_t enqueued = 0, purged = 0;
+  uint64_t completions = 0, failures = 0, expirations = 0, deaths = 0, cancellations = 0,
+           retries = 0;
+  Duration oldest_ready_age{};
+};
+struct Stats {
+  QueueStats total;
+  std::vector<QueueStats> queues;
+  uint64_t applied_index = 0;
+};
+
+struct ClusterMember {
+  std::string id, address;
+  bool voter = false, leader = false, reachable = false;
+  uint64_t match_index = 0;
+};
+struct ClusterView {
+  std::string cluster_id, node_id, role, leader_id, leader_address, version;
+  uint64_t term = 0, commit_index = 0, applied_index = 0, last_index = 0, snapshot_index = 0,
+           state_digest = 0;
+  std::vector<ClusterMember> members;
+};
+
+struct ListFilter {
+  std::string queue, type;
+  std::optional<JobState> state;
+  int page_size = 50;
+  std::string page_token;
+  bool full = false;
+};
+struct JobPage {
+  std::vector<Job> jobs;
+  std::string next_page_token;
+};
+
+struct LeaseOptions {
+  std::string worker_id;
+  std::vector<std::string> queues;
+  std::vector<std::string> types;
+  int max_jobs = 1;
+  Duration wait{0};
+  std::optional<Duration> lease_duration;
+};
+struct Completion {
+  std::string id;
+  FencingToken token;
+  std::string result;
+};
+struct Failure {
+  std::string id;
+  FencingToken token;
+  std::string error;
+  bool reject = false;
+  std::optional<Duration> retry_delay;
+};
+struct LeaseRef {
+  std::string id;
+  FencingToken token;
+};
+
+struct ClientOptions {
+  // host:port of some or all nodes ("http://" in front is accepted and ignored).
+  std::vector<std::string> servers = {"127.0.0.1:9090"};
+  // How long a call keeps trying, retries included.
+  Duration timeout{15000};
+  // Concurrent Enqueue() calls are gathered into batches while a call is in flight.
+  int max_batch_jobs = 2000;
+  size_t max_batch_bytes = 2 << 20;
+  int max_batches_in_flight = 2;
+};
+
+class Client {
+ public:
+  explicit Client(ClientOptions options);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // One job; gathered with others that are enqueued at the same time.
+  Result<Enqueued> Enqueue(JobSpec spec);
+  std::future<Result<Enqueued>> EnqueueAsync(JobSpec spec);
+  void EnqueueAsync(JobSpec spec,
+                    std::function<void(Result<Enqueued>)> done);  // called on a client thread
+  // Many in one call; one result each, in order. The outer status is of the call. With
+  // all_or_nothing, either all are created or none.
+  Result<std::vector<Result<Enqueued>>> EnqueueMany(std::vector<JobSpec> specs,
+                                                    bool all_or_nothing = false);
+
+  Result<Job> Get(const std::string& id);
+  Result<JobPage> List(const ListFilter& filter);
+  // One status each, in order.
+  Result<std::vector<Status>> Cancel(const std::vector<std::string>& ids);
+  Result<std::vector<Status>> Retry(const std::vector<std::string>& ids);
+  Result<Stats> GetStats(const std::string& queue = "");
+  // Of the node at `server` (empty: any).
+  Result<ClusterView> GetCluster(const std::string& server = "");
+  // Returns when the job is finished (SUCCEEDED, DEAD, CANCELLED) or after `limit` with
+  // DEADLINE_EXCEEDED.
+  Result<Job> WaitForCompletion(const std::string& id, Duration limit);
+
+  // For workers that do without Worker.
+  Result<std::vector<Job>> Lease(const LeaseOptions& options);
+  Result<std::vector<Status>> Complete(const std::vector<Completion>& items);
+  Result<std::vector<Status>> Fail(const std::vector<Failure>& items);
+  Result<std::vector<Status>> Extend(const std::vector<LeaseRef>& items,
+                                     std::optional<Duration> lease_duration = {});
+  Result<std::vector<Status>> Release(const std::vector<LeaseRef>& items);
+
+  const ClientOptions& options() const;
+
+ private:
+  friend class Worker;
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+// RFC 9562; ordered by creation time.
+std::string NewUuidV7();
+
+}  // namespace dqueue::client

@@ -1,0 +1,78 @@
+# How targets are made here: one set of flags, one way to declare a library, a program, a test, a benchmark.
+
+add_library(dqueue_flags INTERFACE)
+target_include_directories(dqueue_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(dqueue_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
+                       -Woverloaded-virtual -Werror -fstack-protector-strong)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # False alarms of g++ 12 in inlined library code.
+  target_compile_options(dqueue_flags INTERFACE -Wno-error=maybe-uninitialized -Wno-error=restrict
+                         -Wno-error=stringop-overflow -Wno-error=array-bounds -Wno-error=free-nonheap-object
+                         -Wno-error=stringop-overread -Wno-error=dangling-pointer)
+endif()
+if(DQUEUE_SANITIZER)
+  target_compile_options(dqueue_flags INTERFACE -fsanitize=${DQUEUE_SANITIZER} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=all)
+  target_link_options(dqueue_flags INTERFACE -fsanitize=${DQUEUE_SANITIZER})
+else()
+  target_compile_options(dqueue_flags INTERFACE -fstack-clash-protection -fcf-protection)
+  target_compile_definitions(dqueue_flags INTERFACE _GLIBCXX_ASSERTIONS
+                             $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=3>)
+  target_link_options(dqueue_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
+endif()
+set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")
+
+# dq_library(NAME [MUTANTS] SRCS … DEPS …)
+# MUTANTS: also NAME_mutants, the same sources with the deliberate bugs of raft/mutant.h compiled in, for the simulator.
+function(dq_library name)
+  cmake_parse_arguments(ARG "MUTANTS" "" "SRCS;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SRCS})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE dqueue_flags)
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  if(ARG_MUTANTS)
+    add_library(${name}_mutants STATIC ${ARG_SRCS})
+    set(deps)
+    foreach(dep ${ARG_DEPS})
+      if(TARGET ${dep}_mutants)
+        list(APPEND deps ${dep}_mutants)
+      else()
+        list(APPEND deps ${dep})
+      endif()
+    endforeach()
+    target_link_libraries(${name}_mutants PUBLIC ${deps} PRIVATE dqueue_flags)
+    target_include_directories(${name}_mutants PUBLIC ${PROJECT_SOURCE_DIR})
+    target_compile_definitions(${name}_mutants PUBLIC DQUEUE_MUTANTS=1)
+  endif()
+endfunction()
+
+# dq_program(NAME SRCS … DEPS …): into bin/.
+function(dq_program name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} dqueue_flags)
+endfunction()
+
+# dq_test(NAME SRCS … DEPS … [LABELS …] [TIMEOUT seconds]): a GoogleTest program, one CTest entry.
+function(dq_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest GTest::gtest_main dqueue_flags)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
+
+# dq_benchmark(NAME SRCS … DEPS …): a Google Benchmark program, into bin/. CTest runs it once, briefly, to keep it alive.
+function(dq_benchmark name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} benchmark::benchmark benchmark::benchmark_main dqueue_flags)
+  add_test(NAME ${name} COMMAND ${name} --benchmark_min_time=0.01)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS benchmark)
+endfunction()

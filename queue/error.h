@@ -1,0 +1,40 @@
+// How the queue says no: a code, a stable reason for programs, a sentence for people. transport/
+// turns it into google.rpc.Status with ErrorInfo{reason, domain "dqueue.dev", metadata}.
+// docs/api.md lists the reasons.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "raft/types.h"
+
+namespace dqueue::queue {
+
+struct Error {
+  absl::StatusCode code = absl::StatusCode::kUnknown;
+  // UPPER_SNAKE: NOT_LEADER, NO_LEADER, COMMIT_UNKNOWN, OVERLOADED, DISK_LOW, INVALID_FIELD,
+  // PAYLOAD_TOO_LARGE, DUPLICATE_JOB, IDEMPOTENCY_MISMATCH, JOB_NOT_FOUND, INVALID_STATE,
+  // LEASE_STALE, DEADLINE_PASSED, BATCH_REJECTED, SHUTTING_DOWN.
+  std::string reason;
+  std::string message;
+  // For INVALID_FIELD: "field", "value" (escaped, at most 80 characters), "limit". For NOT_LEADER:
+  // "leader_id", "leader_address", "term". For DUPLICATE_JOB: "existing_id".
+  std::map<std::string, std::string> metadata;
+  // Greater than 0: waiting this long helps.
+  raft::Duration retry_after{};
+};
+
+// A value or an error.
+template <class T>
+struct Outcome {
+  Outcome(T v) : value(std::move(v)) {}                    // NOLINT
+  Outcome(Error e) : failed(true), error(std::move(e)) {}  // NOLINT
+  bool ok() const { return !failed; }
+  bool failed = false;
+  Error error;
+  T value{};
+};
+
+}  // namespace dqueue::queue

@@ -1,0 +1,183 @@
+// The replicated queue: a pure function of the log. No clock, no randomness, no unordered
+// iteration; replicas at the same index have the same Digest().
+//
+// Job states kept here: SCHEDULED, READY, SUCCEEDED, DEAD, CANCELLED. The leader overlays LEASED by
+// holding a READY job (TakeReady): a held job is out of the ready order, but its state, digest and
+// statistics stay as the log has them.
+//
+// Costs, with n jobs: every command and every TakeReady item O(log n) at worst (no table is ever
+// rehashed as a whole); about 200 bytes a job beside id, payload and labels. One thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "dqueue/v1/command.pb.h"
+#include "dqueue/v1/job.pb.h"
+#include "dqueue/v1/service.pb.h"
+#include "raft/types.h"
+
+namespace dqueue::queue {
+
+// A job in this process's memory. Valid until the job is purged; only finished jobs are purged.
+struct JobRef {
+  uint32_t slot = UINT32_MAX;
+  friend auto operator<=>(const JobRef&, const JobRef&) = default;
+};
+
+// (term, sequence); {0, 0}: none.
+struct LeaseToken {
+  uint64_t term = 0;
+  uint64_t sequence = 0;
+  friend auto operator<=>(const LeaseToken&, const LeaseToken&) = default;
+};
+
+enum class ResultCode : uint8_t {
+  kOk,
+  kExisting,      // enqueue: this very job (same id or idempotency key, same content) was there:
+                  // existing_id
+  kDuplicateJob,  // enqueue: the id exists with other content
+  kIdempotencyMismatch,  // enqueue: the key is taken by another content: existing_id
+  kNotFound,
+  kInvalidState,  // e.g. complete of a dead job: `state` says which
+  kLeaseStale,    // a later token of the job is in the log
+  kTooManyQueues,
+};
+
+struct CommandResult {
+  ResultCode code = ResultCode::kOk;
+  v1::JobState state = v1::JOB_STATE_UNSPECIFIED;  // of the job afterwards
+  uint32_t failed_item = 0;                        // of an enqueue of several: which one stopped it
+  std::string existing_id;
+};
+
+// Told while a batch is applied (or a hold ends); must not call back into the state machine.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  // A job can be taken from this queue now.
+  virtual void OnReady(JobRef job, std::string_view queue) = 0;
+  // A held job left READY by a command (completed, failed, expired, cancelled, killed): its hold is
+  // over.
+  virtual void OnHoldEnded(JobRef job) = 0;
+};
+
+// What the lease side needs to know of a live job. Views are valid until the next change.
+struct JobView {
+  std::string_view id;
+  std::string_view queue;
+  std::string_view type;
+  v1::JobState state = v1::JOB_STATE_UNSPECIFIED;
+  bool held = false;
+  LeaseToken last_token;  // the highest that the log has seen for this job
+  int64_t lease_duration_ms = 0;
+  uint32_t failed = 0;
+  uint32_t expired = 0;
+  uint32_t max_retries = 0;
+  uint32_t backoff = 0;
+  int64_t backoff_base_ms = 0;
+  int64_t backoff_max_ms = 0;
+  uint32_t jitter_permille = 0;
+  int64_t expire_time_ms = 0;
+};
+
+class StateMachine {
+ public:
+  StateMachine();
+  ~StateMachine();
+  StateMachine(const StateMachine&) = delete;
+  StateMachine& operator=(const StateMachine&) = delete;
+
+  // May be null.
+  void SetObserver(Observer* observer);
+
+  // Applies the entry at `index`, which must be applied_index() + 1 (skip entries that are no
+  // commands with ApplyNothing). A batch that does not parse, or holds an unknown command, ends the
+  // process: a replica must not skip what others may have applied. `results`, if not null, receives
+  // one result for each command.
+  void Apply(raft::Index index, std::string_view batch, std::vector<CommandResult>* results);
+  void ApplyNothing(raft::Index index);
+
+  raft::Index applied_index() const;
+  // Greatest time_ms applied.
+  int64_t time_ms() const;
+  // When the next job becomes due, expires or is purged (Unix ms; INT64_MAX: nothing waits): then
+  // the leader should propose a tick. A time in the past: more work of a bounded step is left.
+  int64_t NextTickMs() const;
+  // Over everything that a snapshot holds. Kept up to date incrementally: O(1).
+  uint64_t Digest() const;
+  // Recomputes it from scratch; equal to Digest(). For tests and the simulator. O(n).
+  uint64_t RecomputeDigest() const;
+  // Adds everything up from the jobs themselves; empty if it agrees with the kept statistics and
+  // indexes. O(n).
+  std::string CheckConsistency() const;
+
+  // ---- for the leader's broker ----
+  JobRef Find(std::string_view id) const;  // slot UINT32_MAX: not there
+  JobView View(JobRef job) const;
+  // Holds up to `max` of the best ready jobs of these queues (and, if not empty, types): higher
+  // priority first, then earlier run time, then enqueue order. Appends to *out; the number taken.
+  size_t TakeReady(std::span<const std::string> queues, std::span<const std::string> types,
+                   size_t max, std::vector<JobRef>* out);
+  // Whether TakeReady would take something.
+  bool HasReady(std::span<const std::string> queues, std::span<const std::string> types) const;
+  // Holds this job if it is READY and not held (adoption of a lease of an earlier leader). False
+  // otherwise.
+  bool Hold(JobRef job);
+  // Ends a hold: back into the ready order, at its old place.
+  void Release(JobRef job);
+  // Ends all holds (leadership lost).
+  void ReleaseAll();
+
+  // ---- reads ----
+  // As the log has it (LEASED and Lease are the broker's to add). `full`: with payload, result,
+  // headers and labels.
+  void FillJob(JobRef job, bool full, v1::Job* out) const;
+  // Up to page_size jobs that match, in an order that is stable while nothing changes; state LEASED
+  // matches held jobs and READY those not held. Looks at a bounded number of jobs: a page may be
+  // short, even empty, with a token. INVALID_ARGUMENT if the token is not one of ours.
+  absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse* out) const;
+  // Queue empty: all. NOT_FOUND if the queue never had a job.
+  absl::Status Stats(std::string_view queue, v1::GetStatsResponse* out) const;
+  uint64_t job_count() const;
+  uint64_t memory_bytes() const;  // estimate
+
+  // ---- snapshots ----
+  // Starts a consistent image at applied_index(); Apply() may go on meanwhile. At most one at a
+  // time.
+  void BeginSnapshot();
+  // Appends about max_bytes more of the image to *out (in time proportional to that). True: that
+  // was the end.
+  bool ContinueSnapshot(size_t max_bytes, std::string* out);
+  void AbandonSnapshot();
+  bool snapshot_running() const;
+  // Of the image begun last.
+  raft::Index snapshot_index() const;
+  uint64_t snapshot_digest() const;
+
+  // Replaces everything by an image, fed in pieces of any size. After an error the state machine
+  // must be thrown away.
+  class Restorer {
+   public:
+    explicit Restorer(StateMachine* target);
+    ~Restorer();
+    absl::Status Feed(std::string_view bytes);
+    // DATA_LOSS if the image is incomplete or its digest is another.
+    absl::Status Finish(raft::Index index, uint64_t digest);
+
+   private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+  };
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dqueue::queue

@@ -1,0 +1,13 @@
+// CRC-32C (Castagnoli), as in iSCSI and ext4; hardware-assisted where the machine has it.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace dqueue::storage {
+
+// Crc32c("123456789") == 0xe3069283. `seed` continues an earlier value: Crc32c(b, Crc32c(a)) ==
+// Crc32c(a + b).
+uint32_t Crc32c(std::string_view data, uint32_t seed = 0);
+
+}  // namespace dqueue::storage

@@ -1,0 +1,55 @@
+// The gRPC face of a node, to peers and to clients, on one port. Client calls go to the node; a
+// follower forwards them to the leader once (metadata "dqueue-forwarded" marks a forwarded call, so
+// that there are no loops).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "node/node.h"
+
+namespace dqueue::transport {
+
+struct ServerOptions {
+  std::string listen;  // host:port, ":9090" means all interfaces; port 0: any
+  std::string node_name;
+  bool reflection = false;
+  int max_connections_hint =
+      1000;  // the descriptor limit is raised to fit, or Start() says what is missing
+};
+
+// Connects to peers and carries raft messages; made before the node, which it needs for nothing but
+// Attach().
+class PeerLinks : public node::PeerTransport {
+ public:
+  static std::unique_ptr<PeerLinks> Create(const std::string& self_name);
+  // Disconnections are reported to the node.
+  virtual void Attach(node::Node* node) = 0;
+  virtual void Stop() = 0;
+};
+
+class Server {
+ public:
+  // INVALID_ARGUMENT: the address; UNAVAILABLE: it cannot be bound.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
+                                                       node::Node* node);
+  // Stops within a second: waiting calls are answered UNAVAILABLE / SHUTTING_DOWN.
+  virtual ~Server() = default;
+  virtual int port() const = 0;
+  // What the health service and /ready say: "" or the reason why not.
+  virtual std::string NotReadyReason() const = 0;
+};
+
+// HTTP: /health (200 "OK" while the process lives) and /ready (200, or 503 with the reason).
+// Everything else is 404; other methods than GET and HEAD 405.
+class HttpServer {
+ public:
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
+      const std::string& listen, std::function<std::string()> not_ready_reason);
+  virtual ~HttpServer() = default;
+  virtual int port() const = 0;
+};
+
+}  // namespace dqueue::transport
