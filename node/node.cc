@@ -1,0 +1,221 @@
+#include "node/node.h"
+
+#include <utility>
+
+#include "node/formation.h"
+#include "node/node_impl.h"
+#include "raft/check.h"
+
+namespace dqueue::node {
+
+std::string Options::Problem() const {
+  if (name.empty()) return "--id is required";
+  if (data_dir.empty()) return "--data-dir is empty";
+  if (std::string problem = raft.Problem(); !problem.empty()) return problem;
+  if (std::string problem = broker.Problem(); !problem.empty()) return problem;
+  if (snapshot_chunk_bytes == 0 || snapshot_chunk_bytes > (8u << 20)) {
+    return "snapshot_chunk_bytes is " + std::to_string(snapshot_chunk_bytes) +
+           "; must be 1 to 8388608";
+  }
+  if (log.max_entry_bytes < broker.max_batch_bytes) {
+    return "log.max_entry_bytes (" + std::to_string(log.max_entry_bytes) +
+           ") must be at least broker.max_batch_bytes (" + std::to_string(broker.max_batch_bytes) +
+           ")";
+  }
+  return "";
+}
+
+absl::StatusOr<std::unique_ptr<Node>> Node::Open(const Options& options, const Env& env,
+                                                 raft::Time now) {
+  DQ_CHECK(env.fs != nullptr && env.wall_ms && env.fatal);
+  if (std::string problem = options.Problem(); !problem.empty()) {
+    return absl::InvalidArgumentError(problem);
+  }
+  auto node = std::make_unique<NodeImpl>(options, env);
+  if (absl::Status status = node->Start(now); !status.ok()) return status;
+  return std::unique_ptr<Node>(std::move(node));
+}
+
+NodeImpl::NodeImpl(const Options& options, const Env& env)
+    : options_(options), env_(env), self_(raft::NodeIdOf(options.name)) {}
+
+NodeImpl::~NodeImpl() = default;
+
+absl::Status NodeImpl::Start(raft::Time now) {
+  now_ = now;
+  storage::FileSystem& fs = *env_.fs;
+  if (absl::Status status = fs.CreateDirectory(options_.data_dir); !status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<storage::FileLock>> lock = fs.Lock(options_.data_dir + "/LOCK");
+  if (!lock.ok()) return lock.status();
+  lock_ = *std::move(lock);
+
+  const uint64_t incarnation_seed =
+      options_.seed ^ (static_cast<uint64_t>(env_.wall_ms()) * 0x9e3779b97f4a7c15ULL);
+  absl::StatusOr<OpenedLog> opened = OpenOrFormLog(options_, fs, incarnation_seed);
+  if (!opened.ok()) return opened.status();
+  log_ = std::move(opened->log);
+  const storage::RecoveredLog& recovered = opened->recovered;
+
+  absl::StatusOr<std::unique_ptr<storage::SnapshotStore>> store =
+      storage::SnapshotStore::Open(fs, options_.data_dir + "/snap");
+  if (!store.ok()) return store.status();
+  state_ = std::make_unique<queue::StateMachine>();
+  const raft::SnapshotMeta& meta = recovered.raft.snapshot;
+  if (meta.index > raft::Index()) {
+    absl::StatusOr<std::vector<storage::Manifest>> manifests = (*store)->List();
+    if (!manifests.ok()) return manifests.status();
+    const storage::Manifest* found = nullptr;
+    for (const storage::Manifest& manifest : *manifests) {
+      if (manifest.meta == meta) found = &manifest;
+    }
+    if (found == nullptr) {
+      return absl::DataLossError(options_.data_dir + "/snap: the log names a snapshot at index " +
+                                 std::to_string(meta.index.value()) +
+                                 " that is not there; restore the directory from a copy");
+    }
+    auto restored = RestoreSnapshot(store->get(), *found);
+    if (!restored.ok()) return restored.status();
+    state_ = *std::move(restored);
+    snapshot_index_ = meta.index;
+    snapshot_bytes_ = found->TotalBytes();
+  }
+
+  actor_ = std::make_unique<SnapshotActor>(&fs, options_.data_dir, *std::move(store), log_.get(),
+                                           options_.snapshot_chunk_bytes, env_.wake_snapshots,
+                                           ActorCallbacks());
+  log_->OnWork([this] {
+    if (env_.wake_log) env_.wake_log();
+  });
+  log_->OnDurable([this](raft::Token token) {
+    if (inbox_.AddDurable(token) && env_.wake_loop) env_.wake_loop();
+  });
+  raft_ = std::make_unique<raft::Raft>(options_.raft, recovered.raft, log_.get(),
+                                       options_.seed ^ self_.value(), now);
+  status_ = raft_->status();
+  MakeBroker(0);
+  next_space_check_ = now;
+  UpdatePeers();
+  std::string line = opened->formed ? "formed a new cluster" : "recovered";
+  line += ": last index " + std::to_string(recovered.raft.last_index.value()) + ", term " +
+          std::to_string(recovered.raft.hard_state.term.value()) + ", snapshot at " +
+          std::to_string(meta.index.value());
+  if (recovered.torn_bytes > 0) {
+    line +=
+        ", cut " + std::to_string(recovered.torn_bytes) + " torn bytes that nobody was promised";
+  }
+  Say(line);
+  return absl::OkStatus();
+}
+
+void NodeImpl::MakeBroker(uint64_t salt) {
+  broker_.reset();  // before the new one, so that only one is the state machine's observer
+  broker_ = std::make_unique<queue::Broker>(options_.broker, state_.get(),
+                                            options_.seed ^ (self_.value() + salt));
+  broker_->SetHint(Hint());
+  broker_->SetLowSpace(low_space_);
+  if (draining_) broker_->Drain();
+  if (env_.probe != nullptr) {
+    broker_->OnGrant(
+        [this](const std::string& id, queue::LeaseToken token) { env_.probe->OnGrant(id, token); });
+  }
+}
+
+void NodeImpl::Post(std::function<void(raft::Time)> task) {
+  if (inbox_.AddTask(std::move(task)) && env_.wake_loop) env_.wake_loop();
+}
+
+void NodeImpl::Submit(queue::AnyCall call) {
+  bool accepted = false;
+  if (inbox_.AddCall(call, options_.max_inbox_calls, &accepted) && env_.wake_loop) env_.wake_loop();
+  if (accepted) return;
+  queue::Error error;
+  error.code = absl::StatusCode::kResourceExhausted;
+  error.reason = "OVERLOADED";
+  error.message = std::to_string(options_.max_inbox_calls) + " calls are waiting already";
+  error.retry_after = std::chrono::milliseconds(100);
+  std::visit([&error](auto& c) { c.done(std::move(error)); }, call);
+}
+
+void NodeImpl::Receive(std::vector<raft::Message> messages) {
+  if (messages.empty()) return;
+  if (inbox_.AddMessages(std::move(messages)) && env_.wake_loop) env_.wake_loop();
+}
+
+void NodeImpl::PeerDisconnected(raft::NodeId peer) {
+  Post([this, peer](raft::Time now) { Step(now, raft::PeerUnreachable{peer}); });
+}
+
+void NodeImpl::RequestView(std::function<void(const NodeView&)> done) {
+  Post([this, done = std::move(done)](raft::Time) { done(MakeView()); });
+}
+
+void NodeImpl::Drain(std::function<void()> done) {
+  Post([this, done = std::move(done)](raft::Time now) {
+    draining_ = true;
+    drained_.push_back(done);
+    next_transfer_ = now;
+    broker_->Drain();
+  });
+}
+
+queue::LeaderHint NodeImpl::Hint() const {
+  queue::LeaderHint hint;
+  hint.term = status_.term.value();
+  if (status_.leader == raft::NodeId()) return hint;
+  if (const raft::Member* member = raft_->config().Find(status_.leader)) {
+    hint.leader_id = member->name;
+    hint.leader_address = member->address;
+  }
+  // Flags know the addresses of today, the log those of the day on which the cluster was formed.
+  for (const MemberSpec& spec : options_.members) {
+    if (raft::NodeIdOf(spec.name) == status_.leader) hint.leader_address = spec.address;
+  }
+  return hint;
+}
+
+NodeView NodeImpl::MakeView() const {
+  NodeView view;
+  view.name = options_.name;
+  view.cluster = log_->identity().cluster;
+  view.raft = raft_->GetView();
+  const queue::LeaderHint hint = Hint();
+  view.leader_name = hint.leader_id;
+  view.leader_address = hint.leader_address;
+  view.applied_index = state_->applied_index().value();
+  view.digest = state_->Digest();
+  view.jobs = state_->job_count();
+  view.broker = broker_->gauges();
+  view.log = log_->stats();
+  view.snapshot_index = snapshot_index_.value();
+  return view;
+}
+
+bool NodeImpl::PollLog() {
+  if (dead_.load(std::memory_order_relaxed)) return false;
+  absl::StatusOr<bool> did = log_->Poll();
+  if (did.ok()) return *did;
+  Fatal(did.status());
+  return false;
+}
+
+bool NodeImpl::PollSnapshots() {
+  if (dead_.load(std::memory_order_relaxed)) return false;
+  return actor_->Poll();
+}
+
+absl::Status NodeImpl::Close() {
+  if (dead_.load(std::memory_order_relaxed)) {
+    return absl::FailedPreconditionError("storage failed before");
+  }
+  return log_->Close();
+}
+
+void NodeImpl::Fatal(const absl::Status& status) {
+  if (!dead_.exchange(true)) env_.fatal(status);
+}
+
+void NodeImpl::Say(const std::string& line) const {
+  if (env_.log_line) env_.log_line(line);
+}
+
+}  // namespace dqueue::node

@@ -1,0 +1,250 @@
+// One turn of the loop. Nothing here waits for disk or network.
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <variant>
+
+#include "node/node_impl.h"
+#include "raft/check.h"
+
+namespace dqueue::node {
+namespace {
+// Batches proposed in one turn; what is left goes into the next turn, after messages were handled.
+constexpr int kBatchesPerTurn = 8;
+constexpr raft::Duration kSpaceCheckInterval = std::chrono::milliseconds(500);
+}  // namespace
+
+bool NodeImpl::Poll(raft::Time now) {
+  if (dead_.load(std::memory_order_relaxed)) return false;
+  DQ_CHECK(now >= now_);
+  now_ = now;
+  TakeInbox(now);
+  if (now >= raft_->Deadline()) Step(now, raft::Timeout{});
+  broker_->OnTimer(now, env_.wall_ms());
+  if (now >= next_space_check_) {
+    next_space_check_ = now + kSpaceCheckInterval;
+    actor_->CheckSpace();
+  }
+  MaybeTransfer(now);
+  HandleOutputs(now);
+  const bool more_commands = Propose(now);
+  Confirm(now);
+  HandleOutputs(now);
+  const bool more_image = MaybeSnapshot();
+  MaybeRemoveOld();
+  // A confirmation or an answer may have made work for this very turn (a single node commits at
+  // once).
+  return more_image || more_commands || raft_->HasOutput() || broker_->WantsConfirmation();
+}
+
+raft::Time NodeImpl::Deadline() const {
+  raft::Time due = std::min(raft_->Deadline(), next_space_check_);
+  due = std::min(due, broker_->Deadline(now_, env_.wall_ms()));
+  if (draining_ && !drained_.empty()) due = std::min(due, next_transfer_);
+  return due;
+}
+
+void NodeImpl::TakeInbox(raft::Time now) {
+  InboxContents in = inbox_.Take();
+  if (in.durable > durable_token_) ReleaseHeld(in.durable);
+  if (in.durable > raft::Token()) Step(now, raft::Persisted{in.durable});
+  for (raft::Message& message : in.messages) Step(now, raft::Receive{std::move(message)});
+  const int64_t wall_ms = env_.wall_ms();
+  for (queue::AnyCall& call : in.calls) broker_->Submit(now, wall_ms, std::move(call));
+  for (const auto& task : in.tasks) task(now);
+}
+
+void NodeImpl::Step(raft::Time now, raft::Event event) {
+  raft_->Step(now, std::move(event));
+  if (env_.probe != nullptr) env_.probe->AfterStep(*raft_);
+}
+
+bool NodeImpl::Propose(raft::Time now) {
+  const int64_t wall_ms = env_.wall_ms();
+  for (int i = 0; i < kBatchesPerTurn; ++i) {
+    std::optional<queue::Batch> batch = broker_->TakeBatch(now, wall_ms);
+    if (!batch) return false;
+    Step(now, raft::Propose{batch->id, std::move(batch->payload)});
+  }
+  return true;
+}
+
+void NodeImpl::Confirm(raft::Time now) {
+  if (broker_->WantsConfirmation()) Step(now, raft::Read{broker_->BeginConfirmation()});
+}
+
+bool NodeImpl::HandleOutputs(raft::Time now) {
+  bool any = false;
+  while (raft_->HasOutput()) {
+    any = true;
+    HandleOutput(now, raft_->TakeOutput());
+  }
+  return any;
+}
+
+void NodeImpl::HandleOutput(raft::Time now, raft::Output output) {
+  const bool config_may_change =
+      output.install.has_value() ||
+      std::any_of(output.append.begin(), output.append.end(),
+                  [](const raft::Entry& e) { return e.kind == raft::EntryKind::kConfig; });
+  // Answers first: a proposal that ended with the leadership must not be answered twice.
+  for (const raft::ProposalOutcome& outcome : output.proposals) {
+    broker_->OnProposal(outcome);
+    if (outcome.kind == raft::ProposalOutcome::Kind::kCommitted) {
+      DQ_CHECK(committed_.empty() || committed_.back().index < outcome.index);
+      committed_.push_back({outcome.index, outcome.id});
+    }
+  }
+  if (output.status) HandleStatus(*output.status);
+  if (output.install) {
+    DQ_CHECK(!serving_);
+    if (snapshot_in_state_) {
+      state_->AbandonSnapshot();
+      actor_->AbandonWrite();
+      snapshot_in_state_ = snapshot_in_actor_ = false;
+    }
+    restoring_ = output.install;
+    mark_token_ = output.token;
+    actor_->Restore(*output.install);
+  }
+  WriteAndSend(&output);
+  if (output.store_chunk) actor_->StoreChunk(*std::move(output.store_chunk));
+  if (!output.apply.empty()) ApplyEntries(now, output.apply);
+  for (raft::ReadOutcome& outcome : output.reads) confirmed_.push_back(outcome);
+  MaybeServe(now);
+  AnswerConfirmed(now);
+  if (config_may_change) UpdatePeers();
+}
+
+void NodeImpl::HandleStatus(const raft::Status& status) {
+  const bool was_leader = status_.role == raft::Role::kLeader;
+  const bool new_term = status_.term != status.term;
+  if (status.leader != status_.leader && status.leader != raft::NodeId()) {
+    status_ = status;
+    Say("term " + std::to_string(status.term.value()) + ": leader is " + Hint().leader_id);
+  }
+  status_ = status;
+  if (serving_ && (status.role != raft::Role::kLeader || new_term)) {
+    serving_ = false;
+    broker_->StepDown(Hint());
+  } else if (!serving_) {
+    broker_->SetHint(Hint());
+  }
+  if (was_leader && status.role != raft::Role::kLeader) {
+    Say("term " + std::to_string(status.term.value()) + ": no longer leader");
+  }
+}
+
+void NodeImpl::MaybeServe(raft::Time now) {
+  if (serving_ || status_.role != raft::Role::kLeader || !status_.serving || restoring_) return;
+  // Everything of earlier leaders is applied once an entry of this term is.
+  if (raft_->TermAt(state_->applied_index()) != status_.term) return;
+  serving_ = true;
+  broker_->BecomeLeader(now, status_.term);
+  broker_->SetLowSpace(!raft_->HasRoom());
+}
+
+void NodeImpl::WriteAndSend(raft::Output* output) {
+  SendMessages(std::move(output->send_now));
+  if (output->token == raft::Token()) {
+    DQ_CHECK(!output->HasWrites() && output->send_after_persist.empty());
+    return;
+  }
+  DQ_CHECK(output->token > last_token_);
+  last_token_ = output->token;
+  storage::LogWrite write;
+  write.token = output->token;
+  write.hard_state = output->hard_state;
+  write.reset = output->install;
+  write.entries = std::move(output->append);
+  if (!output->send_after_persist.empty()) {
+    held_.push_back({output->token, std::move(output->send_after_persist)});
+  }
+  log_->Submit(std::move(write));
+}
+
+void NodeImpl::ReleaseHeld(raft::Token durable) {
+  durable_token_ = durable;
+  while (!held_.empty() && held_.front().token <= durable) {
+    std::vector<raft::Message> messages = std::move(held_.front().messages);
+    held_.pop_front();
+    SendMessages(std::move(messages));
+  }
+}
+
+void NodeImpl::SendMessages(std::vector<raft::Message> messages) {
+  if (messages.empty() || env_.peers == nullptr) return;
+  std::map<raft::NodeId, std::vector<raft::Message>> by_peer;
+  for (raft::Message& message : messages) {
+    if (std::holds_alternative<raft::SnapshotRequest>(message.body)) {
+      actor_->ReadChunk(std::move(message));  // sent when its bytes are there
+      continue;
+    }
+    if (env_.probe != nullptr) env_.probe->BeforeSend(message);
+    const raft::NodeId to = message.to;
+    by_peer[to].push_back(std::move(message));
+  }
+  for (auto& [to, batch] : by_peer) env_.peers->Send(to, std::move(batch));
+}
+
+void NodeImpl::ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entries) {
+  constexpr uint64_t kMilestoneBytes = 1 << 20;
+  DQ_CHECK(!restoring_);
+  for (const raft::Entry& entry : entries) {
+    const bool mine = !committed_.empty() && committed_.front().index == entry.index;
+    if (entry.kind == raft::EntryKind::kCommand) {
+      results_.clear();
+      state_->Apply(entry.index, *entry.payload, mine ? &results_ : nullptr);
+    } else {
+      state_->ApplyNothing(entry.index);
+    }
+    applied_bytes_ += entry.SizeBytes();
+    if (milestones_.empty() || applied_bytes_ - milestones_.back().bytes >= kMilestoneBytes) {
+      milestones_.push_back({entry.index, applied_bytes_});
+    }
+    if (env_.probe != nullptr) env_.probe->AfterApply(entry, state_->Digest());
+    if (mine) {
+      broker_->OnApplied(now, committed_.front().batch_id, results_);
+      committed_.pop_front();
+    }
+    DQ_CHECK(committed_.empty() || committed_.front().index > entry.index);
+  }
+  Step(now, raft::Applied{entries.back().index});
+}
+
+void NodeImpl::AnswerConfirmed(raft::Time now) {
+  while (!confirmed_.empty()) {
+    const raft::ReadOutcome outcome = confirmed_.front();
+    if (outcome.confirmed && state_->applied_index() < outcome.index) return;
+    confirmed_.pop_front();
+    broker_->OnConfirmation(now, env_.wall_ms(), outcome);
+  }
+}
+
+void NodeImpl::MaybeTransfer(raft::Time now) {
+  if (!draining_ || drained_.empty()) return;
+  const bool alone = raft_->config().MemberIds().size() == 1;
+  if (status_.role != raft::Role::kLeader || alone) {
+    for (const auto& done : std::exchange(drained_, {})) done();
+    return;
+  }
+  if (now < next_transfer_) return;
+  next_transfer_ = now + options_.raft.election_max;
+  Step(now, raft::Transfer{});
+}
+
+void NodeImpl::UpdatePeers() {
+  if (env_.peers == nullptr) return;
+  std::vector<raft::Member> peers;
+  for (const raft::NodeId id : raft_->config().MemberIds()) {
+    if (id == self_) continue;
+    raft::Member member = *raft_->config().Find(id);
+    for (const MemberSpec& spec : options_.members) {
+      if (spec.name == member.name) member.address = spec.address;
+    }
+    peers.push_back(std::move(member));
+  }
+  env_.peers->SetPeers(peers);
+}
+
+}  // namespace dqueue::node

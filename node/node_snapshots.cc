@@ -1,0 +1,154 @@
+// Taking, compacting behind, and installing snapshots; and how much disk is left.
+#include <algorithm>
+#include <utility>
+
+#include "node/node_impl.h"
+#include "raft/check.h"
+#include "raft/mutant.h"
+
+namespace dqueue::node {
+namespace {
+constexpr size_t kPieceBytes = 128 << 10;  // about a tenth of a millisecond of the loop's time
+constexpr size_t kPiecesWaitingMax = 8;
+constexpr raft::Duration kRetryAfterFullDisk = std::chrono::seconds(10);
+}  // namespace
+
+SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
+  SnapshotActor::Callbacks out;
+  out.written = [this](std::optional<storage::Manifest> manifest) {
+    Post(
+        [this, manifest = std::move(manifest)](raft::Time now) { SnapshotWritten(now, manifest); });
+  };
+  out.chunk_read = [this](raft::Message message) {
+    Post([this, shared = std::make_shared<raft::Message>(std::move(message))](raft::Time) {
+      if (env_.probe != nullptr) env_.probe->BeforeSend(*shared);
+      std::vector<raft::Message> one;
+      const raft::NodeId to = shared->to;
+      one.push_back(std::move(*shared));
+      if (env_.peers != nullptr) env_.peers->Send(to, std::move(one));
+    });
+  };
+  out.chunk_stored = [this](raft::SnapshotChunkStored stored) {
+    Post([this, stored = std::move(stored)](raft::Time now) { Step(now, stored); });
+  };
+  out.restored = [this](storage::Manifest manifest, std::unique_ptr<queue::StateMachine> state) {
+    auto shared = std::make_shared<std::unique_ptr<queue::StateMachine>>(std::move(state));
+    Post([this, manifest = std::move(manifest), shared](raft::Time now) {
+      SnapshotRestored(now, manifest, std::move(*shared));
+    });
+  };
+  out.space = [this](uint64_t free_bytes, bool log_space_failed) {
+    Post([this, free_bytes, log_space_failed](raft::Time now) {
+      SpaceChecked(now, free_bytes, log_space_failed);
+    });
+  };
+  out.fatal = [this](const absl::Status& status) { Fatal(status); };
+  return out;
+}
+
+bool NodeImpl::SnapshotDue() const {
+  if (snapshot_in_state_ || snapshot_in_actor_ || restoring_) return false;
+  if (now_ < snapshot_retry_at_ || durable_token_ < mark_token_) return false;
+  // An image must not be ahead of this node's own log: after a crash it would have a hole.
+  if (state_->applied_index() <= snapshot_index_) return false;
+  const uint64_t grown = applied_bytes_ - bytes_at_snapshot_;
+  return grown >= std::max(options_.snapshot_log_bytes, snapshot_bytes_);
+}
+
+bool NodeImpl::MaybeSnapshot() {
+  if (SnapshotDue() && raft_->GetView().durable_index >= state_->applied_index()) {
+    const raft::Index index = state_->applied_index();
+    snapshot_meta_ = {index, raft_->TermAt(index), raft_->EncodedConfigAt(index)};
+    if (DQ_MUTANT(kSnapshotCurrentTerm)) snapshot_meta_.term = raft_->status().term;
+    state_->BeginSnapshot();
+    actor_->BeginWrite(snapshot_meta_);
+    snapshot_in_state_ = snapshot_in_actor_ = true;
+    bytes_at_snapshot_ = applied_bytes_;
+  }
+  if (!snapshot_in_state_) return false;
+  if (actor_->pending_writes() >= kPiecesWaitingMax) return false;
+  std::string piece;
+  const bool end = state_->ContinueSnapshot(kPieceBytes, &piece);
+  if (!piece.empty()) actor_->AppendWrite(std::move(piece));
+  if (end) {
+    snapshot_in_state_ = false;
+    actor_->CommitWrite(state_->snapshot_digest());
+  }
+  return !end;
+}
+
+raft::Index NodeImpl::CompactionPoint(raft::Index index) const {
+  raft::Index point = raft_->GetView().first_index.Prev();
+  for (const Milestone& milestone : milestones_) {
+    if (milestone.index > index) break;
+    if (milestone.bytes + options_.trailing_log_bytes > applied_bytes_) break;
+    point = std::max(point, milestone.index);
+  }
+  return point;
+}
+
+void NodeImpl::SnapshotWritten(raft::Time now, std::optional<storage::Manifest> manifest) {
+  if (!snapshot_in_actor_) return;  // abandoned meanwhile
+  snapshot_in_actor_ = false;
+  if (!manifest) {
+    if (snapshot_in_state_) state_->AbandonSnapshot();
+    snapshot_in_state_ = false;
+    snapshot_retry_at_ = now + kRetryAfterFullDisk;
+    Say("the disk is too full for a snapshot; trying again later");
+    return;
+  }
+  if (manifest->meta.index <= snapshot_index_) return;  // a newer one was installed
+  snapshot_index_ = manifest->meta.index;
+  snapshot_bytes_ = manifest->TotalBytes();
+  const raft::Index compact_to = CompactionPoint(snapshot_index_);
+  while (milestones_.size() > 1 && milestones_.front().index <= compact_to) milestones_.pop_front();
+  storage::LogWrite mark;
+  mark.snapshot = manifest->meta;
+  mark.compact_to = compact_to;
+  log_->Submit(std::move(mark));
+  mark_token_ = raft::Token(last_token_.value() + 1);
+  Step(now, raft::SnapshotTaken{manifest->meta, compact_to});
+  remove_old_ = true;
+}
+
+void NodeImpl::MaybeRemoveOld() {
+  if (!remove_old_ || durable_token_ < mark_token_ || restoring_) return;
+  remove_old_ = false;
+  actor_->RemoveOld(snapshot_index_);
+}
+
+void NodeImpl::SnapshotRestored(raft::Time now, const storage::Manifest& manifest,
+                                std::unique_ptr<queue::StateMachine> state) {
+  DQ_CHECK(restoring_ && !serving_ && committed_.empty());
+  if (!(manifest.meta == *restoring_)) return;  // a newer one was installed meanwhile
+  restoring_.reset();
+  broker_.reset();  // it watches the old state machine
+  state_ = std::move(state);
+  MakeBroker(++broker_salt_);
+  snapshot_index_ = manifest.meta.index;
+  snapshot_bytes_ = manifest.TotalBytes();
+  bytes_at_snapshot_ = applied_bytes_;
+  milestones_.clear();
+  if (env_.probe != nullptr) env_.probe->AfterRestore(manifest.meta, state_->Digest());
+  Step(now, raft::Applied{manifest.meta.index});
+  remove_old_ = true;
+  Say("installed a snapshot at index " + std::to_string(manifest.meta.index.value()));
+}
+
+void NodeImpl::SpaceChecked(raft::Time now, uint64_t free_bytes, bool log_space_failed) {
+  // A little more than the limit is wanted back before the answer changes, so that it does not
+  // flap.
+  const uint64_t limit =
+      low_space_ ? options_.reserve_bytes + options_.reserve_bytes / 8 : options_.reserve_bytes;
+  const bool low = free_bytes < limit || log_space_failed;
+  if (low != low_space_) {
+    low_space_ = low;
+    Say(low ? "the disk has " + std::to_string(free_bytes) +
+                  " bytes left: new jobs are refused, running ones can finish"
+            : "the disk has room again");
+    Step(now, raft::Capacity{low});
+  }
+  broker_->SetLowSpace(serving_ ? !raft_->HasRoom() : low_space_);
+}
+
+}  // namespace dqueue::node
