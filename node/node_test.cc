@@ -1,0 +1,380 @@
+// The thinnest whole path: nodes polled by hand in virtual time over disks in memory and a perfect
+// network. Everything worse is the simulator's.
+#include "node/node.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <map>
+
+#include "storage/fault_file_system.h"
+
+namespace dqueue::node {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Cluster;
+
+// Delivers in the next round, without loss.
+class Wire final : public PeerTransport {
+ public:
+  Wire(Cluster* cluster, raft::NodeId self) : cluster_(cluster), self_(self) {}
+  void Send(raft::NodeId to, std::vector<raft::Message> messages) override;
+  void SetPeers(const std::vector<raft::Member>& peers) override { peers_ = peers; }
+
+  Cluster* cluster_;
+  raft::NodeId self_;
+  std::vector<raft::Member> peers_;
+};
+
+struct Machine {
+  storage::FaultFileSystem disk;
+  std::unique_ptr<Wire> wire;
+  std::unique_ptr<Node> node;
+  absl::Status fatal;
+};
+
+class Cluster {
+ public:
+  explicit Cluster(int size) {
+    for (int i = 1; i <= size; ++i) names_.push_back("n" + std::to_string(i));
+    for (const std::string& name : names_) EXPECT_TRUE(Start(name).ok());
+  }
+
+  Options OptionsOf(const std::string& name) const {
+    Options options;
+    options.name = name;
+    options.data_dir = "/data";
+    if (names_.size() > 1) {
+      for (const std::string& n : names_) options.members.push_back({n, n + ":1"});
+    }
+    options.bootstrap = true;
+    options.log.segment_bytes = 256 << 10;
+    options.log.max_entry_bytes = 128 << 10;
+    options.broker.max_batch_bytes = 32 << 10;
+    options.snapshot_log_bytes = snapshot_log_bytes;
+    options.trailing_log_bytes = 0;
+    options.snapshot_chunk_bytes = 4096;
+    options.reserve_bytes = 1 << 20;
+    options.seed = 7;
+    return options;
+  }
+
+  absl::Status Start(const std::string& name) {
+    Machine& machine = machines_[name];
+    machine.wire = std::make_unique<Wire>(this, raft::NodeIdOf(name));
+    machine.fatal = absl::OkStatus();
+    Env env;
+    env.fs = &machine.disk;
+    env.peers = machine.wire.get();
+    env.wall_ms = [this] { return 1'700'000'000'000 + now_.time_since_epoch().count() / 1000; };
+    env.fatal = [&machine](const absl::Status& status) { machine.fatal = status; };
+    auto node = Node::Open(OptionsOf(name), env, now_);
+    if (!node.ok()) return node.status();
+    machine.node = *std::move(node);
+    return absl::OkStatus();
+  }
+
+  void Crash(const std::string& name) {
+    machines_[name].node.reset();
+    machines_[name].disk.Crash(++crashes_);
+  }
+
+  // Runs everything for this long, in steps of half a millisecond.
+  void Run(raft::Duration duration) {
+    const raft::Time end = now_ + duration;
+    while (now_ < end) {
+      now_ += 500us;
+      Deliver();
+      for (auto& [name, machine] : machines_) {
+        if (!machine.node) continue;
+        for (int i = 0; i < 100 && machine.node->Poll(now_); ++i) {
+        }
+        while (machine.node->PollLog()) {
+        }
+        while (machine.node->PollSnapshots()) {
+        }
+      }
+    }
+  }
+
+  // Runs until `done`, at most ten seconds.
+  bool RunUntil(const std::function<bool()>& done) {
+    for (int i = 0; i < 20000 && !done(); ++i) Run(500us);
+    return done();
+  }
+
+  std::string Leader() {
+    for (auto& [name, machine] : machines_) {
+      if (machine.node && machine.node->raft().status().serving) return name;
+    }
+    return "";
+  }
+  std::string WaitForLeader() {
+    RunUntil([this] { return !Leader().empty(); });
+    return Leader();
+  }
+
+  template <class Call>
+  std::optional<queue::Outcome<typename Call::ResponseType>> Ask(
+      const std::string& name, typename Call::RequestType request) {
+    auto answer = std::make_shared<std::optional<queue::Outcome<typename Call::ResponseType>>>();
+    Call call;
+    call.request = std::move(request);
+    call.done = [answer](queue::Outcome<typename Call::ResponseType> outcome) {
+      *answer = std::move(outcome);
+    };
+    machines_[name].node->Submit(std::move(call));
+    RunUntil([&] { return answer->has_value(); });
+    return *answer;
+  }
+
+  std::string Enqueue(const std::string& node, const std::string& payload) {
+    v1::EnqueueJobsRequest request;
+    request.add_jobs()->set_payload(payload);
+    auto answer = Ask<queue::EnqueueCall>(node, request);
+    if (!answer || !answer->ok() || answer->value.results_size() != 1) return "";
+    return answer->value.results(0).id();
+  }
+
+  Node& node(const std::string& name) { return *machines_[name].node; }
+  Machine& machine(const std::string& name) { return machines_[name]; }
+  const std::vector<std::string>& names() const { return names_; }
+
+  uint64_t snapshot_log_bytes = 64 << 20;
+
+ private:
+  friend class Wire;
+  void Deliver() {
+    std::deque<std::pair<raft::NodeId, std::vector<raft::Message>>> mail = std::move(mail_);
+    mail_.clear();
+    for (auto& [to, messages] : mail) {
+      for (auto& [name, machine] : machines_) {
+        if (machine.node && raft::NodeIdOf(name) == to) machine.node->Receive(std::move(messages));
+      }
+    }
+  }
+
+  std::vector<std::string> names_;
+  std::map<std::string, Machine> machines_;
+  std::deque<std::pair<raft::NodeId, std::vector<raft::Message>>> mail_;
+  raft::Time now_{};
+  uint64_t crashes_ = 0;
+};
+
+void Wire::Send(raft::NodeId to, std::vector<raft::Message> messages) {
+  cluster_->mail_.emplace_back(to, std::move(messages));
+}
+
+v1::LeaseJobsRequest LeaseOne() {
+  v1::LeaseJobsRequest request;
+  request.set_worker_id("w");
+  request.set_max_jobs(1);
+  return request;
+}
+
+void RunOneJobThrough(Cluster& cluster) {
+  const std::string leader = cluster.WaitForLeader();
+  ASSERT_FALSE(leader.empty());
+  const std::string id = cluster.Enqueue(leader, "hello");
+  ASSERT_FALSE(id.empty());
+
+  auto leased = cluster.Ask<queue::LeaseCall>(leader, LeaseOne());
+  ASSERT_TRUE(leased && leased->ok()) << (leased ? leased->error.message : "no answer");
+  ASSERT_EQ(leased->value.jobs_size(), 1);
+  EXPECT_EQ(leased->value.jobs(0).id(), id);
+  EXPECT_EQ(leased->value.jobs(0).payload(), "hello");
+
+  v1::CompleteJobsRequest complete;
+  auto* item = complete.add_items();
+  item->set_id(id);
+  *item->mutable_token() = leased->value.jobs(0).lease().token();
+  item->set_result("done");
+  auto completed = cluster.Ask<queue::CompleteCall>(leader, complete);
+  ASSERT_TRUE(completed && completed->ok());
+  EXPECT_EQ(completed->value.results(0).code(), 0) << completed->value.results(0).message();
+
+  v1::GetJobRequest get;
+  get.set_id(id);
+  auto job = cluster.Ask<queue::GetCall>(leader, get);
+  ASSERT_TRUE(job && job->ok());
+  EXPECT_EQ(job->value.job().state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(job->value.job().result(), "done");
+}
+
+TEST(Node, OneNodeRunsAJobThrough) {
+  Cluster cluster(1);
+  RunOneJobThrough(cluster);
+}
+
+TEST(Node, ThreeNodesRunAJobThrough) {
+  Cluster cluster(3);
+  RunOneJobThrough(cluster);
+  cluster.Run(200ms);
+  for (const std::string& name : cluster.names()) {
+    EXPECT_EQ(cluster.node(name).state().Digest(), cluster.node("n1").state().Digest());
+    EXPECT_EQ(cluster.node(name).state().job_count(), 1u);
+  }
+}
+
+TEST(Node, AnAcknowledgedJobSurvivesTheLeader) {
+  Cluster cluster(3);
+  const std::string first = cluster.WaitForLeader();
+  const std::string id = cluster.Enqueue(first, "precious");
+  ASSERT_FALSE(id.empty());
+  cluster.Crash(first);
+  ASSERT_TRUE(cluster.RunUntil([&] { return !cluster.Leader().empty(); }));
+  ASSERT_NE(cluster.Leader(), first);
+  auto leased = cluster.Ask<queue::LeaseCall>(cluster.Leader(), LeaseOne());
+  ASSERT_TRUE(leased && leased->ok());
+  ASSERT_EQ(leased->value.jobs_size(), 1);
+  EXPECT_EQ(leased->value.jobs(0).id(), id);
+}
+
+TEST(Node, EverythingSurvivesAPowerCut) {
+  Cluster cluster(3);
+  std::vector<std::string> ids;
+  for (int i = 0; i < 20; ++i) ids.push_back(cluster.Enqueue(cluster.WaitForLeader(), "p"));
+  for (const std::string& name : cluster.names()) cluster.Crash(name);
+  for (const std::string& name : cluster.names()) ASSERT_TRUE(cluster.Start(name).ok());
+  const std::string leader = cluster.WaitForLeader();
+  for (const std::string& id : ids) {
+    v1::GetJobRequest get;
+    get.set_id(id);
+    auto job = cluster.Ask<queue::GetCall>(leader, get);
+    ASSERT_TRUE(job && job->ok()) << id;
+    EXPECT_EQ(job->value.job().state(), v1::JOB_STATE_READY);
+  }
+}
+
+TEST(Node, AFollowerSaysWhoLeads) {
+  Cluster cluster(3);
+  const std::string leader = cluster.WaitForLeader();
+  cluster.Run(200ms);
+  for (const std::string& name : cluster.names()) {
+    if (name == leader) continue;
+    v1::EnqueueJobsRequest request;
+    request.add_jobs();
+    auto answer = cluster.Ask<queue::EnqueueCall>(name, request);
+    ASSERT_TRUE(answer && !answer->ok());
+    EXPECT_EQ(answer->error.reason, "NOT_LEADER");
+    EXPECT_EQ(answer->error.metadata["leader_id"], leader);
+    EXPECT_EQ(answer->error.metadata["leader_address"], leader + ":1");
+  }
+}
+
+TEST(Node, ALateFollowerIsSentASnapshot) {
+  Cluster cluster(3);
+  cluster.snapshot_log_bytes = 64 << 10;
+  for (const std::string& name : cluster.names()) {
+    cluster.Crash(name);
+    ASSERT_TRUE(cluster.Start(name).ok());
+  }
+  const std::string leader = cluster.WaitForLeader();
+  const std::string late = leader == "n1" ? "n2" : "n1";
+  cluster.Crash(late);
+  for (int i = 0; i < 400; ++i)
+    ASSERT_NE(cluster.Enqueue(cluster.WaitForLeader(), std::string(1000, 'x')), "");
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return cluster.node(cluster.Leader()).raft().GetView().first_index > raft::Index(100);
+  })) << "the log was not compacted";
+  ASSERT_TRUE(cluster.Start(late).ok());
+  EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 400; }));
+  EXPECT_GT(cluster.node(late).raft().GetView().snapshot_index, raft::Index(0));
+  // And the installed state survives a restart.
+  cluster.Run(500ms);
+  cluster.Crash(late);
+  ASSERT_TRUE(cluster.Start(late).ok());
+  EXPECT_EQ(cluster.node(late).state().job_count(), 400u);
+}
+
+TEST(Node, AStorageErrorEndsTheNode) {
+  Cluster cluster(1);
+  const std::string id = cluster.Enqueue(cluster.WaitForLeader(), "one");
+  ASSERT_FALSE(id.empty());
+  cluster.machine("n1").disk.FailNth(storage::DiskOp::kSync, 1, absl::InternalError("EIO"));
+  v1::EnqueueJobsRequest request;
+  request.add_jobs();
+  bool answered = false;
+  queue::EnqueueCall call;
+  call.request = request;
+  call.done = [&](queue::Outcome<v1::EnqueueJobsResponse> outcome) { answered = outcome.ok(); };
+  cluster.node("n1").Submit(std::move(call));
+  cluster.Run(100ms);
+  EXPECT_FALSE(cluster.machine("n1").fatal.ok());
+  EXPECT_FALSE(answered) << "acknowledged after its sync failed";
+  cluster.Crash("n1");
+  ASSERT_TRUE(cluster.Start("n1").ok());
+  cluster.WaitForLeader();
+  v1::GetJobRequest get;
+  get.set_id(id);
+  auto job = cluster.Ask<queue::GetCall>("n1", get);
+  EXPECT_TRUE(job && job->ok());
+}
+
+TEST(Node, AFullDiskRefusesNewJobsAndLetsOldOnesFinish) {
+  Cluster cluster(1);
+  const std::string leader = cluster.WaitForLeader();
+  const std::string id = cluster.Enqueue(leader, "before");
+  auto leased = cluster.Ask<queue::LeaseCall>(leader, LeaseOne());
+  ASSERT_TRUE(leased && leased->ok() && leased->value.jobs_size() == 1);
+  auto& disk = cluster.machine("n1").disk;
+  disk.SetCapacity(disk.UsedBytes() + 1000);
+  cluster.Run(1200ms);
+  v1::EnqueueJobsRequest request;
+  request.add_jobs();
+  auto refused = cluster.Ask<queue::EnqueueCall>(leader, request);
+  ASSERT_TRUE(refused && !refused->ok());
+  EXPECT_EQ(refused->error.reason, "DISK_LOW");
+  EXPECT_EQ(refused->error.code, absl::StatusCode::kResourceExhausted);
+  v1::CompleteJobsRequest complete;
+  auto* item = complete.add_items();
+  item->set_id(id);
+  *item->mutable_token() = leased->value.jobs(0).lease().token();
+  auto completed = cluster.Ask<queue::CompleteCall>(leader, complete);
+  ASSERT_TRUE(completed && completed->ok());
+  EXPECT_EQ(completed->value.results(0).code(), 0);
+  disk.SetCapacity(UINT64_MAX);
+  cluster.Run(1200ms);
+  EXPECT_NE(cluster.Enqueue(leader, "after"), "");
+}
+
+TEST(Node, DrainHandsLeadershipOver) {
+  Cluster cluster(3);
+  const std::string first = cluster.WaitForLeader();
+  cluster.Run(200ms);
+  bool drained = false;
+  cluster.node(first).Drain([&] { drained = true; });
+  ASSERT_TRUE(cluster.RunUntil([&] { return drained; }));
+  const std::string second = cluster.WaitForLeader();
+  EXPECT_NE(second, first);
+  EXPECT_NE(cluster.Enqueue(second, "after"), "");
+}
+
+TEST(Node, RefusesOptionsThatCannotWork) {
+  Cluster cluster(1);
+  Env env;
+  storage::FaultFileSystem disk;
+  env.fs = &disk;
+  env.wall_ms = [] { return 0; };
+  env.fatal = [](const absl::Status&) {};
+  Options options = cluster.OptionsOf("n1");
+  options.name = "";
+  EXPECT_EQ(Node::Open(options, env, raft::Time()).status().message(), "--id is required");
+  options = cluster.OptionsOf("n1");
+  options.raft.election_min = options.raft.heartbeat;
+  EXPECT_EQ(Node::Open(options, env, raft::Time()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  options = cluster.OptionsOf("n1");
+  ASSERT_TRUE(Node::Open(options, env, raft::Time()).ok());
+  auto first = Node::Open(options, env, raft::Time());
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(Node::Open(options, env, raft::Time()).status().code(),
+            absl::StatusCode::kFailedPrecondition)
+      << "two nodes opened one data directory";
+}
+
+}  // namespace
+}  // namespace dqueue::node
