@@ -38,8 +38,8 @@ const char* CodeName(Code code);
 
 struct Status {
   Code code = Code::kOk;
-  std::string reason;  // of the server's ErrorInfo: "LEASE_STALE", …
-  std::string message;
+  std::string reason{};  // of the server's ErrorInfo: "LEASE_STALE", …
+  std::string message{};
   bool ok() const { return code == Code::kOk; }
 };
 
@@ -67,31 +67,31 @@ struct FencingToken {
 
 struct RetryPolicy {
   enum class Backoff { kDefault, kNone, kFixed, kLinear, kExponential };
-  std::optional<int> max_retries;
+  std::optional<int> max_retries{};
   Backoff backoff = Backoff::kDefault;
-  std::optional<Duration> base;
-  std::optional<Duration> max_delay;
-  std::optional<double> jitter;
-  std::optional<int> max_expirations;
+  std::optional<Duration> base{};
+  std::optional<Duration> max_delay{};
+  std::optional<double> jitter{};
+  std::optional<int> max_expirations{};
 };
 
 struct JobSpec {
-  std::string id;  // empty: made here (UUIDv7)
-  std::string queue;
-  std::string type;
-  std::string payload;
+  std::string id{};  // empty: made here (UUIDv7)
+  std::string queue{};
+  std::string type{};
+  std::string payload{};
   int priority = 0;
-  std::optional<WallTime> run_time;
-  std::optional<Duration> delay;
-  std::optional<WallTime> expire_time;
-  RetryPolicy retry;
-  std::string idempotency_key;
-  std::optional<Duration> idempotency_window;
-  std::string ordering_key;
-  std::map<std::string, std::string> headers;
-  std::map<std::string, std::string> labels;
-  std::optional<Duration> retention;
-  std::optional<Duration> lease_duration;
+  std::optional<WallTime> run_time{};
+  std::optional<Duration> delay{};
+  std::optional<WallTime> expire_time{};
+  RetryPolicy retry{};
+  std::string idempotency_key{};
+  std::optional<Duration> idempotency_window{};
+  std::string ordering_key{};
+  std::map<std::string, std::string> headers{};
+  std::map<std::string, std::string> labels{};
+  std::optional<Duration> retention{};
+  std::optional<Duration> lease_duration{};
 };
 
 struct Job {
@@ -111,7 +111,7 @@ struct Job {
 };
 
 struct Enqueued {
-  std::string id;
+  std::string id{};
   bool created = true;  // false: it was there already
 };
 
@@ -142,10 +142,10 @@ struct ClusterView {
 };
 
 struct ListFilter {
-  std::string queue, type;
-  std::optional<JobState> state;
+  std::string queue, type{};
+  std::optional<JobState> state{};
   int page_size = 50;
-  std::string page_token;
+  std::string page_token{};
   bool full = false;
 };
 struct JobPage {
@@ -154,28 +154,28 @@ struct JobPage {
 };
 
 struct LeaseOptions {
-  std::string worker_id;
-  std::vector<std::string> queues;
-  std::vector<std::string> types;
+  std::string worker_id{};
+  std::vector<std::string> queues{};
+  std::vector<std::string> types{};
   int max_jobs = 1;
   Duration wait{0};
-  std::optional<Duration> lease_duration;
+  std::optional<Duration> lease_duration{};
 };
 struct Completion {
-  std::string id;
-  FencingToken token;
-  std::string result;
+  std::string id{};
+  FencingToken token{};
+  std::string result{};
 };
 struct Failure {
-  std::string id;
-  FencingToken token;
-  std::string error;
+  std::string id{};
+  FencingToken token{};
+  std::string error{};
   bool reject = false;
-  std::optional<Duration> retry_delay;
+  std::optional<Duration> retry_delay{};
 };
 struct LeaseRef {
-  std::string id;
-  FencingToken token;
+  std::string id{};
+  FencingToken token{};
 };
 
 struct ClientOptions {

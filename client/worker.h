@@ -17,8 +17,8 @@ namespace dqueue::client {
 struct Verdict {
   enum class Kind { kComplete, kFail, kReject, kRelease };
   Kind kind = Kind::kComplete;
-  std::string text;                     // result, or error
-  std::optional<Duration> retry_delay;  // of kFail
+  std::string text{};                     // result, or error
+  std::optional<Duration> retry_delay{};  // of kFail
 };
 Verdict Complete(std::string result = "");
 Verdict Fail(std::string error, std::optional<Duration> retry_delay = {});
@@ -46,11 +46,14 @@ class JobContext {
 using Handler = std::function<Verdict(JobContext&)>;
 
 struct WorkerOptions {
-  std::string worker_id;  // empty: host:pid:random
+  std::string worker_id{};  // empty: host:pid:random
   std::vector<std::string> queues = {"default"};
   int concurrency = 1;  // handlers at a time, 1 to 1000
   Duration lease_duration{30000};
   Duration drain_limit{30000};  // how long Drain() waits for handlers before it asks them to stop
+  // Problems that a person should see (no payloads). May be called from any of the worker's
+  // threads.
+  std::function<void(const std::string&)> log_line{};
 };
 
 struct WorkerStats {
@@ -69,11 +72,11 @@ class Worker {
   // with handlers are leased.
   void Handle(const std::string& type, Handler handler);
   void Start();
-  // No new jobs; waits for running handlers (then asks them to stop), reports their verdicts,
-  // releases the rest.
+  // No new jobs; waits for running handlers (then asks them to stop, and waits for as long as they
+  // take), reports their verdicts, releases jobs that no handler has begun.
   void Drain();
-  // Start(), then Drain() on SIGINT or SIGTERM; a second signal stops at once. Call it before other
-  // threads exist.
+  // Start(), then Drain() on SIGINT or SIGTERM; a second signal ends the process at once. Call it
+  // before other threads exist.
   void RunUntilSignal();
   WorkerStats stats() const;
 

@@ -60,6 +60,7 @@ class NodeImpl final : public Node {
   // ---- snapshots (node_snapshots.cc)
   SnapshotActor::Callbacks ActorCallbacks();
   bool MaybeSnapshot();
+  uint64_t MilestoneBytes() const;
   bool SnapshotDue() const;
   void MaybeRemoveOld();
   // Where a snapshot at `index` leaves enough of the log behind it.
@@ -122,7 +123,7 @@ class NodeImpl final : public Node {
   raft::Token mark_token_;          // when durable, so is the log's mark of the newest snapshot
   bool remove_old_ = false;         // older snapshots can go once that mark is durable
   raft::Time snapshot_retry_at_{};  // after the disk was full
-  // (index, bytes of entries applied so far), about one a MiB, to find compaction points.
+  // (index, bytes of entries applied so far) at intervals, to find compaction points.
   struct Milestone {
     raft::Index index;
     uint64_t bytes = 0;

@@ -188,7 +188,6 @@ void NodeImpl::SendMessages(std::vector<raft::Message> messages) {
 }
 
 void NodeImpl::ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entries) {
-  constexpr uint64_t kMilestoneBytes = 1 << 20;
   DQ_CHECK(!restoring_);
   for (const raft::Entry& entry : entries) {
     const bool mine = !committed_.empty() && committed_.front().index == entry.index;
@@ -199,7 +198,7 @@ void NodeImpl::ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entr
       state_->ApplyNothing(entry.index);
     }
     applied_bytes_ += entry.SizeBytes();
-    if (milestones_.empty() || applied_bytes_ - milestones_.back().bytes >= kMilestoneBytes) {
+    if (milestones_.empty() || applied_bytes_ - milestones_.back().bytes >= MilestoneBytes()) {
       milestones_.push_back({entry.index, applied_bytes_});
     }
     if (env_.probe != nullptr) env_.probe->AfterApply(entry, state_->Digest());

@@ -77,7 +77,12 @@ bool NodeImpl::MaybeSnapshot() {
   return !end;
 }
 
+uint64_t NodeImpl::MilestoneBytes() const {
+  return std::clamp<uint64_t>(options_.trailing_log_bytes / 32, 1 << 10, 1 << 20);
+}
+
 raft::Index NodeImpl::CompactionPoint(raft::Index index) const {
+  if (options_.trailing_log_bytes == 0) return index;
   raft::Index point = raft_->GetView().first_index.Prev();
   for (const Milestone& milestone : milestones_) {
     if (milestone.index > index) break;

@@ -4,7 +4,10 @@
 //
 // A lease is LEASED, or ACKING while a command that ends it (complete, fail, expire) is in flight:
 // an ACKING job is never leased again, even when its timer fires, until the command's outcome is
-// known.
+// known. Commands are counted, because a worker may repeat itself.
+//
+// Costs: Find O(1); everything else O(log n) for n leases. No table is rehashed as a whole. Used by
+// the broker only, on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +26,13 @@ struct LeaseInfo {
   LeaseToken token;
   std::string worker_id;
   raft::Time expires;
-  bool acking = false;
+  // The state machine holds the job for this lease. False: the job waits for a retry while a late
+  // command for it is in flight.
+  bool held = true;
+  // The broker's number of the lease call that it was granted to; 0: none that must be remembered.
+  uint32_t request = 0;
+  uint32_t commands = 0;  // that end it and are in flight
+  bool acking() const { return commands > 0; }
 };
 
 class LeaseTable {
@@ -35,16 +44,23 @@ class LeaseTable {
   void Begin(raft::Term term);
   // The job must not be in the table. The token is greater than any of this term and of earlier
   // terms.
-  LeaseToken Grant(JobRef job, const std::string& worker_id, raft::Time expires);
-  // Takes over a lease of an earlier term with its token. The job must not be in the table.
-  void Adopt(JobRef job, LeaseToken token, const std::string& worker_id, raft::Time expires);
+  LeaseToken Grant(JobRef job, const std::string& worker_id, raft::Time expires,
+                   uint32_t request = 0);
+  // Takes over, with its token, a lease that this leader did not grant or has already ended. The
+  // job must not be in the table.
+  void Adopt(JobRef job, LeaseToken token, const std::string& worker_id, raft::Time expires,
+             bool held);
   // Null if nobody holds the job. Valid until the next change.
   const LeaseInfo* Find(JobRef job) const;
-  // The highest token that was granted in this term and given back unused, which a late command
-  // must exceed; {0,0} if none is remembered.
+  // The highest token that was given back unused in this term, which a late command must exceed;
+  // {0,0} if none is remembered.
   LeaseToken Fence(JobRef job) const;
   void Extend(JobRef job, raft::Time expires);
-  void SetAcking(JobRef job, bool acking);
+  // ACKING from the first command in flight until the last is decided.
+  void AddCommand(JobRef job);
+  void RemoveCommand(JobRef job);
+  // The state machine has come to hold the job.
+  void SetHeld(JobRef job);
   // Ends it; `remember` keeps its token as Fence (a release).
   void Remove(JobRef job, bool remember);
   void ForgetFence(JobRef job);

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -45,7 +46,9 @@ enum class ResultCode : uint8_t {
   kIdempotencyMismatch,  // enqueue: the key is taken by another content: existing_id
   kNotFound,
   kInvalidState,  // e.g. complete of a dead job: `state` says which
-  kLeaseStale,    // a later token of the job is in the log
+  // The lease of this token is over: a later token of the job is in the log, or (for a failure)
+  // its own expiry.
+  kLeaseStale,
   kTooManyQueues,
 };
 
@@ -53,7 +56,13 @@ struct CommandResult {
   ResultCode code = ResultCode::kOk;
   v1::JobState state = v1::JOB_STATE_UNSPECIFIED;  // of the job afterwards
   uint32_t failed_item = 0;                        // of an enqueue of several: which one stopped it
+  // Of an enqueue of one job, kExisting or kIdempotencyMismatch or kDuplicateJob: which job it met.
+  // Of an enqueue of several: that of failed_item if it was stopped.
   std::string existing_id;
+  // Of an enqueue of several that was accepted: the items that were there already (repeated, or in
+  // this very command), with their ids, by item; the others were created. kExisting if all were
+  // there, else kOk.
+  std::vector<std::pair<uint32_t, std::string>> existing;
 };
 
 // Told while a batch is applied (or a hold ends); must not call back into the state machine.

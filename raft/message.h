@@ -70,9 +70,10 @@ struct SnapshotCursor {
   uint64_t offset = 0;
   friend auto operator<=>(const SnapshotCursor&, const SnapshotCursor&) = default;
 };
-// The first request of a transfer has no data: the receiver answers what it lacks. The core leaves
-// `manifest`, `data` and `crc32c` empty on requests that it makes; the shell fills them from the
-// snapshot store before sending.
+// The core leaves `manifest`, `data` and `crc32c` empty on requests that it makes; the shell fills
+// them from the snapshot store before sending, `data` with what is at `cursor`. The first request
+// of a transfer is an offer: its cursor is the start, and the receiver, which may have some of the
+// files already, answers what it lacks. Bytes that are not what it wants next are ignored.
 struct SnapshotRequest {
   SnapshotMeta meta;
   std::string manifest;   // storage's description of the files

@@ -5,25 +5,28 @@
 //
 // Rules; each has a checker in sim/:
 //  R1  Messages in send_now may leave at once; those in send_after_persist only when the Output's
-//  token is durable.
-//      Votes, acknowledgements and rejections wait. The core decides, not the shell.
+//      token is durable. Votes, acknowledgements and rejections wait. The core decides, not the
+//      shell.
 //  R2  Persistence is asynchronous, the only mode. Tokens complete in order; several may be in
-//  flight. When an append
-//      truncates at i, acknowledgements of older tokens count only up to i-1.
+//      flight. When an append truncates at i, acknowledgements of older tokens count only up to
+//      i-1.
 //  R3  The leader counts its own copy only by Persisted, also alone.
 //  R4  A follower commits at most up to the last entry this leader vouched for; heartbeats carry
-//  min(match, commit). R5  Only an entry of the current term is committed by counting (figure 8). A
-//  new leader appends a no-op; reads and
-//      configuration changes wait until it is committed, also alone.
+//      min(match, commit).
+//  R5  Only an entry of the current term is committed by counting (figure 8). A new leader appends
+//      a no-op; reads and configuration changes wait until it is committed, also alone. (The
+//      binding of incarnations that follows the no-op changes no quorum and does not wait.)
 //  R6  Configurations take effect when appended, roll back when truncated, and travel in every
-//  snapshot. R7  Pre-vote, check-quorum and leader stickiness are always on. R8  Reads: a
-//  leader-local increasing id per confirmation round, echoed by followers. No clock-based leases.
+//      snapshot.
+//  R7  Pre-vote, check-quorum and leader stickiness are always on.
+//  R8  Reads: a leader-local increasing id per confirmation round, echoed by followers. No
+//      clock-based leases.
 //  R9  Every queue has a bound in count and bytes and a stated outcome when full.
 //  R10 Same seed, same events: same outputs, byte for byte.
 //  R11 A proposal ends in exactly one of: committed, certainly not appended, or unknown.
 //  R12 Every message carries cluster id, node id and the sender's incarnation. A member whose
-//  incarnation differs
-//      from the one that the configuration binds has no vote and is not counted.
+//      incarnation differs from the one that the configuration binds has no vote and is not
+//      counted.
 #pragma once
 
 #include <cstdint>
@@ -98,7 +101,6 @@ class LogReader {
 };
 
 // ---- Events
-// ----------------------------------------------------------------------------------------------------
 
 // A message from a peer; from anyone at all: the core checks cluster, addressee, membership and
 // incarnation, and counts what it drops.
@@ -125,7 +127,8 @@ struct Applied {
   Index index;
 };
 // A local snapshot is durable, and the log up to and including compact_to (<= meta.index) may be
-// forgotten.
+// forgotten. Requires meta.index <= applied. A snapshot older than the newest known (one was
+// installed meanwhile) only compacts.
 struct SnapshotTaken {
   SnapshotMeta meta;
   Index compact_to;
@@ -158,7 +161,6 @@ using Event = std::variant<Receive, Propose, Read, Persisted, Applied, SnapshotT
                            SnapshotChunkStored, PeerUnreachable, Capacity, Transfer, Timeout>;
 
 // ---- Output
-// ----------------------------------------------------------------------------------------------------
 
 struct ProposalOutcome {
   enum class Kind {
@@ -267,11 +269,12 @@ class Raft {
 
   Status status() const;
   View GetView() const;
-  // True if this node is leader and a quorum of voters (itself included) has room.
+  // True if this node is leader, has room itself, and so has a quorum of voters.
   bool HasRoom() const;
   const Configuration& config() const;  // the one in force: the latest in the log
   // The configuration in force at `index` (applied or snapshot index): what a snapshot at that
-  // index must carry. Requires compacted_index <= index <= last_index.
+  // index must carry. Requires compacted_index <= index <= last_index, and index not below the
+  // snapshot that was recovered at the start.
   std::string EncodedConfigAt(Index index) const;
   // 0 if unknown (below the compaction point or above the end).
   Term TermAt(Index index) const;

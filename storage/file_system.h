@@ -54,7 +54,7 @@ class FileSystem {
   virtual absl::Status Remove(const std::string& path) = 0;
   // Sorted by name; without "." and "..".
   virtual absl::StatusOr<std::vector<DirectoryEntry>> List(const std::string& directory) = 0;
-  // With its parents, mode 0700; no error if it exists.
+  // With its parents, mode 0700; no error if it exists. Durable when this returns.
   virtual absl::Status CreateDirectory(const std::string& path) = 0;
   // Makes creations, renames and removals in the directory durable.
   virtual absl::Status SyncDirectory(const std::string& path) = 0;

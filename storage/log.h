@@ -38,13 +38,16 @@ struct Identity {
 
 struct LogOptions {
   uint64_t segment_bytes = 64 << 20;  // 64 KiB (tests, simulator) to 1 GiB, multiple of 4096
-  int prepared_segments = 2;          // kept zero-filled ahead of use
-  uint64_t max_entry_bytes =
-      20 << 20;  // a larger length in a record header is damage; must fit a segment
+  int prepared_segments = 2;          // kept zero-filled ahead of use; 0 to 64
+  // Of one entry's payload. A larger length in a record header is damage. At most
+  // segment_bytes * 3/4 - 8 KiB, so that it fits a segment beside the largest header.
+  uint64_t max_entry_bytes = 20 << 20;
   // Damage below the durable mark: false refuses; true keeps the undamaged prefix, if the hard
   // state is certain, and says so in RecoveredLog::damaged_from, so that the node runs without a
   // vote until it has caught up.
   bool recover_from_peers = false;
+  // Empty if valid, else a sentence that names the field, its value and the limit.
+  std::string Problem() const;
 };
 
 // One durable step of the node: an Output's writes, or a mark. Written in this order.
@@ -58,7 +61,11 @@ struct LogWrite {
   // Contiguous; a first index not above the last supersedes the old tail.
   std::vector<raft::Entry> entries;
   // Entries up to here may be dropped: whole older segments are removed.
+  // At most the snapshot's index; one at or below an earlier mark has no effect.
   std::optional<raft::Index> compact_to;
+  // After recover_from_peers: the node has caught up and may vote. Until this is durable, every
+  // Open() reports damaged_from again.
+  bool whole = false;
 };
 
 struct RecoveredLog {
@@ -66,7 +73,8 @@ struct RecoveredLog {
   bool clean_shutdown = false;
   uint64_t torn_bytes = 0;  // cut from the tail: never promised to anybody
   uint64_t bytes = 0;       // of entries kept
-  // With recover_from_peers: the first index that was promised and is lost.
+  // The first index that was promised and is lost: this Open() or an earlier one ran with
+  // recover_from_peers, and no LogWrite::whole came since.
   std::optional<raft::Index> damaged_from;
 };
 
@@ -112,9 +120,11 @@ class Log : public raft::LogReader {
   // Makes the next zero-filled segment if fewer than prepared_segments are ready. False: nothing to
   // do. RESOURCE_EXHAUSTED: the disk is full; may be tried again later. Other errors are final.
   virtual absl::StatusOr<bool> PrepareSegments() = 0;
-  // Bytes that can certainly still be written without more space from the file system.
+  // Bytes of current and prepared segments that are still free. What is written without more space
+  // from the file system is at most that: records have headers (40 bytes, and 24 for an entry), and
+  // one that does not fit what is left of a segment goes to the next.
   virtual uint64_t ReservedBytes() const = 0;
-  // Writes the clean-shutdown mark. No Submit() afterwards.
+  // Writes what was submitted and the clean-shutdown mark. No Submit() afterwards.
   virtual absl::Status Close() = 0;
 
   virtual LogStats stats() const = 0;

@@ -37,6 +37,8 @@ struct Manifest {
   uint64_t TotalBytes() const;
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
+// Empty if EncodeManifest() may be called, else what is wrong: a name, sizes, the number of files.
+std::string ManifestProblem(const Manifest& manifest);
 // Versioned, with a checksum. DATA_LOSS with the reason if the bytes are not a valid manifest.
 std::string EncodeManifest(const Manifest& manifest);
 absl::StatusOr<Manifest> DecodeManifest(std::string_view bytes);
@@ -62,26 +64,29 @@ class SnapshotStore {
  public:
   virtual ~SnapshotStore() = default;
   // Makes the directory if missing, removes temporary and unnamed files.
+  // A snapshot is split into files of at most data_file_bytes.
   static absl::StatusOr<std::unique_ptr<SnapshotStore>> Open(FileSystem& fs,
-                                                             const std::string& directory);
+                                                             const std::string& directory,
+                                                             uint64_t data_file_bytes = 64 << 20);
 
-  // Valid manifests, oldest first. A manifest that does not decode is DATA_LOSS (its file is
-  // named).
+  // Valid manifests, by index, oldest first. A manifest that does not decode is DATA_LOSS (its file
+  // is named).
   virtual absl::StatusOr<std::vector<Manifest>> List() const = 0;
 
   virtual absl::StatusOr<std::unique_ptr<SnapshotWriter>> Begin(const raft::SnapshotMeta& meta) = 0;
   virtual absl::StatusOr<std::unique_ptr<SnapshotReader>> Read(const Manifest& manifest) = 0;
 
-  // For sending: up to max_bytes of the file at the cursor (empty: at its end, then *next is the
-  // next file's start).
-  // `*next` is the cursor after the bytes. INVALID_ARGUMENT if the cursor is outside.
+  // For sending: up to max_bytes (at least 1) of the file at the cursor; `*next` is the cursor
+  // after them, which at a file's end is the next file's start. Empty: at a file's end, or after
+  // the last file. INVALID_ARGUMENT if the cursor is outside.
   virtual absl::StatusOr<std::string> ReadChunk(const Manifest& manifest,
                                                 raft::SnapshotCursor cursor, size_t max_bytes,
                                                 raft::SnapshotCursor* next) = 0;
 
-  // For receiving. Begins, or resumes if the same manifest was being received: the answer is what
-  // is wanted next (cursor.file == files.size(): nothing). Another manifest drops the earlier
-  // partial copy.
+  // For receiving. Begins, or resumes (also after a restart) if the same manifest was being
+  // received: the answer is what is wanted next (cursor.file == files.size(): nothing). Files that
+  // are here already are not wanted. Another manifest drops the earlier partial copy.
+  // INVALID_ARGUMENT: ManifestProblem().
   virtual absl::StatusOr<raft::SnapshotCursor> BeginReceive(const Manifest& manifest) = 0;
   // Stores bytes at exactly the wanted cursor (anything else is ignored); crc32c is of `data`. The
   // answer is the next wanted cursor. DATA_LOSS: checksum wrong; a whole file that fails its
@@ -89,7 +94,8 @@ class SnapshotStore {
   virtual absl::StatusOr<raft::SnapshotCursor> StoreChunk(raft::SnapshotCursor cursor,
                                                           std::string_view data,
                                                           uint32_t crc32c) = 0;
-  // After the last byte: makes the snapshot durable and listed.
+  // After the last byte: makes the snapshot durable and listed. Its manifest names the files as
+  // they are called here. FAILED_PRECONDITION if something is still wanted.
   virtual absl::StatusOr<Manifest> FinishReceive() = 0;
 
   // Removes all snapshots but the newest `count` (and files only they use). Never the one at

@@ -1,0 +1,373 @@
+#include "client/client.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "client/client_impl.h"
+#include "client/convert.h"
+
+namespace dqueue::client {
+namespace {
+
+// A call takes at most so many items and bytes (queue/limits.h has 10,000 and 16 MiB).
+constexpr size_t kItemsMax = 10000;
+constexpr size_t kBytesMax = 15 << 20;
+// Of a failure's text (the server would cut it there).
+constexpr size_t kErrorBytesKept = 4096;
+
+constexpr Duration kPollMin{5};
+constexpr Duration kPollMax{200};
+
+// Sends items in as few calls as the limits allow; one status each. A call that fails gives its
+// items its own status, and is the outer status if it is the first.
+template <class Request, class Response, class Item, class Fill, class Cost, class Invoke>
+Result<std::vector<Status>> SendItems(Rpc& rpc, const CallSpec& spec,
+                                      const std::vector<Item>& items, const Request& prototype,
+                                      Fill fill, Cost cost, Invoke invoke) {
+  Result<std::vector<Status>> result;
+  result.value.reserve(items.size());
+  size_t next = 0;
+  while (next < items.size()) {
+    Request request = prototype;
+    size_t bytes = 0;
+    size_t count = 0;
+    while (next + count < items.size() && count < kItemsMax) {
+      const size_t more = cost(items[next + count]);
+      if (count > 0 && bytes + more > kBytesMax) break;
+      bytes += more;
+      fill(items[next + count], &request);
+      ++count;
+    }
+    Response response;
+    Status status = rpc.Call(spec, [&](Server& server, grpc::ClientContext* context) {
+      return invoke(server, context, request, &response);
+    });
+    if (status.ok() && response.results_size() != static_cast<int>(count)) {
+      status = {Code::kInternal, "", "the server answered for another number of items"};
+    }
+    for (size_t i = 0; i < count; ++i) {
+      result.value.push_back(status.ok() ? FromRpcStatus(response.results(static_cast<int>(i)))
+                                         : status);
+    }
+    if (result.status.ok()) result.status = status;
+    next += count;
+  }
+  return result;
+}
+
+size_t IdCost(const std::string& id) { return id.size() + 16; }
+
+template <class Request>
+void FillLease(const LeaseRef& lease, Request* request) {
+  auto* item = request->add_items();
+  item->set_id(lease.id);
+  ToProto(lease.token, item->mutable_token());
+}
+
+bool IsFinished(JobState state) {
+  return state == JobState::kSucceeded || state == JobState::kDead || state == JobState::kCancelled;
+}
+
+}  // namespace
+
+Client::Client(ClientOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
+Client::~Client() { impl_->enqueues->Stop(); }
+
+const ClientOptions& Client::options() const { return impl_->options; }
+
+Result<Enqueued> Client::Enqueue(JobSpec spec) {
+  struct Waiter {
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool done = false;
+    Result<Enqueued> result;
+  } waiter;
+  impl_->enqueues->Add(std::move(spec), true, [&waiter](Result<Enqueued> result) {
+    const std::lock_guard lock(waiter.mutex);
+    waiter.result = std::move(result);
+    waiter.done = true;
+    // Under the lock: the waiter is gone as soon as it is released.
+    waiter.wake.notify_one();
+  });
+  std::unique_lock lock(waiter.mutex);
+  waiter.wake.wait(lock, [&] { return waiter.done; });
+  return std::move(waiter.result);
+}
+
+std::future<Result<Enqueued>> Client::EnqueueAsync(JobSpec spec) {
+  auto promise = std::make_shared<std::promise<Result<Enqueued>>>();
+  std::future<Result<Enqueued>> future = promise->get_future();
+  EnqueueAsync(std::move(spec),
+               [promise](Result<Enqueued> result) { promise->set_value(std::move(result)); });
+  return future;
+}
+
+void Client::EnqueueAsync(JobSpec spec, std::function<void(Result<Enqueued>)> done) {
+  impl_->enqueues->Add(std::move(spec), false, std::move(done));
+}
+
+Result<std::vector<Result<Enqueued>>> Client::EnqueueMany(std::vector<JobSpec> specs,
+                                                          bool all_or_nothing) {
+  Result<std::vector<Result<Enqueued>>> result;
+  result.value.resize(specs.size());
+  std::vector<bool> id_made_here(specs.size());
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const std::string bad_field = FieldNotUtf8(specs[i]);
+    if (!bad_field.empty()) {
+      // The server could not tell which job it is.
+      result.status = {Code::kInvalidArgument, "INVALID_FIELD",
+                       "jobs[" + std::to_string(i) + "]." + bad_field + ": not valid UTF-8"};
+      for (auto& each : result.value) each.status = result.status;
+      return result;
+    }
+    id_made_here[i] = specs[i].id.empty();
+    if (id_made_here[i]) specs[i].id = NewUuidV7();
+    result.value[i].value = {specs[i].id, false};
+  }
+  const CallSpec call{.changes = true, .timeout = impl_->options.timeout};
+  size_t next = 0;
+  while (next < specs.size()) {
+    v1::EnqueueJobsRequest request;
+    request.set_all_or_nothing(all_or_nothing);
+    request.set_request_id(NewUuidV7());
+    size_t bytes = 0;
+    size_t count = 0;
+    // All or nothing is one call, whatever its size; the server knows its limit.
+    while (next + count < specs.size() && (all_or_nothing || count < kItemsMax)) {
+      JobSpec& spec = specs[next + count];
+      const size_t more = CostOf(spec);
+      if (!all_or_nothing && count > 0 && bytes + more > kBytesMax) break;
+      bytes += more;
+      ToProto(std::move(spec), request.add_jobs());
+      ++count;
+    }
+    v1::EnqueueJobsResponse response;
+    Status status = impl_->rpc.Call(call, [&](Server& server, grpc::ClientContext* context) {
+      return server.jobs->EnqueueJobs(context, request, &response);
+    });
+    if (status.ok() && response.results_size() != static_cast<int>(count)) {
+      status = {Code::kInternal, "", "the server answered for another number of jobs"};
+    }
+    for (size_t i = 0; i < count; ++i) {
+      Result<Enqueued>& each = result.value[next + i];
+      if (!status.ok()) {
+        each.status = status;
+        continue;
+      }
+      auto* answer = response.mutable_results(static_cast<int>(i));
+      if (answer->has_error()) each.status = FromRpcStatus(answer->error());
+      // An id that was made here cannot have existed: then this very call's first try created it.
+      each.value.created =
+          answer->created() || (id_made_here[next + i] && answer->id() == each.value.id);
+      each.value.id = std::move(*answer->mutable_id());
+    }
+    if (result.status.ok()) result.status = status;
+    next += count;
+  }
+  return result;
+}
+
+Result<Job> Client::Get(const std::string& id) {
+  v1::GetJobRequest request;
+  request.set_id(MakeUtf8(id, id.size()));
+  v1::GetJobResponse response;
+  Result<Job> result;
+  result.status = impl_->rpc.Call({.timeout = impl_->options.timeout},
+                                  [&](Server& server, grpc::ClientContext* context) {
+                                    return server.jobs->GetJob(context, request, &response);
+                                  });
+  if (result.ok()) result.value = FromProto(std::move(*response.mutable_job()));
+  return result;
+}
+
+Result<JobPage> Client::List(const ListFilter& filter) {
+  v1::ListJobsRequest request;
+  request.set_queue(filter.queue);
+  request.set_type(filter.type);
+  if (filter.state) request.set_state(ToProto(*filter.state));
+  request.set_page_size(filter.page_size);
+  request.set_page_token(filter.page_token);
+  request.set_full(filter.full);
+  v1::ListJobsResponse response;
+  Result<JobPage> result;
+  result.status = impl_->rpc.Call({.timeout = impl_->options.timeout},
+                                  [&](Server& server, grpc::ClientContext* context) {
+                                    return server.jobs->ListJobs(context, request, &response);
+                                  });
+  for (v1::Job& job : *response.mutable_jobs()) {
+    result.value.jobs.push_back(FromProto(std::move(job)));
+  }
+  result.value.next_page_token = response.next_page_token();
+  return result;
+}
+
+Result<std::vector<Status>> Client::Cancel(const std::vector<std::string>& ids) {
+  return SendItems<v1::CancelJobsRequest, v1::CancelJobsResponse>(
+      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, ids, {},
+      [](const std::string& id, v1::CancelJobsRequest* request) {
+        request->add_ids(MakeUtf8(id, id.size()));
+      },
+      IdCost,
+      [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
+        return server.jobs->CancelJobs(context, request, response);
+      });
+}
+
+Result<std::vector<Status>> Client::Retry(const std::vector<std::string>& ids) {
+  return SendItems<v1::RetryJobsRequest, v1::RetryJobsResponse>(
+      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, ids, {},
+      [](const std::string& id, v1::RetryJobsRequest* request) {
+        request->add_ids(MakeUtf8(id, id.size()));
+      },
+      IdCost,
+      [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
+        return server.jobs->RetryJobs(context, request, response);
+      });
+}
+
+Result<Stats> Client::GetStats(const std::string& queue) {
+  v1::GetStatsRequest request;
+  request.set_queue(queue);
+  v1::GetStatsResponse response;
+  Result<Stats> result;
+  result.status = impl_->rpc.Call({.timeout = impl_->options.timeout},
+                                  [&](Server& server, grpc::ClientContext* context) {
+                                    return server.jobs->GetStats(context, request, &response);
+                                  });
+  if (result.ok()) result.value = FromProto(response);
+  return result;
+}
+
+Result<ClusterView> Client::GetCluster(const std::string& server_address) {
+  v1::GetClusterResponse response;
+  const Rpc::Invoke invoke = [&](Server& server, grpc::ClientContext* context) {
+    return server.cluster->GetCluster(context, {}, &response);
+  };
+  Result<ClusterView> result;
+  if (!server_address.empty()) {
+    const auto server = impl_->rpc.servers().ByAddress(server_address);
+    result.status =
+        impl_->rpc.CallServer(*server, std::min(impl_->options.timeout, kAttemptMax), invoke);
+  } else {
+    result.status =
+        impl_->rpc.Call({.timeout = impl_->options.timeout, .any_server = true}, invoke);
+  }
+  if (result.ok()) result.value = FromProto(std::move(response));
+  return result;
+}
+
+Result<Job> Client::WaitForCompletion(const std::string& id, Duration limit) {
+  const Clock::time_point end = Clock::now() + limit;
+  Duration pause = kPollMin;
+  while (true) {
+    Result<Job> job = Get(id);
+    if (job.ok() ? IsFinished(job.value.state) : job.status.code != Code::kUnavailable) return job;
+    if (Clock::now() + pause >= end) {
+      if (job.ok()) {
+        job.status = {Code::kDeadlineExceeded, "",
+                      "the job is still " + std::string(JobStateName(job.value.state))};
+      }
+      return job;
+    }
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 3 / 2, kPollMax);
+  }
+}
+
+Result<std::vector<Job>> Client::Impl::Lease(const LeaseOptions& lease,
+                                             const std::string& request_id, CallCancel* cancel) {
+  v1::LeaseJobsRequest request;
+  request.set_worker_id(lease.worker_id);
+  for (const std::string& queue : lease.queues) request.add_queues(queue);
+  for (const std::string& type : lease.types) request.add_types(type);
+  request.set_max_jobs(lease.max_jobs);
+  if (lease.wait.count() != 0) ToProto(lease.wait, request.mutable_wait());
+  if (lease.lease_duration) ToProto(*lease.lease_duration, request.mutable_lease_duration());
+  request.set_lease_request_id(request_id);
+  v1::LeaseJobsResponse response;
+  const Duration wait = std::max(lease.wait, Duration{0});
+  const CallSpec spec{.changes = true,
+                      .timeout = options.timeout + wait,
+                      .attempt_max = kAttemptMax + wait,
+                      .cancel = cancel};
+  Result<std::vector<Job>> result;
+  result.status = rpc.Call(spec, [&](Server& server, grpc::ClientContext* context) {
+    return server.workers->LeaseJobs(context, request, &response);
+  });
+  if (!result.ok()) return result;
+  result.value.reserve(response.jobs_size());
+  for (v1::Job& job : *response.mutable_jobs()) result.value.push_back(FromProto(std::move(job)));
+  return result;
+}
+
+Result<std::vector<Job>> Client::Lease(const LeaseOptions& options) {
+  return impl_->Lease(options, NewUuidV7(), nullptr);
+}
+
+Result<std::vector<Status>> Client::Complete(const std::vector<Completion>& items) {
+  return SendItems<v1::CompleteJobsRequest, v1::CompleteJobsResponse>(
+      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, items, {},
+      [](const Completion& completion, v1::CompleteJobsRequest* request) {
+        auto* item = request->add_items();
+        item->set_id(completion.id);
+        ToProto(completion.token, item->mutable_token());
+        item->set_result(completion.result);
+      },
+      [](const Completion& completion) {
+        return IdCost(completion.id) + completion.result.size() + 32;
+      },
+      [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
+        return server.workers->CompleteJobs(context, request, response);
+      });
+}
+
+Result<std::vector<Status>> Client::Fail(const std::vector<Failure>& items) {
+  return SendItems<v1::FailJobsRequest, v1::FailJobsResponse>(
+      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, items, {},
+      [](const Failure& failure, v1::FailJobsRequest* request) {
+        auto* item = request->add_items();
+        item->set_id(failure.id);
+        ToProto(failure.token, item->mutable_token());
+        item->set_error(MakeUtf8(failure.error, kErrorBytesKept));
+        item->set_reject(failure.reject);
+        if (failure.retry_delay) ToProto(*failure.retry_delay, item->mutable_retry_delay());
+      },
+      [](const Failure& failure) {
+        return IdCost(failure.id) + std::min(failure.error.size(), kErrorBytesKept) + 32;
+      },
+      [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
+        return server.workers->FailJobs(context, request, response);
+      });
+}
+
+Result<std::vector<Status>> Client::Impl::Extend(const std::vector<LeaseRef>& items,
+                                                 std::optional<Duration> lease_duration,
+                                                 Duration timeout, CallCancel* cancel) {
+  v1::ExtendLeasesRequest prototype;
+  if (lease_duration) ToProto(*lease_duration, prototype.mutable_lease_duration());
+  return SendItems<v1::ExtendLeasesRequest, v1::ExtendLeasesResponse>(
+      rpc, {.changes = true, .timeout = timeout, .cancel = cancel}, items, prototype,
+      [](const LeaseRef& lease, v1::ExtendLeasesRequest* request) { FillLease(lease, request); },
+      [](const LeaseRef& lease) { return IdCost(lease.id) + 32; },
+      [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
+        return server.workers->ExtendLeases(context, request, response);
+      });
+}
+
+Result<std::vector<Status>> Client::Extend(const std::vector<LeaseRef>& items,
+                                           std::optional<Duration> lease_duration) {
+  return impl_->Extend(items, lease_duration, impl_->options.timeout, nullptr);
+}
+
+Result<std::vector<Status>> Client::Release(const std::vector<LeaseRef>& items) {
+  return SendItems<v1::ReleaseJobsRequest, v1::ReleaseJobsResponse>(
+      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, items, {},
+      [](const LeaseRef& lease, v1::ReleaseJobsRequest* request) { FillLease(lease, request); },
+      [](const LeaseRef& lease) { return IdCost(lease.id) + 32; },
+      [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
+        return server.workers->ReleaseJobs(context, request, response);
+      });
+}
+
+}  // namespace dqueue::client

@@ -1,0 +1,34 @@
+// What Client and Worker share.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/enqueue_queue.h"
+#include "client/rpc.h"
+
+namespace dqueue::client {
+
+class Client::Impl {
+ public:
+  explicit Impl(ClientOptions client_options)
+      : options(std::move(client_options)),
+        rpc(options.servers),
+        enqueues(std::make_shared<EnqueueQueue>(&rpc, options)) {}
+  ~Impl() { enqueues->Stop(); }
+
+  // As Client::Lease, with the caller's request id: repeating it gets the same jobs. `cancel` may
+  // be null.
+  Result<std::vector<Job>> Lease(const LeaseOptions& lease, const std::string& request_id,
+                                 CallCancel* cancel);
+  Result<std::vector<Status>> Extend(const std::vector<LeaseRef>& items,
+                                     std::optional<Duration> lease_duration, Duration timeout,
+                                     CallCancel* cancel);
+
+  const ClientOptions options;
+  Rpc rpc;
+  const std::shared_ptr<EnqueueQueue> enqueues;
+};
+
+}  // namespace dqueue::client

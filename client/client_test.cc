@@ -1,0 +1,504 @@
+#include "client/client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+#include <set>
+#include <thread>
+
+#include "client/fake_server.h"
+
+namespace dqueue::client {
+namespace {
+
+using namespace std::chrono_literals;
+using grpc::StatusCode;
+using testing::ElementsAre;
+
+ClientOptions OptionsFor(std::vector<std::string> servers) {
+  ClientOptions options;
+  options.servers = std::move(servers);
+  options.timeout = 10s;
+  return options;
+}
+
+JobSpec Spec(const std::string& payload = "{}") {
+  JobSpec spec;
+  spec.queue = "q";
+  spec.payload = payload;
+  return spec;
+}
+
+grpc::Status NotLeader(const std::string& address) {
+  return FakeError(StatusCode::UNAVAILABLE, "NOT_LEADER",
+                   {{"leader_id", "n"}, {"leader_address", address}});
+}
+
+// An address that refuses connections.
+std::string DeadAddress() {
+  FakeServer server;
+  return server.address();
+}
+
+TEST(ClientTest, EnqueueReturnsTheIdItMade) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  const Result<Enqueued> result = client.Enqueue(Spec());
+  ASSERT_TRUE(result.ok()) << result.status.message;
+  EXPECT_TRUE(result.value.created);
+  const auto requests = server.enqueue.requests();
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_EQ(requests[0].jobs(0).id(), result.value.id);
+  EXPECT_EQ(result.value.id.size(), 36u);
+  EXPECT_FALSE(requests[0].request_id().empty());
+}
+
+TEST(ClientTest, RetriesKeepTheIds) {
+  FakeServer server;
+  server.enqueue.NextError(FakeError(StatusCode::UNAVAILABLE, "NO_LEADER"));
+  server.enqueue.NextError(FakeError(StatusCode::UNAVAILABLE, "COMMIT_UNKNOWN"));
+  server.enqueue.NextError(FakeError(StatusCode::DEADLINE_EXCEEDED, "DEADLINE_PASSED"));
+  server.enqueue.NextError(
+      FakeError(StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED", {}, /*retry_after_ms=*/5));
+  server.enqueue.NextError(grpc::Status(StatusCode::UNKNOWN, "Stream removed"));
+  Client client(OptionsFor({server.address()}));
+  const Result<Enqueued> result = client.Enqueue(Spec());
+  ASSERT_TRUE(result.ok()) << result.status.message;
+  const auto requests = server.enqueue.requests();
+  ASSERT_EQ(requests.size(), 6u);
+  for (const auto& request : requests) {
+    EXPECT_EQ(request.SerializeAsString(), requests[0].SerializeAsString());
+    EXPECT_EQ(request.jobs(0).id(), result.value.id);
+  }
+}
+
+TEST(ClientTest, SynchronousCallsRetryTheSameRequest) {
+  FakeServer server;
+  server.cancel.NextError(FakeError(StatusCode::UNAVAILABLE, "COMMIT_UNKNOWN"));
+  server.cancel.NextError(FakeError(StatusCode::UNAVAILABLE, "NO_LEADER"));
+  Client client(OptionsFor({server.address()}));
+  const auto result = client.Cancel({"a", "b"});
+  ASSERT_TRUE(result.ok()) << result.status.message;
+  EXPECT_EQ(result.value.size(), 2u);
+  EXPECT_EQ(server.cancel.requests().size(), 3u);
+}
+
+TEST(ClientTest, DefiniteErrorsAreNotRetried) {
+  struct Row {
+    StatusCode code;
+    const char* reason;
+    Code expected;
+  };
+  for (const Row& row : {
+           Row{StatusCode::INVALID_ARGUMENT, "INVALID_FIELD", Code::kInvalidArgument},
+           Row{StatusCode::RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", Code::kResourceExhausted},
+           Row{StatusCode::PERMISSION_DENIED, "SCOPE_MISSING", Code::kPermissionDenied},
+           Row{StatusCode::UNIMPLEMENTED, "NOT_HERE", Code::kInternal},
+       }) {
+    FakeServer server;
+    server.enqueue.NextError(FakeError(row.code, row.reason));
+    Client client(OptionsFor({server.address()}));
+    const Result<Enqueued> result = client.Enqueue(Spec());
+    EXPECT_EQ(result.status.code, row.expected) << row.reason;
+    EXPECT_EQ(result.status.reason, row.reason);
+    EXPECT_EQ(server.enqueue.requests().size(), 1u) << row.reason;
+  }
+}
+
+TEST(ClientTest, AnErrorOfOneJobIsItsOwn) {
+  FakeServer server;
+  server.enqueue.Next([](grpc::ServerContext*, const v1::EnqueueJobsRequest& request,
+                         v1::EnqueueJobsResponse* response) {
+    for (const auto& job : request.jobs()) {
+      auto* result = response->add_results();
+      result->set_id(job.id());
+      if (job.payload() == "bad") {
+        *result->mutable_error() = FakeStatus(StatusCode::INVALID_ARGUMENT, "INVALID_FIELD");
+      } else {
+        result->set_created(true);
+      }
+    }
+    return grpc::Status::OK;
+  });
+  Client client(OptionsFor({server.address()}));
+  const auto result = client.EnqueueMany({Spec("good"), Spec("bad"), Spec("good")});
+  ASSERT_TRUE(result.ok());
+  ASSERT_EQ(result.value.size(), 3u);
+  EXPECT_TRUE(result.value[0].ok());
+  EXPECT_EQ(result.value[1].status.reason, "INVALID_FIELD");
+  EXPECT_TRUE(result.value[2].ok());
+}
+
+TEST(ClientTest, TimeoutTellsWhetherItMayHaveHappened) {
+  for (const auto& [reason, code] : {std::pair{"NO_LEADER", Code::kUnavailable},
+                                     std::pair{"COMMIT_UNKNOWN", Code::kUnknownOutcome}}) {
+    FakeServer server;
+    server.enqueue.Always([reason = reason](grpc::ServerContext*, const v1::EnqueueJobsRequest&,
+                                            v1::EnqueueJobsResponse*) {
+      return FakeError(StatusCode::UNAVAILABLE, reason);
+    });
+    ClientOptions options = OptionsFor({server.address()});
+    options.timeout = 200ms;
+    Client client(options);
+    EXPECT_EQ(client.Enqueue(Spec()).status.code, code) << reason;
+    EXPECT_EQ(client.EnqueueMany({Spec()}).status.code, code) << reason;
+    EXPECT_GT(server.enqueue.requests().size(), 4u) << "it kept trying";
+  }
+}
+
+TEST(ClientTest, NobodyThere) {
+  ClientOptions options = OptionsFor({DeadAddress(), DeadAddress()});
+  options.timeout = 200ms;
+  Client client(options);
+  EXPECT_EQ(client.Enqueue(Spec()).status.code, Code::kUnavailable);
+  EXPECT_EQ(client.Get("x").status.code, Code::kUnavailable);
+  Client nowhere(OptionsFor({}));
+  EXPECT_EQ(nowhere.Enqueue(Spec()).status.reason, "NO_SERVERS");
+  EXPECT_EQ(nowhere.Get("x").status.reason, "NO_SERVERS");
+}
+
+TEST(ClientTest, ADeadServerCostsNoWaiting) {
+  FakeServer live;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 4; ++i) {
+    Client client(OptionsFor({DeadAddress(), live.address(), DeadAddress()}));
+    ASSERT_TRUE(client.Enqueue(Spec()).ok());
+    ASSERT_TRUE(client.Get("x").ok());
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 3s);
+}
+
+TEST(ClientTest, FollowsTheLeaderThatAnErrorNames) {
+  FakeServer follower;
+  FakeServer leader;
+  const auto not_me = [&](grpc::ServerContext*, const auto&, auto*) {
+    return NotLeader(leader.address());
+  };
+  follower.enqueue.Always(not_me);
+  follower.get.Always(not_me);
+  Client client(OptionsFor({"http://" + follower.address() + "/"}));
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(client.Enqueue(Spec()).ok());
+    ASSERT_TRUE(client.Get("x").ok());
+  }
+  EXPECT_EQ(follower.enqueue.requests().size() + follower.get.requests().size(), 1u);
+  EXPECT_EQ(leader.enqueue.requests().size(), 5u);
+}
+
+TEST(ClientTest, FollowsTheLeaderThatAForwardedAnswerNames) {
+  FakeServer follower;
+  FakeServer leader;
+  follower.get.Always([&](grpc::ServerContext* context, const v1::GetJobRequest& request,
+                          v1::GetJobResponse* response) {
+    context->AddInitialMetadata("dqueue-leader-address", leader.address());
+    response->mutable_job()->set_id(request.id());
+    return grpc::Status::OK;
+  });
+  Client client(OptionsFor({follower.address()}));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(client.Get("x").ok());
+  EXPECT_EQ(follower.get.requests().size(), 1u);
+  EXPECT_EQ(leader.get.requests().size(), 2u);
+}
+
+TEST(ClientTest, ALeaderThatCannotBeReachedIsLeftToForwarding) {
+  FakeServer follower;
+  const std::string dead = DeadAddress();
+  follower.get.Always([&](grpc::ServerContext* context, const v1::GetJobRequest& request,
+                          v1::GetJobResponse* response) {
+    context->AddInitialMetadata("dqueue-leader-address", dead);
+    response->mutable_job()->set_id(request.id());
+    return grpc::Status::OK;
+  });
+  Client client(OptionsFor({follower.address()}));
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(client.Get("x").ok());
+  EXPECT_EQ(follower.get.requests().size(), 10u);
+}
+
+TEST(ClientTest, WhenTheLeaderDiesAnotherServerIsAskedAtOnce) {
+  FakeServer first;
+  FakeServer second;
+  Client client(OptionsFor({first.address(), second.address()}));
+  ASSERT_TRUE(client.Enqueue(Spec()).ok());
+  FakeServer& leader = first.enqueue.requests().empty() ? second : first;
+  FakeServer& other = &leader == &first ? second : first;
+  leader.enqueue.Always(FakeServer::Hang<v1::EnqueueJobsRequest, v1::EnqueueJobsResponse>);
+  std::future<Result<Enqueued>> pending = client.EnqueueAsync(Spec());
+  ASSERT_TRUE(leader.enqueue.WaitForCalls(2));
+  const auto begin = std::chrono::steady_clock::now();
+  leader.Stop();
+  const Result<Enqueued> result = pending.get();
+  ASSERT_TRUE(result.ok()) << result.status.message;
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1s);
+  EXPECT_EQ(other.enqueue.requests().back().jobs(0).id(),
+            leader.enqueue.requests().back().jobs(0).id());
+}
+
+TEST(ClientTest, AHangingServerIsLeftAfterAnAttempt) {
+  FakeServer first;
+  FakeServer second;
+  Client client(OptionsFor({first.address(), second.address()}));
+  ASSERT_TRUE(client.Get("x").ok());
+  FakeServer& leader = first.get.requests().empty() ? second : first;
+  leader.get.Always(FakeServer::Hang<v1::GetJobRequest, v1::GetJobResponse>);
+  EXPECT_TRUE(client.Get("x").ok());
+}
+
+TEST(ClientTest, GathersWhileACallIsOnItsWay) {
+  FakeServer server;
+  std::latch release(1);
+  const auto succeed = [](const v1::EnqueueJobsRequest& request,
+                          v1::EnqueueJobsResponse* response) {
+    for (const auto& job : request.jobs()) {
+      auto* result = response->add_results();
+      result->set_id(job.id());
+      result->set_created(true);
+    }
+    return grpc::Status::OK;
+  };
+  server.enqueue.Next([&](grpc::ServerContext*, const auto& request, auto* response) {
+    release.wait();
+    return succeed(request, response);
+  });
+  ClientOptions options = OptionsFor({server.address()});
+  options.max_batches_in_flight = 1;
+  Client client(options);
+  std::vector<std::future<Result<Enqueued>>> results;
+  results.push_back(client.EnqueueAsync(Spec("0")));
+  ASSERT_TRUE(server.enqueue.WaitForCalls(1));
+  for (int i = 1; i < 100; ++i) results.push_back(client.EnqueueAsync(Spec(std::to_string(i))));
+  release.count_down();
+  std::set<std::string> ids;
+  for (auto& result : results) {
+    const Result<Enqueued> one = result.get();
+    ASSERT_TRUE(one.ok());
+    ids.insert(one.value.id);
+  }
+  EXPECT_EQ(ids.size(), 100u);
+  const auto requests = server.enqueue.requests();
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_EQ(requests[0].jobs_size(), 1);
+  ASSERT_EQ(requests[1].jobs_size(), 99);
+  for (int i = 0; i < 99; ++i) EXPECT_EQ(requests[1].jobs(i).payload(), std::to_string(i + 1));
+}
+
+TEST(ClientTest, BatchesKeepTheirLimits) {
+  struct Row {
+    int max_jobs;
+    size_t max_bytes;
+    size_t payload;
+    std::vector<int> sizes;  // after the first call
+  };
+  for (const Row& row : {Row{4, 1 << 20, 10, {4, 4, 1}}, Row{100, 3000, 800, {3, 3, 3}},
+                         Row{100, 100, 500, {1, 1, 1, 1, 1, 1, 1, 1, 1}}}) {
+    FakeServer server;
+    std::latch release(1);
+    server.enqueue.Next([&](grpc::ServerContext*, const auto& request, auto* response) {
+      release.wait();
+      response->add_results()->set_id(request.jobs(0).id());
+      return grpc::Status::OK;
+    });
+    ClientOptions options = OptionsFor({server.address()});
+    options.max_batches_in_flight = 1;
+    options.max_batch_jobs = row.max_jobs;
+    options.max_batch_bytes = row.max_bytes;
+    Client client(options);
+    std::vector<std::future<Result<Enqueued>>> results;
+    results.push_back(client.EnqueueAsync(Spec()));
+    ASSERT_TRUE(server.enqueue.WaitForCalls(1));
+    for (int i = 0; i < 9; ++i) {
+      results.push_back(client.EnqueueAsync(Spec(std::string(row.payload, 'x'))));
+    }
+    release.count_down();
+    for (auto& result : results) ASSERT_TRUE(result.get().ok());
+    std::vector<int> sizes;
+    for (const auto& request : server.enqueue.requests()) sizes.push_back(request.jobs_size());
+    sizes.erase(sizes.begin());
+    EXPECT_EQ(sizes, row.sizes);
+  }
+}
+
+TEST(ClientTest, ManyCallersShareBatches) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  std::atomic<int> good{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 16; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) good += client.Enqueue(Spec()).ok() ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(good.load(), 3200);
+  size_t jobs = 0;
+  const auto requests = server.enqueue.requests();
+  for (const auto& request : requests) jobs += request.jobs_size();
+  EXPECT_EQ(jobs, 3200u);
+  EXPECT_LT(requests.size(), 1600u);
+}
+
+TEST(ClientTest, AnAnswerForAnIdMadeHereWasThisCallsOwnDoing) {
+  const auto existed = [](grpc::ServerContext*, const v1::EnqueueJobsRequest& request,
+                          v1::EnqueueJobsResponse* response) {
+    for (const auto& job : request.jobs()) response->add_results()->set_id(job.id());
+    return grpc::Status::OK;
+  };
+  FakeServer server;
+  server.enqueue.Always(existed);
+  Client client(OptionsFor({server.address()}));
+  EXPECT_TRUE(client.Enqueue(Spec()).value.created);
+  EXPECT_TRUE(client.EnqueueMany({Spec()}).value[0].value.created);
+  JobSpec own = Spec();
+  own.id = "mine";
+  EXPECT_FALSE(client.Enqueue(own).value.created);
+  EXPECT_FALSE(client.EnqueueMany({own}).value[0].value.created);
+  server.enqueue.Always(
+      [](grpc::ServerContext*, const v1::EnqueueJobsRequest&, v1::EnqueueJobsResponse* response) {
+        response->add_results()->set_id("found-by-idempotency-key");
+        return grpc::Status::OK;
+      });
+  const Result<Enqueued> found = client.Enqueue(Spec());
+  EXPECT_FALSE(found.value.created);
+  EXPECT_EQ(found.value.id, "found-by-idempotency-key");
+}
+
+TEST(ClientTest, EnqueueManySplitsAtTheServersLimits) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  const auto many = client.EnqueueMany(std::vector<JobSpec>(10001, Spec()));
+  ASSERT_TRUE(many.ok());
+  EXPECT_EQ(many.value.size(), 10001u);
+  auto requests = server.enqueue.requests();
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_EQ(requests[0].jobs_size(), 10000);
+  EXPECT_EQ(requests[1].jobs_size(), 1);
+  const auto large = client.EnqueueMany(std::vector<JobSpec>(20, Spec(std::string(1 << 20, 'x'))));
+  ASSERT_TRUE(large.ok());
+  requests = server.enqueue.requests();
+  ASSERT_EQ(requests.size(), 4u);
+  EXPECT_EQ(requests[2].jobs_size() + requests[3].jobs_size(), 20);
+  EXPECT_LT(requests[2].ByteSizeLong(), 16u << 20);
+  const auto atomic = client.EnqueueMany(std::vector<JobSpec>(10001, Spec()), true);
+  ASSERT_TRUE(atomic.ok());
+  requests = server.enqueue.requests();
+  ASSERT_EQ(requests.size(), 5u);
+  EXPECT_TRUE(requests[4].all_or_nothing());
+}
+
+TEST(ClientTest, AnswersForAnotherNumberOfItemsAreRefused) {
+  FakeServer server;
+  const auto empty = [](grpc::ServerContext*, const auto&, auto*) { return grpc::Status::OK; };
+  server.enqueue.Always(empty);
+  server.complete.Always(empty);
+  Client client(OptionsFor({server.address()}));
+  EXPECT_EQ(client.Enqueue(Spec()).status.code, Code::kInternal);
+  EXPECT_EQ(client.EnqueueMany({Spec()}).value[0].status.code, Code::kInternal);
+  EXPECT_EQ(client.Complete({{"a", {1, 1}, ""}}).value[0].code, Code::kInternal);
+}
+
+TEST(ClientTest, TextThatIsNotUtf8IsRefusedHere) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  JobSpec bad = Spec();
+  bad.type = "\xff";
+  EXPECT_EQ(client.Enqueue(bad).status.message, "type: not valid UTF-8");
+  EXPECT_EQ(client.EnqueueMany({Spec(), bad}).status.message, "jobs[1].type: not valid UTF-8");
+  EXPECT_TRUE(server.enqueue.requests().empty());
+}
+
+TEST(ClientTest, DestructionAnswersEveryone) {
+  FakeServer server;
+  server.enqueue.Always(FakeServer::Hang<v1::EnqueueJobsRequest, v1::EnqueueJobsResponse>);
+  ClientOptions options = OptionsFor({server.address()});
+  options.max_batches_in_flight = 1;
+  auto client = std::make_unique<Client>(options);
+  std::future<Result<Enqueued>> sent = client->EnqueueAsync(Spec());
+  ASSERT_TRUE(server.enqueue.WaitForCalls(1));
+  std::future<Result<Enqueued>> waiting = client->EnqueueAsync(Spec());
+  client.reset();
+  EXPECT_EQ(sent.get().status.code, Code::kUnknownOutcome);
+  EXPECT_EQ(waiting.get().status.code, Code::kUnavailable);
+}
+
+TEST(ClientTest, WaitForCompletionPollsUntilFinished) {
+  FakeServer server;
+  const auto in_state = [](v1::JobState state) {
+    return [state](grpc::ServerContext*, const v1::GetJobRequest& request,
+                   v1::GetJobResponse* response) {
+      response->mutable_job()->set_id(request.id());
+      response->mutable_job()->set_state(state);
+      return grpc::Status::OK;
+    };
+  };
+  server.get.Next(in_state(v1::JOB_STATE_READY));
+  server.get.Next(in_state(v1::JOB_STATE_LEASED));
+  server.get.Next(in_state(v1::JOB_STATE_SUCCEEDED));
+  Client client(OptionsFor({server.address()}));
+  const Result<Job> done = client.WaitForCompletion("x", 10s);
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(done.value.state, JobState::kSucceeded);
+  server.get.Always(in_state(v1::JOB_STATE_READY));
+  const Result<Job> late = client.WaitForCompletion("x", 20ms);
+  EXPECT_EQ(late.status.code, Code::kDeadlineExceeded);
+  EXPECT_EQ(late.value.state, JobState::kReady);
+  server.get.NextError(FakeError(StatusCode::NOT_FOUND, "JOB_NOT_FOUND"));
+  EXPECT_EQ(client.WaitForCompletion("x", 10s).status.code, Code::kNotFound);
+}
+
+TEST(ClientTest, GetClusterOfOneServerAsksOnlyThatOne) {
+  FakeServer first;
+  FakeServer second;
+  Client client(OptionsFor({first.address()}));
+  ASSERT_TRUE(client.GetCluster(second.address()).ok());
+  EXPECT_EQ(second.cluster.requests().size(), 1u);
+  EXPECT_EQ(client.GetCluster(DeadAddress()).status.code, Code::kUnavailable);
+  ASSERT_TRUE(client.GetCluster().ok());
+  EXPECT_EQ(first.cluster.requests().size(), 1u);
+}
+
+TEST(ClientTest, ALeaseIsRepeatedWithTheSameRequestId) {
+  FakeServer server;
+  server.lease.NextError(grpc::Status(StatusCode::UNAVAILABLE, "Socket closed"));
+  server.lease.Next([](grpc::ServerContext*, const auto&, v1::LeaseJobsResponse* response) {
+    response->add_jobs()->set_id("a");
+    return grpc::Status::OK;
+  });
+  Client client(OptionsFor({server.address()}));
+  LeaseOptions lease;
+  lease.worker_id = "w";
+  lease.max_jobs = 2;
+  const auto leased = client.Lease(lease);
+  ASSERT_TRUE(leased.ok()) << leased.status.message;
+  ASSERT_EQ(leased.value.size(), 1u);
+  const auto requests = server.lease.requests();
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_FALSE(requests[0].lease_request_id().empty());
+  EXPECT_EQ(requests[0].lease_request_id(), requests[1].lease_request_id());
+}
+
+TEST(ClientTest, ItemsCarryTokensAndTexts) {
+  FakeServer server;
+  server.fail.Next([](grpc::ServerContext*, const auto&, v1::FailJobsResponse* response) {
+    response->add_results();
+    *response->add_results() = FakeStatus(StatusCode::FAILED_PRECONDITION, "LEASE_STALE");
+    return grpc::Status::OK;
+  });
+  Client client(OptionsFor({server.address()}));
+  const auto failed = client.Fail({{"a", {1, 2}, "bad \xff byte", false, 1500ms},
+                                   {"b", {3, 4}, std::string(10000, 'e'), true, {}}});
+  ASSERT_TRUE(failed.ok());
+  EXPECT_TRUE(failed.value[0].ok());
+  EXPECT_EQ(failed.value[1].reason, "LEASE_STALE");
+  const auto request = server.fail.requests().at(0);
+  EXPECT_EQ(request.items(0).token().term(), 1u);
+  EXPECT_EQ(request.items(0).token().sequence(), 2u);
+  EXPECT_EQ(request.items(0).error(), "bad ? byte");
+  EXPECT_EQ(request.items(0).retry_delay().nanos(), 500000000);
+  EXPECT_EQ(request.items(1).error().size(), 4096u);
+  EXPECT_TRUE(request.items(1).reject());
+  EXPECT_FALSE(request.items(1).has_retry_delay());
+}
+
+}  // namespace
+}  // namespace dqueue::client

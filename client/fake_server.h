@@ -1,0 +1,250 @@
+// An in-process dqueue server whose answers are scripted, for tests of the SDK. Each method has a
+// function to set; what is not set succeeds. Requests are recorded.
+#pragma once
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dqueue/v1/service.grpc.pb.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace dqueue::client {
+
+inline google::rpc::Status FakeStatus(grpc::StatusCode code, const std::string& reason,
+                                      const std::map<std::string, std::string>& metadata = {},
+                                      int retry_after_ms = 0) {
+  google::rpc::Status status;
+  status.set_code(code);
+  status.set_message("fake " + reason);
+  google::rpc::ErrorInfo info;
+  info.set_reason(reason);
+  info.set_domain("dqueue.dev");
+  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = value;
+  status.add_details()->PackFrom(info);
+  if (retry_after_ms > 0) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_nanos(retry_after_ms * 1000000);
+    status.add_details()->PackFrom(retry);
+  }
+  return status;
+}
+
+inline grpc::Status FakeError(grpc::StatusCode code, const std::string& reason,
+                              const std::map<std::string, std::string>& metadata = {},
+                              int retry_after_ms = 0) {
+  const google::rpc::Status status = FakeStatus(code, reason, metadata, retry_after_ms);
+  return grpc::Status(code, status.message(), status.SerializeAsString());
+}
+
+// A method: what it answers, and what it was asked.
+template <class Request, class Response>
+class FakeMethod {
+ public:
+  using Answer = std::function<grpc::Status(grpc::ServerContext*, const Request&, Response*)>;
+
+  explicit FakeMethod(Answer answer) : default_(std::move(answer)) {}
+
+  // The next calls, one each; afterwards the default again.
+  void Next(Answer answer) {
+    const std::lock_guard lock(mutex_);
+    script_.push_back(std::move(answer));
+  }
+  void NextError(grpc::Status status) {
+    Next([status](grpc::ServerContext*, const Request&, Response*) { return status; });
+  }
+  void Always(Answer answer) {
+    const std::lock_guard lock(mutex_);
+    default_ = std::move(answer);
+  }
+  std::vector<Request> requests() const {
+    const std::lock_guard lock(mutex_);
+    return requests_;
+  }
+  // Waits until the method has been called so often.
+  bool WaitForCalls(size_t count) {
+    std::unique_lock lock(mutex_);
+    return called_.wait_for(lock, std::chrono::seconds(20),
+                            [&] { return requests_.size() >= count; });
+  }
+
+  grpc::Status Call(grpc::ServerContext* context, const Request& request, Response* response) {
+    Answer answer;
+    {
+      const std::lock_guard lock(mutex_);
+      requests_.push_back(request);
+      called_.notify_all();
+      answer = default_;
+      if (next_ < script_.size()) answer = script_[next_++];
+    }
+    return answer(context, request, response);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable called_;
+  std::vector<Request> requests_;
+  std::vector<Answer> script_;
+  size_t next_ = 0;
+  Answer default_;
+};
+
+class FakeServer {
+ public:
+  FakeServer() { Start(0); }
+  ~FakeServer() { Stop(); }
+
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  // Connections break, and new ones are refused.
+  void Stop() {
+    if (server_ == nullptr) return;
+    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Wait();
+    server_.reset();
+  }
+  void Restart() { Start(port_); }
+
+  FakeMethod<v1::EnqueueJobsRequest, v1::EnqueueJobsResponse> enqueue{
+      [](grpc::ServerContext*, const v1::EnqueueJobsRequest& request,
+         v1::EnqueueJobsResponse* response) {
+        for (const auto& job : request.jobs()) {
+          auto* result = response->add_results();
+          result->set_id(job.id());
+          result->set_created(true);
+        }
+        return grpc::Status::OK;
+      }};
+  FakeMethod<v1::GetJobRequest, v1::GetJobResponse> get{
+      [](grpc::ServerContext*, const v1::GetJobRequest& request, v1::GetJobResponse* response) {
+        response->mutable_job()->set_id(request.id());
+        return grpc::Status::OK;
+      }};
+  FakeMethod<v1::LeaseJobsRequest, v1::LeaseJobsResponse> lease{NothingToLease};
+  FakeMethod<v1::CompleteJobsRequest, v1::CompleteJobsResponse> complete{
+      AllGood<v1::CompleteJobsRequest, v1::CompleteJobsResponse>};
+  FakeMethod<v1::FailJobsRequest, v1::FailJobsResponse> fail{
+      AllGood<v1::FailJobsRequest, v1::FailJobsResponse>};
+  FakeMethod<v1::ExtendLeasesRequest, v1::ExtendLeasesResponse> extend{
+      AllGood<v1::ExtendLeasesRequest, v1::ExtendLeasesResponse>};
+  FakeMethod<v1::ReleaseJobsRequest, v1::ReleaseJobsResponse> release{
+      AllGood<v1::ReleaseJobsRequest, v1::ReleaseJobsResponse>};
+  FakeMethod<v1::CancelJobsRequest, v1::CancelJobsResponse> cancel{
+      [](grpc::ServerContext*, const v1::CancelJobsRequest& request,
+         v1::CancelJobsResponse* response) {
+        for (int i = 0; i < request.ids_size(); ++i) response->add_results();
+        return grpc::Status::OK;
+      }};
+  FakeMethod<v1::GetClusterRequest, v1::GetClusterResponse> cluster{
+      [](grpc::ServerContext*, const v1::GetClusterRequest&, v1::GetClusterResponse* response) {
+        response->set_node_id("fake");
+        return grpc::Status::OK;
+      }};
+
+  // Holds the call until it is cancelled: a long poll.
+  static grpc::Status NothingToLease(grpc::ServerContext* context, const v1::LeaseJobsRequest&,
+                                     v1::LeaseJobsResponse*) {
+    while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return grpc::Status::CANCELLED;
+  }
+  // Until the client gives the attempt up.
+  template <class Request, class Response>
+  static grpc::Status Hang(grpc::ServerContext* context, const Request&, Response*) {
+    while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return grpc::Status::CANCELLED;
+  }
+
+ private:
+  template <class Request, class Response>
+  static grpc::Status AllGood(grpc::ServerContext*, const Request& request, Response* response) {
+    for (int i = 0; i < request.items_size(); ++i) response->add_results();
+    return grpc::Status::OK;
+  }
+
+  class Jobs final : public v1::JobService::Service {
+   public:
+    explicit Jobs(FakeServer* fake) : fake_(fake) {}
+    grpc::Status EnqueueJobs(grpc::ServerContext* context, const v1::EnqueueJobsRequest* request,
+                             v1::EnqueueJobsResponse* response) override {
+      return fake_->enqueue.Call(context, *request, response);
+    }
+    grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request,
+                        v1::GetJobResponse* response) override {
+      return fake_->get.Call(context, *request, response);
+    }
+    grpc::Status CancelJobs(grpc::ServerContext* context, const v1::CancelJobsRequest* request,
+                            v1::CancelJobsResponse* response) override {
+      return fake_->cancel.Call(context, *request, response);
+    }
+
+   private:
+    FakeServer* const fake_;
+  };
+
+  class Workers final : public v1::WorkerService::Service {
+   public:
+    explicit Workers(FakeServer* fake) : fake_(fake) {}
+    grpc::Status LeaseJobs(grpc::ServerContext* context, const v1::LeaseJobsRequest* request,
+                           v1::LeaseJobsResponse* response) override {
+      return fake_->lease.Call(context, *request, response);
+    }
+    grpc::Status CompleteJobs(grpc::ServerContext* context, const v1::CompleteJobsRequest* request,
+                              v1::CompleteJobsResponse* response) override {
+      return fake_->complete.Call(context, *request, response);
+    }
+    grpc::Status FailJobs(grpc::ServerContext* context, const v1::FailJobsRequest* request,
+                          v1::FailJobsResponse* response) override {
+      return fake_->fail.Call(context, *request, response);
+    }
+    grpc::Status ExtendLeases(grpc::ServerContext* context, const v1::ExtendLeasesRequest* request,
+                              v1::ExtendLeasesResponse* response) override {
+      return fake_->extend.Call(context, *request, response);
+    }
+    grpc::Status ReleaseJobs(grpc::ServerContext* context, const v1::ReleaseJobsRequest* request,
+                             v1::ReleaseJobsResponse* response) override {
+      return fake_->release.Call(context, *request, response);
+    }
+
+   private:
+    FakeServer* const fake_;
+  };
+
+  class Cluster final : public v1::ClusterService::Service {
+   public:
+    explicit Cluster(FakeServer* fake) : fake_(fake) {}
+    grpc::Status GetCluster(grpc::ServerContext* context, const v1::GetClusterRequest* request,
+                            v1::GetClusterResponse* response) override {
+      return fake_->cluster.Call(context, *request, response);
+    }
+
+   private:
+    FakeServer* const fake_;
+  };
+
+  void Start(int port) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterService(&jobs_);
+    builder.RegisterService(&workers_);
+    builder.RegisterService(&cluster_);
+    builder.SetMaxReceiveMessageSize(-1);
+    server_ = builder.BuildAndStart();
+  }
+
+  Jobs jobs_{this};
+  Workers workers_{this};
+  Cluster cluster_{this};
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace dqueue::client

@@ -1,0 +1,35 @@
+// Runs functions later, on a thread that starts with the first of them.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "client/retry.h"
+
+namespace dqueue::client {
+
+class Timer {
+ public:
+  Timer() = default;
+  ~Timer() { Stop(); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  void After(Duration wait, std::function<void()> run);
+  // What waits is run now, and what is added later is run at once, in the adder's thread.
+  void Stop();
+
+ private:
+  void Run();
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::multimap<Clock::time_point, std::function<void()>> due_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace dqueue::client

@@ -1,0 +1,403 @@
+#include "client/worker.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "client/client_impl.h"
+#include "client/verdict_reporter.h"
+
+namespace dqueue::client {
+namespace {
+
+constexpr Duration kLeaseWait{20000};
+constexpr Duration kLeasePauseMin{50};
+constexpr Duration kLeasePauseMax{2000};
+constexpr Duration kExtendEveryMin{100};
+constexpr Duration kGiveUpAfterMin{60000};
+constexpr int kConcurrencyMax = 1000;
+constexpr int kLeaseJobsMax = 1000;
+
+std::string MakeWorkerId() {
+  char host[65] = "worker";
+  if (gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
+  const std::string random = NewUuidV7().substr(24, 8);
+  return std::string(host) + ":" + std::to_string(getpid()) + ":" + random;
+}
+
+// Without a lock: a handler's stop callbacks run here.
+void RequestStop(std::vector<std::stop_source> stops) {
+  for (std::stop_source& stop : stops) stop.request_stop();
+}
+
+}  // namespace
+
+Verdict Complete(std::string result) { return {Verdict::Kind::kComplete, std::move(result), {}}; }
+Verdict Fail(std::string error, std::optional<Duration> retry_delay) {
+  return {Verdict::Kind::kFail, std::move(error), retry_delay};
+}
+Verdict Reject(std::string error) { return {Verdict::Kind::kReject, std::move(error), {}}; }
+Verdict Release() { return {Verdict::Kind::kRelease, "", {}}; }
+
+class Worker::Impl {
+ public:
+  Impl(ClientOptions client, WorkerOptions options);
+  ~Impl() { Drain(); }
+
+  void Handle(const std::string& type, Handler handler) { handlers_[type] = std::move(handler); }
+  void Start();
+  void Drain();
+  void RunUntilSignal();
+  WorkerStats stats() const;
+
+ private:
+  // A job from its lease until its verdict is settled.
+  struct Held {
+    Job job;
+    std::stop_source stop;
+    Clock::time_point until;  // when the lease ends if nothing extends it
+    Clock::time_point extended;
+    bool lost = false;
+  };
+
+  void LeaseLoop();
+  void HandleLoop();
+  void ExtendLoop();
+  Verdict RunHandler(const Held& held);
+  void ExtendAll();
+  void Report(const std::shared_ptr<Held>& held, Verdict verdict);
+  void OnSettled(const VerdictReporter::Report& report, bool counted);
+  void Forget(const std::string& id, FencingToken token);
+  void Say(const std::string& line) const {
+    if (options_.log_line) options_.log_line(line);
+  }
+
+  const WorkerOptions options_;
+  std::map<std::string, Handler> handlers_;
+  Client client_;
+  CallCancel lease_cancel_;
+  CallCancel extend_cancel_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable slots_;   // a handler became free, or draining
+  std::condition_variable jobs_;    // a job to handle, or no more to come
+  std::condition_variable extend_;  // stop of the extension thread
+  std::condition_variable idle_;    // a handler ended
+  std::deque<std::shared_ptr<Held>> ready_;
+  // By id; a job may be leased again while an older verdict of it is still on its way.
+  std::unordered_multimap<std::string, std::shared_ptr<Held>> held_;
+  int busy_ = 0;  // handlers running, or jobs waiting in ready_
+  bool started_ = false;
+  bool draining_ = false;
+  bool leasing_ended_ = false;
+  bool extending_ended_ = false;
+  WorkerStats stats_;
+
+  std::unique_ptr<VerdictReporter> reporter_;
+  std::thread lease_thread_;
+  std::thread extend_thread_;
+  std::vector<std::thread> handler_threads_;
+};
+
+Worker::Impl::Impl(ClientOptions client, WorkerOptions options)
+    : options_([&] {
+        options.concurrency = std::clamp(options.concurrency, 1, kConcurrencyMax);
+        if (options.worker_id.empty()) options.worker_id = MakeWorkerId();
+        return std::move(options);
+      }()),
+      client_(std::move(client)) {}
+
+void Worker::Impl::Start() {
+  if (std::exchange(started_, true)) return;
+  reporter_ = std::make_unique<VerdictReporter>(
+      &client_,
+      [this](const VerdictReporter::Report& report, bool counted) { OnSettled(report, counted); });
+  for (int i = 0; i < options_.concurrency; ++i) {
+    handler_threads_.emplace_back([this] { HandleLoop(); });
+  }
+  extend_thread_ = std::thread([this] { ExtendLoop(); });
+  lease_thread_ = std::thread([this] { LeaseLoop(); });
+}
+
+void Worker::Impl::LeaseLoop() {
+  LeaseOptions lease;
+  lease.worker_id = options_.worker_id;
+  lease.queues = options_.queues;
+  lease.wait = kLeaseWait;
+  lease.lease_duration = options_.lease_duration;
+  if (!handlers_.contains("")) {
+    for (const auto& [type, handler] : handlers_) lease.types.push_back(type);
+  }
+  // Verdicts on their way are bounded too: a cluster that takes none gets no more jobs either.
+  const size_t pending_max = 1000 + 4 * static_cast<size_t>(options_.concurrency);
+  std::string request_id = NewUuidV7();
+  Duration pause = kLeasePauseMin;
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      slots_.wait(lock, [&] {
+        return draining_ || (busy_ < options_.concurrency && held_.size() < pending_max);
+      });
+      if (draining_) return;
+      lease.max_jobs = std::min(options_.concurrency - busy_, kLeaseJobsMax);
+    }
+    Result<std::vector<Job>> leased = client_.impl_->Lease(lease, request_id, &lease_cancel_);
+    const Clock::time_point now = Clock::now();
+    if (!leased.ok()) {
+      // After an unknown outcome the same id fetches the jobs that may already be ours.
+      if (leased.status.code != Code::kUnknownOutcome) request_id = NewUuidV7();
+      if (!lease_cancel_.cancelled()) {
+        Say("leasing failed: " + std::string(CodeName(leased.status.code)) + " " +
+            leased.status.reason + " " + leased.status.message);
+      }
+      std::unique_lock lock(mutex_);
+      slots_.wait_for(lock, pause, [this] { return draining_; });
+      pause = std::min(pause * 2, kLeasePauseMax);
+      continue;
+    }
+    pause = kLeasePauseMin;
+    request_id = NewUuidV7();
+    const std::lock_guard lock(mutex_);
+    for (Job& job : leased.value) {
+      auto held = std::make_shared<Held>();
+      held->until = now + job.lease_remaining;
+      held->extended = now;
+      held->job = std::move(job);
+      held_.emplace(held->job.id, held);
+      ready_.push_back(std::move(held));
+      ++busy_;
+      ++stats_.leased;
+      jobs_.notify_one();
+    }
+  }
+}
+
+void Worker::Impl::HandleLoop() {
+  while (true) {
+    std::shared_ptr<Held> held;
+    {
+      std::unique_lock lock(mutex_);
+      jobs_.wait(lock, [this] { return leasing_ended_ || !ready_.empty(); });
+      if (ready_.empty()) return;
+      held = std::move(ready_.front());
+      ready_.pop_front();
+    }
+    Verdict verdict = RunHandler(*held);
+    Report(held, std::move(verdict));
+    const std::lock_guard lock(mutex_);
+    --busy_;
+    slots_.notify_one();
+    idle_.notify_all();
+  }
+}
+
+Verdict Worker::Impl::RunHandler(const Held& held) {
+  auto handler = handlers_.find(held.job.type);
+  if (handler == handlers_.end()) handler = handlers_.find("");
+  if (handler == handlers_.end()) return Release();
+  try {
+    JobContext context(held.job, held.stop.get_token());
+    return handler->second(context);
+  } catch (const std::exception& e) {
+    return Fail(std::string("exception: ") + e.what());
+  } catch (...) {
+    return Fail("exception of an unknown type");
+  }
+}
+
+void Worker::Impl::Report(const std::shared_ptr<Held>& held, Verdict verdict) {
+  Clock::time_point give_up;
+  {
+    const std::lock_guard lock(mutex_);
+    if (held->lost) {
+      ++stats_.lost;
+      const auto [first, last] = held_.equal_range(held->job.id);
+      for (auto it = first; it != last; ++it) {
+        if (it->second != held) continue;
+        held_.erase(it);
+        break;
+      }
+      return;
+    }
+    give_up = std::max(held->until + 2 * options_.lease_duration, Clock::now() + kGiveUpAfterMin);
+  }
+  reporter_->Add({held->job.id, held->job.token, std::move(verdict), give_up});
+}
+
+void Worker::Impl::OnSettled(const VerdictReporter::Report& report, bool counted) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!counted) {
+      ++stats_.lost;
+    } else {
+      switch (report.verdict.kind) {
+        case Verdict::Kind::kComplete:
+          ++stats_.completed;
+          break;
+        case Verdict::Kind::kFail:
+        case Verdict::Kind::kReject:
+          ++stats_.failed;
+          break;
+        case Verdict::Kind::kRelease:
+          ++stats_.released;
+          break;
+      }
+    }
+    Forget(report.id, report.token);
+    slots_.notify_one();
+  }
+  if (!counted) Say("the lease of job " + report.id + " was lost before its verdict counted");
+}
+
+// Requires mutex_.
+void Worker::Impl::Forget(const std::string& id, FencingToken token) {
+  const auto [first, last] = held_.equal_range(id);
+  for (auto it = first; it != last; ++it) {
+    if (it->second->job.token != token) continue;
+    held_.erase(it);
+    return;
+  }
+}
+
+void Worker::Impl::ExtendLoop() {
+  const Duration every = std::max(options_.lease_duration / 3, kExtendEveryMin);
+  std::unique_lock lock(mutex_);
+  while (!extend_.wait_for(lock, every, [this] { return extending_ended_; })) {
+    lock.unlock();
+    ExtendAll();
+    lock.lock();
+  }
+}
+
+void Worker::Impl::ExtendAll() {
+  const Clock::time_point begin = Clock::now();
+  std::vector<std::shared_ptr<Held>> leases;
+  std::vector<LeaseRef> items;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, held] : held_) {
+      if (held->lost || begin - held->extended < options_.lease_duration / 6) continue;
+      leases.push_back(held);
+      items.push_back({id, held->job.token});
+    }
+  }
+  if (items.empty()) return;
+  const Duration limit = std::max(options_.lease_duration / 3, kAttemptMax);
+  const std::vector<Status> statuses =
+      client_.impl_->Extend(items, options_.lease_duration, limit, &extend_cancel_).value;
+  std::vector<std::stop_source> stops;
+  {
+    const std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < leases.size(); ++i) {
+      Held& held = *leases[i];
+      if (statuses[i].ok()) {
+        held.extended = begin;
+        held.until = begin + options_.lease_duration;
+      } else if (statuses[i].code == Code::kNotFound ||
+                 statuses[i].code == Code::kFailedPrecondition) {
+        held.lost = true;
+        stops.push_back(held.stop);
+      } else if (Clock::now() > held.until + options_.lease_duration) {
+        // Nobody was reached for so long that others will have the job by now. Should the verdict
+        // still count, it will be taken.
+        stops.push_back(held.stop);
+      }
+    }
+  }
+  RequestStop(std::move(stops));
+}
+
+void Worker::Impl::Drain() {
+  std::vector<std::shared_ptr<Held>> unstarted;
+  std::vector<std::stop_source> stops;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!started_ || std::exchange(draining_, true)) return;
+  }
+  slots_.notify_all();
+  lease_cancel_.Cancel();
+  lease_thread_.join();
+  {
+    const std::lock_guard lock(mutex_);
+    unstarted.assign(ready_.begin(), ready_.end());
+    ready_.clear();
+    busy_ -= static_cast<int>(unstarted.size());
+    leasing_ended_ = true;
+  }
+  jobs_.notify_all();
+  for (const auto& held : unstarted) Report(held, Release());
+  {
+    std::unique_lock lock(mutex_);
+    const auto all_ended = [this] { return busy_ == 0; };
+    if (!idle_.wait_for(lock, options_.drain_limit, all_ended)) {
+      for (const auto& [id, held] : held_) stops.push_back(held->stop);
+    }
+  }
+  RequestStop(std::move(stops));
+  // A handler that ignores the stop keeps its lease until it returns.
+  for (std::thread& thread : handler_threads_) thread.join();
+  reporter_->Finish(Clock::now() + options_.drain_limit);
+  {
+    const std::lock_guard lock(mutex_);
+    extending_ended_ = true;
+  }
+  extend_.notify_all();
+  extend_cancel_.Cancel();
+  extend_thread_.join();
+}
+
+void Worker::Impl::RunUntilSignal() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  sigset_t before;
+  // Threads made from here on inherit the mask, so the signals wait for this one.
+  pthread_sigmask(SIG_BLOCK, &signals, &before);
+  Start();
+  int signal = 0;
+  sigwait(&signals, &signal);
+  Say("draining: no new jobs; a second signal stops at once");
+  std::atomic<bool> drained{false};
+  std::thread drain([&] {
+    Drain();
+    drained.store(true);
+  });
+  while (!drained.load()) {
+    const timespec pause{0, 50'000'000};
+    const int second = sigtimedwait(&signals, nullptr, &pause);
+    // No destructors: handlers are still running. Their leases run out.
+    if (second == SIGINT || second == SIGTERM) std::_Exit(128 + second);
+  }
+  drain.join();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+WorkerStats Worker::Impl::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+Worker::Worker(ClientOptions client, WorkerOptions options)
+    : impl_(std::make_unique<Impl>(std::move(client), std::move(options))) {}
+Worker::~Worker() = default;
+void Worker::Handle(const std::string& type, Handler handler) {
+  impl_->Handle(type, std::move(handler));
+}
+void Worker::Start() { impl_->Start(); }
+void Worker::Drain() { impl_->Drain(); }
+void Worker::RunUntilSignal() { impl_->RunUntilSignal(); }
+WorkerStats Worker::stats() const { return impl_->stats(); }
+
+}  // namespace dqueue::client

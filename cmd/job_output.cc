@@ -1,0 +1,112 @@
+#include "cmd/job_output.h"
+
+#include "cmd/escape.h"
+#include "cmd/flag_values.h"
+
+namespace dqueue::cmd {
+namespace {
+
+void WriteTime(std::string_view key, const std::optional<client::WallTime>& time,
+               JsonWriter* json) {
+  if (time) {
+    json->Text(key, FormatTime(*time));
+  } else {
+    json->Null(key);
+  }
+}
+
+void WriteMap(std::string_view key, const std::map<std::string, std::string>& map,
+              JsonWriter* json) {
+  json->BeginObject(key);
+  for (const auto& [name, value] : map) json->Text(name, value);
+  json->EndObject();
+}
+
+}  // namespace
+
+void WriteJob(const client::Job& job, JsonWriter* json, std::string_view key) {
+  json->BeginObject(key)
+      .Text("id", job.id)
+      .Text("queue", job.queue)
+      .Text("type", job.type)
+      .Text("state", client::JobStateName(job.state))
+      .Bytes("payload", job.payload)
+      .Signed("priority", job.priority)
+      .Signed("max_retries", job.max_retries);
+  WriteTime("create_time", job.create_time, json);
+  WriteTime("run_time", job.run_time, json);
+  WriteTime("expire_time", job.expire_time, json);
+  WriteTime("finish_time", job.finish_time, json);
+  json->Text("idempotency_key", job.idempotency_key).Text("ordering_key", job.ordering_key);
+  WriteMap("headers", job.headers, json);
+  WriteMap("labels", job.labels, json);
+  json->Signed("delivered", job.delivered)
+      .Signed("failed", job.failed)
+      .Signed("expired", job.expired)
+      .Bytes("result", job.result)
+      .Text("last_error", job.last_error)
+      .Text("dead_reason", job.dead_reason);
+  const bool leased = job.state == client::JobState::kLeased;
+  if (leased) {
+    json->Text("token", job.token.ToString())
+        .Text("worker_id", job.worker_id)
+        .Signed("lease_remaining_ms", job.lease_remaining.count());
+  } else {
+    json->Null("token").Null("worker_id").Null("lease_remaining_ms");
+  }
+  json->EndObject();
+}
+
+void WriteStatus(const client::Status& status, JsonWriter* json) {
+  json->Text("code", client::CodeName(status.code))
+      .Text("reason", status.reason)
+      .Text("message", status.message);
+}
+
+std::string TimeText(const std::optional<client::WallTime>& time) {
+  return time ? FormatTime(*time) : "-";
+}
+
+std::string JobText(const client::Job& job) {
+  std::string out;
+  const auto line = [&](const char* name, const std::string& value) {
+    std::string label = std::string(name) + ":";
+    label.resize(18, ' ');
+    out += label + EscapedForText(value) + "\n";
+  };
+  const auto line_if = [&](const char* name, const std::string& value) {
+    if (!value.empty()) line(name, value);
+  };
+  line("id", job.id);
+  line("state", client::JobStateName(job.state));
+  line("queue", job.queue);
+  line("type", job.type);
+  line("priority", std::to_string(job.priority));
+  line("created", TimeText(job.create_time));
+  line("run time", TimeText(job.run_time));
+  if (job.expire_time) line("expires", TimeText(job.expire_time));
+  if (job.finish_time) line("finished", TimeText(job.finish_time));
+  line("attempts", std::to_string(job.delivered) + " delivered, " + std::to_string(job.failed) +
+                       " failed, " + std::to_string(job.expired) + " expired, " +
+                       std::to_string(job.max_retries) + " retries allowed");
+  line_if("idempotency key", job.idempotency_key);
+  line_if("ordering key", job.ordering_key);
+  for (const auto& [name, value] : job.headers) line("header", name + "=" + value);
+  for (const auto& [name, value] : job.labels) line("label", name + "=" + value);
+  if (job.state == client::JobState::kLeased) {
+    line("worker", job.worker_id);
+    line("token", job.token.ToString());
+    line("lease ends in", FormatDuration(job.lease_remaining));
+  }
+  line_if("last error", job.last_error);
+  line_if("dead because", job.dead_reason);
+  const auto bytes = [&](const char* name, const std::string& value) {
+    if (value.empty()) return;
+    line(name, IsUtf8(value) ? value : "base64 " + Base64(value));
+  };
+  bytes("payload", job.payload);
+  bytes("result", job.result);
+  return out;
+}
+
+}  // namespace dqueue::cmd

@@ -1,0 +1,331 @@
+#include "cmd/node_config.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <set>
+#include <utility>
+
+#include "queue/limits.h"
+
+namespace dqueue::cmd {
+namespace {
+
+using std::chrono::duration_cast;
+
+constexpr Millis kTenMinutes = std::chrono::minutes(10);
+constexpr int kMembersMax = 7;
+
+// The values as they are written; defaults are the defaults of the flags.
+struct NodeFlags {
+  std::string id;
+  std::string peers;
+  bool bootstrap = false;
+  std::string data_dir = "./data";
+  std::string grpc_addr = ":9090";
+  std::string http_addr = ":8080";
+  std::string advertise_addr;
+  Millis lease_timeout{30000};
+  int64_t max_retries = 3;
+  Millis heartbeat{50};
+  Millis election_timeout{300};
+  uint64_t snapshot_log_bytes = 256 << 20;
+  uint64_t reserve_bytes = 256 << 20;
+  std::string recover;
+  bool reflection = false;
+  std::string log_level = "info";
+  std::string log_format = "text";
+};
+
+void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
+  table->Text("id", &flags->id, "NAME", "name of this node, unique in the cluster (required)");
+  table->Text("peers", &flags->peers, "ID=HOST:PORT,…",
+              "all members, this node included, the same on each; none: this node alone");
+  table->Bool("bootstrap", &flags->bootstrap,
+              "form a new cluster if the data directory is empty; on every member of it");
+  table->Text("data-dir", &flags->data_dir, "DIR", "where this node keeps its log and snapshots");
+  table->Text("grpc-addr", &flags->grpc_addr, "HOST:PORT",
+              "listen here for clients and peers (gRPC)");
+  table->Text("http-addr", &flags->http_addr, "HOST:PORT|off", "listen here for HTTP").AllowEmpty();
+  table
+      ->Text("advertise-addr", &flags->advertise_addr, "HOST:PORT",
+             "tell others to reach this node here")
+      .Default("from --peers, else 127.0.0.1 and the port of --grpc-addr");
+  table->Duration("lease-timeout", &flags->lease_timeout,
+                  {Millis(queue::kLeaseMsMin), Millis(queue::kLeaseMsMax)},
+                  "a job comes back if its worker is silent for this long");
+  table->Integer("max-retries", &flags->max_retries, 0, queue::kRetriesMax,
+                 "failures after the first before a job is dead, unless the job says otherwise");
+  table->Duration("heartbeat", &flags->heartbeat, {}, "the leader sends a sign of life this often");
+  table->Duration("election-timeout", &flags->election_timeout, {},
+                  "a follower that hears no leader for this long, up to twice as long, votes");
+  table->Bytes("snapshot-log-bytes", &flags->snapshot_log_bytes, 1 << 20, uint64_t{1} << 40,
+               "take a snapshot when the log has grown by this");
+  table->Bytes("reserve-bytes", &flags->reserve_bytes, 1 << 20, uint64_t{1} << 40,
+               "refuse new jobs when less disk than this is free");
+  table->Choice("recover", &flags->recover, {"peers"},
+                "if the log is damaged, fetch what is lost from the other members");
+  table->Bool("reflection", &flags->reflection, "offer gRPC reflection, for grpcurl and the like");
+  table->Choice("log-level", &flags->log_level, {"trace", "debug", "info", "warn", "error", "off"},
+                "least severity that is logged");
+  table->Choice("log-format", &flags->log_format, {"text", "json"}, "how log lines are written");
+  table->SetEnvPrefix("DQUEUE_");
+}
+
+absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
+
+// A name as the data of the cluster has it.
+std::string NameProblem(std::string_view name) {
+  if (name.empty()) return "is empty";
+  if (name.size() > queue::kNameBytesMax) {
+    return "is longer than " + std::to_string(queue::kNameBytesMax) + " bytes";
+  }
+  for (char c : name) {
+    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_' || c == '.';
+    if (!good) {
+      return "has the character " + Quoted(std::string_view(&c, 1)) +
+             "; letters, digits, '-', '_' and '.' are possible";
+    }
+  }
+  return "";
+}
+
+// The rules that hold between the flags. Fills config.
+absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
+  if (std::string problem = NameProblem(flags.id); !problem.empty()) {
+    return Bad("--id " + Quoted(flags.id) + " " + problem);
+  }
+  node::Options& options = config->node;
+  options.name = flags.id;
+  options.bootstrap = flags.bootstrap;
+
+  // Checked before: it parses.
+  const HostPort grpc = *ParseHostPort(flags.grpc_addr);
+  config->grpc_listen = flags.grpc_addr;
+  if (flags.http_addr != "off") config->http_listen = flags.http_addr;
+  if (!config->http_listen.empty()) {
+    const HostPort http = *ParseHostPort(config->http_listen);
+    const bool same_host = http.host == grpc.host || http.IsWildcard() || grpc.IsWildcard();
+    if (http.port == grpc.port && same_host) {
+      return Bad("--grpc-addr " + flags.grpc_addr + " and --http-addr " + flags.http_addr +
+                 " are the same port");
+    }
+  }
+
+  if (!flags.peers.empty()) {
+    absl::StatusOr<std::vector<node::MemberSpec>> peers = ParsePeers(flags.peers);
+    if (!peers.ok()) return Bad("--peers: " + std::string(peers.status().message()));
+    options.members = *std::move(peers);
+    const auto self =
+        std::find_if(options.members.begin(), options.members.end(),
+                     [&](const node::MemberSpec& member) { return member.name == flags.id; });
+    if (self == options.members.end()) {
+      return Bad("--peers does not name this node, " + Quoted(flags.id) +
+                 "; it lists all members, this one included");
+    }
+    if (!flags.advertise_addr.empty() && flags.advertise_addr != self->address) {
+      return Bad("--advertise-addr " + flags.advertise_addr +
+                 " and this node's address in --peers, " + self->address +
+                 ", differ; --peers is what the others use, so change that");
+    }
+    config->advertise_addr = self->address;
+    if (const HostPort own = *ParseHostPort(self->address); own.port != grpc.port) {
+      config->warnings.push_back("--peers says that this node is at " + self->address +
+                                 ", but it listens at " + flags.grpc_addr +
+                                 "; that works only if the port is forwarded");
+    }
+    if (options.members.size() % 2 == 0) {
+      const size_t size = options.members.size();
+      config->warnings.push_back("--peers names " + std::to_string(size) +
+                                 " members; an even number survives no more failures than " +
+                                 std::to_string(size - 1) + " and needs more acknowledgements");
+    }
+  } else {
+    HostPort own = grpc;
+    if (own.IsWildcard()) own = HostPort{"127.0.0.1", grpc.port, false};
+    if (!flags.advertise_addr.empty()) own = *ParseHostPort(flags.advertise_addr);
+    if (own.IsWildcard()) {
+      return Bad("--advertise-addr " + flags.advertise_addr +
+                 " cannot be reached by anybody; name a host");
+    }
+    config->advertise_addr = own.ToString();
+    options.members = {{flags.id, config->advertise_addr}};
+  }
+
+  if (flags.heartbeat.count() == 0) return Bad("--heartbeat 0s is no heartbeat; 5ms or more");
+  for (const auto& [name, value] : {std::pair{"--heartbeat", flags.heartbeat},
+                                    {"--election-timeout", flags.election_timeout}}) {
+    if (value < Millis(5) || value > kTenMinutes) {
+      return Bad(std::string(name) + " " + FormatDuration(value) + " must be 5ms to 10m");
+    }
+  }
+  if (flags.election_timeout < 4 * flags.heartbeat) {
+    return Bad("--election-timeout " + FormatDuration(flags.election_timeout) +
+               " must be at least 4 times --heartbeat " + FormatDuration(flags.heartbeat) +
+               ", else a late heartbeat costs the leader its office");
+  }
+  options.raft.heartbeat = flags.heartbeat;
+  options.raft.election_min = flags.election_timeout;
+  options.raft.election_max = 2 * flags.election_timeout;
+  options.broker.lease_timeout = flags.lease_timeout;
+  options.broker.max_retries = static_cast<int32_t>(flags.max_retries);
+  options.snapshot_log_bytes = flags.snapshot_log_bytes;
+  options.reserve_bytes = flags.reserve_bytes;
+  if (flags.recover == "peers") {
+    if (options.members.size() < 2) {
+      return Bad("--recover=peers needs other members to fetch from; --peers names none");
+    }
+    options.log.recover_from_peers = true;
+  }
+  if (std::string problem = options.raft.Problem(); !problem.empty()) return Bad(problem);
+
+  // A later change of the working directory must not change where the data is.
+  options.data_dir = flags.data_dir;
+  if (options.data_dir.front() != '/') {
+    char* here = get_current_dir_name();
+    if (here == nullptr) return Bad("--data-dir is relative, and the working directory is gone");
+    options.data_dir = std::string(here) + "/" + flags.data_dir;
+    free(here);
+  }
+  std::random_device random;
+  options.seed = (uint64_t{random()} << 32) | random();
+
+  if (!grpc.IsLoopback()) {
+    config->warnings.push_back(
+        "there is no authentication and no encryption: everybody who reaches " + flags.grpc_addr +
+        " can read and change all jobs; keep it in a trusted network or on 127.0.0.1");
+  }
+  config->reflection = flags.reflection;
+  config->log_level = flags.log_level;
+  config->log_format = flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
+  return absl::OkStatus();
+}
+
+// Values that are wrong by themselves, whatever the others are.
+std::optional<UsageProblem> SyntaxProblem(const NodeFlags& flags) {
+  const auto usage = [](const std::string& message) { return UsageProblem{kExitUsage, message}; };
+  if (flags.id.empty()) return usage("--id is required: the name of this node");
+  const auto check = [&](const char* name,
+                         const std::string& value) -> std::optional<UsageProblem> {
+    absl::StatusOr<HostPort> address = ParseHostPort(value);
+    if (address.ok()) return std::nullopt;
+    return usage(std::string(name) + ": " + std::string(address.status().message()));
+  };
+  if (auto problem = check("--grpc-addr", flags.grpc_addr)) return problem;
+  if (!flags.http_addr.empty() && flags.http_addr != "off") {
+    if (auto problem = check("--http-addr", flags.http_addr)) return problem;
+  }
+  if (!flags.advertise_addr.empty()) {
+    if (auto problem = check("--advertise-addr", flags.advertise_addr)) return problem;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<node::MemberSpec>> ParsePeers(std::string_view text) {
+  if (text.empty()) return Bad("is empty");
+  std::vector<node::MemberSpec> members;
+  std::set<std::string> names;
+  std::set<std::string> addresses;
+  for (const std::string& part : SplitCommas(text)) {
+    if (part.empty()) {
+      return Bad(text.back() == ',' ? "there is a comma at the end" : "there is an empty item");
+    }
+    if (part.find_first_of(" \t\r\n") != std::string::npos) {
+      return Bad(Quoted(part) + " has white space; the form is id1=host:port,id2=host:port");
+    }
+    const size_t equals = part.find('=');
+    if (equals == std::string::npos) {
+      return Bad(Quoted(part) + " has no \"=\"; the form is id1=host:port,id2=host:port");
+    }
+    node::MemberSpec member{part.substr(0, equals), part.substr(equals + 1)};
+    if (std::string problem = NameProblem(member.name); !problem.empty()) {
+      return Bad("the id " + Quoted(member.name) + " " + problem);
+    }
+    absl::StatusOr<HostPort> address = ParseHostPort(member.address);
+    if (!address.ok()) {
+      return Bad("the address of " + Quoted(member.name) + ": " +
+                 std::string(address.status().message()));
+    }
+    if (address->host.empty()) {
+      return Bad("the address of " + Quoted(member.name) +
+                 " has no host: " + Quoted(member.address));
+    }
+    if (address->IsWildcard()) {
+      return Bad("the address of " + Quoted(member.name) + ", " + member.address +
+                 ", means every interface and cannot be connected to; name a host");
+    }
+    if (!names.insert(member.name).second) {
+      return Bad("the id " + Quoted(member.name) + " is there twice");
+    }
+    if (!addresses.insert(member.address).second) {
+      return Bad("the address " + Quoted(member.address) + " is there twice");
+    }
+    members.push_back(std::move(member));
+  }
+  if (members.size() > kMembersMax) {
+    return Bad(std::to_string(members.size()) + " members; at most " + std::to_string(kMembersMax) +
+               " are possible");
+  }
+  return members;
+}
+
+NodeCommand ReadNodeCommand(const std::vector<std::string>& args, const Environment& environment) {
+  NodeFlags flags;
+  FlagTable table;
+  AddNodeFlags(&flags, &table);
+  table.Parse(args);
+  table.ApplyEnvironment(environment);
+
+  NodeCommand command;
+  const auto problem = [&](UsageProblem p) {
+    command.kind = NodeCommand::Kind::kProblem;
+    command.problem = std::move(p);
+    return command;
+  };
+  if (table.help_wanted() || table.version_wanted()) {
+    command.kind = table.help_wanted() ? NodeCommand::Kind::kHelp : NodeCommand::Kind::kVersion;
+    return command;
+  }
+  if (table.problem()) return problem(*table.problem());
+  if (!table.positionals().empty()) {
+    const std::string& word = table.positionals().front();
+    const bool boolean = word == "true" || word == "false";
+    return problem({kExitUsage, "unexpected argument " + Quoted(word) +
+                                    (boolean ? "; a boolean is written --flag=" + word
+                                             : "; all settings are flags, see --help")});
+  }
+  if (std::optional<UsageProblem> syntax = SyntaxProblem(flags)) return problem(*syntax);
+  command.config.warnings = UnknownVariables(table, environment);
+  command.config.notes = table.notes();
+  if (absl::Status status = Resolve(flags, &command.config); !status.ok()) {
+    return problem({kExitConfig, std::string(status.message())});
+  }
+  return command;
+}
+
+std::string NodeHelp() {
+  NodeFlags flags;
+  FlagTable table;
+  AddNodeFlags(&flags, &table);
+  return "dqueue: one node of a replicated job queue\n\n"
+         "usage: dqueue --id NAME [flags]\n\n"
+         "  One node, for development:\n"
+         "    dqueue --id dev --bootstrap\n"
+         "  The first of three (the others with their own --id, --data-dir and addresses):\n"
+         "    dqueue --id n1 --bootstrap --data-dir /var/lib/dqueue \\\n"
+         "        --peers n1=10.0.0.1:9090,n2=10.0.0.2:9090,n3=10.0.0.3:9090\n\n"
+         "flags (also by the environment variable that is named; the command line wins):\n" +
+         table.Help() +
+         "  --help, --version\n\n"
+         "SIGTERM and SIGINT hand leadership over, finish and exit; a second one exits at once.\n\n"
+         "exit status: 0 stopped as asked; 2 usage; 65 damaged or unknown data; 69 the data\n"
+         "directory is in use; 74 a file, directory or socket was refused by the system;\n"
+         "78 settings that cannot work together or do not fit the data directory\n";
+}
+
+}  // namespace dqueue::cmd

@@ -1,0 +1,155 @@
+#include "cmd/node_process.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <ctime>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cmd/process_start.h"
+#include "node/runner.h"
+#include "storage/file_system.h"
+#include "transport/server.h"
+
+namespace dqueue::cmd {
+namespace {
+
+// Listeners, peers, segments and a few hundred clients; the transport asks for more by itself.
+constexpr uint64_t kOpenFilesMin = 256;
+constexpr raft::Duration kDrainLimit = std::chrono::seconds(10);
+constexpr int kLeaderPollMs = 100;
+
+int Refuse(ExitCode code, const std::string& message) {
+  spdlog::error("cannot start: {}", message);
+  return code;
+}
+
+std::string Text(const absl::Status& status) { return std::string(status.message()); }
+
+ExitCode ExitOfOpen(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+      return kExitConfig;
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kUnimplemented:
+      return kExitData;
+    default:
+      return kExitIo;
+  }
+}
+
+// Makes the directory and tries its lock, so that each of these problems has its own exit status.
+std::optional<int> CheckDataDirectory(const std::string& directory) {
+  storage::FileSystem& fs = storage::PosixFileSystem();
+  if (absl::Status status = fs.CreateDirectory(directory); !status.ok()) {
+    return Refuse(kExitIo, "--data-dir: " + Text(status));
+  }
+  const auto lock = fs.Lock(directory + "/LOCK");
+  if (lock.ok()) return std::nullopt;
+  if (lock.status().code() == absl::StatusCode::kFailedPrecondition) {
+    return Refuse(kExitLocked, "the data directory is in use: " + Text(lock.status()));
+  }
+  return Refuse(kExitIo, "--data-dir: " + Text(lock.status()));
+}
+
+// The clock decides when delayed jobs run; it does not have to be right, but say so if it is not.
+std::optional<int> CheckClock() {
+  const std::time_t now = std::time(nullptr);
+  if (now < 0) return Refuse(kExitConfig, "the machine's clock is before 1970; set it");
+  constexpr std::time_t k2024 = 1'704'067'200;
+  constexpr std::time_t k2100 = 4'102'444'800;
+  if (now < k2024 || now > k2100) {
+    spdlog::warn("the machine's clock says {}; delayed jobs will run at the wrong time",
+                 FormatTime(std::chrono::system_clock::now()));
+  }
+  return std::nullopt;
+}
+
+node::NodeView View(node::Node& node) {
+  auto promise = std::make_shared<std::promise<node::NodeView>>();
+  std::future<node::NodeView> view = promise->get_future();
+  node.RequestView([promise](const node::NodeView& v) { promise->set_value(v); });
+  return view.get();
+}
+
+// Says once who leads, then waits on. Returns the signal that ends the wait.
+int ServeUntilSignal(node::Node& node) {
+  for (;;) {
+    const node::NodeView view = View(node);
+    if (!view.leader_name.empty()) {
+      spdlog::info("leader is {} ({}) in term {}", view.leader_name, view.leader_address,
+                   view.raft.status.term.value());
+      return WaitForStopSignal();
+    }
+    if (const int signal = WaitForStopSignal(kLeaderPollMs); signal != 0) return signal;
+  }
+}
+
+}  // namespace
+
+int RunNode(const NodeConfig& config) {
+  const node::Options& options = config.node;
+  for (const std::string& note : config.notes) spdlog::info("{}", note);
+  for (const std::string& warning : config.warnings) spdlog::warn("{}", warning);
+  if (geteuid() == 0) spdlog::warn("running as root is not needed; use an account of its own");
+  if (auto exit_code = CheckClock()) return *exit_code;
+  if (absl::Status status = RaiseOpenFileLimit(kOpenFilesMin); !status.ok()) {
+    return Refuse(kExitConfig, Text(status));
+  }
+  if (auto exit_code = CheckDataDirectory(options.data_dir)) return *exit_code;
+
+  const std::unique_ptr<transport::PeerLinks> links = transport::PeerLinks::Create(options.name);
+  auto runner = node::NodeRunner::Start(options, storage::PosixFileSystem(), links.get());
+  if (!runner.ok()) return Refuse(ExitOfOpen(runner.status()), Text(runner.status()));
+  node::Node& node = (*runner)->node();
+  links->Attach(&node);
+
+  // In the reverse order of what they use.
+  std::unique_ptr<transport::Server> server;
+  std::unique_ptr<transport::HttpServer> http;
+  const auto stop = [&] {
+    http.reset();
+    server.reset();
+    links->Stop();
+    runner->reset();
+  };
+
+  transport::ServerOptions server_options;
+  server_options.listen = config.grpc_listen;
+  server_options.node_name = options.name;
+  server_options.reflection = config.reflection;
+  auto started = transport::Server::Start(server_options, &node);
+  if (!started.ok()) {
+    stop();
+    return Refuse(kExitIo, "--grpc-addr: " + Text(started.status()));
+  }
+  server = *std::move(started);
+  if (!config.http_listen.empty()) {
+    auto listening = transport::HttpServer::Start(config.http_listen,
+                                                  [&server] { return server->NotReadyReason(); });
+    if (!listening.ok()) {
+      stop();
+      return Refuse(kExitIo, "--http-addr: " + Text(listening.status()));
+    }
+    http = *std::move(listening);
+  }
+
+  spdlog::info("dqueue {} node {} serves gRPC at {}, HTTP at {}, known to others as {}, data in {}",
+               DQUEUE_VERSION, options.name, config.grpc_listen,
+               http ? config.http_listen : "nowhere", config.advertise_addr, options.data_dir);
+  const int signal = ServeUntilSignal(node);
+  spdlog::info("{}: handing over and stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
+  (*runner)->Drain(kDrainLimit);
+  stop();
+  spdlog::info("stopped");
+  return kExitOk;
+}
+
+}  // namespace dqueue::cmd

@@ -1,0 +1,28 @@
+// What every program does first, so that the rest need not think of it.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+
+namespace dqueue::cmd {
+
+// Standard input, output and error exist (closed ones become /dev/null: otherwise the next file or
+// socket would take their number and be written to by accident). A write to a closed pipe or beyond
+// the file size limit fails with an error instead of ending the process.
+void PrepareProcess();
+
+// Raises the limit of open files to the hard limit. RESOURCE_EXHAUSTED, naming both numbers, if it
+// is then still below `needed`.
+absl::Status RaiseOpenFileLimit(uint64_t needed);
+
+// Blocks SIGINT and SIGTERM for this thread and those it will start. Before any other thread
+// exists.
+void BlockStopSignals();
+// Waits for SIGINT or SIGTERM; they must be blocked. Returns the signal. From then on another one
+// ends the process at once with 128 + signal.
+int WaitForStopSignal();
+// Like WaitForStopSignal(), but gives up after `milliseconds`: returns 0.
+int WaitForStopSignal(int milliseconds);
+
+}  // namespace dqueue::cmd

@@ -1,0 +1,190 @@
+// Complete, fail, cancel, retry: commands about jobs that exist. The leader looks before it
+// proposes, so that what is plainly wrong costs no log entry; the log has the last word on the
+// rest. A refusal from the leader's own knowledge waits for a confirmation round: a deposed leader
+// knows nothing.
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "queue/backoff.h"
+#include "queue/broker_impl.h"
+#include "queue/limits.h"
+#include "queue/validate.h"
+#include "raft/check.h"
+#include "raft/mutant.h"
+
+namespace dqueue::queue {
+
+// item(work, i) appends a command and returns true, or decides the item at once and returns false.
+template <class C, class F>
+void BrokerImpl::SubmitItems(raft::Time now, C call, const F& item) {
+  if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
+  auto owned = std::make_unique<StatusWork<C>>(std::move(call));
+  StatusWork<C>* const work = owned.get();
+  const int items = work->Size();
+  int malformed = 0;
+  for (int i = 0; i < items; ++i) {
+    if (auto error = CheckItem(work->call.request, i)) {
+      work->Refuse(i, *error);
+      ++malformed;
+    }
+  }
+  if (malformed == items) return work->Answer(std::nullopt);
+  if (auto error = AdmitCommands(now, work->deadline, items - malformed,
+                                 work->call.request.GetCachedSize())) {
+    return work->Answer(std::move(error));
+  }
+  owned.release();  // from here on its parts own it
+  bool decided_here = false;
+  work->remaining = 1;
+  for (int i = 0; i < items; ++i) {
+    if (work->Refused(i)) continue;
+    if (item(work, i)) {
+      ++work->remaining;
+    } else {
+      decided_here = true;
+    }
+  }
+  if (decided_here) GatherWork(work);
+  PartDone(work);
+}
+
+void BrokerImpl::Submit(raft::Time now, int64_t, CompleteCall call) {
+  SubmitItems(now, std::move(call),
+              [&](StatusWork<CompleteCall>* work, int i) { return MakeComplete(now, work, i); });
+}
+
+void BrokerImpl::Submit(raft::Time now, int64_t wall_ms, FailCall call) {
+  SubmitItems(now, std::move(call),
+              [&](StatusWork<FailCall>* work, int i) { return MakeFail(now, wall_ms, work, i); });
+}
+
+bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, int i) {
+  v1::CompleteJobsRequest::Item* item = work->call.request.mutable_items(i);
+  const JobRef job = state_->Find(item->id());
+  if (job == JobRef{}) {
+    work->Refuse(i, JobNotFoundError(item->id()));
+    return false;
+  }
+  const JobView view = state_->View(job);
+  LeaseToken token = ToToken(item->token());
+  if (DQ_MUTANT(kCompleteUnfenced)) {
+    // Whoever completes is taken for the holder.
+    const LeaseInfo* lease = leases_.Find(job);
+    if (lease != nullptr) {
+      token = lease->token;
+    } else if (token <= view.last_token) {
+      token = {view.last_token.term, view.last_token.sequence + 1};
+    }
+  }
+  if (auto error = Claim(now, job, view, token, work->call.request.worker_id())) {
+    if (!DQ_MUTANT(kCompleteUnfenced)) {
+      work->Refuse(i, *error);
+      return false;
+    }
+  }
+  const CommandRef ref{.work = work,
+                       .item = static_cast<uint32_t>(i),
+                       .job = job,
+                       .token = token,
+                       .kind = CommandKind::kComplete,
+                       .ended_before = token == view.last_token};
+  log_complete_.Clear();
+  log_complete_.set_id(item->id());
+  log_complete_.mutable_token()->set_term(token.term);
+  log_complete_.mutable_token()->set_sequence(token.sequence);
+  log_complete_.set_result(std::move(*item->mutable_result()));
+  Append(log::v1::Command::kCompleteFieldNumber, log_complete_, ref);
+  if (DQ_MUTANT(kAckingNotGuarded) && leases_.Find(job) != nullptr) {
+    EndLease(job, /*remember=*/false, /*release=*/true);
+  }
+  return true;
+}
+
+bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>* work, int i) {
+  const v1::FailJobsRequest::Item& item = work->call.request.items(i);
+  const JobRef job = state_->Find(item.id());
+  if (job == JobRef{}) {
+    work->Refuse(i, JobNotFoundError(item.id()));
+    return false;
+  }
+  const JobView view = state_->View(job);
+  const LeaseToken token = ToToken(item.token());
+  if (auto error = Claim(now, job, view, token, work->call.request.worker_id())) {
+    work->Refuse(i, *error);
+    return false;
+  }
+  log_fail_.Clear();
+  log_fail_.set_id(item.id());
+  log_fail_.mutable_token()->set_term(token.term);
+  log_fail_.mutable_token()->set_sequence(token.sequence);
+  const std::string_view error = CutUtf8(item.error(), kErrorBytesMax);
+  log_fail_.set_error(error.data(), error.size());
+  log_fail_.set_reject(item.reject());
+  log_fail_.set_next_run_time_ms(NextRunTimeMs(item, view, LogTimeMs(wall_ms)));
+  Append(log::v1::Command::kFailFieldNumber, log_fail_,
+         {.work = work,
+          .item = static_cast<uint32_t>(i),
+          .job = job,
+          .token = token,
+          .kind = CommandKind::kFail,
+          .ended_before = token == view.last_token});
+  return true;
+}
+
+int64_t BrokerImpl::NextRunTimeMs(const v1::FailJobsRequest::Item& item, const JobView& view,
+                                  int64_t now_ms) {
+  if (item.reject()) return 0;
+  const int64_t delay_ms = item.has_retry_delay()
+                               ? DurationMs(item.retry_delay())
+                               : RetryDelayMs({.backoff = view.backoff,
+                                               .base_ms = view.backoff_base_ms,
+                                               .max_ms = view.backoff_max_ms,
+                                               .jitter_permille = view.jitter_permille},
+                                              uint64_t{view.failed} + 1, random_());
+  return delay_ms == 0 ? 0 : now_ms + delay_ms;
+}
+
+void BrokerImpl::Submit(raft::Time now, int64_t, CancelCall call) {
+  SubmitItems(now, std::move(call), [this](StatusWork<CancelCall>* work, int i) {
+    const std::string& id = work->Id(i);
+    const JobRef job = state_->Find(id);
+    if (job == JobRef{}) {
+      work->Refuse(i, JobNotFoundError(id));
+      return false;
+    }
+    const v1::JobState state = state_->View(job).state;
+    if (IsOver(state)) {
+      if (state != v1::JOB_STATE_CANCELLED) work->Refuse(i, InvalidStateError(id, state));
+      return false;
+    }
+    log::v1::Cancel cancel;
+    cancel.set_id(id);
+    Append(log::v1::Command::kCancelFieldNumber, cancel,
+           {.work = work, .item = static_cast<uint32_t>(i), .kind = CommandKind::kCancel});
+    return true;
+  });
+}
+
+void BrokerImpl::Submit(raft::Time now, int64_t, RetryCall call) {
+  SubmitItems(now, std::move(call), [this](StatusWork<RetryCall>* work, int i) {
+    const std::string& id = work->Id(i);
+    const JobRef job = state_->Find(id);
+    if (job == JobRef{}) {
+      work->Refuse(i, JobNotFoundError(id));
+      return false;
+    }
+    const v1::JobState state = state_->View(job).state;
+    if (state != v1::JOB_STATE_DEAD && state != v1::JOB_STATE_CANCELLED) {
+      work->Refuse(i, InvalidStateError(id, state));
+      return false;
+    }
+    log::v1::Retry retry;
+    retry.set_id(id);
+    Append(log::v1::Command::kRetryFieldNumber, retry,
+           {.work = work, .item = static_cast<uint32_t>(i), .kind = CommandKind::kRetry});
+    return true;
+  });
+}
+
+}  // namespace dqueue::queue

@@ -1,0 +1,168 @@
+// Who may speak for a job: the tokens of workers against the lease table and, for leases of earlier
+// leaders, against what the log has seen. Extend and release are decided here alone; they are
+// answered after a confirmation round, because a deposed leader can promise nothing.
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "queue/broker_impl.h"
+#include "queue/validate.h"
+#include "raft/check.h"
+
+namespace dqueue::queue {
+
+raft::Duration BrokerImpl::LeaseFor(const JobView& view) const {
+  if (view.lease_duration_ms == 0) return options_.lease_timeout;
+  return std::chrono::milliseconds(view.lease_duration_ms);
+}
+
+void BrokerImpl::EndLease(JobRef job, bool remember, bool release) {
+  const LeaseInfo* lease = leases_.Find(job);
+  DQ_CHECK(lease != nullptr);
+  if (lease->request != 0) {
+    LeaseRequest& request = lease_requests_[lease->request];
+    DQ_CHECK(request.held > 0);
+    if (--request.held == 0) ForgetLeaseRequest(lease->request);
+  }
+  leases_.Remove(job, remember);
+  if (release) state_->Release(job);
+}
+
+std::optional<Error> BrokerImpl::CheckAdoption(JobRef job, const JobView& view, LeaseToken token,
+                                               bool ended_too) const {
+  const auto stale = [&view](bool newer) { return LeaseStaleError(view.id, newer); };
+  const LeaseInfo* lease = leases_.Find(job);
+  if (lease != nullptr && lease->token > token) return stale(true);
+  const LeaseToken fence = leases_.Fence(job);
+  if (token <= fence) return stale(token < fence);
+  if (token < view.last_token) return stale(true);
+  if (token == view.last_token) {
+    if (!ended_too || lease != nullptr) return stale(false);
+    return std::nullopt;
+  }
+  // This leader remembers every lease of its own term that has not ended in the log: such a token
+  // belongs to another job, or was never granted.
+  if (token.term >= term_) return stale(false);
+  return std::nullopt;
+}
+
+bool BrokerImpl::Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
+                       const std::string& worker_id, bool hold_required) {
+  const LeaseInfo* lease = leases_.Find(job);
+  bool held;
+  const raft::Time expires = now + LeaseFor(view);
+  if (lease != nullptr) {
+    // Held with an older token of an earlier term: the newer one takes its place.
+    DQ_CHECK(lease->token < token);
+    held = lease->held;
+    if (hold_required && !held) return false;
+    EndLease(job, /*remember=*/false, /*release=*/false);
+  } else {
+    held = state_->Hold(job);
+    if (hold_required && !held) return false;
+  }
+  leases_.Adopt(job, token, worker_id, expires, held);
+  return true;
+}
+
+std::optional<Error> BrokerImpl::Claim(raft::Time now, JobRef job, const JobView& view,
+                                       LeaseToken token, const std::string& worker_id) {
+  if (IsOver(view.state)) {
+    // The same command again is for the log to recognise.
+    if (token == view.last_token) return std::nullopt;
+    return InvalidStateError(view.id, view.state);
+  }
+  const LeaseInfo* lease = leases_.Find(job);
+  if (lease == nullptr || lease->token != token) {
+    if (auto error = CheckAdoption(job, view, token, /*ended_too=*/true)) return error;
+    Adopt(now, job, view, token, worker_id, /*hold_required=*/false);
+  }
+  leases_.AddCommand(job);
+  return std::nullopt;
+}
+
+// item(id, token): nullopt if done, else why not.
+template <class C, class F>
+void BrokerImpl::SubmitLocal(raft::Time now, C call, const F& item) {
+  if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
+  auto owned = std::make_unique<StatusWork<C>>(std::move(call));
+  StatusWork<C>* const work = owned.get();
+  const int items = work->Size();
+  int malformed = 0;
+  for (int i = 0; i < items; ++i) {
+    if (auto error = CheckItem(work->call.request, i)) {
+      work->Refuse(i, *error);
+      ++malformed;
+    }
+  }
+  if (malformed == items) return work->Answer(std::nullopt);
+  if (auto error = AdmitWaiting(now, work->deadline)) return work->Answer(std::move(error));
+  for (int i = 0; i < items; ++i) {
+    if (work->Refused(i)) continue;
+    if (auto error = item(work->Id(i), ToToken(work->call.request.items(i).token()))) {
+      work->Refuse(i, *error);
+    }
+  }
+  GatherWork(owned.release());
+}
+
+void BrokerImpl::Submit(raft::Time now, int64_t, ExtendCall call) {
+  const std::string worker_id = call.request.worker_id();
+  const raft::Time expires =
+      now +
+      (call.request.has_lease_duration()
+           ? raft::Duration(std::chrono::milliseconds(DurationMs(call.request.lease_duration())))
+           : options_.lease_timeout);
+  SubmitLocal(now, std::move(call), [&](const std::string& id, LeaseToken token) {
+    return ExtendOne(now, id, token, worker_id, expires);
+  });
+}
+
+void BrokerImpl::Submit(raft::Time now, int64_t, ReleaseCall call) {
+  const std::string worker_id = call.request.worker_id();
+  SubmitLocal(now, std::move(call), [&](const std::string& id, LeaseToken token) {
+    return ReleaseOne(now, id, token, worker_id);
+  });
+}
+
+std::optional<Error> BrokerImpl::ExtendOne(raft::Time now, const std::string& id, LeaseToken token,
+                                           const std::string& worker_id, raft::Time expires) {
+  const JobRef job = state_->Find(id);
+  if (job == JobRef{}) return JobNotFoundError(id);
+  const JobView view = state_->View(job);
+  if (IsOver(view.state)) return InvalidStateError(id, view.state);
+  const LeaseInfo* lease = leases_.Find(job);
+  if (lease == nullptr || lease->token != token) {
+    if (auto error = CheckAdoption(job, view, token, /*ended_too=*/false)) return error;
+    if (!Adopt(now, job, view, token, worker_id, /*hold_required=*/true)) {
+      return LeaseStaleError(id, false);
+    }
+  } else if (lease->expires <= now) {
+    return LeaseStaleError(id, false);  // its expiry is on its way into the log
+  }
+  leases_.Extend(job, expires);
+  return std::nullopt;
+}
+
+std::optional<Error> BrokerImpl::ReleaseOne(raft::Time now, const std::string& id, LeaseToken token,
+                                            const std::string& worker_id) {
+  const JobRef job = state_->Find(id);
+  if (job == JobRef{}) return JobNotFoundError(id);
+  const JobView view = state_->View(job);
+  if (IsOver(view.state)) return InvalidStateError(id, view.state);
+  const LeaseInfo* lease = leases_.Find(job);
+  if (lease == nullptr && leases_.Fence(job) == token) return std::nullopt;  // released already
+  if (lease == nullptr || lease->token != token) {
+    // Of an earlier leader: adopted for a moment, so that its token is remembered as given back.
+    if (auto error = CheckAdoption(job, view, token, /*ended_too=*/false)) return error;
+    if (!Adopt(now, job, view, token, worker_id, /*hold_required=*/true)) {
+      return LeaseStaleError(id, false);
+    }
+  } else if (lease->acking() || lease->expires <= now) {
+    return LeaseStaleError(id, false);  // it is ending in the log
+  }
+  EndLease(job, /*remember=*/true, /*release=*/true);
+  return std::nullopt;
+}
+
+}  // namespace dqueue::queue

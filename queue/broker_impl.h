@@ -1,0 +1,284 @@
+// The inside of Broker, shared by the files that implement it: broker.cc (roles and admission),
+// broker_enqueue.cc, broker_commands.cc (complete, fail, cancel, retry), broker_batch.cc (commands
+// on their way through the log), broker_lease.cc (grants and who waits for them), broker_holders.cc
+// (extend, release, and who may speak for a job), broker_reads.cc (reads, confirmation rounds,
+// timers). Nobody else includes this.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/container/btree_set.h"
+#include "dqueue/v1/command.pb.h"
+#include "queue/broker.h"
+#include "queue/broker_work.h"
+#include "queue/job_id.h"
+#include "queue/lease_table.h"
+#include "queue/state_machine.h"
+#include "raft/types.h"
+
+namespace dqueue::queue {
+
+enum class CommandKind : uint8_t { kEnqueue, kComplete, kFail, kExpire, kCancel, kRetry };
+
+// One command on its way through the log.
+struct CommandRef {
+  Work* work = nullptr;  // null: nobody waits (an expiry)
+  uint32_t item = 0;
+  uint32_t bytes = 0;  // in the batch
+  JobRef job = {};     // of a command that ends a lease
+  LeaseToken token = {};
+  CommandKind kind = CommandKind::kEnqueue;
+  bool ended_before = false;  // the log had seen the token when the command was made
+};
+
+// Commands that will be one log entry, encoded already.
+struct Chunk {
+  std::string bytes;  // kTimeFieldBytes to be filled in, then the commands
+  std::vector<CommandRef> commands;
+  // Of the calls of which nothing is proposed yet.
+  raft::Time first_deadline = raft::Time::max();
+};
+
+// A batch that raft has.
+struct InFlight {
+  int64_t time_ms = 0;
+  uint64_t epoch = 0;
+  bool committed = false;
+  std::vector<CommandRef> commands;
+};
+
+// Why a lease call was woken: a job of this queue and type became ready.
+struct WakeReason {
+  std::string queue;
+  std::string type;
+};
+
+struct LeaseWait {
+  LeaseCall call;
+  std::vector<std::string> queues;  // without repetitions, never empty
+  std::vector<std::string> types;
+  raft::Time wait_until;
+  raft::Time timer = raft::Time::max();
+  bool asleep = false;
+  std::optional<WakeReason> woken;
+};
+
+struct ReadWait {
+  std::variant<GetCall, ListCall, StatsCall> call;
+  raft::Time timer = raft::Time::max();
+};
+
+// What waits for a confirmation. Lease calls and reads by their number: they may be gone by then.
+struct Gathering {
+  std::vector<uint64_t> leases;
+  std::vector<uint64_t> reads;
+  std::vector<Work*> works;
+  bool empty() const { return leases.empty() && reads.empty() && works.empty(); }
+};
+
+// The lease calls that sleep on one queue, by their number: the order of arrival.
+struct Sleepers {
+  absl::btree_set<uint64_t> of_any_type;
+  std::map<std::string, absl::btree_set<uint64_t>, std::less<>> of_type;
+  // Those that were woken for a job of this queue and have not been served yet.
+  absl::btree_set<uint64_t> woken;
+  bool empty() const { return of_any_type.empty() && of_type.empty() && woken.empty(); }
+};
+
+// A lease call with a lease_request_id, for as long as one of its leases is held.
+struct LeaseRequest {
+  std::string key;
+  std::vector<std::pair<JobRef, LeaseToken>> grants;
+  uint32_t held = 0;
+};
+
+class BrokerImpl : public Observer {
+ public:
+  BrokerImpl(const BrokerOptions& options, StateMachine* state, uint64_t seed);
+  ~BrokerImpl() override;
+
+  // ---- broker.cc ----
+  void BecomeLeader(raft::Term term);
+  void StepDown(const LeaderHint& hint, Work::Failure failure);
+  Broker::Gauges gauges() const;
+  void OnReady(JobRef job, std::string_view queue) override;
+  void OnHoldEnded(JobRef job) override;
+  // An error if a call of this deadline cannot be served now.
+  std::optional<Error> Admit(raft::Time now, raft::Time deadline) const;
+  std::optional<Error> AdmitCommands(raft::Time now, raft::Time deadline, size_t commands,
+                                     size_t bytes) const;
+  std::optional<Error> AdmitWaiting(raft::Time now, raft::Time deadline) const;
+  Error NotServing() const;
+  // Now for the log: never goes back, on any replica.
+  int64_t LogTimeMs(int64_t wall_ms) const;
+
+  // ---- broker_enqueue.cc ----
+  void Submit(raft::Time now, int64_t wall_ms, EnqueueCall call);
+
+  // ---- broker_commands.cc ----
+  void Submit(raft::Time now, int64_t wall_ms, CompleteCall call);
+  void Submit(raft::Time now, int64_t wall_ms, FailCall call);
+  void Submit(raft::Time now, int64_t wall_ms, CancelCall call);
+  void Submit(raft::Time now, int64_t wall_ms, RetryCall call);
+  template <class C, class F>
+  void SubmitItems(raft::Time now, C call, const F& item);
+  bool MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, int i);
+  bool MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>* work, int i);
+  int64_t NextRunTimeMs(const v1::FailJobsRequest::Item& item, const JobView& view, int64_t now_ms);
+
+  // ---- broker_batch.cc ----
+  // Encodes the command `message` (the field of log.v1.Command with this number) into the batch
+  // that is being filled.
+  void Append(int field, const google::protobuf::MessageLite& message, const CommandRef& ref);
+  std::optional<Batch> TakeBatch(raft::Time now, int64_t wall_ms);
+  void OnProposal(const raft::ProposalOutcome& outcome);
+  void OnApplied(raft::Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
+  void AddExpiries(raft::Time now, Chunk* chunk);
+  bool TickIsDue(int64_t log_time_ms) const;
+  raft::Time NextExpiry() const;
+  raft::Time NextTick(raft::Time now, int64_t wall_ms) const;
+  // Answers calls of the chunk whose deadline passed before anything of them was proposed.
+  void DropOverdue(raft::Time now, Chunk* chunk);
+  void SettleLease(const CommandRef& ref, uint64_t epoch, bool applied);
+  // One part of the call is decided; answers when it was the last.
+  void PartDone(Work* work);
+  void PartFailed(Work* work, Work::Failure failure);
+  std::optional<Error> WholeError(const Work& work) const;
+
+  // ---- broker_lease.cc ----
+  void Submit(raft::Time now, int64_t wall_ms, LeaseCall call);
+  // Gives the confirmed calls what there is, in the order of arrival.
+  void Serve(raft::Time now, std::vector<uint64_t> calls);
+  void ServeOne(raft::Time now, uint64_t number);
+  bool OlderIsWoken(const LeaseWait& wait, uint64_t number) const;
+  void TakeJobs(raft::Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
+  bool RepeatGrant(raft::Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
+  void Sleep(uint64_t number, LeaseWait* wait);
+  void Unsleep(uint64_t number, LeaseWait* wait);
+  // The number of the first who sleeps and wants such a job; 0: nobody.
+  uint64_t FirstSleeper(std::string_view queue, std::string_view type) const;
+  void WakeFirst(std::string_view queue, std::string_view type);
+  void ForgetWake(uint64_t number, LeaseWait* wait);
+  // Answers and forgets the call; if it was woken and left its job to others, wakes the next.
+  void FinishLease(uint64_t number, Outcome<v1::LeaseJobsResponse> outcome);
+  void AnswerDeparted();
+  // With the deliberate bug only.
+  void ServeUnconfirmed(raft::Time now);
+  uint32_t NewLeaseRequest(std::string key);
+  void ForgetLeaseRequest(uint32_t number);
+  static std::string LeaseRequestKey(const v1::LeaseJobsRequest& request);
+  void FillLease(raft::Time now, const LeaseInfo& lease, v1::Job* job) const;
+
+  // ---- broker_holders.cc ----
+  void Submit(raft::Time now, int64_t wall_ms, ExtendCall call);
+  void Submit(raft::Time now, int64_t wall_ms, ReleaseCall call);
+  template <class C, class F>
+  void SubmitLocal(raft::Time now, C call, const F& item);
+  std::optional<Error> ExtendOne(raft::Time now, const std::string& id, LeaseToken token,
+                                 const std::string& worker_id, raft::Time expires);
+  std::optional<Error> ReleaseOne(raft::Time now, const std::string& id, LeaseToken token,
+                                  const std::string& worker_id);
+  // Whether `token`, which is not in the lease table, may still speak for the live job. ended_too:
+  // also if the log has seen that very lease end.
+  std::optional<Error> CheckAdoption(JobRef job, const JobView& view, LeaseToken token,
+                                     bool ended_too) const;
+  // After CheckAdoption: the lease is in the table. False, without effect, if hold_required and
+  // the job cannot be held.
+  bool Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
+             const std::string& worker_id, bool hold_required);
+  // May a command with `token` end the lease of `job`? If so marks it ACKING.
+  std::optional<Error> Claim(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
+                             const std::string& worker_id);
+  // Out of the lease table; with `release`, also back into the ready order.
+  void EndLease(JobRef job, bool remember, bool release);
+  raft::Duration LeaseFor(const JobView& view) const;
+
+  // ---- broker_reads.cc ----
+  void Submit(raft::Time now, int64_t wall_ms, GetCall call);
+  void Submit(raft::Time now, int64_t wall_ms, ListCall call);
+  void Submit(raft::Time now, int64_t wall_ms, StatsCall call);
+  template <class C>
+  void SubmitRead(raft::Time now, C call);
+  void Answer(raft::Time now, GetCall* call);
+  void Answer(raft::Time now, ListCall* call);
+  void Answer(raft::Time now, StatsCall* call);
+  void GatherWork(Work* work);
+  bool WantsConfirmation() const { return !gathering_.empty(); }
+  uint64_t BeginConfirmation();
+  void OnConfirmation(raft::Time now, const raft::ReadOutcome& outcome);
+  raft::Time Deadline(raft::Time now, int64_t wall_ms) const;
+  void OnTimer(raft::Time now);
+  // The timer of a lease call or read is due.
+  void EndWait(raft::Time now, uint64_t number);
+  void SetTimer(uint64_t number, raft::Time* timer, raft::Time at);
+  void OverlayLease(raft::Time now, JobRef ref, v1::Job* job) const;
+
+  const BrokerOptions options_;
+  StateMachine* const state_;
+  const uint64_t seed_;
+
+  bool serving_ = false;
+  bool low_space_ = false;
+  bool draining_ = false;
+  uint64_t term_ = 0;
+  uint64_t epoch_ =
+      0;             // counts changes of leadership: commands of another epoch know no lease here
+  LeaderHint hint_;  // while not serving
+  std::mt19937_64 random_;
+  JobIdGenerator ids_;
+  std::function<void(const std::string&, LeaseToken)> on_grant_;
+
+  // Commands: waiting in chunks_, then in flight.
+  std::deque<Chunk> chunks_;
+  size_t pending_commands_ = 0;
+  size_t pending_bytes_ = 0;
+  std::map<uint64_t, InFlight> in_flight_;
+  uint64_t next_batch_ = 1;
+  int64_t last_time_ms_ = 0;        // highest ever proposed here
+  bool own_batch_refused_ = false;  // an expiry or tick was; hold on before the next
+  raft::Time own_batches_after_ = raft::Time::min();
+  // Reused so that their strings keep their memory.
+  log::v1::Enqueue log_enqueue_;
+  log::v1::Complete log_complete_;
+  log::v1::Fail log_fail_;
+  log::v1::Expire log_expire_;
+
+  LeaseTable leases_;
+  std::vector<LeaseRequest> lease_requests_;  // 0 is not used
+  std::vector<uint32_t> free_lease_requests_;
+  std::map<std::string, uint32_t> lease_request_numbers_;
+
+  // Calls that wait, by number.
+  uint64_t next_number_ = 1;
+  std::map<uint64_t, LeaseWait> lease_waits_;
+  std::map<uint64_t, ReadWait> read_waits_;
+  size_t waiting_works_ = 0;
+  std::map<std::string, Sleepers, std::less<>> sleepers_;
+  std::vector<uint64_t> departed_;  // lease calls whose callers have gone
+  absl::btree_set<std::pair<raft::Time, uint64_t>> timers_;
+
+  Gathering gathering_;
+  std::map<uint64_t, Gathering> rounds_;
+  uint64_t next_round_ = 1;
+};
+
+inline LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), token.sequence()}; }
+
+inline bool IsOver(v1::JobState state) {
+  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_DEAD ||
+         state == v1::JOB_STATE_CANCELLED;
+}
+
+}  // namespace dqueue::queue

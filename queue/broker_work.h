@@ -1,0 +1,125 @@
+// A client's call that is carried out item by item: some items become commands of the log, some are
+// decided at once, and the call is answered when every command is decided and, if anything was
+// decided from the leader's own knowledge, a round has confirmed the leadership.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "queue/broker.h"
+#include "queue/broker_errors.h"
+#include "queue/error_status.h"
+#include "queue/state_machine.h"
+#include "raft/check.h"
+#include "raft/types.h"
+
+namespace dqueue::queue {
+
+class Work {
+ public:
+  // Why a part of the call was not carried out, in the order of which is told when there are
+  // several.
+  enum class Failure : uint8_t { kNone, kNotServing, kOverloaded, kDeadline, kShutdown, kUnknown };
+
+  explicit Work(raft::Time call_deadline) : deadline(call_deadline) {}
+  virtual ~Work() = default;
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+
+  // The log has decided an item. newer: if it found the lease stale, whether that is because of a
+  // later one.
+  virtual void Set(uint32_t item, const CommandResult& result, bool newer) = 0;
+  // Answers the caller, with what was set or with an error for all. Once, then the work is gone.
+  virtual void Answer(std::optional<Error> error) = 0;
+
+  const raft::Time deadline;
+  // Parts that are not decided: commands, and one for each round it waits for.
+  uint32_t remaining = 0;
+  // Commands in a batch that raft has, or had; with any, there may be an effect.
+  uint32_t proposed = 0;
+  bool applied = false;  // a command was applied
+  Failure failure = Failure::kNone;
+};
+
+// One google.rpc.Status for each item. C is a Call whose response is only that.
+template <class C>
+class StatusWork : public Work {
+ public:
+  explicit StatusWork(C c) : Work(c.deadline), call(std::move(c)) {
+    response.mutable_results()->Reserve(Size());
+    for (int i = 0; i < Size(); ++i) response.add_results();
+  }
+
+  int Size() const {
+    if constexpr (requires { call.request.items_size(); }) {
+      return call.request.items_size();
+    } else {
+      return call.request.ids_size();
+    }
+  }
+  const std::string& Id(int i) const {
+    if constexpr (requires { call.request.items_size(); }) {
+      return call.request.items(i).id();
+    } else {
+      return call.request.ids(i);
+    }
+  }
+  void Refuse(int i, const Error& error) { *response.mutable_results(i) = ToRpcStatus(error); }
+  bool Refused(int i) const { return response.results(i).code() != 0; }
+
+  void Set(uint32_t item, const CommandResult& result, bool newer) override {
+    const int i = static_cast<int>(item);
+    switch (result.code) {
+      case ResultCode::kOk:
+      case ResultCode::kExisting:
+        return;
+      case ResultCode::kNotFound:
+        return Refuse(i, JobNotFoundError(Id(i)));
+      case ResultCode::kLeaseStale:
+        return Refuse(i, LeaseStaleError(Id(i), newer));
+      case ResultCode::kInvalidState:
+        return Refuse(i, InvalidStateError(Id(i), result.state));
+      default:
+        CheckFailed(__FILE__, __LINE__, "a result that this command can have",
+                    "result code " + std::to_string(static_cast<int>(result.code)));
+    }
+  }
+  void Answer(std::optional<Error> error) override {
+    if (error) return call.done(*std::move(error));
+    call.done(std::move(response));
+  }
+
+  C call;
+  typename C::ResponseType response;
+};
+
+class EnqueueWork : public Work {
+ public:
+  EnqueueWork(raft::Time call_deadline, bool all_or_nothing, int jobs,
+              std::function<void(Outcome<v1::EnqueueJobsResponse>)> done)
+      : Work(call_deadline), all_or_nothing_(all_or_nothing), done_(std::move(done)) {
+    response.mutable_results()->Reserve(jobs);
+    for (int i = 0; i < jobs; ++i) response.add_results();
+  }
+
+  // Of an all-or-nothing call, `item` is 0 and stands for all.
+  void Set(uint32_t item, const CommandResult& result, bool newer) override;
+  void Answer(std::optional<Error> error) override {
+    if (!error) error = std::move(rejected_);
+    if (error) return done_(*std::move(error));
+    done_(std::move(response));
+  }
+
+  v1::EnqueueJobsResponse response;
+
+ private:
+  const bool all_or_nothing_;
+  std::function<void(Outcome<v1::EnqueueJobsResponse>)> done_;
+  std::optional<Error> rejected_;
+};
+
+}  // namespace dqueue::queue

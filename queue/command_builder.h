@@ -1,0 +1,129 @@
+// For tests and benchmarks: log entries for a state machine, in few words.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "dqueue/v1/command.pb.h"
+#include "queue/state_machine.h"
+
+namespace dqueue::queue {
+
+// A job like the broker makes them, with defaults that no test should have to mention.
+inline log::v1::Enqueue::Job MakeJob(std::string_view id, std::string_view queue = "q",
+                                     std::string_view type = "t") {
+  log::v1::Enqueue::Job job;
+  job.set_id(std::string(id));
+  job.set_queue(std::string(queue));
+  job.set_type(std::string(type));
+  job.set_max_retries(3);
+  job.set_max_expirations(10);
+  job.set_backoff(v1::RetryPolicy::BACKOFF_EXPONENTIAL);
+  job.set_backoff_base_ms(1000);
+  job.set_backoff_max_ms(3600 * 1000);
+  job.set_jitter_permille(200);
+  job.set_retention_ms(-1);
+  return job;
+}
+
+class BatchBuilder {
+ public:
+  explicit BatchBuilder(int64_t time_ms) { batch_.set_time_ms(time_ms); }
+
+  BatchBuilder& Enqueue(const log::v1::Enqueue::Job& job) {
+    *batch_.add_commands()->mutable_enqueue()->add_jobs() = job;
+    return *this;
+  }
+  BatchBuilder& EnqueueAll(const std::vector<log::v1::Enqueue::Job>& jobs) {
+    auto* enqueue = batch_.add_commands()->mutable_enqueue();
+    for (const auto& job : jobs) *enqueue->add_jobs() = job;
+    return *this;
+  }
+  BatchBuilder& Complete(std::string_view id, LeaseToken token, std::string_view result = "") {
+    auto* complete = batch_.add_commands()->mutable_complete();
+    complete->set_id(std::string(id));
+    SetToken(token, complete->mutable_token());
+    complete->set_result(std::string(result));
+    return *this;
+  }
+  BatchBuilder& Fail(std::string_view id, LeaseToken token, std::string_view error = "failed",
+                     int64_t next_run_time_ms = 0, bool reject = false) {
+    auto* fail = batch_.add_commands()->mutable_fail();
+    fail->set_id(std::string(id));
+    SetToken(token, fail->mutable_token());
+    fail->set_error(std::string(error));
+    fail->set_next_run_time_ms(next_run_time_ms);
+    fail->set_reject(reject);
+    return *this;
+  }
+  BatchBuilder& Expire(std::string_view id, LeaseToken token, std::string_view worker = "w1") {
+    auto* expire = batch_.add_commands()->mutable_expire();
+    expire->set_id(std::string(id));
+    SetToken(token, expire->mutable_token());
+    expire->set_worker_id(std::string(worker));
+    return *this;
+  }
+  BatchBuilder& Cancel(std::string_view id) {
+    batch_.add_commands()->mutable_cancel()->set_id(std::string(id));
+    return *this;
+  }
+  BatchBuilder& Retry(std::string_view id) {
+    batch_.add_commands()->mutable_retry()->set_id(std::string(id));
+    return *this;
+  }
+
+  const log::v1::CommandBatch& batch() const { return batch_; }
+  std::string Bytes() const { return batch_.SerializeAsString(); }
+
+ private:
+  static void SetToken(LeaseToken token, log::v1::Token* out) {
+    out->set_term(token.term);
+    out->set_sequence(token.sequence);
+  }
+
+  log::v1::CommandBatch batch_;
+};
+
+// Applies it as the next entry.
+inline std::vector<CommandResult> ApplyNext(StateMachine& machine, const BatchBuilder& batch) {
+  std::vector<CommandResult> results;
+  machine.Apply(machine.applied_index().Next(), batch.Bytes(), &results);
+  return results;
+}
+
+// The ids of jobs that TakeReady takes (and holds), in its order.
+inline std::vector<std::string> TakeIds(StateMachine& machine,
+                                        const std::vector<std::string>& queues, size_t max,
+                                        const std::vector<std::string>& types = {}) {
+  std::vector<JobRef> jobs;
+  machine.TakeReady(queues, types, max, &jobs);
+  std::vector<std::string> ids;
+  for (const JobRef job : jobs) ids.emplace_back(machine.View(job).id);
+  return ids;
+}
+
+// A whole image, walked in steps of `step_bytes`.
+inline std::string TakeImage(StateMachine& machine, size_t step_bytes = 1 << 20) {
+  std::string image;
+  machine.BeginSnapshot();
+  while (!machine.ContinueSnapshot(step_bytes, &image)) {
+  }
+  return image;
+}
+
+inline absl::Status Restore(std::string_view image, raft::Index index, uint64_t digest,
+                            StateMachine* machine, size_t piece_bytes = SIZE_MAX) {
+  StateMachine::Restorer restorer(machine);
+  while (!image.empty()) {
+    const std::string_view piece = image.substr(0, piece_bytes);
+    const absl::Status fed = restorer.Feed(piece);
+    if (!fed.ok()) return fed;
+    image.remove_prefix(piece.size());
+  }
+  return restorer.Finish(index, digest);
+}
+
+}  // namespace dqueue::queue

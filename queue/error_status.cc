@@ -1,0 +1,36 @@
+#include "queue/error_status.h"
+
+#include <chrono>
+
+#include "google/rpc/error_details.pb.h"
+
+namespace dqueue::queue {
+
+google::rpc::Status ToRpcStatus(const Error& error) {
+  google::rpc::Status status;
+  status.set_code(static_cast<int>(error.code));
+  status.set_message(error.message);
+  google::rpc::ErrorInfo info;
+  info.set_reason(error.reason);
+  info.set_domain(kErrorDomain);
+  for (const auto& [key, value] : error.metadata) (*info.mutable_metadata())[key] = value;
+  status.add_details()->PackFrom(info);
+  const auto field = error.metadata.find("field");
+  if (field != error.metadata.end()) {
+    google::rpc::BadRequest bad;
+    google::rpc::BadRequest::FieldViolation* violation = bad.add_field_violations();
+    violation->set_field(field->second);
+    violation->set_description(error.message);
+    status.add_details()->PackFrom(bad);
+  }
+  if (error.retry_after > raft::Duration::zero()) {
+    google::rpc::RetryInfo retry;
+    const int64_t us = error.retry_after.count();
+    retry.mutable_retry_delay()->set_seconds(us / 1'000'000);
+    retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(us % 1'000'000 * 1000));
+    status.add_details()->PackFrom(retry);
+  }
+  return status;
+}
+
+}  // namespace dqueue::queue

@@ -1,0 +1,226 @@
+// What people and programs may read: one job, lists of jobs, statistics.
+#include <algorithm>
+#include <utility>
+
+#include "google/protobuf/duration.pb.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "queue/hash.h"
+#include "queue/limits.h"
+#include "queue/state_machine_impl.h"
+#include "raft/check.h"
+
+namespace dqueue::queue {
+namespace {
+
+// Looked at by one List call at most.
+constexpr uint32_t kListScanMax = 20000;
+// A page ends before it would grow beyond this: gRPC's default limit on a message is 4 MiB, one job
+// has up to 2 MiB and a little.
+constexpr size_t kPageBytesMax = 2 << 20;
+constexpr int kStatsQueuesMax = 1000;
+
+constexpr uint64_t kPageSeed = 0x70616765;
+constexpr size_t kPageTokenSize = 2 * (4 + 8);
+
+void SetTimestamp(int64_t ms, google::protobuf::Timestamp* out) {
+  out->set_seconds(ms / 1000);
+  out->set_nanos(static_cast<int32_t>(ms % 1000 * 1000000));
+}
+
+void SetDuration(int64_t ms, google::protobuf::Duration* out) {
+  out->set_seconds(ms / 1000);
+  out->set_nanos(static_cast<int32_t>(ms % 1000 * 1000000));
+}
+
+void FillRetry(const JobSpecView& spec, v1::RetryPolicy* out) {
+  out->set_max_retries(static_cast<int32_t>(spec.max_retries));
+  out->set_max_expirations(static_cast<int32_t>(spec.max_expirations));
+  out->set_backoff(static_cast<v1::RetryPolicy::Backoff>(spec.backoff));
+  SetDuration(spec.backoff_base_ms, out->mutable_base());
+  SetDuration(spec.backoff_max_ms, out->mutable_max_delay());
+  out->set_jitter(spec.jitter_permille / 1000.0);
+}
+
+void FillTotals(const Totals& totals, uint64_t held, v1::QueueStats* out) {
+  out->set_scheduled(totals[Total::kScheduled]);
+  out->set_ready(totals[Total::kReady] - held);
+  out->set_leased(held);
+  out->set_succeeded(totals[Total::kSucceeded]);
+  out->set_dead(totals[Total::kDead]);
+  out->set_cancelled(totals[Total::kCancelled]);
+  out->set_enqueued(totals[Total::kEnqueued]);
+  out->set_purged(totals[Total::kPurged]);
+  out->set_completions(totals[Total::kCompletions]);
+  out->set_failures(totals[Total::kFailures]);
+  out->set_expirations(totals[Total::kExpirations]);
+  out->set_deaths(totals[Total::kDeaths]);
+  out->set_cancellations(totals[Total::kCancellations]);
+  out->set_retries(totals[Total::kRetries]);
+}
+
+// Of a listing: pages of one belong together.
+uint64_t FilterHash(const v1::ListJobsRequest& request, uint64_t arrangement) {
+  return HashSequence(kPageSeed)
+      .Add(arrangement)
+      .Add(request.queue())
+      .Add(request.type())
+      .Add(static_cast<uint64_t>(request.state()))
+      .Finish();
+}
+
+uint64_t PageCheck(uint64_t filter_hash, uint32_t slot) {
+  return HashSequence(filter_hash).Add(slot).Finish();
+}
+
+void AppendHex(uint64_t value, int digits, std::string* out) {
+  for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) {
+    out->push_back("0123456789abcdef"[value >> shift & 15]);
+  }
+}
+
+// The slot where the next page begins, and a checksum that binds it to its listing.
+std::string MakePageToken(uint64_t filter_hash, uint32_t slot) {
+  std::string token;
+  AppendHex(slot, 8, &token);
+  AppendHex(PageCheck(filter_hash, slot), 16, &token);
+  return token;
+}
+
+bool ParsePageToken(std::string_view token, uint64_t filter_hash, uint32_t* slot) {
+  if (token.size() != kPageTokenSize) return false;
+  uint64_t value = 0;
+  for (const char c : token.substr(0, 8)) {
+    const size_t digit = std::string_view("0123456789abcdef").find(c);
+    if (digit == std::string_view::npos) return false;
+    value = value << 4 | digit;
+  }
+  *slot = static_cast<uint32_t>(value);
+  return token == MakePageToken(filter_hash, *slot);
+}
+
+}  // namespace
+
+void StateMachine::FillJob(JobRef ref, bool full, v1::Job* out) const {
+  const JobRecord& job = impl_->Checked(ref);
+  const JobSpecView spec = SpecOf(job.spec_view());
+  const v1::JobState state = job.job_state();
+  const auto text = [](std::string_view s) { return std::string(s); };
+  out->set_id(text(spec.id));
+  out->set_queue(impl_->queues[impl_->ready.queue_of(job.lane)].name);
+  out->set_type(text(impl_->ready.type_of(job.lane)));
+  out->set_state(state);
+  out->set_priority(job.priority);
+  SetTimestamp(job.create_ms, out->mutable_create_time());
+  SetTimestamp(job.run_ms, out->mutable_run_time());
+  if (job.expire_ms != 0) SetTimestamp(job.expire_ms, out->mutable_expire_time());
+  if (IsFinished(state)) SetTimestamp(job.since_ms, out->mutable_finish_time());
+  FillRetry(spec, out->mutable_retry());
+  out->set_idempotency_key(text(spec.idempotency_key));
+  out->set_ordering_key(text(spec.ordering_key));
+  v1::JobCounters& counters = *out->mutable_counters();
+  counters.set_delivered(static_cast<int32_t>(job.delivered));
+  counters.set_failed(static_cast<int32_t>(job.failed));
+  counters.set_expired(static_cast<int32_t>(job.expired));
+  out->set_last_error(text(job.outcome.error()));
+  out->set_dead_reason(static_cast<v1::DeadReason>(job.dead_reason));
+  if (spec.retention_ms >= 0 || IsFinished(state)) {
+    SetDuration(EffectiveRetention(spec.retention_ms, state), out->mutable_retention());
+  }
+  if (spec.lease_duration_ms > 0) {
+    SetDuration(spec.lease_duration_ms, out->mutable_lease_duration());
+  }
+  if (!full) return;
+  out->set_payload(spec.payload.data(), spec.payload.size());
+  const std::string_view result = job.outcome.result();
+  out->set_result(result.data(), result.size());
+  const auto add_to = [&text](auto* map) {
+    return [&text, map](std::string_view key, std::string_view value) {
+      (*map)[text(key)] = text(value);
+    };
+  };
+  ForEachPair(spec.headers, add_to(out->mutable_headers()));
+  ForEachPair(spec.labels, add_to(out->mutable_labels()));
+}
+
+absl::Status StateMachine::List(const v1::ListJobsRequest& request,
+                                v1::ListJobsResponse* out) const {
+  const Impl& impl = *impl_;
+  const uint64_t filter_hash = FilterHash(request, impl.arrangement);
+  uint32_t slot = 0;
+  if (!request.page_token().empty() && !ParsePageToken(request.page_token(), filter_hash, &slot)) {
+    return absl::InvalidArgumentError(
+        "page_token is not from the last page of this listing: send the same queue, type and "
+        "state, and begin again without a token if this node was restored in between");
+  }
+  if (request.page_size() < 0) {
+    return absl::InvalidArgumentError("page_size must not be negative");
+  }
+  const int page_size =
+      request.page_size() == 0 ? kPageSizeDefault : std::min(request.page_size(), kPageSizeMax);
+  const uint32_t queue = request.queue().empty() ? kNoSlot : impl.queues.Find(request.queue());
+  if (!request.queue().empty() && queue == kNoSlot) return absl::OkStatus();
+
+  const auto matches = [&](const JobRecord& job) {
+    if (job.state == 0) return false;
+    if (queue != kNoSlot && impl.ready.queue_of(job.lane) != queue) return false;
+    if (!request.type().empty() && impl.ready.type_of(job.lane) != request.type()) return false;
+    switch (request.state()) {
+      case v1::JOB_STATE_UNSPECIFIED:
+        return true;
+      case v1::JOB_STATE_LEASED:
+        return job.held();
+      case v1::JOB_STATE_READY:
+        return job.job_state() == v1::JOB_STATE_READY && !job.held();
+      default:
+        return job.job_state() == request.state();
+    }
+  };
+  const uint32_t end = impl.jobs.end();
+  const uint32_t scan_end = slot < end ? slot + std::min(end - slot, kListScanMax) : end;
+  size_t bytes = 0;
+  while (slot < scan_end && out->jobs_size() < page_size) {
+    const JobRecord& job = impl.jobs[slot];
+    if (matches(job)) {
+      const size_t size = job.spec_size + job.outcome.allocated();
+      if (request.full() && bytes > 0 && bytes + size > kPageBytesMax) break;
+      bytes += size;
+      FillJob(JobRef{slot}, request.full(), out->add_jobs());
+    }
+    ++slot;
+  }
+  if (slot < end) out->set_next_page_token(MakePageToken(filter_hash, slot));
+  return absl::OkStatus();
+}
+
+absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* out) const {
+  const Impl& impl = *impl_;
+  out->set_applied_index(impl.applied.value());
+  const auto set_age = [&impl](int64_t oldest_ms, v1::QueueStats* stats) {
+    SetDuration(oldest_ms == INT64_MAX ? 0 : impl.time_ms - oldest_ms,
+                stats->mutable_oldest_ready_age());
+  };
+  const auto add = [&](uint32_t number) {
+    const QueueRecord& record = impl.queues[number];
+    v1::QueueStats& stats = *out->add_queues();
+    stats.set_queue(record.name);
+    FillTotals(record.totals, record.held, &stats);
+    set_age(impl.ready.OldestSince(number), &stats);
+  };
+  if (!queue.empty()) {
+    const uint32_t number = impl.queues.Find(queue);
+    if (number == kNoSlot) return absl::NotFoundError("no job was ever enqueued in this queue");
+    add(number);
+    *out->mutable_total() = out->queues(0);
+    out->mutable_total()->clear_queue();
+    return absl::OkStatus();
+  }
+  FillTotals(impl.queues.sum(), impl.held.size(), out->mutable_total());
+  set_age(impl.ready.OldestSince(), out->mutable_total());
+  for (const auto& [name, number] : impl.queues.by_name()) {
+    if (out->queues_size() == kStatsQueuesMax) break;
+    add(number);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace dqueue::queue

@@ -1,0 +1,435 @@
+#include "queue/state_machine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "queue/hash.h"
+#include "queue/limits.h"
+#include "queue/state_machine_impl.h"
+#include "raft/check.h"
+#include "raft/mutant.h"
+
+namespace dqueue::queue {
+namespace {
+
+// How much housekeeping one batch does at most of each kind: an entry must not hold the loop for
+// long. What is left is done by the next batch; NextTickMs asks for it at once.
+constexpr int kStepMax = 4096;
+
+// Ticks for housekeeping (purges, ends of idempotency windows) come on whole seconds, so that an
+// idle cluster does not write an entry for every job that it forgets.
+constexpr int64_t kHousekeepingGrainMs = 1000;
+
+constexpr uint64_t kIdSeed = 0x6964;
+constexpr uint64_t kDigestSeed = 0x64696765;
+constexpr size_t kArenaBlockBytes = 256 << 10;
+constexpr size_t kAllocationOverhead = 16;
+
+google::protobuf::ArenaOptions ArenaOptionsFor(char* block) {
+  google::protobuf::ArenaOptions options;
+  options.initial_block = block;
+  options.initial_block_size = kArenaBlockBytes;
+  options.max_block_size = kArenaBlockBytes;
+  return options;
+}
+
+int64_t FirstTime(const OrderedSlots& slots) {
+  return slots.empty() ? INT64_MAX : static_cast<int64_t>(slots.begin()->order());
+}
+
+template <class Message>
+bool HasUnknownFields(const Message& message) {
+  static const google::protobuf::Reflection* const reflection =
+      Message::default_instance().GetReflection();
+  return !reflection->GetUnknownFields(message).empty();
+}
+
+// Fields that this version does not know may change what the command does.
+bool FullyUnderstood(const log::v1::Command& command) {
+  if (HasUnknownFields(command)) return false;
+  switch (command.kind_case()) {
+    case log::v1::Command::kEnqueue:
+      return !HasUnknownFields(command.enqueue()) &&
+             std::none_of(command.enqueue().jobs().begin(), command.enqueue().jobs().end(),
+                          HasUnknownFields<log::v1::Enqueue::Job>);
+    case log::v1::Command::kComplete:
+      return !HasUnknownFields(command.complete());
+    case log::v1::Command::kFail:
+      return !HasUnknownFields(command.fail());
+    case log::v1::Command::kExpire:
+      return !HasUnknownFields(command.expire());
+    case log::v1::Command::kCancel:
+      return !HasUnknownFields(command.cancel());
+    case log::v1::Command::kRetry:
+      return !HasUnknownFields(command.retry());
+    case log::v1::Command::KIND_NOT_SET:
+      return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+StateMachine::Impl::Impl()
+    : arena_block(std::make_unique_for_overwrite<char[]>(kArenaBlockBytes)),
+      arena(std::make_unique<google::protobuf::Arena>(ArenaOptionsFor(arena_block.get()))) {}
+
+// ---- the log ----
+
+void StateMachine::Impl::Apply(raft::Index index, std::string_view batch,
+                               std::vector<CommandResult>* results) {
+  DQ_CHECK_MSG(index == applied.Next(), "entry " + std::to_string(index.value()) +
+                                            " cannot follow " + std::to_string(applied.value()));
+  auto* const commands = google::protobuf::Arena::CreateMessage<log::v1::CommandBatch>(arena.get());
+  DQ_CHECK_MSG(batch.size() <= INT32_MAX &&
+                   commands->ParseFromArray(batch.data(), static_cast<int>(batch.size())),
+               "entry " + std::to_string(index.value()) + " is no batch of commands");
+  DQ_CHECK_MSG(!HasUnknownFields(*commands),
+               "entry " + std::to_string(index.value()) +
+                   " was written by a newer version: it has fields unknown here");
+  if (results != nullptr) {
+    results->clear();
+    results->reserve(static_cast<size_t>(commands->commands_size()));
+  }
+  applied = index;
+  Advance(commands->time_ms());
+  for (const log::v1::Command& command : commands->commands()) {
+    CommandResult result = Execute(index, command);
+    if (results != nullptr) results->push_back(std::move(result));
+  }
+  queues.Settle();
+  arena->Reset();
+}
+
+CommandResult StateMachine::Impl::Execute(raft::Index index, const log::v1::Command& command) {
+  DQ_CHECK_MSG(FullyUnderstood(command),
+               "entry " + std::to_string(index.value()) +
+                   " holds a command unknown to this version: upgrade this node");
+  switch (command.kind_case()) {
+    case log::v1::Command::kEnqueue:
+      return Enqueue(command.enqueue());
+    case log::v1::Command::kComplete:
+      return Complete(command.complete());
+    case log::v1::Command::kFail:
+      return Fail(command.fail());
+    case log::v1::Command::kExpire:
+      return Expire(command.expire());
+    case log::v1::Command::kCancel:
+      return Cancel(command.cancel());
+    case log::v1::Command::kRetry:
+      return Retry(command.retry());
+    case log::v1::Command::KIND_NOT_SET:
+      break;
+  }
+  CheckFailed(__FILE__, __LINE__, "a known command",
+              "entry " + std::to_string(index.value()) + " holds an unknown command");
+}
+
+void StateMachine::Impl::Advance(int64_t batch_time_ms) {
+  time_ms = std::max(time_ms, ClampTime(batch_time_ms));
+  for (int i = 0; i < kStepMax && FirstTime(due) <= time_ms; ++i) {
+    const uint32_t slot = due.begin()->slot();
+    BeginChange(slot);
+    Move(slot, v1::JOB_STATE_READY);
+    EndChange(slot);
+  }
+  for (int i = 0; i < kStepMax && FirstTime(expiring) <= time_ms; ++i) {
+    const uint32_t slot = expiring.begin()->slot();
+    BeginChange(slot);
+    Kill(slot, v1::DEAD_REASON_JOB_EXPIRED);
+    EndChange(slot);
+  }
+  for (int i = 0; i < kStepMax && FirstTime(purging) <= time_ms; ++i) {
+    Purge(purging.begin()->slot());
+  }
+  for (int i = 0; i < kStepMax && keys.FirstEnd() <= time_ms; ++i) DropKey(keys.FirstToEnd());
+}
+
+int64_t StateMachine::Impl::NextTickMs() const {
+  int64_t housekeeping = std::min(FirstTime(purging), keys.FirstEnd());
+  if (housekeeping != INT64_MAX) {
+    housekeeping =
+        (housekeeping + kHousekeepingGrainMs - 1) / kHousekeepingGrainMs * kHousekeepingGrainMs;
+  }
+  return std::min({FirstTime(due), FirstTime(expiring), housekeeping});
+}
+
+uint64_t StateMachine::Impl::DigestOf(uint64_t job_sum, uint64_t key_sum,
+                                      uint64_t queue_sum) const {
+  return HashSequence(kDigestSeed)
+      .Add(applied.value())
+      .Add(static_cast<uint64_t>(time_ms))
+      .Add(next_sequence)
+      .Add(job_sum)
+      .Add(key_sum)
+      .Add(queue_sum)
+      .Finish();
+}
+
+// ---- jobs and their places ----
+
+uint64_t JobIdHash(std::string_view id) { return HashBytes(id, kIdSeed); }
+
+uint32_t StateMachine::Impl::FindJob(std::string_view id) const {
+  return by_id.Find(JobIdHash(id),
+                    [&](uint32_t slot) { return IdOf(jobs[slot].spec_view()) == id; });
+}
+
+const JobRecord& StateMachine::Impl::Checked(JobRef job) const {
+  DQ_CHECK(job.slot < jobs.end());
+  const JobRecord& record = jobs[job.slot];
+  DQ_CHECK_MSG(record.state != 0, "the job was purged");
+  return record;
+}
+
+OrderedSlot StateMachine::Impl::DeliveryPlace(uint32_t slot) const {
+  return OrderedSlot(jobs[slot].DeliveryOrder(), jobs[slot].sequence, slot);
+}
+
+bool StateMachine::Impl::IsExpiring(const JobRecord& job) const {
+  return job.expire_ms != 0 && IsLive(job.job_state());
+}
+
+void StateMachine::Impl::BeginChange(uint32_t slot) {
+  SaveForImage(slot);
+  job_hash_sum -= RecordHash(jobs[slot]);
+}
+
+void StateMachine::Impl::EndChange(uint32_t slot) { job_hash_sum += RecordHash(jobs[slot]); }
+
+bool StateMachine::Impl::InsertPlace(uint32_t slot) {
+  const JobRecord& job = jobs[slot];
+  switch (job.job_state()) {
+    case v1::JOB_STATE_SCHEDULED:
+      return due.insert(OrderedSlot(static_cast<uint64_t>(job.run_ms), job.sequence, slot)).second;
+    case v1::JOB_STATE_READY:
+      return ready.Insert(job.lane, DeliveryPlace(slot), job.since_ms);
+    default:
+      return purging.insert(OrderedSlot(static_cast<uint64_t>(PurgeTime(job)), job.sequence, slot))
+          .second;
+  }
+}
+
+void StateMachine::Impl::ErasePlace(uint32_t slot) {
+  const JobRecord& job = jobs[slot];
+  switch (job.job_state()) {
+    case v1::JOB_STATE_SCHEDULED:
+      DQ_CHECK(due.erase(OrderedSlot(static_cast<uint64_t>(job.run_ms), job.sequence, slot)) == 1);
+      break;
+    case v1::JOB_STATE_READY:
+      ready.Erase(job.lane, DeliveryPlace(slot), job.since_ms);
+      break;
+    default:
+      DQ_CHECK(purging.erase(
+                   OrderedSlot(static_cast<uint64_t>(PurgeTime(job)), job.sequence, slot)) == 1);
+  }
+}
+
+void StateMachine::Impl::Unplace(uint32_t slot) {
+  JobRecord& job = jobs[slot];
+  if (job.held()) {
+    UnholdSlot(slot);
+    if (observer != nullptr) observer->OnHoldEnded(JobRef{slot});
+  } else {
+    ErasePlace(slot);
+  }
+  if (IsExpiring(job)) {
+    DQ_CHECK(
+        expiring.erase(OrderedSlot(static_cast<uint64_t>(job.expire_ms), job.sequence, slot)) == 1);
+  }
+  Count(slot, TotalOf(job.job_state()), -1);
+}
+
+void StateMachine::Impl::Place(uint32_t slot) {
+  const JobRecord& job = jobs[slot];
+  DQ_CHECK(InsertPlace(slot));
+  if (IsExpiring(job)) {
+    DQ_CHECK(expiring.insert(OrderedSlot(static_cast<uint64_t>(job.expire_ms), job.sequence, slot))
+                 .second);
+  }
+  Count(slot, TotalOf(job.job_state()));
+  if (observer != nullptr && job.job_state() == v1::JOB_STATE_READY) {
+    observer->OnReady(JobRef{slot}, queues[ready.queue_of(job.lane)].name);
+  }
+}
+
+void StateMachine::Impl::Move(uint32_t slot, v1::JobState state) {
+  Unplace(slot);
+  jobs[slot].state = static_cast<uint8_t>(state);
+  jobs[slot].since_ms = time_ms;
+  Place(slot);
+}
+
+void StateMachine::Impl::Count(uint32_t slot, Total total, int64_t change) {
+  const uint32_t queue = ready.queue_of(jobs[slot].lane);
+  SaveQueueForImage(queue);
+  queues.Count(queue, total, change);
+}
+
+void StateMachine::Impl::AddBlockBytes(const JobRecord& job) {
+  block_bytes += job.spec_size + kAllocationOverhead + job.outcome.allocated();
+}
+
+void StateMachine::Impl::Purge(uint32_t slot) {
+  JobRecord& job = jobs[slot];
+  DQ_CHECK(IsFinished(job.job_state()));
+  SaveForImage(slot);
+  job_hash_sum -= RecordHash(job);
+  if (DQ_MUTANT(kRedeliverAfterDone)) {
+    if (job.held()) {
+      UnholdSlot(slot);
+      if (observer != nullptr) observer->OnHoldEnded(JobRef{slot});
+    } else if (ready.Contains(job.lane, DeliveryPlace(slot))) {
+      ready.Erase(job.lane, DeliveryPlace(slot), job.since_ms);
+    }
+  }
+  DQ_CHECK(!job.held());
+  ErasePlace(slot);
+  Count(slot, TotalOf(job.job_state()), -1);
+  Count(slot, Total::kPurged);
+  by_id.Erase(JobIdHash(IdOf(job.spec_view())), slot);
+  block_bytes -= job.spec_size + kAllocationOverhead + job.outcome.allocated();
+  ready.ReleaseLane(job.lane);
+  jobs.Free(slot);
+}
+
+void StateMachine::Impl::DropKey(uint32_t slot) {
+  SaveKeyForImage(slot);
+  keys.Drop(slot, queues[keys[slot].queue].name_hash);
+}
+
+void StateMachine::Impl::HoldSlot(uint32_t slot) {
+  JobRecord& job = jobs[slot];
+  DQ_CHECK(!job.held());
+  job.hold = static_cast<uint32_t>(held.size());
+  held.push_back(slot);
+  ++queues[ready.queue_of(job.lane)].held;
+}
+
+void StateMachine::Impl::UnholdSlot(uint32_t slot) {
+  JobRecord& job = jobs[slot];
+  DQ_CHECK(job.hold < held.size() && held[job.hold] == slot);
+  jobs[held.back()].hold = job.hold;
+  held[job.hold] = held.back();
+  held.pop_back();
+  job.hold = kNoSlot;
+  --queues[ready.queue_of(job.lane)].held;
+}
+
+size_t StateMachine::Impl::MemoryBytes() const {
+  const size_t timers = due.size() + expiring.size() + purging.size();
+  return jobs.memory_bytes() + by_id.memory_bytes() + ready.memory_bytes() + block_bytes +
+         timers * (sizeof(OrderedSlot) + 6) + queues.memory_bytes() + keys.memory_bytes() +
+         held.capacity() * sizeof(held[0]) + walk.ahead.capacity() + walk.queues_ahead.capacity() +
+         kArenaBlockBytes;
+}
+
+// ---- the interface ----
+
+StateMachine::StateMachine() : impl_(std::make_unique<Impl>()) {}
+StateMachine::~StateMachine() = default;
+
+void StateMachine::SetObserver(Observer* observer) { impl_->observer = observer; }
+
+void StateMachine::Apply(raft::Index index, std::string_view batch,
+                         std::vector<CommandResult>* results) {
+  impl_->Apply(index, batch, results);
+}
+
+void StateMachine::ApplyNothing(raft::Index index) {
+  DQ_CHECK(index == impl_->applied.Next());
+  impl_->applied = index;
+}
+
+raft::Index StateMachine::applied_index() const { return impl_->applied; }
+int64_t StateMachine::time_ms() const { return impl_->time_ms; }
+int64_t StateMachine::NextTickMs() const { return impl_->NextTickMs(); }
+
+uint64_t StateMachine::Digest() const {
+  return impl_->DigestOf(impl_->job_hash_sum, impl_->keys.hash_sum(), impl_->queues.hash_sum());
+}
+
+uint64_t StateMachine::RecomputeDigest() const { return impl_->RecomputeDigest(); }
+std::string StateMachine::CheckConsistency() const { return impl_->CheckConsistency(); }
+
+JobRef StateMachine::Find(std::string_view id) const { return JobRef{impl_->FindJob(id)}; }
+
+JobView StateMachine::View(JobRef job) const {
+  const JobRecord& record = impl_->Checked(job);
+  const JobSpecView spec = SpecOf(record.spec_view());
+  JobView view;
+  view.id = spec.id;
+  view.queue = impl_->queues[impl_->ready.queue_of(record.lane)].name;
+  view.type = impl_->ready.type_of(record.lane);
+  view.state = record.job_state();
+  view.held = record.held();
+  view.last_token = record.last_token;
+  view.lease_duration_ms = spec.lease_duration_ms;
+  view.failed = record.failed;
+  view.expired = record.expired;
+  view.max_retries = spec.max_retries;
+  view.backoff = spec.backoff;
+  view.backoff_base_ms = spec.backoff_base_ms;
+  view.backoff_max_ms = spec.backoff_max_ms;
+  view.jitter_permille = spec.jitter_permille;
+  view.expire_time_ms = record.expire_ms;
+  return view;
+}
+
+size_t StateMachine::TakeReady(std::span<const std::string> queues,
+                               std::span<const std::string> types, size_t max,
+                               std::vector<JobRef>* out) {
+  std::vector<uint32_t> numbers;
+  for (const std::string& name : queues) {
+    const uint32_t queue = impl_->queues.Find(name);
+    if (queue != kNoSlot) numbers.push_back(queue);
+  }
+  std::vector<uint32_t> slots;
+  const auto since_of = [&](uint32_t slot) { return impl_->jobs[slot].since_ms; };
+  impl_->ready.Take(numbers, types, max, since_of, &slots);
+  for (const uint32_t slot : slots) {
+    impl_->HoldSlot(slot);
+    out->push_back(JobRef{slot});
+  }
+  return slots.size();
+}
+
+bool StateMachine::HasReady(std::span<const std::string> queues,
+                            std::span<const std::string> types) const {
+  for (const std::string& name : queues) {
+    const uint32_t queue = impl_->queues.Find(name);
+    if (queue != kNoSlot && impl_->ready.HasReady({&queue, 1}, types)) return true;
+  }
+  return false;
+}
+
+bool StateMachine::Hold(JobRef job) {
+  const JobRecord& record = impl_->Checked(job);
+  if (record.job_state() != v1::JOB_STATE_READY || record.held()) return false;
+  impl_->ErasePlace(job.slot);
+  impl_->HoldSlot(job.slot);
+  return true;
+}
+
+void StateMachine::Release(JobRef job) {
+  const JobRecord& record = impl_->Checked(job);
+  DQ_CHECK_MSG(record.held(), "only a held job can be released");
+  impl_->UnholdSlot(job.slot);
+  if (DQ_MUTANT(kRedeliverAfterDone) && IsFinished(record.job_state())) {
+    impl_->ready.Insert(record.lane, impl_->DeliveryPlace(job.slot), record.since_ms);
+  } else {
+    DQ_CHECK(impl_->InsertPlace(job.slot));
+  }
+  if (impl_->observer != nullptr) {
+    impl_->observer->OnReady(job, impl_->queues[impl_->ready.queue_of(record.lane)].name);
+  }
+}
+
+void StateMachine::ReleaseAll() {
+  while (!impl_->held.empty()) Release(JobRef{impl_->held.back()});
+}
+
+uint64_t StateMachine::job_count() const { return impl_->jobs.used(); }
+uint64_t StateMachine::memory_bytes() const { return impl_->MemoryBytes(); }
+
+}  // namespace dqueue::queue

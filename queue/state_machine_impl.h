@@ -1,0 +1,134 @@
+// The inside of StateMachine, shared by the files that implement it: state_machine.cc (the log's
+// side of the interface), commands.cc (what each command does), job_reads.cc (FillJob, List,
+// Stats), snapshot.cc (images) and consistency.cc (checks). Nobody else includes this.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "google/protobuf/arena.h"
+#include "queue/idempotency_table.h"
+#include "queue/image_codec.h"
+#include "queue/job_record.h"
+#include "queue/ordered_slots.h"
+#include "queue/queue_table.h"
+#include "queue/ready_index.h"
+#include "queue/slab.h"
+#include "queue/slot_index.h"
+#include "queue/state_machine.h"
+
+namespace dqueue::queue {
+
+uint64_t JobIdHash(std::string_view id);
+
+// A walk over the state as it was when the walk began. What a command is about to change before the
+// walk has come by is written out first, to a side buffer (copy on write); what was added later is
+// known by its sequence and left out.
+struct ImageWalk {
+  enum class Phase : uint8_t { kIdle, kHeader, kQueues, kJobs, kKeys, kEnd };
+  Phase phase = Phase::kIdle;
+  uint32_t number = 0;  // of this walk, from 1
+  ImageHeader header;
+  ImageCounts written;
+  // Where the walk stands and ends; [next, end) is not visited yet.
+  uint32_t queue_next = 0;
+  uint32_t queue_end = 0;
+  uint32_t job_next = 0;
+  uint32_t job_end = 0;
+  uint32_t key_next = 0;
+  uint32_t key_end = 0;
+  // Records written ahead of their turn. Queues come first in an image, so they have their own.
+  std::string queues_ahead;
+  std::string ahead;
+  size_t drained = 0;  // of the one that is being drained
+};
+
+struct StateMachine::Impl {
+  Impl();
+
+  // ---- state_machine.cc ----
+  void Apply(raft::Index index, std::string_view batch, std::vector<CommandResult>* results);
+  void Advance(int64_t batch_time_ms);
+  int64_t NextTickMs() const;
+  uint64_t DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum) const;
+  uint32_t FindJob(std::string_view id) const;
+  const JobRecord& Checked(JobRef job) const;
+  size_t MemoryBytes() const;
+
+  // Moving a job between the ordered structures. A change of a job is: BeginChange, Unplace, set
+  // its fields, Place, EndChange.
+  void BeginChange(uint32_t slot);
+  void EndChange(uint32_t slot);
+  // Out of the order or timer that its state put it in; ends its hold.
+  void Unplace(uint32_t slot);
+  // Into what its state asks for, and counted. Tells the observer if it is ready.
+  void Place(uint32_t slot);
+  // Unplace and Place with a new state that begins now.
+  void Move(uint32_t slot, v1::JobState state);
+  // False if a structure has another job in the very same place (only in a forged image).
+  bool InsertPlace(uint32_t slot);
+  void ErasePlace(uint32_t slot);
+  OrderedSlot DeliveryPlace(uint32_t slot) const;
+  bool IsExpiring(const JobRecord& job) const;
+  void HoldSlot(uint32_t slot);
+  void UnholdSlot(uint32_t slot);
+  void Count(uint32_t slot, Total total, int64_t change = 1);
+  void AddBlockBytes(const JobRecord& job);
+  void Purge(uint32_t slot);
+  void DropKey(uint32_t slot);
+
+  // ---- commands.cc ----
+  CommandResult Execute(raft::Index index, const log::v1::Command& command);
+  CommandResult Enqueue(const log::v1::Enqueue& command);
+  CommandResult Complete(const log::v1::Complete& command);
+  CommandResult Fail(const log::v1::Fail& command);
+  CommandResult Expire(const log::v1::Expire& command);
+  CommandResult Cancel(const log::v1::Cancel& command);
+  CommandResult Retry(const log::v1::Retry& command);
+  // `identity` is needed if the job has an idempotency key.
+  void Create(const log::v1::Enqueue::Job& job, SpecBlock spec, std::optional<uint64_t> identity);
+  void Kill(uint32_t slot, v1::DeadReason reason);
+  void SetOutcome(uint32_t slot, std::string_view error, std::string_view result);
+
+  // ---- snapshot.cc ----
+  // Before a replicated field of the record changes, or the record goes.
+  void SaveForImage(uint32_t slot);
+  void SaveQueueForImage(uint32_t queue);
+  void SaveKeyForImage(uint32_t slot);
+
+  // ---- consistency.cc ----
+  uint64_t RecomputeDigest() const;
+  std::string CheckConsistency() const;
+
+  // Replicated.
+  raft::Index applied;
+  int64_t time_ms = 0;
+  uint64_t next_sequence = 1;
+  Slab<JobRecord> jobs;
+  QueueTable queues;
+  IdempotencyTable keys;
+
+  // Derived from it.
+  SlotIndex by_id;
+  ReadyIndex ready;       // READY and not held
+  OrderedSlots due;       // SCHEDULED, by run time
+  OrderedSlots expiring;  // live with an expiry, by it
+  OrderedSlots purging;   // finished, by the end of retention
+  uint64_t job_hash_sum = 0;
+  size_t block_bytes = 0;  // of spec and outcome blocks
+
+  // Of this process.
+  Observer* observer = nullptr;
+  std::vector<uint32_t> held;
+  // Names the arrangement of jobs in slots: page tokens of one arrangement mean nothing in another.
+  uint64_t arrangement = 0;
+  ImageWalk walk;
+  std::unique_ptr<char[]> arena_block;
+  std::unique_ptr<google::protobuf::Arena> arena;
+};
+
+}  // namespace dqueue::queue

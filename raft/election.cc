@@ -1,0 +1,259 @@
+// Elections (Raft paper 5.2, 5.4.1) with pre-votes (thesis 9.6), and the changes of role.
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "raft/check.h"
+#include "raft/mutant.h"
+#include "raft/raft_impl.h"
+
+namespace dqueue::raft {
+
+// ---- Ballot
+
+const Ballot::Vote* Ballot::Find(NodeId voter) const {
+  const auto vote =
+      std::find_if(votes_.begin(), votes_.end(), [&](const Vote& v) { return v.voter == voter; });
+  return vote == votes_.end() ? nullptr : &*vote;
+}
+
+void Ballot::Record(NodeId voter, Incarnation incarnation, bool granted) {
+  // A repeated answer is the same answer (scylla e49d5f89a5).
+  if (Find(voter) == nullptr) votes_.push_back({voter, incarnation, granted});
+}
+
+bool Ballot::Won(const Configuration& config) const {
+  return config.HasQuorum([this](NodeId id) {
+    const Vote* vote = Find(id);
+    return vote != nullptr && vote->granted;
+  });
+}
+
+bool Ballot::Lost(const Configuration& config) const {
+  return !config.HasQuorum([this](NodeId id) {
+    const Vote* vote = Find(id);
+    return vote == nullptr || vote->granted;
+  });
+}
+
+// ---- Transitions
+
+// Also keeps the role and its timer if this node already follows nobody in an older term: a
+// candidate that cannot win must not keep others from trying (braft 725242d).
+void RaftImpl::BecomeFollower(Term term, NodeId leader) {
+  DQ_CHECK(term >= term_);
+  DQ_CHECK(leader != self_);
+  Follower follower;
+  follower.leader = leader;
+  follower.leader_contact = now_;
+  const Follower* before = std::get_if<Follower>(&role_);
+  if (before != nullptr && leader == NodeId()) {
+    follower.election_deadline = before->election_deadline;
+  } else {
+    election_timeout_ = RandomElectionTimeout();
+    follower.election_deadline = now_ + election_timeout_;
+  }
+  if (Leader* deposed = std::get_if<Leader>(&role_)) AbandonLeadership(*deposed);
+  if (term > term_) {
+    term_ = term;
+    vote_ = NodeId();
+    // Answers in the older term would wait for a hard state that says more than they do.
+    send_after_persist_.clear();
+    last_ack_.reset();
+  } else if (DQ_MUTANT(kVoteForgotten)) {
+    vote_ = NodeId();
+  }
+  role_ = follower;
+}
+
+void RaftImpl::BecomePreCandidate() {
+  DQ_CHECK(!std::holds_alternative<Leader>(role_));
+  DQ_CHECK(CanCampaign());
+  election_timeout_ = RandomElectionTimeout();
+  PreCandidate pre{.ballot = {}, .started = now_, .election_deadline = now_ + election_timeout_};
+  pre.ballot.Record(self_, incarnation_, true);
+  const bool alone = pre.ballot.Won(log_.config());
+  role_ = std::move(pre);
+  if (alone) return BecomeCandidate(/*transfer=*/false);
+  const PreVoteRequest request{
+      .next_term = term_.Next(), .last_index = log_.last_index(), .last_term = log_.last_term()};
+  for (const NodeId id : log_.config().MemberIds()) {
+    if (id != self_ && log_.config().IsVoter(id)) SendNow(id, request);
+  }
+}
+
+void RaftImpl::BecomeCandidate(bool transfer) {
+  DQ_CHECK(!std::holds_alternative<Leader>(role_));
+  DQ_CHECK(CanCampaign());
+  send_after_persist_.clear();
+  last_ack_.reset();
+  term_ = term_.Next();
+  vote_ = self_;
+  election_timeout_ = RandomElectionTimeout();
+  role_ = Candidate{.ballot = {}, .election_deadline = now_ + election_timeout_};
+  // The requests wait for the own vote, which is a promise like any other; it is counted by
+  // Persisted.
+  const VoteRequest request{
+      .last_index = log_.last_index(), .last_term = log_.last_term(), .transfer = transfer};
+  for (const NodeId id : log_.config().MemberIds()) {
+    if (id != self_ && log_.config().IsVoter(id)) SendAfterPersist(id, request);
+  }
+}
+
+void RaftImpl::CountOwnVote() {
+  const HardState& durable = durability_.hard_state();
+  if (durable.term != term_ || durable.vote != self_) return;
+  Candidate& candidate = std::get<Candidate>(role_);
+  candidate.ballot.Record(self_, incarnation_, true);
+  if (candidate.ballot.Won(log_.config())) BecomeLeader();
+}
+
+void RaftImpl::BecomeLeader() {
+  DQ_CHECK(std::holds_alternative<Candidate>(role_));
+  DQ_CHECK(vote_ == self_ && TermDurable());
+  DQ_CHECK(applied_ >= install_index_);
+  const Ballot ballot = std::move(std::get<Candidate>(role_).ballot);
+  const Index before = log_.last_index();
+  role_ = Leader();
+  Leader& leader = std::get<Leader>(role_);
+  leader.noop = before.Next();
+  leader.next_heartbeat = now_ + options_.heartbeat;
+  RefreshPeers(leader, before.Next());
+  for (const Ballot::Vote& vote : ballot.votes()) {
+    Progress* peer = leader.Find(vote.voter);
+    if (peer != nullptr && vote.granted) peer->incarnation = vote.incarnation;
+  }
+  // Paper 8, thesis 6.4: what earlier terms left is committed by an entry of this one (R5).
+  AppendOwn(EntryKind::kNoop, std::make_shared<const std::string>());
+  BindVoters(leader, ballot);
+}
+
+Follower& RaftImpl::FollowLeader(NodeId leader) {
+  DQ_CHECK_MSG(!std::holds_alternative<Leader>(role_),
+               absl::StrCat("two leaders in term ", term_.value()));
+  if (!std::holds_alternative<Follower>(role_)) BecomeFollower(term_, leader);
+  Follower& follower = std::get<Follower>(role_);
+  DQ_CHECK_MSG(follower.leader == NodeId() || follower.leader == leader,
+               absl::StrCat("two leaders in term ", term_.value()));
+  follower.leader = leader;
+  follower.leader_contact = now_;
+  follower.election_deadline = now_ + election_timeout_;
+  return follower;
+}
+
+void RaftImpl::OnElectionDeadline() {
+  if (CanCampaign()) return BecomePreCandidate();
+  const Time next = now_ + RandomElectionTimeout();
+  if (Follower* follower = std::get_if<Follower>(&role_)) {
+    follower->election_deadline = next;
+    return;
+  }
+  // What it campaigned with is gone (its disk stalls): wait as a follower.
+  BecomeFollower(term_, NodeId());
+}
+
+bool RaftImpl::CanCampaign() const {
+  return log_.config().IsVoter(self_) && OwnIncarnationBound() &&
+         // The state machine is being replaced (etcd f1f74e0).
+         applied_ >= install_index_ &&
+         // A vote that does not reach the disk wins nothing and only raises the term.
+         OldestWriteAge() <= options_.election_max;
+}
+
+bool RaftImpl::HeardFromQuorum(Duration within) const {
+  const Leader& leader = std::get<Leader>(role_);
+  return log_.config().HasQuorum([&](NodeId id) {
+    if (id == self_) return true;
+    const Progress* peer = leader.Find(id);
+    return peer != nullptr && now_ - peer->last_contact <= within;
+  });
+}
+
+bool RaftImpl::HearsLeader() const {
+  if (const Follower* follower = std::get_if<Follower>(&role_)) {
+    return follower->leader != NodeId() && now_ - follower->leader_contact < options_.election_min;
+  }
+  return std::holds_alternative<Leader>(role_) && HeardFromQuorum(options_.election_min);
+}
+
+bool RaftImpl::UpToDate(Index last_index, Term last_term) const {
+  if (DQ_MUTANT(kNoLogCheckInVote)) return true;
+  // Paper 5.4.1.
+  return std::tuple(last_term, last_index) >= std::tuple(log_.last_term(), log_.last_index());
+}
+
+// When a leader dies, its broken connections wake all followers at nearly the same time. If two of
+// them grant each other's pre-vote, they split the vote and lose an election timeout. So for one
+// heartbeat after asking, a node refuses a rival that is no better than itself and has the greater
+// id; the other side grants. Later it grants normally: the rival may hear more of the cluster.
+bool RaftImpl::PrefersOwnCandidacy(NodeId rival, const PreVoteRequest& request) const {
+  const PreCandidate* pre = std::get_if<PreCandidate>(&role_);
+  return pre != nullptr && now_ - pre->started < options_.heartbeat && self_ < rival &&
+         request.last_index == log_.last_index() && request.last_term == log_.last_term();
+}
+
+// ---- Messages
+
+void RaftImpl::OnPreVoteRequest(const Message& message, const PreVoteRequest& request) {
+  // Granting promises nothing and is not recorded; the sender's vote in an older term, or none,
+  // does not matter. A voter that does not know yet that it is one must answer too (etcd#10998).
+  const bool granted = request.next_term > term_ &&
+                       UpToDate(request.last_index, request.last_term) && !HearsLeader() &&
+                       !PrefersOwnCandidacy(message.from, request);
+  SendNow(message.from, PreVoteResponse{.next_term = request.next_term, .granted = granted});
+}
+
+void RaftImpl::OnPreVoteResponse(const Message& message, const PreVoteResponse& response) {
+  if (!response.granted && message.term > term_) {
+    // This node's term is behind: without the newer one it would ask in vain for ever.
+    return BecomeFollower(message.term, NodeId());
+  }
+  PreCandidate* pre = std::get_if<PreCandidate>(&role_);
+  // A grant may come from a node in an older term: only the term asked for counts.
+  if (pre == nullptr || response.next_term != term_.Next()) return;
+  pre->ballot.Record(message.from, message.from_incarnation, response.granted);
+  if (pre->ballot.Won(log_.config())) {
+    if (CanCampaign()) return BecomeCandidate(/*transfer=*/false);
+    BecomeFollower(term_, NodeId());
+  }
+}
+
+void RaftImpl::OnVoteRequest(const Message& message, const VoteRequest& request) {
+  const Follower* follower = std::get_if<Follower>(&role_);
+  const bool free = vote_ == NodeId() && follower != nullptr && follower->leader == NodeId();
+  // The log is compared also for a repeated request (hashicorp#661).
+  const bool granted = (free || vote_ == message.from) && follower != nullptr &&
+                       UpToDate(request.last_index, request.last_term);
+  if (granted) {
+    vote_ = message.from;
+    // Paper 5.2: a granted vote gives the candidate time.
+    std::get<Follower>(role_).election_deadline = now_ + election_timeout_;
+  }
+  if (DQ_MUTANT(kVoteNotPersisted)) {
+    send_now_.push_back(Envelope(message.from, VoteResponse{.granted = granted}));
+    return;
+  }
+  SendAfterPersist(message.from, VoteResponse{.granted = granted});
+}
+
+void RaftImpl::OnVoteResponse(const Message& message, const VoteResponse& response) {
+  Candidate* candidate = std::get_if<Candidate>(&role_);
+  if (candidate == nullptr) return;
+  candidate->ballot.Record(message.from, message.from_incarnation, response.granted);
+  if (candidate->ballot.Won(log_.config())) {
+    // The own vote may still be on its way to the disk although it was not needed (two of three
+    // others); BecomeLeader() then follows from Persisted.
+    if (durability_.hard_state().vote == self_ && TermDurable()) BecomeLeader();
+  } else if (candidate->ballot.Lost(log_.config())) {
+    BecomeFollower(term_, NodeId());
+  }
+}
+
+void RaftImpl::OnTimeoutNow(const Message& message) {
+  if (std::holds_alternative<Leader>(role_) || std::holds_alternative<Candidate>(role_)) return;
+  FollowLeader(message.from);
+  if (CanCampaign()) BecomeCandidate(/*transfer=*/true);
+}
+
+}  // namespace dqueue::raft

@@ -1,0 +1,101 @@
+// Members: whom a leader replicates to, and which incarnation of each counts (R12). A member's
+// first incarnation is bound by a configuration entry; afterwards a wiped disk under the same name
+// has no say (etcd#3504, "a member id must be used only once").
+#include <algorithm>
+#include <utility>
+
+#include "raft/check.h"
+#include "raft/mutant.h"
+#include "raft/raft_impl.h"
+
+namespace dqueue::raft {
+namespace {
+
+// Binds each unbound member for which `incarnation_of` knows one. True if that changed anything.
+template <class IncarnationOf>
+bool Bind(Configuration& config, IncarnationOf incarnation_of) {
+  bool changed = false;
+  for (std::vector<Member>* set : {&config.voters, &config.outgoing, &config.learners}) {
+    for (Member& member : *set) {
+      if (member.incarnation != Incarnation()) continue;
+      member.incarnation = incarnation_of(member.id);
+      changed |= member.incarnation != Incarnation();
+    }
+  }
+  return changed;
+}
+
+}  // namespace
+
+void RaftImpl::RefreshPeers(Leader& leader, Index next) {
+  std::vector<Progress> peers;
+  for (const NodeId id : log_.config().MemberIds()) {
+    if (id == self_) continue;
+    const bool voter = log_.config().IsVoter(id);
+    if (Progress* known = leader.Find(id)) {
+      known->voter = voter;
+      peers.push_back(std::move(*known));
+    } else {
+      peers.emplace_back(id, voter, next, now_);
+    }
+  }
+  leader.peers = std::move(peers);
+}
+
+void RaftImpl::BindVoters(Leader& leader, const Ballot& ballot) {
+  Configuration config = log_.config();
+  const bool changed = Bind(config, [&](NodeId id) {
+    for (const Ballot::Vote& vote : ballot.votes()) {
+      if (vote.voter == id && vote.granted) return vote.incarnation;
+    }
+    return Incarnation();
+  });
+  if (changed) AppendConfiguration(leader, config);
+}
+
+void RaftImpl::MaybeBindHeard(Leader& leader) {
+  // One change at a time, and none before this leader has committed (R5, R6).
+  if (commit_ < leader.noop || log_.config_index() > commit_ || leader.transfer) return;
+  const Configuration& current = log_.config();
+  const bool all_bound = std::all_of(
+      leader.peers.begin(), leader.peers.end(),
+      [&](const Progress& peer) { return current.Find(peer.id())->incarnation != Incarnation(); });
+  if (all_bound) return;
+  Configuration config = current;
+  const bool changed = Bind(config, [&](NodeId id) {
+    if (id == self_) return incarnation_;
+    const Progress* peer = leader.Find(id);
+    return peer == nullptr ? Incarnation() : peer->incarnation;
+  });
+  if (changed) AppendConfiguration(leader, config);
+}
+
+void RaftImpl::AppendConfiguration(Leader& leader, const Configuration& config) {
+  const Index next = log_.last_index().Next();
+  AppendOwn(EntryKind::kConfig, std::make_shared<const std::string>(EncodeConfiguration(config)));
+  DQ_CHECK(log_.config() == config);
+  RefreshPeers(leader, next);
+}
+
+bool RaftImpl::OwnIncarnationBound() const {
+  if (DQ_MUTANT(kIncarnationIgnored)) return true;
+  const Member* member = log_.config().Find(self_);
+  return member == nullptr || member->incarnation == Incarnation() ||
+         member->incarnation == incarnation_;
+}
+
+Entry BootstrapEntry(const Configuration& config) {
+  Configuration unbound = config;
+  for (std::vector<Member>* set : {&unbound.voters, &unbound.outgoing, &unbound.learners}) {
+    for (Member& member : *set) member.incarnation = Incarnation();
+  }
+  const std::string bytes = EncodeConfiguration(unbound);
+  DQ_CHECK_MSG(DecodeConfiguration(bytes) == unbound,
+               "the first configuration needs voters, sorted by id, each once");
+  return {.index = Index(1),
+          .term = Term(1),
+          .kind = EntryKind::kConfig,
+          .payload = std::make_shared<const std::string>(bytes)};
+}
+
+}  // namespace dqueue::raft

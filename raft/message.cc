@@ -1,0 +1,79 @@
+#include "raft/message.h"
+
+#include <string>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+
+namespace dqueue::raft {
+namespace {
+
+// "2^1": index 2, term 1.
+std::string Place(Index index, Term term) { return absl::StrCat(index.value(), "^", term.value()); }
+
+std::string Place(SnapshotCursor cursor) { return absl::StrCat(cursor.file, "+", cursor.offset); }
+
+std::string WithRead(std::string text, ReadId id) {
+  if (id != ReadId()) absl::StrAppend(&text, " read ", id.value());
+  return text;
+}
+
+struct Describer {
+  std::string operator()(const PreVoteRequest& m) const {
+    return absl::StrCat("pre-vote? for term ", m.next_term.value(), " last ",
+                        Place(m.last_index, m.last_term));
+  }
+  std::string operator()(const PreVoteResponse& m) const {
+    return absl::StrCat("pre-vote ", m.granted ? "granted" : "refused", " for term ",
+                        m.next_term.value());
+  }
+  std::string operator()(const VoteRequest& m) const {
+    return absl::StrCat("vote? last ", Place(m.last_index, m.last_term),
+                        m.transfer ? " by transfer" : "");
+  }
+  std::string operator()(const VoteResponse& m) const {
+    return m.granted ? "vote granted" : "vote refused";
+  }
+  std::string operator()(const AppendRequest& m) const {
+    std::string text = "append";
+    if (m.entries.empty()) {
+      text += " nothing";
+    } else {
+      absl::StrAppend(&text, " ", m.entries.front().index.value());
+      if (m.entries.size() > 1) absl::StrAppend(&text, "..", m.entries.back().index.value());
+    }
+    absl::StrAppend(&text, " prev ", Place(m.prev_index, m.prev_term), " commit ",
+                    m.commit.value());
+    return WithRead(std::move(text), m.read_id);
+  }
+  std::string operator()(const AppendResponse& m) const {
+    const char* space = m.low_space ? " low on space" : "";
+    if (m.success) return absl::StrCat("appended to ", m.match.value(), space);
+    return absl::StrCat("append refused at ", m.rejected_prev.value(), " hint ",
+                        Place(m.hint_index, m.hint_term), space);
+  }
+  std::string operator()(const HeartbeatRequest& m) const {
+    return WithRead(absl::StrCat("heartbeat commit ", m.commit.value()), m.read_id);
+  }
+  std::string operator()(const HeartbeatResponse& m) const {
+    return WithRead(absl::StrCat("heartbeat answer", m.low_space ? " low on space" : ""),
+                    m.read_id);
+  }
+  std::string operator()(const SnapshotRequest& m) const {
+    return absl::StrCat("snapshot ", Place(m.meta.index, m.meta.term), " at ", Place(m.cursor),
+                        " bytes ", m.data.size());
+  }
+  std::string operator()(const SnapshotResponse& m) const {
+    return absl::StrCat("snapshot ", Place(m.index, m.snapshot_term),
+                        m.done      ? " done"
+                        : m.refused ? " refused"
+                                    : absl::StrCat(" wants ", Place(m.next)));
+  }
+  std::string operator()(const TimeoutNow&) const { return "timeout now"; }
+};
+
+}  // namespace
+
+std::string Describe(const Message& message) { return std::visit(Describer(), message.body); }
+
+}  // namespace dqueue::raft

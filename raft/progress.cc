@@ -1,0 +1,167 @@
+#include "raft/progress.h"
+
+#include <algorithm>
+
+#include "raft/check.h"
+
+namespace dqueue::raft {
+
+void Window::Add(Index last, uint64_t entries, uint64_t bytes) {
+  DQ_CHECK(entries > 0);
+  DQ_CHECK(sent_.empty() || last > sent_.back().last);
+  sent_.push_back({last, entries, bytes});
+  entries_ += entries;
+  bytes_ += bytes;
+}
+
+void Window::FreeTo(Index match) {
+  while (!sent_.empty() && sent_.front().last <= match) {
+    entries_ -= sent_.front().entries;
+    bytes_ -= sent_.front().bytes;
+    sent_.pop_front();
+  }
+  DQ_CHECK(!sent_.empty() || (entries_ == 0 && bytes_ == 0));
+}
+
+void Window::Clear() {
+  sent_.clear();
+  entries_ = 0;
+  bytes_ = 0;
+}
+
+Progress::Progress(NodeId id, bool is_voter, Index next, Time now)
+    : voter(is_voter), last_contact(now), id_(id), next_(next), moved_(now) {
+  DQ_CHECK(id != NodeId());
+  DQ_CHECK(next > Index());
+}
+
+Progress::Allowance Progress::Room(const Options& options) const {
+  switch (state_) {
+    case State::kProbe:
+      if (probe_sent_) return {};
+      return {options.max_append_entries, options.max_append_bytes};
+    case State::kReplicate: {
+      if (in_flight_.entries() >= options.window_entries) return {};
+      if (in_flight_.bytes() >= options.window_bytes) return {};
+      return {std::min(options.max_append_entries, options.window_entries - in_flight_.entries()),
+              std::min(options.max_append_bytes, options.window_bytes - in_flight_.bytes())};
+    }
+    case State::kSnapshot:
+      return {};
+  }
+  return {};
+}
+
+bool Progress::WantsAppend(Index last_index, const Options& options) const {
+  if (state_ == State::kProbe) return !probe_sent_;
+  return next_ <= last_index && Room(options).entries > 0;
+}
+
+void Progress::AppendSent(uint64_t entries, uint64_t bytes, Time now) {
+  DQ_CHECK(state_ != State::kSnapshot);
+  if (state_ == State::kProbe) {
+    DQ_CHECK(!probe_sent_);
+    probe_sent_ = true;
+    return;
+  }
+  DQ_CHECK(entries > 0);
+  if (in_flight_.empty()) moved_ = now;
+  next_ = next_ + entries;
+  in_flight_.Add(next_.Prev(), entries, bytes);
+}
+
+bool Progress::Acknowledged(Index match, Time now) {
+  const bool news = match > match_;
+  if (news) {
+    match_ = match;
+    moved_ = now;
+  }
+  next_ = std::max(next_, match_.Next());
+  switch (state_) {
+    case State::kProbe:
+      // An answer to something older than the probe does not reach as far as the probe asked.
+      if (match_.Next() >= next_) BecomeReplicate();
+      break;
+    case State::kReplicate:
+      in_flight_.FreeTo(match_);
+      break;
+    case State::kSnapshot:
+      break;
+  }
+  DQ_CHECK(match_ < next_);
+  return news;
+}
+
+bool Progress::Refused(Index rejected_prev, Index hint) {
+  switch (state_) {
+    case State::kReplicate:
+      // What is known to match cannot be refused: a late answer (etcd 16ba77767).
+      if (rejected_prev <= match_) return false;
+      BecomeProbe(match_.Next());
+      return true;
+    case State::kProbe:
+      if (rejected_prev != next_.Prev()) return false;
+      // Below match: a duplicate from before; match never goes back.
+      BecomeProbe(std::max(std::min(rejected_prev, hint.Next()), match_.Next()));
+      return true;
+    case State::kSnapshot:
+      return false;
+  }
+  return false;
+}
+
+void Progress::Alive(Time now, Duration patience) {
+  if (state_ == State::kProbe) {
+    probe_sent_ = false;
+  } else if (state_ == State::kReplicate && !in_flight_.empty() && now - moved_ > patience) {
+    // Lost, or waiting for a slow disk: ask at the end of what was sent. "Yes" continues from
+    // there, and a refusal says from where to repeat; nothing is sent twice to a slow disk.
+    BecomeProbe(next_);
+  }
+}
+
+void Progress::Unreachable() {
+  if (state_ == State::kReplicate) BecomeProbe(match_.Next());
+}
+
+void Progress::BecomeSnapshot(const SnapshotMeta& meta) {
+  DQ_CHECK(meta.index > match_);
+  in_flight_.Clear();
+  state_ = State::kSnapshot;
+  snapshot = {.meta = meta, .cursor = {}, .due = true, .sent = {}, .wanted = {}, .repeats = 0};
+}
+
+void Progress::SnapshotDone(Index index) {
+  DQ_CHECK(state_ == State::kSnapshot);
+  match_ = std::max(match_, index);
+  snapshot = {};
+  BecomeProbe(match_.Next());
+}
+
+void Progress::BecomeProbe(Index next) {
+  DQ_CHECK(next > match_);
+  state_ = State::kProbe;
+  next_ = next;
+  probe_sent_ = false;
+  in_flight_.Clear();
+}
+
+void Progress::BecomeReplicate() {
+  state_ = State::kReplicate;
+  next_ = match_.Next();
+  in_flight_.Clear();
+}
+
+const char* ProgressStateName(Progress::State state) {
+  switch (state) {
+    case Progress::State::kProbe:
+      return "probe";
+    case Progress::State::kReplicate:
+      return "replicate";
+    case Progress::State::kSnapshot:
+      return "snapshot";
+  }
+  return "?";
+}
+
+}  // namespace dqueue::raft

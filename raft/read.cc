@@ -1,0 +1,71 @@
+// Linearizable reads without log entries (ReadIndex, thesis 6.4). Reads wait for a confirmation
+// round that begins after they arrived: an id that only grows, sent to all voters and echoed. At
+// most one round is under way; what arrives meanwhile shares the next one. No clocks (R8).
+#include <algorithm>
+#include <utility>
+
+#include "raft/check.h"
+#include "raft/mutant.h"
+#include "raft/raft_impl.h"
+
+namespace dqueue::raft {
+
+void RaftImpl::On(Read event) {
+  Leader* leader = std::get_if<Leader>(&role_);
+  if (leader == nullptr ||
+      leader->round_reads.size() + leader->waiting_reads.size() >= options_.max_pending_reads) {
+    read_outcomes_.push_back({.id = event.id, .confirmed = false, .index = {}});
+    return;
+  }
+  if (DQ_MUTANT(kReadWithoutQuorum) && commit_ >= leader->noop) {
+    read_outcomes_.push_back({.id = event.id, .confirmed = true, .index = commit_});
+    return;
+  }
+  leader->waiting_reads.push_back(event.id);
+}
+
+bool RaftImpl::RoundCanBegin(const Leader& leader) const {
+  if (!leader.round_reads.empty() || leader.waiting_reads.empty()) return false;
+  // Before its no-op is committed a leader does not know what is (etcd#7331), also alone.
+  return commit_ >= leader.noop || DQ_MUTANT(kReadBeforeNoop);
+}
+
+void RaftImpl::MaybeBeginRound(Leader& leader) {
+  if (!RoundCanBegin(leader)) return;
+  leader.read_id = leader.read_id.Next();
+  leader.round_index = commit_;
+  leader.round_reads.swap(leader.waiting_reads);
+  MaybeConfirmRound(leader);  // alone, nobody needs to be asked
+}
+
+void RaftImpl::MaybeConfirmRound(Leader& leader) {
+  if (leader.round_reads.empty()) return;
+  // Only answers to this very round count, however long the others were under way (etcd#20418).
+  const bool confirmed = log_.config().HasQuorum([this, &leader](NodeId id) {
+    if (id == self_) return true;
+    const Progress* peer = leader.Find(id);
+    return peer != nullptr && peer->read_acked >= leader.read_id;
+  });
+  if (!confirmed) return;
+  DQ_CHECK(leader.round_index >= leader.noop || DQ_MUTANT(kReadBeforeNoop));
+  for (const uint64_t id : leader.round_reads) {
+    read_outcomes_.push_back({.id = id, .confirmed = true, .index = leader.round_index});
+  }
+  leader.round_reads.clear();
+}
+
+void RaftImpl::FailReads(std::vector<uint64_t>& reads) {
+  for (const uint64_t id : reads) {
+    read_outcomes_.push_back({.id = id, .confirmed = false, .index = {}});
+  }
+  reads.clear();
+}
+
+// A round that rides on an append is answered apart from the entries, which wait for the disk.
+void RaftImpl::AnswerReadId(Follower& follower, NodeId leader, ReadId read_id) {
+  if (read_id <= follower.read_id) return;
+  follower.read_id = read_id;
+  SendNow(leader, HeartbeatResponse{.read_id = read_id, .low_space = low_space_});
+}
+
+}  // namespace dqueue::raft

@@ -1,0 +1,160 @@
+// Who may speak to this node, and what a message's term means: the part of a message's handling
+// that is the same for all kinds.
+#include <utility>
+#include <variant>
+
+#include "raft/check.h"
+#include "raft/mutant.h"
+#include "raft/raft_impl.h"
+
+namespace dqueue::raft {
+namespace {
+
+template <class Body>
+bool Is(const Message& message) {
+  return std::holds_alternative<Body>(message.body);
+}
+
+bool FromLeader(const Message& message) {
+  return Is<AppendRequest>(message) || Is<HeartbeatRequest>(message) ||
+         Is<SnapshotRequest>(message) || Is<TimeoutNow>(message);
+}
+
+// Thesis 4.1: a server serves requests of leaders and candidates that its own configuration does
+// not name (it may be late); answers of such count for nothing.
+bool ServedForStrangers(const Message& message) {
+  return Is<AppendRequest>(message) || Is<HeartbeatRequest>(message) ||
+         Is<SnapshotRequest>(message) || Is<VoteRequest>(message) || Is<PreVoteRequest>(message);
+}
+
+bool WellFormedEntries(const AppendRequest& request, Term term) {
+  if ((request.prev_index == Index()) != (request.prev_term == Term())) return false;
+  Index expected = request.prev_index.Next();
+  Term previous = request.prev_term;
+  for (const Entry& entry : request.entries) {
+    // Contiguous (LogCabin#160), in rising terms, none from the future.
+    if (entry.index != expected || entry.term < previous || entry.term > term) return false;
+    if (entry.term == Term() || entry.payload == nullptr) return false;
+    switch (entry.kind) {
+      case EntryKind::kNoop:
+      case EntryKind::kCommand:
+        break;
+      case EntryKind::kConfig:
+        if (!DecodeConfiguration(*entry.payload)) return false;
+        break;
+      default:
+        return false;
+    }
+    expected = expected.Next();
+    previous = entry.term;
+  }
+  return previous <= term;
+}
+
+}  // namespace
+
+bool RaftImpl::WellFormed(const Message& message) const {
+  if (message.from == NodeId() || message.from == self_) return false;
+  if (message.from_incarnation == Incarnation()) return false;
+  if (FromLeader(message) || Is<VoteRequest>(message)) {
+    if (message.term == Term()) return false;
+  }
+  if (const auto* append = std::get_if<AppendRequest>(&message.body)) {
+    return WellFormedEntries(*append, message.term);
+  }
+  if (const auto* pre_vote = std::get_if<PreVoteRequest>(&message.body)) {
+    return pre_vote->next_term == message.term.Next();
+  }
+  if (const auto* snapshot = std::get_if<SnapshotRequest>(&message.body)) {
+    const SnapshotMeta& meta = snapshot->meta;
+    return meta.index != Index() && meta.term != Term() && meta.term <= message.term &&
+           DecodeConfiguration(meta.config).has_value();
+  }
+  return true;
+}
+
+bool RaftImpl::Admissible(const Message& message) const {
+  if (message.cluster != cluster_ || message.to != self_) return false;
+  if (!WellFormed(message)) return false;
+  const Member* sender = log_.config().Find(message.from);
+  if (sender == nullptr) return ServedForStrangers(message);
+  if (DQ_MUTANT(kIncarnationIgnored)) return true;
+  // R12: the disk that promised is not this one (etcd#10254).
+  if (sender->incarnation != Incarnation()) return sender->incarnation == message.from_incarnation;
+  // Not bound yet: this leader counts only the first incarnation that it heard.
+  if (const Leader* leader = std::get_if<Leader>(&role_)) {
+    const Progress* peer = leader->Find(message.from);
+    return peer == nullptr || peer->incarnation == Incarnation() ||
+           peer->incarnation == message.from_incarnation;
+  }
+  return true;
+}
+
+void RaftImpl::On(Receive event) {
+  Message& message = event.message;
+  if (!Admissible(message)) {
+    ++dropped_messages_;
+    return;
+  }
+  // Pre-votes never change a term by being asked or granted (thesis 9.6).
+  if (const auto* request = std::get_if<PreVoteRequest>(&message.body)) {
+    return OnPreVoteRequest(message, *request);
+  }
+  if (const auto* response = std::get_if<PreVoteResponse>(&message.body)) {
+    return OnPreVoteResponse(message, *response);
+  }
+  if (message.term > term_) {
+    const auto* vote = std::get_if<VoteRequest>(&message.body);
+    // R7, thesis 4.2.3: whoever hears a leader neither votes nor adopts the term.
+    if (vote != nullptr && !vote->transfer && HearsLeader()) return;
+    BecomeFollower(message.term, FromLeader(message) ? message.from : NodeId());
+  } else if (message.term < term_) {
+    return AnswerStale(message);
+  }
+  DQ_CHECK(message.term == term_);
+  Dispatch(std::move(message));
+}
+
+// Paper 5.1: a request with an old term is refused; the newer term in the answer ends the old
+// leader's or candidate's attempt. It is also the only way for a node that fell behind its own term
+// to be heard again (etcd 8597361f0). Old answers mean nothing.
+void RaftImpl::AnswerStale(const Message& message) {
+  if (const auto* append = std::get_if<AppendRequest>(&message.body)) {
+    AppendResponse refusal;
+    refusal.rejected_prev = append->prev_index;
+    refusal.low_space = low_space_;
+    SendAfterPersist(message.from, refusal);
+  } else if (Is<HeartbeatRequest>(message) || Is<SnapshotRequest>(message)) {
+    SendAfterPersist(message.from, HeartbeatResponse{.read_id = {}, .low_space = low_space_});
+  } else if (Is<VoteRequest>(message)) {
+    SendAfterPersist(message.from, VoteResponse{.granted = false});
+  }
+}
+
+void RaftImpl::Dispatch(Message message) {
+  if (Is<SnapshotRequest>(message)) return OnSnapshotRequest(std::move(message));
+  if (Is<TimeoutNow>(message)) return OnTimeoutNow(message);
+  if (auto* append = std::get_if<AppendRequest>(&message.body)) {
+    return OnAppendRequest(message, *append);
+  }
+  if (const auto* response = std::get_if<AppendResponse>(&message.body)) {
+    return OnAppendResponse(message, *response);
+  }
+  if (const auto* heartbeat = std::get_if<HeartbeatRequest>(&message.body)) {
+    return OnHeartbeatRequest(message, *heartbeat);
+  }
+  if (const auto* response = std::get_if<HeartbeatResponse>(&message.body)) {
+    return OnHeartbeatResponse(message, *response);
+  }
+  if (const auto* vote = std::get_if<VoteRequest>(&message.body)) {
+    return OnVoteRequest(message, *vote);
+  }
+  if (const auto* response = std::get_if<VoteResponse>(&message.body)) {
+    return OnVoteResponse(message, *response);
+  }
+  if (const auto* response = std::get_if<SnapshotResponse>(&message.body)) {
+    return OnSnapshotResponse(message, *response);
+  }
+}
+
+}  // namespace dqueue::raft

@@ -1,0 +1,325 @@
+// Log replication (Raft paper 5.3), commitment (5.4.2), heartbeats, and the leader's clock.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "raft/check.h"
+#include "raft/mutant.h"
+#include "raft/raft_impl.h"
+
+namespace dqueue::raft {
+
+// ---- Follower
+
+void RaftImpl::OnAppendRequest(const Message& message, AppendRequest& request) {
+  AnswerReadId(FollowLeader(message.from), message.from, request.read_id);
+  AppendResponse response;
+  response.low_space = low_space_;
+  // What is committed here is in the leader's log (leader completeness, paper 5.4.3), so a request
+  // that begins below it fits, also when its prev_index is compacted away (scylla#9552).
+  const bool fits =
+      request.prev_index < commit_ || log_.Matches(request.prev_index, request.prev_term);
+  if (!fits) {
+    const LogView::Place hint = log_.LastAtMost(request.prev_index, request.prev_term);
+    DQ_CHECK(hint.index >= commit_);
+    response.rejected_prev = request.prev_index;
+    response.hint_index = hint.index;
+    response.hint_term = hint.term;
+    return AnswerAppend(message.from, response);
+  }
+  const Index vouched = request.prev_index + request.entries.size();
+  AppendVouched(request);
+  // R4: entries behind `vouched` may be leftovers of another leader (scylla#9965).
+  Index commit = std::min(request.commit, vouched);
+  if (DQ_MUTANT(kFollowerCommitsUnvouched)) commit = std::min(request.commit, log_.last_index());
+  CommitTo(commit);
+  response.success = true;
+  response.match = std::max(vouched, commit_);
+  AnswerAppend(message.from, response);
+}
+
+// Entries that are there already stay, with what follows them: the request may be old (paper 5.3,
+// "if an existing entry conflicts").
+void RaftImpl::AppendVouched(AppendRequest& request) {
+  for (Entry& entry : request.entries) {
+    if (entry.index <= commit_) {
+      DQ_CHECK_MSG(entry.index <= log_.compacted_index() || log_.Matches(entry.index, entry.term),
+                   absl::StrCat("a leader of term ", term_.value(), " contradicts the committed ",
+                                entry.index.value()));
+      continue;
+    }
+    if (entry.index <= log_.last_index()) {
+      if (log_.TermAt(entry.index) == entry.term && !DQ_MUTANT(kTruncateCommitted)) continue;
+      TruncateFrom(entry.index);
+    }
+    log_.Append(std::move(entry));
+  }
+}
+
+void RaftImpl::TruncateFrom(Index first) {
+  DQ_CHECK_MSG(first > commit_, absl::StrCat("truncation of the committed ", first.value()));
+  DQ_CHECK(!std::holds_alternative<Leader>(role_));  // leader append-only, paper 5.3
+  log_.TruncateFrom(first);
+  durability_.Clamp(first.Prev());
+}
+
+void RaftImpl::AnswerAppend(NodeId to, AppendResponse response) {
+  if (response.success && DQ_MUTANT(kAckBeforeSync)) {
+    send_now_.push_back(Envelope(to, response));
+    return;
+  }
+  if (response.success && last_ack_) {
+    // One acknowledgement for all requests that wait for the same write.
+    Message& earlier = send_after_persist_[*last_ack_];
+    AppendResponse& ack = std::get<AppendResponse>(earlier.body);
+    DQ_CHECK(earlier.term == term_ && ack.success);
+    if (earlier.to == to) {
+      ack.match = std::max(ack.match, response.match);
+      ack.low_space = response.low_space;
+      return;
+    }
+  }
+  SendAfterPersist(to, response);
+  if (response.success) last_ack_ = send_after_persist_.size() - 1;
+}
+
+void RaftImpl::OnHeartbeatRequest(const Message& message, const HeartbeatRequest& request) {
+  Follower& follower = FollowLeader(message.from);
+  if (request.commit > log_.last_index()) {
+    // The leader believes that this node holds more: acknowledged data is gone, with a wiped or
+    // lying disk. Silence keeps this node out of every quorum of that leader.
+    ++dropped_messages_;
+    return;
+  }
+  CommitTo(request.commit);
+  follower.read_id = std::max(follower.read_id, request.read_id);
+  // SendNow: waits if the term is not durable here yet. An answer says "nobody newer leads, as far
+  // as I know". A node that forgot the term after saying so could at worst vote in a lower term,
+  // where this leader's own majority refuses, so sending it early would be harmless. Waiting costs
+  // one write for each election and keeps the rule whole: nothing leaves in a term that a crash
+  // could take back.
+  SendNow(message.from, HeartbeatResponse{.read_id = request.read_id, .low_space = low_space_});
+}
+
+// ---- Leader: proposals and answers
+
+void RaftImpl::On(Propose event) {
+  DQ_CHECK(event.payload != nullptr);
+  const auto refuse = [&](ProposalOutcome::Reason reason) {
+    proposal_outcomes_.push_back({.id = event.id,
+                                  .kind = ProposalOutcome::Kind::kNotAppended,
+                                  .reason = reason,
+                                  .index = {}});
+  };
+  Leader* leader = std::get_if<Leader>(&role_);
+  if (leader == nullptr) return refuse(ProposalOutcome::Reason::kNotLeader);
+  if (leader->transfer) return refuse(ProposalOutcome::Reason::kTransferring);
+  const Entry entry{.index = log_.last_index().Next(),
+                    .term = term_,
+                    .kind = EntryKind::kCommand,
+                    .payload = std::move(event.payload)};
+  const uint64_t bytes = entry.SizeBytes();
+  const uint64_t uncommitted = log_.last_index().value() - commit_.value();
+  // One proposal of any size is let through when nothing else is in flight.
+  if (uncommitted >= options_.max_uncommitted_entries ||
+      (leader->proposal_bytes > 0 &&
+       leader->proposal_bytes + bytes > options_.max_uncommitted_bytes)) {
+    return refuse(ProposalOutcome::Reason::kOverloaded);
+  }
+  leader->proposals.push_back({.id = event.id, .index = entry.index, .bytes = bytes});
+  leader->proposal_bytes += bytes;
+  log_.Append(entry);
+}
+
+void RaftImpl::AppendOwn(EntryKind kind, Payload payload) {
+  DQ_CHECK(std::holds_alternative<Leader>(role_));
+  log_.Append({.index = log_.last_index().Next(),
+               .term = term_,
+               .kind = kind,
+               .payload = std::move(payload)});
+}
+
+void RaftImpl::AbandonLeadership(Leader& leader) {
+  for (const PendingProposal& proposal : leader.proposals) {
+    DQ_CHECK(proposal.index > commit_);
+    proposal_outcomes_.push_back({.id = proposal.id,
+                                  .kind = ProposalOutcome::Kind::kUnknown,
+                                  .reason = ProposalOutcome::Reason::kNone,
+                                  .index = {}});
+  }
+  leader.proposals.clear();
+  FailReads(leader.round_reads);
+  FailReads(leader.waiting_reads);
+}
+
+Progress* RaftImpl::Heard(Leader& leader, const Message& message) {
+  Progress* peer = leader.Find(message.from);
+  if (peer == nullptr) return nullptr;
+  peer->last_contact = now_;
+  if (peer->incarnation == Incarnation()) peer->incarnation = message.from_incarnation;
+  return peer;
+}
+
+void RaftImpl::OnAppendResponse(const Message& message, const AppendResponse& response) {
+  Leader* leader = std::get_if<Leader>(&role_);
+  if (leader == nullptr) return;
+  if (response.success && response.match > log_.last_index()) {
+    ++dropped_messages_;
+    return;
+  }
+  Progress* peer = Heard(*leader, message);
+  if (peer == nullptr) return;
+  peer->low_space = response.low_space;
+  if (!response.success) {
+    // The follower named its last place with a term no newer than the refused one; here too only
+    // places with a term no newer than that one can agree.
+    const Index guess = response.hint_term == Term()
+                            ? response.hint_index
+                            : log_.LastAtMost(response.hint_index, response.hint_term).index;
+    peer->Refused(response.rejected_prev, guess);
+    return;
+  }
+  const bool news = peer->Acknowledged(response.match, now_);
+  if (peer->state() == Progress::State::kSnapshot && peer->match() >= log_.compacted_index()) {
+    peer->SnapshotDone(peer->match());
+  }
+  if (!news) return;
+  MaybeCommit();
+  MaybeFinishTransfer();
+}
+
+void RaftImpl::OnHeartbeatResponse(const Message& message, const HeartbeatResponse& response) {
+  Leader* leader = std::get_if<Leader>(&role_);
+  if (leader == nullptr) return;
+  if (response.read_id > leader->read_id) {
+    ++dropped_messages_;
+    return;
+  }
+  Progress* peer = Heard(*leader, message);
+  if (peer == nullptr) return;
+  peer->low_space = response.low_space;
+  peer->read_acked = std::max(peer->read_acked, response.read_id);
+  if (DQ_MUTANT(kReadStaleRound)) peer->read_acked = leader->read_id;
+  peer->Alive(now_, 2 * options_.heartbeat);
+  MaybeConfirmRound(*leader);
+}
+
+// ---- Leader: commitment
+
+void RaftImpl::MaybeCommit() {
+  const Leader& leader = std::get<Leader>(role_);
+  const Index index = log_.config().QuorumIndex([this, &leader](NodeId id) {
+    if (id == self_) {
+      // R3: memory is not a copy (etcd#14370).
+      return DQ_MUTANT(kLeaderCountsUnsynced) ? log_.last_index() : durability_.index();
+    }
+    const Progress* peer = leader.Find(id);
+    return peer == nullptr ? Index() : peer->match();
+  });
+  if (index <= commit_) return;
+  // R5, figure 8: an older entry on a majority can still be overwritten.
+  if (log_.TermAt(index) != term_ && !DQ_MUTANT(kCommitOldTermByCounting)) return;
+  CommitTo(index);
+  MaybeFinishTransfer();
+}
+
+void RaftImpl::CommitTo(Index index) {
+  if (index <= commit_) return;
+  DQ_CHECK_MSG(index <= log_.last_index(),
+               absl::StrCat("commit ", index.value(), " past the end ", log_.last_index().value()));
+  commit_ = index;
+  Leader* leader = std::get_if<Leader>(&role_);
+  if (leader == nullptr) return;
+  while (!leader->proposals.empty() && leader->proposals.front().index <= commit_) {
+    const PendingProposal& done = leader->proposals.front();
+    DQ_CHECK(leader->proposal_bytes >= done.bytes);
+    leader->proposal_bytes -= done.bytes;
+    proposal_outcomes_.push_back({.id = done.id,
+                                  .kind = ProposalOutcome::Kind::kCommitted,
+                                  .reason = ProposalOutcome::Reason::kNone,
+                                  .index = done.index});
+    leader->proposals.pop_front();
+  }
+  DQ_CHECK(!leader->proposals.empty() || leader->proposal_bytes == 0);
+}
+
+// ---- Leader: sending
+
+bool RaftImpl::LeaderHasWork(const Leader& leader) const {
+  if (RoundCanBegin(leader)) return true;
+  const bool round = !leader.round_reads.empty();
+  return std::any_of(leader.peers.begin(), leader.peers.end(), [&](const Progress& peer) {
+    return AppendDue(peer) || (peer.state() == Progress::State::kSnapshot && peer.snapshot.due) ||
+           (round && peer.voter && peer.read_sent < leader.read_id);
+  });
+}
+
+void RaftImpl::FlushLeader(Leader& leader) {
+  MaybeBeginRound(leader);
+  for (Progress& peer : leader.peers) {
+    SendAppends(leader, peer);
+    // An append carries the round as well as a heartbeat would.
+    if (!leader.round_reads.empty() && peer.voter && peer.read_sent < leader.read_id) {
+      SendHeartbeat(leader, peer);
+    }
+  }
+}
+
+bool RaftImpl::AppendDue(const Progress& peer) const {
+  if (!peer.WantsAppend(log_.last_index(), options_)) return false;
+  // Reading back for a late follower must not hold up everybody else: one read for each event, of
+  // which its answers and the heartbeats bring enough.
+  return peer.next() >= log_.cached_from() || peer.read_back_event != events_;
+}
+
+void RaftImpl::SendAppends(Leader& leader, Progress& peer) {
+  while (AppendDue(peer)) {
+    const Index prev = peer.next().Prev();
+    if (prev < log_.compacted_index()) {
+      StartSnapshot(peer);
+      break;
+    }
+    if (peer.next() < log_.cached_from()) peer.read_back_event = events_;
+    AppendRequest request;
+    request.prev_index = prev;
+    request.prev_term = log_.TermAt(prev);
+    request.commit = commit_;
+    request.read_id = leader.read_id;
+    uint64_t bytes = 0;
+    if (peer.next() <= log_.last_index()) {
+      const Progress::Allowance room = peer.Room(options_);
+      request.entries = log_.Read(peer.next(), log_.last_index(), room.entries, room.bytes);
+      for (const Entry& entry : request.entries) bytes += entry.SizeBytes();
+    }
+    peer.AppendSent(request.entries.size(), bytes, now_);
+    peer.read_sent = leader.read_id;
+    // The own write of these entries may still be under way (thesis 10.2.1); the term is durable.
+    DQ_CHECK(TermDurable());
+    SendNow(peer.id(), std::move(request));
+  }
+  if (peer.state() == Progress::State::kSnapshot && peer.snapshot.due) SendSnapshotRequest(peer);
+}
+
+void RaftImpl::SendHeartbeat(Leader& leader, Progress& peer) {
+  // R4: an entry that the follower is not known to have must not be committed there by this.
+  Index commit = std::min(peer.match(), commit_);
+  if (DQ_MUTANT(kHeartbeatRawCommit)) commit = commit_;
+  peer.read_sent = leader.read_id;
+  SendNow(peer.id(), HeartbeatRequest{.commit = commit, .read_id = leader.read_id});
+}
+
+void RaftImpl::LeaderDeadline(Leader& leader) {
+  // Check-quorum (thesis 6.2): a leader that nobody hears must not keep clients waiting.
+  if (!HeardFromQuorum(options_.election_max)) return BecomeFollower(term_, NodeId());
+  if (LeaveStalledDisk(leader)) return;
+  LeaveFullDisk(leader);
+  RetryTransfer(leader);
+  MaybeBindHeard(leader);
+  leader.next_heartbeat = now_ + options_.heartbeat;
+  for (Progress& peer : leader.peers) {
+    SendHeartbeat(leader, peer);
+    MaybeRepeatSnapshot(peer);
+  }
+}
+
+}  // namespace dqueue::raft

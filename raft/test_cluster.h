@@ -1,0 +1,212 @@
+// A small cluster in one thread and in virtual time: real cores, fake disks that take their time, a
+// network that can delay, lose, repeat and cut. Every step is checked: the core's invariants, and
+// what no single core can see (one leader for each term, one entry for each committed index,
+// nothing sent before it is durable, reads that miss nothing). A violation throws Violation.
+//
+//   TestCluster t({.nodes = 3});
+//   t.AwaitLeader();
+//   t.node(2).Crash();
+//   t.Propose(t.leader(), "a");
+//   t.RunFor(1s);
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "raft/fake_disk.h"
+#include "raft/invariants.h"
+#include "raft/raft.h"
+#include "raft/random.h"
+
+namespace dqueue::raft::test {
+
+struct Violation : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// While it lives, a failed DQ_CHECK throws Violation instead of ending the process.
+class ChecksThrow {
+ public:
+  ChecksThrow();
+  ~ChecksThrow();
+};
+
+class TestCluster;
+
+class TestNode {
+ public:
+  TestNode(TestCluster* cluster, NodeId id);
+
+  NodeId id() const { return id_; }
+  bool up() const { return raft_ != nullptr; }
+  const Raft& raft() const { return *raft_; }
+  Status status() const { return raft_->status(); }
+  View view() const { return raft_->GetView(); }
+  const FakeDisk& disk() const { return *disk_; }
+  // Commands applied so far, in order.
+  const std::vector<std::string>& state() const { return state_; }
+
+  // Writes under way are lost, but for the first `kept` of them.
+  void Crash(size_t kept = 0);
+  void Restart();
+  // Loses everything and is formatted anew, as by an operator who does not know better.
+  void Wipe();
+  void StallDisk(bool stalled) { disk_stalled_ = stalled; }
+  void Step(Event event);
+  // Takes a snapshot of what is applied and durable, keeping `trailing` entries before it. False if
+  // there is nothing new.
+  bool TakeSnapshot(uint64_t trailing);
+  size_t writes_under_way() const { return writes_.size(); }
+  // Snapshots installed since the beginning.
+  int installs() const { return installs_; }
+
+ private:
+  friend class TestCluster;
+  struct Write {
+    Token token;
+    Time due;
+    std::optional<HardState> hard_state;
+    std::optional<SnapshotMeta> install;
+    std::vector<Entry> append;
+    std::vector<Message> held;
+  };
+  void HandleOutputs();
+  void Handle(Output output);
+  void Apply(const Entry& entry);
+  void CompleteWrite();
+  void StoreChunk(const Message& message);
+  void FillChunk(SnapshotRequest& request) const;
+
+  TestCluster* cluster_;
+  NodeId id_;
+  std::unique_ptr<FakeDisk> disk_;
+  std::unique_ptr<Raft> raft_;
+  std::unique_ptr<Invariants> invariants_;
+  std::deque<Write> writes_;
+  bool disk_stalled_ = false;
+  int installs_ = 0;
+  std::vector<std::string> state_;
+  Index applied_;
+  std::map<uint64_t, std::vector<std::string>> snapshots_;  // on disk, by index
+  // A snapshot being received.
+  std::optional<SnapshotMeta> receiving_;
+  std::vector<std::string> received_;
+};
+
+class TestCluster {
+ public:
+  struct Setup {
+    int nodes = 3;
+    uint64_t seed = 1;
+    Options raft;
+    Duration disk_delay = 500us;
+    Duration net_delay = 200us;
+    bool bound = false;  // incarnations known from the start
+  };
+  explicit TestCluster(const Setup& setup);
+
+  int size() const { return static_cast<int>(nodes_.size()); }
+  TestNode& node(int i) { return *nodes_[static_cast<size_t>(i) - 1]; }
+  Time now() const { return now_; }
+  Random& random() { return random_; }
+
+  // The next thing that is due happens. False: nothing is ever due again.
+  bool RunOne();
+  void RunFor(Duration duration);
+  // False if `condition` did not come to hold within `limit`.
+  bool RunUntil(const std::function<bool()>& condition, Duration limit);
+  // The node that leads the newest term, if it is up; 0: none.
+  int leader();
+  // Until a leader serves; its number. Fails the test after `limit`.
+  int AwaitLeader(Duration limit = 5s);
+  // Until every node that is up has applied everything.
+  bool AwaitAgreement(Duration limit = 5s);
+
+  // The ids are new for each call.
+  uint64_t Propose(int node, const std::string& command);
+  uint64_t Read(int node);
+  std::optional<ProposalOutcome> proposal(uint64_t id) const;
+  std::optional<ReadOutcome> read(uint64_t id) const;
+  // Commands that were reported committed, by index.
+  const std::map<uint64_t, std::string>& acknowledged() const { return acknowledged_; }
+
+  // ---- The network
+  void Cut(int a, int b);  // both ways
+  void CutOneWay(int from, int to);
+  void Isolate(int node);
+  void Heal();
+  // Tells the others that connections to `node` broke.
+  void ReportUnreachable(int node);
+  // Messages for which it returns true are lost.
+  void DropIf(std::function<bool(const Message&)> filter) { filter_ = std::move(filter); }
+  double loss = 0;
+  double repeat = 0;
+  Duration jitter{0};
+  Duration disk_jitter{0};
+
+  // The newest lines of what happened, with virtual milliseconds.
+  std::string Trace() const;
+  void Note(const std::string& line);
+  // All of them from now on, for tests of the story itself.
+  void KeepTrace(std::function<bool(const Message&)> wanted);
+  const std::vector<std::string>& kept_trace() const { return kept_trace_; }
+
+ private:
+  friend class TestNode;
+  struct InFlight {
+    Time due;
+    uint64_t sequence;
+    Message message;
+    bool operator<(const InFlight& other) const {
+      return std::tie(due, sequence) < std::tie(other.due, other.sequence);
+    }
+  };
+  [[noreturn]] void Fail(const std::string& what);
+  void Send(TestNode& from, Message message);
+  void CheckSent(const TestNode& from, const Message& message);
+  void OnOutcome(TestNode& node, const ProposalOutcome& outcome);
+  void OnRead(const ReadOutcome& outcome);
+  void OnStatus(TestNode& node, const Status& status);
+  void OnApply(TestNode& node, const Entry& entry);
+
+  Setup setup_;
+  Random random_;
+  Time now_;
+  std::vector<std::unique_ptr<TestNode>> nodes_;
+  std::set<InFlight> network_;
+  uint64_t sequence_ = 0;
+  std::set<std::pair<uint64_t, uint64_t>> cuts_;
+  std::function<bool(const Message&)> filter_;
+
+  // What all nodes together have shown.
+  struct Committed {
+    Term term;
+    Payload payload;
+  };
+  std::map<uint64_t, uint64_t> leaders_;     // term -> node
+  std::map<uint64_t, Committed> committed_;  // index -> entry
+  uint64_t next_id_ = 1;
+  std::map<uint64_t, std::string> proposed_;  // id -> command
+  std::map<uint64_t, ProposalOutcome> proposals_;
+  std::map<uint64_t, ReadOutcome> reads_;
+  std::map<uint64_t, Index> read_floor_;  // id -> what was acknowledged when it was asked
+  std::map<uint64_t, std::string> acknowledged_;
+  std::set<std::string> refused_;
+  Index acknowledged_to_;
+
+  std::deque<std::string> trace_;
+  std::function<bool(const Message&)> trace_wanted_;
+  std::vector<std::string> kept_trace_;
+};
+
+}  // namespace dqueue::raft::test

@@ -1,0 +1,99 @@
+// Leadership moved on purpose (thesis 3.10): the target is brought up to date, then told to
+// campaign at once. Asked for by the operator or a shutdown, and by the leader itself when its disk
+// stands still or is full.
+#include <algorithm>
+#include <utility>
+
+#include "raft/check.h"
+#include "raft/raft_impl.h"
+
+namespace dqueue::raft {
+
+void RaftImpl::On(Transfer event) {
+  Leader* leader = std::get_if<Leader>(&role_);
+  if (leader == nullptr || event.target == self_) return;
+  StartTransfer(*leader, event.target, /*stalled=*/false);
+}
+
+void RaftImpl::StartTransfer(Leader& leader, NodeId target, bool stalled) {
+  if (target == NodeId()) target = BestTransferTarget(leader, /*with_room=*/false);
+  const Progress* peer = leader.Find(target);
+  if (peer == nullptr || !peer->voter) return;
+  if (leader.transfer && leader.transfer->target == target) {
+    leader.transfer->stalled |= stalled;
+  } else {
+    leader.transfer = LeadershipTransfer{.target = target,
+                                         .deadline = now_ + options_.election_max,
+                                         .stalled = stalled,
+                                         .told = false};
+  }
+  MaybeFinishTransfer();
+}
+
+void RaftImpl::MaybeFinishTransfer() {
+  Leader& leader = std::get<Leader>(role_);
+  if (!leader.transfer || leader.transfer->told) return;
+  const Progress* peer = leader.Find(leader.transfer->target);
+  if (peer == nullptr || peer->match() != log_.last_index()) return;
+  // The target could lead now; but what is in flight would end as "unknown". It takes one round
+  // trip more to end it as "committed", unless this node's disk is what holds it up.
+  if (commit_ != log_.last_index() && !leader.transfer->stalled) return;
+  leader.transfer->told = true;
+  SendNow(peer->id(), TimeoutNow{});
+}
+
+// At each heartbeat. TimeoutNow or the target's votes may be lost, and the target may be gone: the
+// cluster must not stay without proposals for longer than an election would take.
+void RaftImpl::RetryTransfer(Leader& leader) {
+  if (!leader.transfer) return;
+  if (now_ >= leader.transfer->deadline) {
+    leader.transfer.reset();
+  } else if (leader.transfer->told) {
+    SendNow(leader.transfer->target, TimeoutNow{});
+  }
+}
+
+NodeId RaftImpl::BestTransferTarget(const Leader& leader, bool with_room) const {
+  const Progress* best = nullptr;
+  for (const Progress& peer : leader.peers) {
+    if (!peer.voter || now_ - peer.last_contact > options_.election_min) continue;
+    if (with_room && peer.low_space) continue;
+    if (best == nullptr || peer.match() > best->match()) best = &peer;
+  }
+  return best == nullptr ? NodeId() : best->id();
+}
+
+Duration RaftImpl::OldestWriteAge() const {
+  const std::optional<Time> oldest = durability_.oldest();
+  return oldest ? now_ - *oldest : Duration::zero();
+}
+
+// A leader whose disk hangs still sends heartbeats, so nobody would replace it (etcd#13527).
+bool RaftImpl::LeaveStalledDisk(Leader& leader) {
+  const Duration age = OldestWriteAge();
+  if (age <= options_.election_max) {
+    leader.stall_transfer_tried = false;
+    return false;
+  }
+  const bool others = std::any_of(leader.peers.begin(), leader.peers.end(),
+                                  [](const Progress& peer) { return peer.voter; });
+  if (!others) return false;
+  if (!leader.stall_transfer_tried) {
+    leader.stall_transfer_tried = true;
+    StartTransfer(leader, NodeId(), /*stalled=*/true);
+    return false;
+  }
+  if (age <= 2 * options_.election_max) return false;
+  BecomeFollower(term_, NodeId());
+  return true;
+}
+
+void RaftImpl::LeaveFullDisk(Leader& leader) {
+  if (!low_space_ || leader.full_transfer_tried || leader.transfer) return;
+  const NodeId target = BestTransferTarget(leader, /*with_room=*/true);
+  if (target == NodeId()) return;
+  leader.full_transfer_tried = true;
+  StartTransfer(leader, target, /*stalled=*/false);
+}
+
+}  // namespace dqueue::raft

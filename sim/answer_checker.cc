@@ -1,0 +1,533 @@
+#include "sim/answer_checker.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "google/rpc/error_details.pb.h"
+#include "sim/sim_node.h"
+#include "sim/violation.h"
+#include "sim/world.h"
+
+namespace dqueue::sim {
+namespace {
+
+constexpr std::string_view kDefiniteReasons[] = {"NOT_LEADER",      "NO_LEADER",
+                                                 "OVERLOADED",      "DISK_LOW",
+                                                 "INVALID_FIELD",   "LEASE_STALE",
+                                                 "INVALID_STATE",   "JOB_NOT_FOUND",
+                                                 "DUPLICATE_JOB",   "IDEMPOTENCY_MISMATCH",
+                                                 "BATCH_REJECTED",  "SHUTTING_DOWN",
+                                                 "DEADLINE_PASSED", "PAYLOAD_TOO_LARGE",
+                                                 "QUEUE_NOT_FOUND", "TOO_MANY_QUEUES"};
+
+queue::LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), token.sequence()}; }
+
+std::string Show(const ModelJob& job) {
+  return "job j" + std::to_string(job.number) + " (" + job.id + ")";
+}
+
+// How long an extension holds from the moment at which it is carried out.
+Duration ExtensionOf(const v1::ExtendLeasesRequest& request, const node::Options& options) {
+  if (!request.has_lease_duration()) return options.broker.lease_timeout;
+  const google::protobuf::Duration& d = request.lease_duration();
+  return Duration(d.seconds() * 1'000'000 + d.nanos() / 1000);
+}
+
+int64_t ToMs(const google::protobuf::Timestamp& time) {
+  return time.seconds() * 1000 + time.nanos() / 1'000'000;
+}
+
+}  // namespace
+
+std::string ReasonOf(const google::rpc::Status& status) {
+  google::rpc::ErrorInfo info;
+  for (const google::protobuf::Any& detail : status.details()) {
+    if (detail.UnpackTo(&info)) return info.reason();
+  }
+  return "";
+}
+
+bool IsDefinite(const std::string& reason) {
+  return std::find(std::begin(kDefiniteReasons), std::end(kDefiniteReasons), reason) !=
+         std::end(kDefiniteReasons);
+}
+
+void AnswerChecker::CheckReason(const std::string& reason) const {
+  if (reason != "COMMIT_UNKNOWN" && !IsDefinite(reason)) {
+    Violate("errors", "\"" + reason + "\" is no known reason");
+  }
+}
+
+raft::Index AnswerChecker::FreshIndex(const ServerCall& call) const {
+  const SimNode& node = world_->node(call.node);
+  const raft::Index applied = node.node().state().applied_index();
+  if (applied < call.required) {
+    Violate("J16 stale read",
+            node.name() + " answers from index " + std::to_string(applied.value()) + ", but " +
+                std::to_string(call.required.value()) + " had been applied when the call arrived");
+  }
+  return applied;
+}
+
+// ---- Arrivals
+
+void AnswerChecker::Arrive(const ServerCall&, const v1::EnqueueJobsRequest& request) {
+  for (const v1::JobSpec& job : request.jobs()) ++open_enqueues_[JobNumberOf(job.payload())];
+}
+
+void AnswerChecker::Arrive(const ServerCall&, const v1::LeaseJobsRequest&) {}
+
+void AnswerChecker::Arrive(const ServerCall& call, const v1::CompleteJobsRequest& request) {
+  for (const auto& item : request.items()) {
+    ++open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kCompleted}];
+    world_->grants().OnTokenArrives(world_->node(call.node), item.id());
+  }
+}
+
+void AnswerChecker::Arrive(const ServerCall& call, const v1::FailJobsRequest& request) {
+  for (const auto& item : request.items()) {
+    ++open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kFailed}];
+    world_->grants().OnTokenArrives(world_->node(call.node), item.id());
+  }
+}
+
+void AnswerChecker::Arrive(const ServerCall& call, const v1::ExtendLeasesRequest& request) {
+  const SimNode& node = world_->node(call.node);
+  for (const auto& item : request.items()) {
+    world_->grants().OnExtensionArrives(node, item.id(), ToToken(item.token()),
+                                        ExtensionOf(request, node.options()));
+  }
+}
+
+void AnswerChecker::Arrive(const ServerCall& call, const v1::ReleaseJobsRequest& request) {
+  for (const auto& item : request.items()) {
+    world_->grants().OnReleaseArrives(world_->node(call.node), item.id(), ToToken(item.token()));
+  }
+}
+
+void AnswerChecker::Arrive(const ServerCall&, const v1::CancelJobsRequest&) {}
+void AnswerChecker::Arrive(const ServerCall&, const v1::RetryJobsRequest&) {}
+
+// ---- Enqueue
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::EnqueueJobsRequest& request,
+                             const v1::EnqueueJobsResponse& response) {
+  const raft::Index applied = world_->node(call.node).node().state().applied_index();
+  if (response.results_size() != request.jobs_size()) {
+    Violate("answers", "an enqueue of " + std::to_string(request.jobs_size()) + " jobs has " +
+                           std::to_string(response.results_size()) + " results");
+  }
+  for (int i = 0; i < request.jobs_size(); ++i) {
+    CheckEnqueueItem(call, request.jobs(i), response.results(i), applied);
+  }
+}
+
+void AnswerChecker::CheckEnqueueItem(const ServerCall& call, const v1::JobSpec& spec,
+                                     const v1::EnqueueJobsResponse::Result& result,
+                                     raft::Index applied) {
+  const uint64_t number = JobNumberOf(spec.payload());
+  const JobModel& model = world_->jobs();
+  if (result.has_error() && result.error().code() != 0) {
+    const std::string reason = ReasonOf(result.error());
+    CheckReason(reason);
+    if (IsDefinite(reason)) --open_enqueues_[number];
+    if (reason == "DUPLICATE_JOB") {
+      const ModelJob* other = model.FindAt(spec.id(), applied);
+      const ModelJob* newest = model.Find(spec.id());
+      if (newest == nullptr || (other != nullptr && other->number == number)) {
+        Violate("J7 idempotency", "a repeated enqueue of job j" + std::to_string(number) +
+                                      " is refused as a duplicate of another job");
+      }
+    }
+    return;
+  }
+  ++acknowledged_;
+  const ModelJob* job = model.FindAt(result.id(), applied);
+  if (job == nullptr) {
+    // It may have finished and been purged by now, but it must have been there.
+    const ModelJob* past = model.Find(result.id());
+    if (past == nullptr || past->past.front().index > applied) {
+      Violate("J1 acknowledged enqueue", "job j" + std::to_string(number) +
+                                             " was acknowledged as " + result.id() +
+                                             ", but is not in the log");
+    }
+    job = past;
+  }
+  if (job->number != number) {
+    Violate("J7 idempotency", "job j" + std::to_string(number) + " was acknowledged as " +
+                                  result.id() + ", which is j" + std::to_string(job->number));
+  }
+  if (!spec.id().empty() && spec.id() != result.id() && spec.idempotency_key().empty()) {
+    Violate("answers", "job " + spec.id() + " was acknowledged as " + result.id());
+  }
+  if (result.created() && job->past.front().index <= call.required) {
+    Violate("J7 idempotency", Show(*job) + " was there before the call that claims its creation");
+  }
+}
+
+void AnswerChecker::Refused(const ServerCall&, const v1::EnqueueJobsRequest& request,
+                            const queue::Error& error) {
+  CheckReason(error.reason);
+  if (!IsDefinite(error.reason)) return;
+  for (const v1::JobSpec& job : request.jobs()) --open_enqueues_[JobNumberOf(job.payload())];
+}
+
+// ---- Leases
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::LeaseJobsRequest& request,
+                             const v1::LeaseJobsResponse& response) {
+  FreshIndex(call);
+  world_->grants().OnLeaseAnswer(call, request, response);
+}
+
+void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
+                               const v1::LeaseToken& item_token, LeaseEnd end,
+                               const google::rpc::Status& status) {
+  const SimNode& node = world_->node(call.node);
+  const raft::Index applied = node.node().state().applied_index();
+  const queue::LeaseToken token = ToToken(item_token);
+  const JobModel& model = world_->jobs();
+  const ModelJob* job = model.Find(id);
+  const char* what = end == LeaseEnd::kCompleted ? "completion" : "failure";
+  const bool in_log = job != nullptr && model.Ended(*job, token, end, applied);
+  if (status.code() == 0) {
+    ++acknowledged_;
+    if (!in_log) {
+      Violate("J6 acknowledged " + std::string(what),
+              node.name() + " acknowledges the " + what + " of " + id + " with token " +
+                  std::to_string(token.term) + "." + std::to_string(token.sequence) +
+                  ", which the log does not have");
+    }
+    return;
+  }
+  const std::string reason = ReasonOf(status);
+  CheckReason(reason);
+  if (!IsDefinite(reason)) return;
+  // "Without effect" is of this call: an earlier one with the same token may have had it.
+  --open_ends_[{id, token, end}];
+  if (job == nullptr) return;
+  const JobVersion* version = job->At(applied);
+  if (version == nullptr || version->gone) return;
+  if (in_log && reason != "OVERLOADED" && reason != "NOT_LEADER" && reason != "NO_LEADER" &&
+      reason != "SHUTTING_DOWN" && reason != "DEADLINE_PASSED" &&
+      job->past.back().index <= call.required) {
+    Violate("J6 repeated " + std::string(what), node.name() +
+                                                    " refuses to repeat that the lease of " +
+                                                    Show(*job) + " has ended: " + reason);
+  }
+  const bool over = version->state != v1::JOB_STATE_READY || version->index > call.required;
+  if (reason == "LEASE_STALE" && !over && world_->grants().CertainlyHeld(node, *job, token)) {
+    Violate("J4 leases",
+            node.name() + " calls the lease of " + Show(*job) + " stale, but it has not ended");
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::CompleteJobsRequest& request,
+                             const v1::CompleteJobsResponse& response) {
+  for (int i = 0; i < request.items_size(); ++i) {
+    CheckEnded(call, request.items(i).id(), request.items(i).token(), LeaseEnd::kCompleted,
+               response.results(i));
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::FailJobsRequest& request,
+                             const v1::FailJobsResponse& response) {
+  for (int i = 0; i < request.items_size(); ++i) {
+    CheckEnded(call, request.items(i).id(), request.items(i).token(), LeaseEnd::kFailed,
+               response.results(i));
+  }
+}
+
+void AnswerChecker::Refused(const ServerCall&, const v1::CompleteJobsRequest& request,
+                            const queue::Error& error) {
+  CheckReason(error.reason);
+  if (!IsDefinite(error.reason)) return;
+  for (const auto& item : request.items()) {
+    --open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kCompleted}];
+  }
+}
+
+void AnswerChecker::Refused(const ServerCall&, const v1::FailJobsRequest& request,
+                            const queue::Error& error) {
+  CheckReason(error.reason);
+  if (!IsDefinite(error.reason)) return;
+  for (const auto& item : request.items()) {
+    --open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kFailed}];
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::ExtendLeasesRequest& request,
+                             const v1::ExtendLeasesResponse& response) {
+  const Duration lease = ExtensionOf(request, world_->node(call.node).options());
+  for (int i = 0; i < request.items_size(); ++i) {
+    if (response.results(i).code() == 0) {
+      world_->grants().OnExtended(call, request.items(i).id(), ToToken(request.items(i).token()),
+                                  lease);
+    } else {
+      CheckReason(ReasonOf(response.results(i)));
+    }
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall&, const v1::ReleaseJobsRequest& request,
+                             const v1::ReleaseJobsResponse& response) {
+  for (int i = 0; i < request.items_size(); ++i) {
+    if (response.results(i).code() != 0) CheckReason(ReasonOf(response.results(i)));
+  }
+}
+
+// ---- Cancel and retry
+
+void AnswerChecker::CheckMoved(const ServerCall& call, const std::string& id,
+                               const google::rpc::Status& status, bool cancel) {
+  const SimNode& node = world_->node(call.node);
+  if (status.code() != 0) {
+    CheckReason(ReasonOf(status));
+    return;
+  }
+  ++acknowledged_;
+  const raft::Index applied = FreshIndex(call);
+  const ModelJob* job = world_->jobs().Find(id);
+  bool seen = false;
+  if (job != nullptr) {
+    const JobVersion* before = job->At(call.required);
+    const auto is_it = [cancel](const JobVersion& v) {
+      return cancel ? v.state == v1::JOB_STATE_CANCELLED : v.state == v1::JOB_STATE_READY;
+    };
+    seen = cancel && before != nullptr && is_it(*before);
+    for (const JobVersion& v : job->past) {
+      seen = seen || (v.index > call.required && v.index <= applied && is_it(v));
+    }
+  }
+  if (!seen) {
+    Violate(cancel ? "J19 cancel" : "J20 retry", node.name() + " acknowledges the " +
+                                                     (cancel ? "cancelling" : "retry") + " of " +
+                                                     id + ", which the log does not have");
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::CancelJobsRequest& request,
+                             const v1::CancelJobsResponse& response) {
+  for (int i = 0; i < request.ids_size(); ++i) {
+    CheckMoved(call, request.ids(i), response.results(i), true);
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::RetryJobsRequest& request,
+                             const v1::RetryJobsResponse& response) {
+  for (int i = 0; i < request.ids_size(); ++i) {
+    CheckMoved(call, request.ids(i), response.results(i), false);
+  }
+}
+
+// ---- Reads
+
+void AnswerChecker::CheckJob(const SimNode& node, const v1::Job& job, raft::Index applied,
+                             const char* how) {
+  const ModelJob* expected = world_->jobs().FindAt(job.id(), applied);
+  if (expected == nullptr) Violate("J2 phantom", std::string(how) + " shows " + job.id());
+  const JobVersion& version = *expected->At(applied);
+  const v1::JobState state =
+      job.state() == v1::JOB_STATE_LEASED ? v1::JOB_STATE_READY : job.state();
+  const bool same = state == version.state && job.queue() == expected->queue &&
+                    job.type() == expected->type &&
+                    job.priority() == static_cast<int>(expected->priority) &&
+                    job.counters().failed() == static_cast<int>(version.failed) &&
+                    job.counters().expired() == static_cast<int>(version.expired) &&
+                    job.counters().delivered() == static_cast<int>(version.delivered) &&
+                    ToMs(job.run_time()) == version.run_ms;
+  if (!same) {
+    Violate("J10 state of a job",
+            std::string(how) + " of " + node.name() + " at index " +
+                std::to_string(applied.value()) + " shows " + Show(*expected) + " as " +
+                job.ShortDebugString() + ", expected " + v1::JobState_Name(version.state) +
+                " delivered " + std::to_string(version.delivered) + " failed " +
+                std::to_string(version.failed) + " expired " + std::to_string(version.expired) +
+                " run " + std::to_string(version.run_ms));
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::GetJobRequest& request,
+                             const v1::GetJobResponse& response) {
+  const raft::Index applied = FreshIndex(call);
+  if (response.job().id() != request.id()) Violate("answers", "another job than was asked for");
+  CheckJob(world_->node(call.node), response.job(), applied, "GetJob");
+  const ModelJob* job = world_->jobs().FindAt(request.id(), applied);
+  if (response.job().payload() != job->payload) Violate("J2 payload", Show(*job));
+}
+
+void AnswerChecker::Refused(const ServerCall& call, const v1::GetJobRequest& request,
+                            const queue::Error& error) {
+  CheckReason(error.reason);
+  if (error.reason != "JOB_NOT_FOUND") return;
+  const raft::Index applied = FreshIndex(call);
+  if (const ModelJob* job = world_->jobs().FindAt(request.id(), applied)) {
+    Violate("J1 acknowledged enqueue",
+            Show(*job) + " is not found at index " + std::to_string(applied.value()));
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::ListJobsRequest& request,
+                             const v1::ListJobsResponse& response) {
+  const raft::Index applied = FreshIndex(call);
+  for (const v1::Job& job : response.jobs()) {
+    CheckJob(world_->node(call.node), job, applied, "ListJobs");
+    if (!request.queue().empty() && job.queue() != request.queue()) {
+      Violate("answers", "ListJobs shows a job of another queue");
+    }
+    if (request.state() != v1::JOB_STATE_UNSPECIFIED && job.state() != request.state()) {
+      Violate("answers", "ListJobs shows a job of another state");
+    }
+  }
+}
+
+void AnswerChecker::CompareStats(const SimNode& node, const v1::QueueStats& stats,
+                                 const ModelQueue& queue, const std::string& name) const {
+  const auto jobs = [&queue](v1::JobState state) {
+    const auto it = queue.jobs.find(state);
+    return it == queue.jobs.end() ? uint64_t{0} : it->second;
+  };
+  const std::pair<const char*, std::pair<uint64_t, uint64_t>> counts[] = {
+      {"scheduled", {stats.scheduled(), jobs(v1::JOB_STATE_SCHEDULED)}},
+      {"ready", {stats.ready() + stats.leased(), jobs(v1::JOB_STATE_READY)}},
+      {"succeeded", {stats.succeeded(), jobs(v1::JOB_STATE_SUCCEEDED)}},
+      {"dead", {stats.dead(), jobs(v1::JOB_STATE_DEAD)}},
+      {"cancelled", {stats.cancelled(), jobs(v1::JOB_STATE_CANCELLED)}},
+      {"enqueued", {stats.enqueued(), queue.enqueued}},
+      {"purged", {stats.purged(), queue.purged}},
+      {"completions", {stats.completions(), queue.completions}},
+      {"failures", {stats.failures(), queue.failures}},
+      {"expirations", {stats.expirations(), queue.expirations}},
+      {"deaths", {stats.deaths(), queue.deaths}},
+      {"cancellations", {stats.cancellations(), queue.cancellations}},
+      {"retries", {stats.retries(), queue.retries}},
+  };
+  for (const auto& [what, pair] : counts) {
+    if (pair.first == pair.second) continue;
+    Violate("J9 conservation", node.name() + " counts " + std::to_string(pair.first) + " " + what +
+                                   " in " + name + ", expected " + std::to_string(pair.second));
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::GetStatsRequest&,
+                             const v1::GetStatsResponse& response) {
+  const raft::Index applied = FreshIndex(call);
+  const v1::QueueStats& t = response.total();
+  if (t.scheduled() + t.ready() + t.leased() + t.succeeded() + t.dead() + t.cancelled() +
+          t.purged() !=
+      t.enqueued()) {
+    Violate("J9 conservation", "GetStats does not add up: " + t.ShortDebugString());
+  }
+  if (response.applied_index() != applied.value()) {
+    Violate("answers", "GetStats names another index than it was made at");
+  }
+}
+
+// ---- The log
+
+void AnswerChecker::AfterCommit(const SimNode& node, const raft::Entry& entry,
+                                const log::v1::CommandBatch& batch) {
+  const JobModel& model = world_->jobs();
+  const auto created_now = [&](const std::string& id) {
+    const ModelJob* job = model.Find(id);
+    return job != nullptr && job->past.front().index == entry.index ? job : nullptr;
+  };
+  const auto ended_now = [&](const std::string& id, const log::v1::Token& item_token,
+                             LeaseEnd end) {
+    const queue::LeaseToken token{item_token.term(), item_token.sequence()};
+    const ModelJob* job = model.Find(id);
+    if (job == nullptr || !model.Ended(*job, token, end, entry.index) ||
+        model.Ended(*job, token, end, entry.index.Prev())) {
+      return;
+    }
+    world_->grants().OnEnded(entry.term, *job, token, end == LeaseEnd::kExpired);
+    if (end != LeaseEnd::kExpired && open_ends_[{id, token, end}] <= 0) {
+      Violate("J17 definite errors", "the log ends a lease of " + Show(*job) +
+                                         ", but every such call was answered \"no effect\"");
+    }
+  };
+  for (const log::v1::Command& command : batch.commands()) {
+    switch (command.kind_case()) {
+      case log::v1::Command::kEnqueue:
+        for (const log::v1::Enqueue::Job& spec : command.enqueue().jobs()) {
+          if (const ModelJob* job = created_now(spec.id())) {
+            if (open_enqueues_[job->number] <= 0) {
+              Violate("J17 definite errors", Show(*job) +
+                                                 " is created, but every such call was "
+                                                 "answered \"no effect\"");
+            }
+          }
+          CompareJob(node, spec.id());
+        }
+        break;
+      case log::v1::Command::kComplete:
+        ended_now(command.complete().id(), command.complete().token(), LeaseEnd::kCompleted);
+        CompareJob(node, command.complete().id());
+        break;
+      case log::v1::Command::kFail:
+        ended_now(command.fail().id(), command.fail().token(), LeaseEnd::kFailed);
+        CompareJob(node, command.fail().id());
+        break;
+      case log::v1::Command::kExpire:
+        ended_now(command.expire().id(), command.expire().token(), LeaseEnd::kExpired);
+        CompareJob(node, command.expire().id());
+        break;
+      case log::v1::Command::kCancel:
+        CompareJob(node, command.cancel().id());
+        break;
+      case log::v1::Command::kRetry:
+        CompareJob(node, command.retry().id());
+        break;
+      case log::v1::Command::KIND_NOT_SET:
+        break;
+    }
+  }
+  constexpr uint64_t kCompareAllEvery = 128;
+  if (++commits_ % kCompareAllEvery == 0) CompareAll(node);
+}
+
+void AnswerChecker::CompareJob(const SimNode& node, const std::string& id) {
+  const queue::StateMachine& state = node.node().state();
+  const ModelJob* expected = world_->jobs().FindAt(id, state.applied_index());
+  const queue::JobRef job = state.Find(id);
+  const bool there = job != queue::JobRef();
+  if (there != (expected != nullptr)) {
+    Violate("J10 state of a job", node.name() + (there ? " still has " : " does not have ") + id +
+                                      " at index " + std::to_string(state.applied_index().value()));
+  }
+  if (!there) return;
+  v1::Job shown;
+  state.FillJob(job, false, &shown);
+  CheckJob(node, shown, state.applied_index(), "the state");
+}
+
+void AnswerChecker::CompareAll(const SimNode& node) {
+  const queue::StateMachine& state = node.node().state();
+  const JobModel& model = world_->jobs();
+  uint64_t there = 0;
+  for (const ModelJob& job : model.jobs()) {
+    if (job.now.gone) continue;
+    ++there;
+    CompareJob(node, job.id);
+  }
+  if (state.job_count() != there) {
+    Violate("J1 set of jobs", node.name() + " has " + std::to_string(state.job_count()) +
+                                  " jobs, expected " + std::to_string(there));
+  }
+  if (const std::string problem = state.CheckConsistency(); !problem.empty()) {
+    Violate("J9 consistency", node.name() + ": " + problem);
+  }
+  if (state.Digest() != state.RecomputeDigest()) {
+    Violate("J23 digest", node.name() + " keeps another digest than its state has");
+  }
+  for (const auto& [name, queue] : model.queues()) {
+    v1::GetStatsResponse stats;
+    const absl::Status status = state.Stats(name, &stats);
+    if (!status.ok()) {
+      Violate("J9 conservation", node.name() + " does not know queue " + name);
+    }
+    CompareStats(node, stats.total(), queue, name);
+  }
+}
+
+}  // namespace dqueue::sim

@@ -1,0 +1,129 @@
+// What clients were told. Every answer is held against the job model at the index that the
+// answering node had applied: an OK must be in the log already, an error that promises "no effect"
+// must stay without effect for ever, and nothing may be older than what anybody had seen when the
+// call came in. Also compares a node's state with the model after each new entry.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "dqueue/v1/command.pb.h"
+#include "dqueue/v1/service.pb.h"
+#include "google/rpc/status.pb.h"
+#include "queue/error.h"
+#include "raft/raft.h"
+#include "sim/grant_checker.h"
+#include "sim/job_model.h"
+#include "sim/profile.h"
+
+namespace dqueue::sim {
+
+class SimNode;
+class World;
+
+// The stable reason in the details of an error; empty if there is none.
+std::string ReasonOf(const google::rpc::Status& status);
+// Whether an error with this reason promises that there is no effect, now or ever.
+bool IsDefinite(const std::string& reason);
+
+class AnswerChecker {
+ public:
+  explicit AnswerChecker(World* world) : world_(world) {}
+
+  // A call reaches a node …
+  void Arrive(const ServerCall& call, const v1::EnqueueJobsRequest& request);
+  void Arrive(const ServerCall& call, const v1::LeaseJobsRequest& request);
+  void Arrive(const ServerCall& call, const v1::CompleteJobsRequest& request);
+  void Arrive(const ServerCall& call, const v1::FailJobsRequest& request);
+  void Arrive(const ServerCall& call, const v1::ExtendLeasesRequest& request);
+  void Arrive(const ServerCall& call, const v1::ReleaseJobsRequest& request);
+  void Arrive(const ServerCall& call, const v1::CancelJobsRequest& request);
+  void Arrive(const ServerCall& call, const v1::RetryJobsRequest& request);
+  void Arrive(const ServerCall&, const v1::GetJobRequest&) {}
+  void Arrive(const ServerCall&, const v1::ListJobsRequest&) {}
+  void Arrive(const ServerCall&, const v1::GetStatsRequest&) {}
+
+  // … and is answered.
+  template <class Request, class Response>
+  void Answer(const ServerCall& call, const Request& request,
+              const queue::Outcome<Response>& outcome) {
+    if (outcome.ok()) {
+      Answered(call, request, outcome.value);
+    } else {
+      Refused(call, request, outcome.error);
+    }
+  }
+
+  // The first application of an entry, by `node`, just now.
+  void AfterCommit(const SimNode& node, const raft::Entry& entry,
+                   const log::v1::CommandBatch& batch);
+  // Everything the node has against everything the model has; to be called when the node has
+  // applied as much as the model.
+  void CompareAll(const SimNode& node);
+
+  uint64_t acknowledged() const { return acknowledged_; }
+
+ private:
+  void Answered(const ServerCall& call, const v1::EnqueueJobsRequest& request,
+                const v1::EnqueueJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::LeaseJobsRequest& request,
+                const v1::LeaseJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::CompleteJobsRequest& request,
+                const v1::CompleteJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::FailJobsRequest& request,
+                const v1::FailJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::ExtendLeasesRequest& request,
+                const v1::ExtendLeasesResponse& response);
+  void Answered(const ServerCall& call, const v1::ReleaseJobsRequest& request,
+                const v1::ReleaseJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::CancelJobsRequest& request,
+                const v1::CancelJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::RetryJobsRequest& request,
+                const v1::RetryJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::GetJobRequest& request,
+                const v1::GetJobResponse& response);
+  void Answered(const ServerCall& call, const v1::ListJobsRequest& request,
+                const v1::ListJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::GetStatsRequest& request,
+                const v1::GetStatsResponse& response);
+
+  void Refused(const ServerCall& call, const v1::EnqueueJobsRequest& request,
+               const queue::Error& error);
+  void Refused(const ServerCall& call, const v1::CompleteJobsRequest& request,
+               const queue::Error& error);
+  void Refused(const ServerCall& call, const v1::FailJobsRequest& request,
+               const queue::Error& error);
+  void Refused(const ServerCall& call, const v1::GetJobRequest& request, const queue::Error& error);
+  template <class Request>
+  void Refused(const ServerCall&, const Request&, const queue::Error& error) {
+    CheckReason(error.reason);
+  }
+
+  // The index at which the answering node is; a violation if that is older than the call allows.
+  raft::Index FreshIndex(const ServerCall& call) const;
+  void CheckReason(const std::string& reason) const;
+  void CheckEnqueueItem(const ServerCall& call, const v1::JobSpec& spec,
+                        const v1::EnqueueJobsResponse::Result& result, raft::Index applied);
+  void CheckEnded(const ServerCall& call, const std::string& id, const v1::LeaseToken& token,
+                  LeaseEnd end, const google::rpc::Status& status);
+  void CheckMoved(const ServerCall& call, const std::string& id, const google::rpc::Status& status,
+                  bool cancel);
+  void CheckJob(const SimNode& node, const v1::Job& job, raft::Index applied, const char* how);
+  void CompareJob(const SimNode& node, const std::string& id);
+  void CompareStats(const SimNode& node, const v1::QueueStats& stats, const ModelQueue& queue,
+                    const std::string& name) const;
+
+  // Calls that may still have, or have had, their effect.
+  using EndKey = std::tuple<std::string, queue::LeaseToken, LeaseEnd>;
+  World* world_;
+  std::map<uint64_t, int> open_enqueues_;  // by job number
+  std::map<EndKey, int> open_ends_;
+  uint64_t acknowledged_ = 0;
+  uint64_t commits_ = 0;
+};
+
+}  // namespace dqueue::sim

@@ -1,0 +1,76 @@
+// Virtual time: a heap of what is due, in order of time and then of scheduling.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <queue>
+#include <utility>
+#include <vector>
+
+#include "raft/check.h"
+#include "raft/types.h"
+
+namespace dqueue::sim {
+
+class EventQueue {
+ public:
+  enum class Kind : uint8_t { kActor, kPacket, kClosure };
+  struct Event {
+    raft::Time at;
+    uint64_t seq = 0;
+    Kind kind = Kind::kClosure;
+    uint32_t who = 0;   // kActor: which
+    uint64_t what = 0;  // kActor: generation; kPacket, kClosure: slot
+  };
+
+  raft::Time now() const { return now_; }
+  bool empty() const { return heap_.empty(); }
+  raft::Time next_time() const { return heap_.top().at; }
+
+  void Add(raft::Time at, Kind kind, uint32_t who, uint64_t what) {
+    DQ_CHECK(at >= now_);
+    heap_.push({at, ++seq_, kind, who, what});
+  }
+  void AddClosure(raft::Time at, std::function<void()> closure) {
+    uint64_t slot = closures_.size();
+    if (free_.empty()) {
+      closures_.push_back(std::move(closure));
+    } else {
+      slot = free_.back();
+      free_.pop_back();
+      closures_[slot] = std::move(closure);
+    }
+    Add(at, Kind::kClosure, 0, slot);
+  }
+  // Advances the time to the event's.
+  Event Pop() {
+    Event event = heap_.top();
+    heap_.pop();
+    DQ_CHECK(event.at >= now_);
+    now_ = event.at;
+    return event;
+  }
+  std::function<void()> TakeClosure(uint64_t slot) {
+    free_.push_back(slot);
+    return std::exchange(closures_[slot], nullptr);
+  }
+  // Nothing is due before `at`.
+  void AdvanceTo(raft::Time at) {
+    DQ_CHECK(at >= now_ && (heap_.empty() || heap_.top().at >= at));
+    now_ = at;
+  }
+
+ private:
+  struct Later {
+    bool operator()(const Event& a, const Event& b) const {
+      return a.at != b.at ? a.at > b.at : a.seq > b.seq;
+    }
+  };
+  raft::Time now_{};
+  uint64_t seq_ = 0;
+  std::priority_queue<Event, std::vector<Event>, Later> heap_;
+  std::vector<std::function<void()>> closures_;
+  std::vector<uint64_t> free_;
+};
+
+}  // namespace dqueue::sim

@@ -1,0 +1,303 @@
+#include "sim/job_model.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "queue/limits.h"
+#include "raft/check.h"
+
+namespace dqueue::sim {
+namespace {
+
+queue::LeaseToken TokenOf(const log::v1::Token& token) { return {token.term(), token.sequence()}; }
+
+bool IsFinished(v1::JobState state) {
+  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_DEAD ||
+         state == v1::JOB_STATE_CANCELLED;
+}
+
+int64_t RetentionOf(const ModelJob& job) {
+  if (job.retention_ms >= 0) return job.retention_ms;
+  return job.now.state == v1::JOB_STATE_DEAD ? queue::kDeadRetentionMsDefault
+                                             : queue::kRetentionMsDefault;
+}
+
+}  // namespace
+
+uint64_t JobNumberOf(std::string_view payload) {
+  uint64_t number = UINT64_MAX;
+  const auto [end, error] =
+      std::from_chars(payload.data(), payload.data() + payload.size(), number);
+  const bool whole = error == std::errc() && end != payload.data() + payload.size() && *end == ':';
+  return whole ? number : UINT64_MAX;
+}
+
+const JobVersion* ModelJob::At(raft::Index index) const {
+  const auto after =
+      std::upper_bound(past.begin(), past.end(), index,
+                       [](raft::Index i, const JobVersion& v) { return i < v.index; });
+  return after == past.begin() ? nullptr : &*std::prev(after);
+}
+
+const ModelJob* JobModel::Find(std::string_view id) const {
+  const auto it = by_id_.find(id);
+  return it == by_id_.end() ? nullptr : &jobs_[it->second.back()];
+}
+
+const ModelJob* JobModel::FindAt(std::string_view id, raft::Index index) const {
+  const auto it = by_id_.find(id);
+  if (it == by_id_.end()) return nullptr;
+  for (auto slot = it->second.rbegin(); slot != it->second.rend(); ++slot) {
+    const JobVersion* version = jobs_[*slot].At(index);
+    if (version != nullptr) return version->gone ? nullptr : &jobs_[*slot];
+  }
+  return nullptr;
+}
+
+const ModelJob* JobModel::FindNumber(uint64_t number) const {
+  const auto it = by_number_.find(number);
+  return it == by_number_.end() ? nullptr : &jobs_[it->second];
+}
+
+bool JobModel::Ended(const ModelJob& job, queue::LeaseToken token, LeaseEnd end,
+                     raft::Index by) const {
+  const auto it = ends_.find({job.slot, token, end});
+  return it != ends_.end() && it->second <= by;
+}
+
+ModelJob* JobModel::Present(std::string_view id) {
+  const auto it = by_id_.find(id);
+  if (it == by_id_.end()) return nullptr;
+  ModelJob& job = jobs_[it->second.back()];
+  return job.now.gone ? nullptr : &job;
+}
+
+void JobModel::Changed(ModelJob& job) {
+  job.now.index = applied_;
+  if (!job.past.empty() && job.past.back().index == applied_) {
+    job.past.back() = job.now;
+  } else {
+    job.past.push_back(job.now);
+  }
+}
+
+void JobModel::Become(ModelJob& job, v1::JobState state) {
+  if (job.now.state == v1::JOB_STATE_SCHEDULED) due_.erase({job.now.run_ms, job.slot});
+  if (IsFinished(job.now.state)) purging_.erase({job.since_ms + RetentionOf(job), job.slot});
+  ModelQueue& queue = queues_[job.queue];
+  if (job.now.state != v1::JOB_STATE_UNSPECIFIED) --queue.jobs[job.now.state];
+  ++queue.jobs[state];
+  job.now.state = state;
+  job.since_ms = time_ms_;
+  if (IsFinished(state)) {
+    if (job.expire_ms > 0) expiring_.erase({job.expire_ms, job.slot});
+    purging_.insert({job.since_ms + RetentionOf(job), job.slot});
+    live_.erase(job.slot);
+  } else {
+    if (state == v1::JOB_STATE_SCHEDULED) due_.insert({job.now.run_ms, job.slot});
+    if (job.expire_ms > 0) expiring_.insert({job.expire_ms, job.slot});
+    live_.insert(job.slot);
+  }
+  Changed(job);
+}
+
+void JobModel::Kill(ModelJob& job, v1::DeadReason reason) {
+  job.dead_reason = reason;
+  ++queues_[job.queue].deaths;
+  Become(job, v1::JOB_STATE_DEAD);
+}
+
+void JobModel::Purge(ModelJob& job) {
+  ModelQueue& queue = queues_[job.queue];
+  --queue.jobs[job.now.state];
+  ++queue.purged;
+  purging_.erase({job.since_ms + RetentionOf(job), job.slot});
+  job.now.gone = true;
+  Changed(job);
+}
+
+void JobModel::Advance() {
+  while (!expiring_.empty() && expiring_.begin()->first <= time_ms_) {
+    Kill(jobs_[expiring_.begin()->second], v1::DEAD_REASON_JOB_EXPIRED);
+  }
+  while (!due_.empty() && due_.begin()->first <= time_ms_) {
+    Become(jobs_[due_.begin()->second], v1::JOB_STATE_READY);
+  }
+  while (!purging_.empty() && purging_.begin()->first <= time_ms_) {
+    Purge(jobs_[purging_.begin()->second]);
+  }
+  std::erase_if(keys_, [this](const auto& key) { return key.second.end_ms <= time_ms_; });
+}
+
+void JobModel::Apply(raft::Index index, const log::v1::CommandBatch& batch) {
+  DQ_CHECK(index > applied_);
+  applied_ = index;
+  time_ms_ = std::max(time_ms_, batch.time_ms());
+  Advance();
+  for (const log::v1::Command& command : batch.commands()) {
+    switch (command.kind_case()) {
+      case log::v1::Command::kEnqueue:
+        Execute(command.enqueue());
+        break;
+      case log::v1::Command::kComplete:
+        Execute(command.complete());
+        break;
+      case log::v1::Command::kFail:
+        Execute(command.fail());
+        break;
+      case log::v1::Command::kExpire:
+        Execute(command.expire());
+        break;
+      case log::v1::Command::kCancel:
+        Execute(command.cancel());
+        break;
+      case log::v1::Command::kRetry:
+        Execute(command.retry());
+        break;
+      case log::v1::Command::KIND_NOT_SET:
+        CheckFailed(__FILE__, __LINE__, "a command without a kind was committed", {});
+    }
+  }
+}
+
+void JobModel::Execute(const log::v1::Enqueue& command) {
+  // All or nothing: first look, then act. Items of one command may repeat one another.
+  std::map<std::string, uint64_t> ids;
+  std::map<std::pair<std::string, std::string>, uint64_t> keys;
+  std::vector<const log::v1::Enqueue::Job*> fresh;
+  for (const log::v1::Enqueue::Job& spec : command.jobs()) {
+    const uint64_t number = JobNumberOf(spec.payload());
+    if (const ModelJob* there = Present(spec.id())) {
+      if (there->number != number) return;
+      continue;
+    }
+    if (const auto it = ids.find(spec.id()); it != ids.end()) {
+      if (it->second != number) return;
+      continue;
+    }
+    if (!spec.idempotency_key().empty()) {
+      const std::pair key(spec.queue(), spec.idempotency_key());
+      if (const auto it = keys_.find(key); it != keys_.end()) {
+        if (it->second.number != number) return;
+        continue;
+      }
+      if (const auto it = keys.find(key); it != keys.end()) {
+        if (it->second != number) return;
+        continue;
+      }
+      keys[key] = number;
+    }
+    ids[spec.id()] = number;
+    fresh.push_back(&spec);
+  }
+  for (const log::v1::Enqueue::Job* spec : fresh) Create(*spec);
+}
+
+void JobModel::Create(const log::v1::Enqueue::Job& spec) {
+  const auto slot = static_cast<uint32_t>(jobs_.size());
+  ModelJob& job = jobs_.emplace_back();
+  job.slot = slot;
+  job.number = JobNumberOf(spec.payload());
+  job.id = spec.id();
+  job.queue = spec.queue();
+  job.type = spec.type();
+  job.payload = spec.payload();
+  job.priority = spec.priority();
+  job.create_ms = time_ms_;
+  job.expire_ms = spec.expire_time_ms();
+  job.retention_ms = spec.retention_ms();
+  job.lease_duration_ms = spec.lease_duration_ms();
+  job.max_retries = spec.max_retries();
+  job.max_expirations = spec.max_expirations();
+  job.now.run_ms = std::max(spec.run_time_ms(), time_ms_);
+  by_id_[job.id].push_back(slot);
+  by_number_[job.number] = slot;
+  ++queues_[job.queue].enqueued;
+  if (!spec.idempotency_key().empty()) {
+    keys_[{spec.queue(), spec.idempotency_key()}] = {job.number, job.id,
+                                                     time_ms_ + spec.idempotency_window_ms()};
+  }
+  Become(job, job.now.run_ms > time_ms_ ? v1::JOB_STATE_SCHEDULED : v1::JOB_STATE_READY);
+}
+
+bool JobModel::IsNewer(const ModelJob& job, const log::v1::Token& token) const {
+  return TokenOf(token) > job.last_token;
+}
+
+void JobModel::End(ModelJob& job, const log::v1::Token& token, LeaseEnd end) {
+  if (IsNewer(job, token)) ++job.now.delivered;
+  job.last_token = TokenOf(token);
+  job.last_end = end;
+  ends_.try_emplace({job.slot, job.last_token, end}, applied_);
+}
+
+void JobModel::Execute(const log::v1::Complete& command) {
+  ModelJob* job = Present(command.id());
+  if (job == nullptr || !job->live()) return;
+  // The lease may have run out, but if nobody has had the job since, the work was done.
+  const bool late =
+      TokenOf(command.token()) == job->last_token && job->last_end == LeaseEnd::kExpired;
+  if (!IsNewer(*job, command.token()) && !late) return;
+  End(*job, command.token(), LeaseEnd::kCompleted);
+  job->completed_token = job->last_token;
+  ++queues_[job->queue].completions;
+  Become(*job, v1::JOB_STATE_SUCCEEDED);
+}
+
+void JobModel::Execute(const log::v1::Fail& command) {
+  ModelJob* job = Present(command.id());
+  if (job == nullptr || job->now.state != v1::JOB_STATE_READY) return;
+  if (!IsNewer(*job, command.token())) return;
+  End(*job, command.token(), LeaseEnd::kFailed);
+  ++job->now.failed;
+  ++queues_[job->queue].failures;
+  if (command.reject()) {
+    Kill(*job, v1::DEAD_REASON_REJECTED);
+  } else if (job->now.failed > job->max_retries) {
+    Kill(*job, v1::DEAD_REASON_FAILED);
+  } else {
+    const int64_t next = std::max(command.next_run_time_ms(), time_ms_);
+    if (next > time_ms_) {
+      job->now.run_ms = next;
+      Become(*job, v1::JOB_STATE_SCHEDULED);
+    } else {
+      job->now.run_ms = next;
+      Become(*job, v1::JOB_STATE_READY);
+    }
+  }
+}
+
+void JobModel::Execute(const log::v1::Expire& command) {
+  ModelJob* job = Present(command.id());
+  if (job == nullptr || job->now.state != v1::JOB_STATE_READY) return;
+  if (!IsNewer(*job, command.token())) return;
+  End(*job, command.token(), LeaseEnd::kExpired);
+  ++job->now.expired;
+  ++queues_[job->queue].expirations;
+  if (job->now.expired > job->max_expirations) {
+    Kill(*job, v1::DEAD_REASON_LEASE_EXPIRED);
+  } else {
+    Become(*job, v1::JOB_STATE_READY);
+  }
+}
+
+void JobModel::Execute(const log::v1::Cancel& command) {
+  ModelJob* job = Present(command.id());
+  if (job == nullptr || !job->live()) return;
+  ++queues_[job->queue].cancellations;
+  Become(*job, v1::JOB_STATE_CANCELLED);
+}
+
+void JobModel::Execute(const log::v1::Retry& command) {
+  ModelJob* job = Present(command.id());
+  if (job == nullptr) return;
+  if (job->now.state != v1::JOB_STATE_DEAD && job->now.state != v1::JOB_STATE_CANCELLED) return;
+  ++queues_[job->queue].retries;
+  job->now.failed = job->now.expired = 0;
+  job->dead_reason = v1::DEAD_REASON_UNSPECIFIED;
+  job->now.run_ms = time_ms_;
+  if (job->expire_ms > 0 && job->expire_ms <= time_ms_) job->expire_ms = 0;
+  Become(*job, v1::JOB_STATE_READY);
+}
+
+}  // namespace dqueue::sim

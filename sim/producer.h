@@ -1,0 +1,41 @@
+// A client that enqueues jobs: one call after another, each repeated with the same ids while its
+// outcome is unknown, or given up.
+#pragma once
+
+#include <string>
+
+#include "dqueue/v1/service.pb.h"
+#include "sim/caller.h"
+#include "sim/load.h"
+
+namespace dqueue::sim {
+
+class Producer {
+ public:
+  Producer(World* world, int number, const LoadProfile& load, JobBook* book)
+      : world_(world), caller_(world, number), load_(load), book_(book) {}
+
+  void Start();
+  // Begins nothing new; a call that is under way is repeated until it is decided.
+  void Finish() { finishing_ = true; }
+  bool idle() const { return !busy_; }
+
+ private:
+  void Think();
+  void Begin();
+  void Attempt();
+  void Replied(std::optional<queue::Outcome<v1::EnqueueJobsResponse>> outcome);
+  void Later();
+  bool Repeatable() const;
+
+  World* world_;
+  Caller caller_;
+  const LoadProfile load_;
+  JobBook* book_;
+  v1::EnqueueJobsRequest request_;
+  bool busy_ = false;
+  bool finishing_ = false;
+  uint64_t calls_ = 0;
+};
+
+}  // namespace dqueue::sim

@@ -1,0 +1,362 @@
+#include "sim/sim_node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "raft/check.h"
+#include "sim/violation.h"
+#include "sim/world.h"
+#include "storage/log.h"
+
+namespace dqueue::sim {
+namespace {
+
+constexpr Duration kBootRetry = 500ms;
+constexpr Duration kDrainLimit = 3s;
+
+node::Options WithSeed(node::Options options, uint64_t seed) {
+  options.seed = seed;
+  return options;
+}
+
+}  // namespace
+
+SimNode::SimNode(World* world, int number, const node::Options& options, uint64_t seed)
+    : world_(world),
+      number_(number),
+      options_(options),
+      id_(raft::NodeIdOf(options.name)),
+      random_(seed, "node" + std::to_string(number)),
+      disk_(std::make_unique<storage::FaultFileSystem>()),
+      disk_profile_(world->profile().disk) {
+  const ClockProfile& clock = world->profile().clock;
+  if (clock.drift_ppm > 0) {
+    clock_.SetDrift(world->now(),
+                    static_cast<int>(random_.Between(-clock.drift_ppm, clock.drift_ppm)));
+  }
+  clock_.SetWallOffset(random_.Uniform(-clock.wall_spread, clock.wall_spread));
+}
+
+SimNode::~SimNode() { Destroy(); }
+
+Time SimNode::LocalNow() const { return clock_.Local(world_->now()); }
+
+node::Env SimNode::MakeEnv() {
+  node::Env env;
+  env.fs = disk_.get();
+  env.peers = this;
+  env.probe = this;
+  env.wall_ms = [this] { return clock_.WallMs(world_->now()); };
+  env.wake_loop = [this] { Wake(kLoop); };
+  env.wake_log = [this] { Wake(kLog); };
+  env.wake_snapshots = [this] { Wake(kSnapshots); };
+  env.fatal = [this](const absl::Status&) { dying_ = true; };
+  return env;
+}
+
+void SimNode::Boot() {
+  if (node_ != nullptr || broken_ || stay_down_) return;
+  ++boots_;
+  // A process's monotonic clock has an origin of its own.
+  clock_.Restart(world_->now(), Time(random_.Uniform(1s, 1000s)));
+  paused_until_ = Time{};
+  dying_ = false;
+  absl::StatusOr<std::unique_ptr<node::Node>> node = absl::UnknownError("not opened");
+  try {
+    node = node::Node::Open(WithSeed(options_, random_.Next()), MakeEnv(), LocalNow());
+  } catch (const CheckFailure& failure) {
+    if (!fault_planned_ && !damaged_) Violate("DQ_CHECK at start", failure.text);
+    node = absl::UnavailableError(failure.text);
+  }
+  if (!node.ok()) {
+    BootFailed(node.status());
+    return;
+  }
+  if (disk_->stopped()) {  // the machine stopped just before the process was ready
+    node_ = *std::move(node);
+    Die(Death::kPowerLoss, "power lost while starting");
+    return;
+  }
+  node_ = *std::move(node);
+  invariants_ = std::make_unique<raft::Invariants>();
+  absl::StatusOr<storage::Identity> identity = storage::Log::ReadIdentity(*disk_, wal_directory());
+  DQ_CHECK(identity.ok());
+  incarnation_ = identity->incarnation;
+  const raft::View view = node_->raft().GetView();
+  world_->Note({.kind = TraceKind::kBoot,
+                .node = static_cast<uint8_t>(number_),
+                .a = view.status.term.value(),
+                .b = view.last_index.value(),
+                .c = view.snapshot_index.value()});
+  world_->ledger().OnBoot(*this);
+  world_->elections().OnBoot(*this);
+  world_->commits().OnBoot(*this);
+  for (Schedule& schedule : schedules_) schedule = Schedule();
+  for (const Actor actor : {kLoop, kLog, kSnapshots}) Wake(actor);
+}
+
+void SimNode::BootFailed(const absl::Status& status) {
+  const bool stopped = disk_->stopped();
+  const bool excused = fault_planned_ || stopped;
+  disk_->ClearFailures();
+  fault_planned_ = false;
+  if (stopped) disk_->Crash(random_.Next());
+  if (damaged_) {
+    broken_ = true;
+    world_->Note({.kind = TraceKind::kRefused,
+                  .node = static_cast<uint8_t>(number_),
+                  .text = "its disk is damaged"});
+    return;
+  }
+  const bool full = disk_limited_ && status.code() == absl::StatusCode::kResourceExhausted;
+  if (!excused && !full) {
+    Violate("restart",
+            name() + " did not start on an undamaged disk: " + std::string(status.message()));
+  }
+  world_->Note({.kind = TraceKind::kRefused,
+                .node = static_cast<uint8_t>(number_),
+                .text = full ? "its disk is full" : "its disk failed"});
+  world_->After(kBootRetry, [this] { Boot(); });
+}
+
+void SimNode::Destroy() {
+  if (node_ == nullptr) return;
+  // A killed process does nothing more to its disk.
+  dying_ = true;
+  const bool stopped = disk_->stopped();
+  if (!stopped) disk_->FailAll(storage::DiskOp::kAny, absl::UnavailableError("process killed"));
+  node_.reset();
+  if (!stopped) disk_->ClearFailures();
+}
+
+void SimNode::Die(Death how, const char* why) {
+  if (node_ == nullptr) return;
+  world_->Note({.kind = TraceKind::kDown, .node = static_cast<uint8_t>(number_), .text = why});
+  Destroy();
+  if (how == Death::kPowerLoss || disk_->stopped()) disk_->Crash(random_.Next());
+  fault_planned_ = false;
+  dying_ = false;
+  restarting_ = false;
+  world_->ProcessEnded(number_);
+  if (restart_mean_ > 0us) {
+    world_->After(50ms + random_.Exponential(restart_mean_), [this] { Boot(); });
+  }
+}
+
+void SimNode::Restart(Duration down) {
+  if (!up() || restarting_) return;
+  restarting_ = true;
+  const uint64_t boot = boots_;
+  const auto finish = [this, boot, down] {
+    if (!up() || boots_ != boot || !restarting_) return;
+    CloseCleanly(down);
+  };
+  node_->Drain([this, finish] { world_->After(1ms, finish); });
+  world_->After(kDrainLimit, finish);
+}
+
+void SimNode::CloseCleanly(Duration down) {
+  while (Poll(kLog)) {
+  }
+  if (!up()) {
+    Die(Death::kKill, "disk failed while closing");
+    return;
+  }
+  const absl::Status status = node_->Close();
+  if (!status.ok() && !fault_planned_ && !disk_limited_) {
+    Violate("close", name() + ": " + std::string(status.message()));
+  }
+  const Duration mean = std::exchange(restart_mean_, Duration(0));
+  Die(Death::kKill, "planned restart");
+  restart_mean_ = mean;
+  world_->After(down, [this] { Boot(); });
+}
+
+void SimNode::PauseUntil(Time until) {
+  if (!up()) return;
+  paused_until_ = std::max(paused_until_, until);
+  world_->Note({.kind = TraceKind::kPaused,
+                .node = static_cast<uint8_t>(number_),
+                .a = static_cast<uint64_t>((until - world_->now()).count())});
+}
+
+void SimNode::StopDiskAfter(uint64_t mutations) {
+  fault_planned_ = true;
+  disk_->StopAfter(mutations);
+  world_->Note({.kind = TraceKind::kDisk,
+                .node = static_cast<uint8_t>(number_),
+                .a = mutations,
+                .text = "power will fail after mutations:"});
+}
+
+void SimNode::FailDisk(storage::DiskOp op, uint64_t nth) {
+  fault_planned_ = true;
+  disk_->FailNth(op, nth, absl::InternalError("injected disk error"));
+  world_->Note({.kind = TraceKind::kDisk,
+                .node = static_cast<uint8_t>(number_),
+                .a = nth,
+                .text = op == storage::DiskOp::kSync ? "sync error planned at call"
+                                                     : "error planned at call"});
+}
+
+void SimNode::SetDiskCapacity(uint64_t bytes) {
+  disk_limited_ = bytes != UINT64_MAX;
+  disk_->SetCapacity(bytes);
+  world_->Note({.kind = TraceKind::kDisk,
+                .node = static_cast<uint8_t>(number_),
+                .a = disk_limited_ ? bytes : 0,
+                .text = disk_limited_ ? "capacity" : "has room again"});
+}
+
+void SimNode::Wipe() {
+  DQ_CHECK(node_ == nullptr);
+  disk_ = std::make_unique<storage::FaultFileSystem>();
+  damaged_ = wiped_ = true;
+  disk_limited_ = false;
+  world_->Note({.kind = TraceKind::kDisk, .node = static_cast<uint8_t>(number_), .text = "wiped"});
+}
+
+void SimNode::Rot() {
+  DQ_CHECK(node_ == nullptr);
+  damaged_ = true;
+  // Where there is something: a bit in the zero-filled rest of a segment is nobody's.
+  std::vector<std::pair<std::string, uint64_t>> bytes;
+  for (const std::string& path : disk_->Paths()) {
+    const std::string content = disk_->Bytes(path);
+    for (uint64_t i = 0; i < content.size(); ++i) {
+      if (content[i] != 0) bytes.emplace_back(path, i);
+    }
+  }
+  if (bytes.empty()) return;
+  const auto& [path, offset] = bytes[random_.Below(bytes.size())];
+  disk_->FlipBit(path, offset * 8 + random_.Below(8));
+  world_->Note({.kind = TraceKind::kDisk,
+                .node = static_cast<uint8_t>(number_),
+                .a = offset,
+                .text = "bit flipped at"});
+}
+
+void SimNode::CalmDisk() {
+  if (!disk_->stopped()) disk_->ClearFailures();
+  fault_planned_ = disk_->stopped();
+  if (disk_limited_) SetDiskCapacity(UINT64_MAX);
+  disk_profile_.stall = 0;
+}
+
+// ---- Actors
+
+Duration SimNode::ActorDelay(Actor actor) {
+  if (actor == kLoop) return random_.Uniform(5us, 60us);
+  Duration delay = disk_profile_.sync_min + random_.Exponential(disk_profile_.sync_mean);
+  if (random_.Chance(disk_profile_.stall)) delay += random_.Exponential(disk_profile_.stall_mean);
+  return delay;
+}
+
+void SimNode::Wake(Actor actor) { ScheduleActor(actor, world_->now() + ActorDelay(actor)); }
+
+void SimNode::ScheduleActor(Actor actor, Time at) {
+  Schedule& schedule = schedules_[actor];
+  if (at >= schedule.at) return;
+  schedule.at = at;
+  schedule.generation = ++generation_;
+  world_->queue().Add(at, EventQueue::Kind::kActor, static_cast<uint32_t>(number_ * 4 + actor),
+                      schedule.generation);
+}
+
+bool SimNode::Poll(Actor actor) {
+  try {
+    switch (actor) {
+      case kLoop:
+        return node_->Poll(LocalNow());
+      case kLog:
+        return node_->PollLog();
+      case kSnapshots:
+        return node_->PollSnapshots();
+    }
+  } catch (const CheckFailure& failure) {
+    // A disk that fails must end the process, and this is one way in which it does.
+    if (!fault_planned_ && !disk_->stopped() && !damaged_) {
+      Violate("DQ_CHECK", name() + ": " + failure.text);
+    }
+    dying_ = true;
+  }
+  return false;
+}
+
+void SimNode::RunActor(Actor actor, uint64_t generation) {
+  Schedule& schedule = schedules_[actor];
+  if (schedule.generation != generation || node_ == nullptr) return;
+  schedule.at = Time::max();
+  if (world_->now() < paused_until_) {
+    ScheduleActor(actor, paused_until_ + random_.Uniform(0us, 300us));
+    return;
+  }
+  const bool more = Poll(actor);
+  if (disk_->stopped()) {
+    Die(Death::kPowerLoss, "power lost between two disk operations");
+    return;
+  }
+  if (dying_) {
+    if (!fault_planned_ && !disk_limited_ && !damaged_) {
+      Violate("fail-stop", name() + " reported a fatal storage error without a fault");
+    }
+    if (damaged_) broken_ = true;
+    Die(random_.Chance(0.5) ? Death::kPowerLoss : Death::kKill, "its disk failed");
+    return;
+  }
+  if (more) {
+    Wake(actor);
+  } else if (actor == kLoop) {
+    constexpr Duration kFar = 60s;
+    const Time local = LocalNow();
+    const Time due = std::min(std::max(node_->Deadline(), local), local + kFar);
+    ScheduleActor(kLoop, std::max(clock_.True(due), world_->now() + 1us));
+  }
+}
+
+// ---- What the node does and tells
+
+void SimNode::Send(raft::NodeId to, std::vector<raft::Message> messages) {
+  if (disk_->stopped() || dying_) return;
+  const int number = world_->NumberOf(to);
+  if (number == 0) Violate("addressee", name() + " sends to somebody who is no member");
+  world_->network().Send(number_, number, messages);
+}
+
+void SimNode::SetPeers(const std::vector<raft::Member>& peers) {
+  for (const raft::Member& peer : peers) {
+    const int number = world_->NumberOf(peer.id);
+    if (number == 0 || number == number_) Violate("peers", name() + " was given a wrong peer");
+  }
+}
+
+void SimNode::AfterStep(const raft::Raft& raft) {
+  if (disk_->stopped()) return;
+  invariants_->Check(raft);
+  world_->elections().AfterStep(*this, raft);
+  world_->commits().AfterStep(*this, raft);
+}
+
+void SimNode::BeforeSend(const raft::Message& message) {
+  if (disk_->stopped()) return;
+  world_->elections().BeforeSend(*this, message);
+  world_->commits().BeforeSend(*this, message);
+  world_->durability().BeforeSend(*this, message);
+}
+
+void SimNode::AfterApply(const raft::Entry& entry, uint64_t digest) {
+  if (disk_->stopped()) return;
+  world_->ledger().AfterApply(*this, entry, digest);
+}
+
+void SimNode::AfterRestore(const raft::SnapshotMeta& meta, uint64_t digest) {
+  if (disk_->stopped()) return;
+  world_->ledger().AfterRestore(*this, meta, digest);
+}
+
+void SimNode::OnGrant(const std::string& job_id, queue::LeaseToken token) {
+  if (disk_->stopped()) return;
+  world_->grants().OnGrant(*this, job_id, token);
+}
+
+}  // namespace dqueue::sim

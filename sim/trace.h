@@ -1,0 +1,66 @@
+// What happened, as a ring of small structs that are made into text only when somebody reads them,
+// and a running hash of everything, by which two runs of a seed are compared.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "raft/message.h"
+#include "raft/types.h"
+
+namespace dqueue::sim {
+
+// a … d: the kind's own numbers, in the order in which Describe() (trace.cc) prints them.
+enum class TraceKind : uint8_t {
+  kDeliver,  // peer -> node: a message; sub is the index of its body
+  kLost,     // node -> peer: frame lost
+  kRole,     // sub: raft::Role; a: term, b: leader's number
+  kCommit,   // first apply of a: index, b: term, c: commands
+  kBoot,     // a: term, b: last index, c: snapshot index
+  kRefused,  // would not start
+  kDown,     // text says how
+  kPaused,   // a: microseconds
+  kDisk,     // a disk fault; text says which
+  kClock,    // a: wall clock moved by this many ms (two's complement)
+  kLink,     // node -> peer; sub 0: cut, 1: healed
+  kCall,     // client's call arrives: sub is the kind of call; a: call, b: client, c: first job
+  kAnswer,   // sub as kCall; a: call, b: client, c: ok items, d: errors
+  kGrant,    // a: job, b: token term, c: token sequence
+  kPhase,    // text
+  kNote,     // text, a
+};
+
+struct TraceEvent {
+  raft::Time at{};
+  TraceKind kind = TraceKind::kNote;
+  uint8_t node = 0;
+  uint8_t peer = 0;
+  uint8_t sub = 0;
+  uint64_t a = 0, b = 0, c = 0, d = 0;
+  const char* text = "";  // a literal
+};
+
+class Trace {
+ public:
+  explicit Trace(bool print);
+
+  void Add(const TraceEvent& event);
+  void AddMessage(raft::Time at, int from, int to, const raft::Message& message);
+  // The last `count` events, one line each.
+  std::string Tail(size_t count) const;
+  uint64_t hash() const { return hash_; }
+  uint64_t events() const { return added_; }
+
+ private:
+  static constexpr size_t kKept = 4096;
+  bool print_;
+  std::vector<TraceEvent> ring_;
+  uint64_t added_ = 0;
+  uint64_t hash_ = 0x9e3779b97f4a7c15ULL;
+};
+
+// "[  1.234567] n2 > append 3..5 prev 2^1 commit 2 from n1".
+std::string Describe(const TraceEvent& event);
+
+}  // namespace dqueue::sim

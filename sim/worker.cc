@@ -1,0 +1,196 @@
+#include "sim/worker.h"
+
+#include <utility>
+
+#include "sim/load.h"
+
+namespace dqueue::sim {
+namespace {
+
+void SetDuration(google::protobuf::Duration* out, Duration d) {
+  out->set_seconds(d.count() / 1'000'000);
+  out->set_nanos(static_cast<int32_t>(d.count() % 1'000'000 * 1000));
+}
+Duration ToDuration(const google::protobuf::Duration& d) {
+  return Duration(d.seconds() * 1'000'000 + d.nanos() / 1000);
+}
+constexpr int kHeldMax = 12;
+
+}  // namespace
+
+Worker::Worker(World* world, int number, const LoadProfile& load)
+    : world_(world), caller_(world, number), load_(load), id_("worker-" + std::to_string(number)) {}
+
+void Worker::Start() { Next(load_.think_mean); }
+
+void Worker::Next(Duration pause) {
+  const Duration delay = diligent_ ? Duration(10ms) : caller_.random().Exponential(pause);
+  world_->After(1ms + delay, [this] { Lease(); });
+}
+
+void Worker::Lease() {
+  if (stopped_) return;
+  if (held_ >= kHeldMax) {
+    Next(load_.think_mean);
+    return;
+  }
+  Random& random = caller_.random();
+  request_.Clear();
+  request_.set_worker_id(id_);
+  // Diligent workers ask for everything.
+  for (uint64_t queue = 0; queue < static_cast<uint64_t>(load_.queues); ++queue) {
+    if (diligent_ || random.Chance(0.7)) request_.add_queues(QueueName(queue));
+  }
+  if (!diligent_ && random.Chance(0.15))
+    request_.add_types(random.Chance(0.5) ? "mail" : "default");
+  request_.set_max_jobs(static_cast<int>(random.Between(1, load_.lease_batch_max)));
+  wait_ = diligent_ ? Duration(1s) : random.Uniform(0us, load_.wait_max);
+  if (wait_ > 0us) SetDuration(request_.mutable_wait(), wait_);
+  if (random.Chance(0.7)) SetDuration(request_.mutable_lease_duration(), load_.lease);
+  repeats_left_ = 0;
+  if (random.Chance(load_.repeat_lease_call)) {
+    request_.set_lease_request_id(id_ + "-" + std::to_string(++calls_));
+    repeats_left_ = 3;
+  }
+  SendLease();
+}
+
+void Worker::SendLease() {
+  caller_.Call<queue::LeaseCall>(
+      request_, wait_ + caller_.random().Uniform(100ms, 2s),
+      [this](std::optional<queue::Outcome<v1::LeaseJobsResponse>> outcome) {
+        Leased(std::move(outcome));
+      });
+}
+
+void Worker::Leased(std::optional<queue::Outcome<v1::LeaseJobsResponse>> outcome) {
+  Random& random = caller_.random();
+  if (!outcome || !outcome->ok()) {
+    caller_.Redirect(outcome ? &outcome->error : nullptr);
+    if (!outcome && repeats_left_ > 0 && !stopped_) {
+      --repeats_left_;
+      if (random.Chance(0.5)) caller_.Redirect(nullptr);
+      world_->After(random.Uniform(1ms, 50ms), [this] { SendLease(); });
+      return;
+    }
+    Next(50ms);
+    return;
+  }
+  for (const v1::Job& job : outcome->value.jobs()) Handle(job);
+  if (repeats_left_ > 0 && random.Chance(0.1)) {
+    // Says the same although it was heard; the jobs come again and are done twice.
+    --repeats_left_;
+    SendLease();
+    return;
+  }
+  Next(load_.think_mean);
+}
+
+void Worker::After(Duration hold, Task task, void (Worker::*then)(Task)) {
+  ++held_;
+  world_->After(1ms + hold, [this, task = std::move(task), then]() mutable {
+    --held_;
+    (this->*then)(std::move(task));
+  });
+}
+
+void Worker::Handle(const v1::Job& job) {
+  Random& random = caller_.random();
+  Task task;
+  task.id = job.id();
+  task.token = job.lease().token();
+  task.lease = ToDuration(job.lease().remaining());
+  if (diligent_) {
+    After(random.Uniform(1ms, 20ms), task, &Worker::Complete);
+    return;
+  }
+  const Duration hold = random.Exponential(load_.hold_mean);
+  if (random.Chance(load_.abandon)) return;
+  if (random.Chance(load_.wrong_token)) {
+    Task wrong = task;
+    wrong.token.set_sequence(task.token.sequence() + random.Below(3));
+    if (random.Chance(0.3)) wrong.token.set_term(task.token.term() + 1);
+    After(hold / 2, wrong, random.Chance(0.5) ? &Worker::Complete : &Worker::Extend);
+  }
+  if (random.Chance(load_.zombie)) {
+    After(task.lease + random.Exponential(task.lease), task,
+          random.Chance(0.8) ? &Worker::Complete : &Worker::Fail);
+    return;
+  }
+  if (random.Chance(load_.release)) {
+    After(hold / 2, task, &Worker::Release);
+    // And thinks better of it.
+    if (random.Chance(0.3)) After(hold, task, &Worker::Complete);
+    return;
+  }
+  if (random.Chance(load_.fail)) {
+    After(hold, task, &Worker::Fail);
+    return;
+  }
+  if (random.Chance(load_.extend)) After(hold / 2, task, &Worker::Extend);
+  After(hold, task, &Worker::Complete);
+  if (random.Chance(load_.complete_twice)) After(hold, task, &Worker::Complete);
+}
+
+template <class Response>
+void Worker::Retry(const std::optional<queue::Outcome<Response>>& outcome, Task task,
+                   void (Worker::*again)(Task)) {
+  if (outcome && outcome->ok()) return;
+  caller_.Redirect(outcome ? &outcome->error : nullptr);
+  if (--task.attempts_left <= 0) return;
+  After(caller_.random().Uniform(5ms, 150ms), std::move(task), again);
+}
+
+void Worker::Complete(Task task) {
+  v1::CompleteJobsRequest request;
+  request.set_worker_id(id_);
+  auto* item = request.add_items();
+  item->set_id(task.id);
+  *item->mutable_token() = task.token;
+  if (caller_.random().Chance(0.3)) item->set_result("done");
+  caller_.Call<queue::CompleteCall>(
+      std::move(request), caller_.random().Uniform(200ms, 2s),
+      [this, task = std::move(task)](auto outcome) { Retry(outcome, task, &Worker::Complete); });
+}
+
+void Worker::Fail(Task task) {
+  Random& random = caller_.random();
+  v1::FailJobsRequest request;
+  request.set_worker_id(id_);
+  auto* item = request.add_items();
+  item->set_id(task.id);
+  *item->mutable_token() = task.token;
+  item->set_error("it did not work");
+  item->set_reject(random.Chance(load_.reject));
+  if (random.Chance(0.3)) SetDuration(item->mutable_retry_delay(), random.Uniform(0us, 2s));
+  caller_.Call<queue::FailCall>(
+      std::move(request), random.Uniform(200ms, 2s),
+      [this, task = std::move(task)](auto outcome) { Retry(outcome, task, &Worker::Fail); });
+}
+
+void Worker::Release(Task task) {
+  v1::ReleaseJobsRequest request;
+  request.set_worker_id(id_);
+  auto* item = request.add_items();
+  item->set_id(task.id);
+  *item->mutable_token() = task.token;
+  caller_.Call<queue::ReleaseCall>(
+      std::move(request), caller_.random().Uniform(200ms, 2s),
+      [this, task = std::move(task)](auto outcome) { Retry(outcome, task, &Worker::Release); });
+}
+
+void Worker::Extend(Task task) {
+  v1::ExtendLeasesRequest request;
+  request.set_worker_id(id_);
+  auto* item = request.add_items();
+  item->set_id(task.id);
+  *item->mutable_token() = task.token;
+  if (caller_.random().Chance(0.7)) {
+    SetDuration(request.mutable_lease_duration(), caller_.random().Uniform(1s, 4s));
+  }
+  caller_.Call<queue::ExtendCall>(
+      std::move(request), caller_.random().Uniform(200ms, 2s),
+      [this, task = std::move(task)](auto outcome) { Retry(outcome, task, &Worker::Extend); });
+}
+
+}  // namespace dqueue::sim

@@ -1,0 +1,96 @@
+// Where a client's call goes: to this node, to the leader, or into a short wait while an election
+// runs. Knows the leader from the node's view, which a thread of its own asks for ten times a
+// second, and a hundred times while calls wait.
+#pragma once
+
+#include <grpcpp/generic/generic_stub.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "transport/node_gate.h"
+
+namespace dqueue::transport {
+
+class UnaryCall;
+
+struct Leader {
+  std::string name;  // empty: none known
+  std::string address;
+  bool self = false;
+  bool known() const { return !name.empty(); }
+  friend bool operator==(const Leader&, const Leader&) = default;
+};
+
+// The rules of waiting for a leader.
+inline constexpr std::chrono::milliseconds kLeaderWaitMax{2000};
+inline constexpr std::chrono::milliseconds kRetryEvery{10};
+// Forwards of one call, one after the other, without waiting in between.
+inline constexpr int kForwardHopsMax = 3;
+
+class CallRouter : public std::enable_shared_from_this<CallRouter> {
+ public:
+  // `on_leader` is called on the node's loop thread, with each change.
+  CallRouter(node::Node* node, std::string self_name, std::function<void(const Leader&)> on_leader);
+  ~CallRouter();
+
+  void Start();
+  // New calls are refused, those that wait or read are answered; changes get a moment to end, then
+  // they are answered COMMIT_UNKNOWN. Afterwards the node is not used any more.
+  void Stop();
+  bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
+
+  Leader leader() const;
+  NodeGate& node() { return gate_; }
+  // To send a call to the node at `address`.
+  std::shared_ptr<grpc::GenericStub> StubFor(const std::string& address);
+
+  // A call registers when it begins and unregisters when it has been answered.
+  void Register(UnaryCall* call);
+  void Unregister(UnaryCall* call);
+  // Calls Retry() or GiveUp() on it, from this router's thread.
+  void WaitForLeader(std::shared_ptr<UnaryCall> call);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Waiting {
+    std::shared_ptr<UnaryCall> call;
+    Clock::time_point not_before;
+  };
+
+  void Watch();
+  void RequestView();
+  void OnView(const node::NodeView& view);
+  std::vector<std::shared_ptr<UnaryCall>> Calls() const;
+
+  NodeGate gate_;
+  const std::string self_name_;
+  const std::function<void(const Leader&)> on_leader_;
+  std::atomic<bool> stopping_{false};
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  Leader leader_;
+  bool leader_changed_ = false;
+  bool view_requested_ = false;
+  bool stop_ = false;
+  std::vector<Waiting> waiting_;
+  std::map<std::string, std::shared_ptr<grpc::GenericStub>> stubs_;
+
+  mutable std::mutex calls_mutex_;
+  std::condition_variable calls_left_;
+  std::unordered_set<UnaryCall*> calls_;
+
+  std::thread thread_;
+};
+
+}  // namespace dqueue::transport

@@ -1,0 +1,108 @@
+#include "dqueue/v1/service.grpc.pb.h"
+#include "transport/rpc_error.h"
+#include "transport/services.h"
+
+namespace dqueue::transport {
+namespace {
+
+void AppendHex(uint64_t value, std::string* out) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  for (int shift = 60; shift >= 0; shift -= 4) *out += kDigits[(value >> shift) & 15];
+}
+
+void Fill(const node::NodeView& view, v1::GetClusterResponse* response) {
+  AppendHex(view.cluster.hi, response->mutable_cluster_id());
+  AppendHex(view.cluster.lo, response->mutable_cluster_id());
+  response->set_node_id(view.name);
+  response->set_role(raft::RoleName(view.raft.status.role));
+  response->set_leader_id(view.leader_name);
+  response->set_leader_address(view.leader_address);
+  response->set_term(view.raft.status.term.value());
+  response->set_commit_index(view.raft.commit.value());
+  response->set_applied_index(view.applied_index);
+  response->set_last_index(view.raft.last_index.value());
+  response->set_snapshot_index(view.snapshot_index);
+  response->set_state_digest(view.digest);
+  response->set_version(DQUEUE_VERSION);
+  for (const raft::NodeId id : view.raft.config.MemberIds()) {
+    const raft::Member* member = view.raft.config.Find(id);
+    auto* out = response->add_members();
+    out->set_id(member->name);
+    out->set_address(member->address);
+    out->set_voter(view.raft.config.IsVoter(id));
+    out->set_leader(id == view.raft.status.leader);
+    // A node always reaches itself; the leader's own match is the end of its log.
+    if (member->name == view.name) {
+      out->set_reachable(true);
+      if (view.raft.status.role == raft::Role::kLeader) {
+        out->set_match_index(view.raft.durable_index.value());
+      }
+    }
+  }
+  for (const raft::MemberView& known : view.raft.members) {
+    const raft::Member* member = view.raft.config.Find(known.id);
+    if (member == nullptr) continue;
+    for (auto& out : *response->mutable_members()) {
+      if (out.id() != member->name || out.id() == view.name) continue;
+      out.set_match_index(known.match.value());
+      out.set_reachable(known.reachable);
+    }
+  }
+}
+
+// The node answers on its loop; the caller may be gone by then, or the server stopped.
+class GetClusterCall final : public grpc::ServerUnaryReactor,
+                             public std::enable_shared_from_this<GetClusterCall> {
+ public:
+  GetClusterCall(std::shared_ptr<CallRouter> router, v1::GetClusterResponse* response)
+      : router_(std::move(router)), response_(response) {}
+
+  void Begin() {
+    self_ = shared_from_this();
+    const bool asked = router_->node().With([this](node::Node& node) {
+      node.RequestView(
+          [self = shared_from_this()](const node::NodeView& view) { self->OnView(view); });
+    });
+    if (!asked && Claim()) Finish(ToGrpcStatus(ShuttingDownError()));
+  }
+  void OnCancel() override {
+    if (Claim()) Finish(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the caller"));
+  }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  bool Claim() { return !answered_.exchange(true); }
+  void OnView(const node::NodeView& view) {
+    if (!Claim()) return;
+    Fill(view, response_);
+    Finish(grpc::Status::OK);
+  }
+
+  const std::shared_ptr<CallRouter> router_;
+  v1::GetClusterResponse* const response_;  // valid until the answer
+  std::atomic<bool> answered_{false};
+  std::shared_ptr<GetClusterCall> self_;
+};
+
+class ClusterServiceImpl final : public v1::ClusterService::CallbackService {
+ public:
+  explicit ClusterServiceImpl(std::shared_ptr<CallRouter> router) : router_(std::move(router)) {}
+
+  grpc::ServerUnaryReactor* GetCluster(grpc::CallbackServerContext*, const v1::GetClusterRequest*,
+                                       v1::GetClusterResponse* response) override {
+    auto call = std::make_shared<GetClusterCall>(router_, response);
+    call->Begin();
+    return call.get();
+  }
+
+ private:
+  const std::shared_ptr<CallRouter> router_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeClusterService(std::shared_ptr<CallRouter> router) {
+  return std::make_unique<ClusterServiceImpl>(std::move(router));
+}
+
+}  // namespace dqueue::transport

@@ -1,0 +1,73 @@
+#include <algorithm>
+
+#include "dqueue/v1/service.grpc.pb.h"
+#include "transport/services.h"
+#include "transport/unary_call.h"
+
+namespace dqueue::transport {
+
+template <>
+struct CallRules<queue::EnqueueCall> {
+  // Jobs without an id get one from the request's, so either makes a repetition harmless.
+  static bool Repeatable(const v1::EnqueueJobsRequest& request) {
+    return !request.request_id().empty() ||
+           std::all_of(request.jobs().begin(), request.jobs().end(),
+                       [](const v1::JobSpec& job) { return !job.id().empty(); });
+  }
+  static void Adjust(v1::EnqueueJobsRequest*, std::chrono::microseconds) {}
+  static void TakeBack(CallRouter&, const v1::EnqueueJobsResponse&) {}
+};
+
+namespace {
+
+constexpr MethodInfo kEnqueueJobs{"/dqueue.v1.JobService/EnqueueJobs", true};
+constexpr MethodInfo kGetJob{"/dqueue.v1.JobService/GetJob", false};
+constexpr MethodInfo kListJobs{"/dqueue.v1.JobService/ListJobs", false};
+constexpr MethodInfo kCancelJobs{"/dqueue.v1.JobService/CancelJobs", true};
+constexpr MethodInfo kRetryJobs{"/dqueue.v1.JobService/RetryJobs", true};
+constexpr MethodInfo kGetStats{"/dqueue.v1.JobService/GetStats", false};
+
+using Context = grpc::CallbackServerContext;
+using Bytes = grpc::ByteBuffer;
+using Reactor = grpc::ServerUnaryReactor;
+using v1::JobService;
+
+using RawJobService = JobService::WithRawCallbackMethod_EnqueueJobs<
+    JobService::WithRawCallbackMethod_GetJob<JobService::WithRawCallbackMethod_ListJobs<
+        JobService::WithRawCallbackMethod_CancelJobs<JobService::WithRawCallbackMethod_RetryJobs<
+            JobService::WithRawCallbackMethod_GetStats<JobService::Service>>>>>>;
+
+class JobServiceImpl final : public RawJobService {
+ public:
+  explicit JobServiceImpl(std::shared_ptr<CallRouter> router) : router_(std::move(router)) {}
+
+  Reactor* EnqueueJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::EnqueueCall>(router_, kEnqueueJobs, context, request, response);
+  }
+  Reactor* GetJob(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::GetCall>(router_, kGetJob, context, request, response);
+  }
+  Reactor* ListJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::ListCall>(router_, kListJobs, context, request, response);
+  }
+  Reactor* CancelJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::CancelCall>(router_, kCancelJobs, context, request, response);
+  }
+  Reactor* RetryJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::RetryCall>(router_, kRetryJobs, context, request, response);
+  }
+  Reactor* GetStats(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::StatsCall>(router_, kGetStats, context, request, response);
+  }
+
+ private:
+  const std::shared_ptr<CallRouter> router_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeJobService(std::shared_ptr<CallRouter> router) {
+  return std::make_unique<JobServiceImpl>(std::move(router));
+}
+
+}  // namespace dqueue::transport

@@ -1,0 +1,243 @@
+#include "transport/unary_call.h"
+
+#include <algorithm>
+
+#include "node/runner.h"
+#include "raft/check.h"
+
+namespace dqueue::transport {
+namespace {
+
+using std::chrono::system_clock;
+
+queue::Error TooLargeError(size_t bytes) {
+  queue::Error error;
+  error.code = absl::StatusCode::kResourceExhausted;
+  error.reason = kReasonTooLarge;
+  error.message = "the request has " + std::to_string(bytes) + " bytes, the limit is " +
+                  std::to_string(kClientRequestBytesMax) + ": send several smaller ones";
+  error.metadata = {{"limit", std::to_string(kClientRequestBytesMax)},
+                    {"value", std::to_string(bytes)}};
+  return error;
+}
+
+}  // namespace
+
+UnaryCall::UnaryCall(std::shared_ptr<CallRouter> router, const MethodInfo& method,
+                     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                     grpc::ByteBuffer* response)
+    : router_(std::move(router)),
+      method_(method),
+      context_(context),
+      response_(response),
+      request_(*request) {}
+
+void UnaryCall::Begin() {
+  self_ = shared_from_this();
+  const system_clock::time_point cap = system_clock::now() + kCallTimeMax + method_.wait_max;
+  deadline_ = std::min(context_->deadline(), cap);
+  const auto& metadata = context_->client_metadata();
+  forwarded_ = metadata.find(kForwardedKey) != metadata.end();
+  router_->Register(this);
+  const size_t bytes = request_.Length();
+  if (bytes > kClientRequestBytesMax) {
+    Answer(ToGrpcStatus(TooLargeError(bytes)));
+  } else if (router_->stopping()) {
+    Answer(ToGrpcStatus(ShuttingDownError()));
+  } else {
+    Dispatch();
+  }
+}
+
+void UnaryCall::Dispatch() {
+  const Leader leader = router_->leader();
+  if (!forwarded_ && leader.known() && !leader.self && !leader.address.empty()) {
+    ForwardTo(leader);
+  } else {
+    SubmitLocal();
+  }
+}
+
+void UnaryCall::SubmitLocal() {
+  submitted_.store(true);
+  const auto remaining = std::chrono::duration_cast<raft::Duration>(Remaining());
+  if (!SubmitToNode(node::MonotonicNow() + remaining)) Answer(ToGrpcStatus(ShuttingDownError()));
+}
+
+void UnaryCall::OnResult(grpc::ByteBuffer response) {
+  AnswerResponse(std::move(response), nullptr);
+}
+
+void UnaryCall::OnError(const queue::Error& error) {
+  if (answered()) return;
+  const grpc::Status status = ToGrpcStatus(error);
+  if (forwarded_) {
+    Answer(status);
+  } else if (error.reason == kReasonNotLeader) {
+    submitted_.store(unknown_);
+    const auto it = error.metadata.find("leader_address");
+    if (it == error.metadata.end() || it->second.empty() || hops_ >= kForwardHopsMax) {
+      OnNoLeader(status, false);
+      return;
+    }
+    const auto name = error.metadata.find("leader_id");
+    ForwardTo(Leader{.name = name == error.metadata.end() ? "" : name->second,
+                     .address = it->second,
+                     .self = false});
+  } else if (error.reason == kReasonNoLeader) {
+    OnNoLeader(status, false);
+  } else if (error.reason == kReasonCommitUnknown) {
+    OnNoLeader(status, true);
+  } else {
+    Answer(status);
+  }
+}
+
+void UnaryCall::ForwardTo(const Leader& leader) {
+  ++hops_;
+  auto forward = std::make_shared<Forward>();
+  forward->to = leader;
+  forward->context.set_deadline(deadline_);
+  forward->context.AddMetadata(kForwardedKey, "1");
+  {
+    const std::lock_guard lock(forward_mutex_);
+    forward_ = forward;
+  }
+  submitted_.store(true);
+  router_->StubFor(leader.address)
+      ->UnaryCall(&forward->context, method_.path, grpc::StubOptions(), &request_,
+                  &forward->response, [self = shared_from_this(), forward](grpc::Status status) {
+                    self->OnForwardDone(*forward, status);
+                  });
+  // OnCancel may have come before there was anything to cancel.
+  if (answered()) forward->context.TryCancel();
+}
+
+void UnaryCall::OnForwardDone(Forward& forward, const grpc::Status& status) {
+  bool given_up = false;
+  {
+    const std::lock_guard lock(forward_mutex_);
+    forward_.reset();
+    given_up = forward.given_up;
+  }
+  if (status.ok()) {
+    AnswerResponse(std::move(forward.response), &forward.to);
+    return;
+  }
+  if (answered()) return;
+  const RemoteError remote = ReadRemoteError(status);
+  if (remote.reason == kReasonNotLeader) {
+    const bool new_hint =
+        !remote.leader_address.empty() && remote.leader_address != forward.to.address;
+    if (new_hint && hops_ < kForwardHopsMax) {
+      ForwardTo(Leader{.name = "", .address = remote.leader_address, .self = false});
+    } else {
+      OnNoLeader(status, false);
+    }
+  } else if (remote.reason == kReasonNoLeader || remote.reason == kReasonShuttingDown) {
+    OnNoLeader(status, false);
+  } else if (remote.reason == kReasonCommitUnknown) {
+    OnNoLeader(status, true);
+  } else if (!remote.reason.empty() ||
+             (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED && !given_up)) {
+    Answer(status);
+  } else {
+    // gRPC's own words: the connection broke, or there was none.
+    OnNoLeader(ToGrpcStatus(CommitUnknownError("the connection to the leader " + forward.to.name +
+                                               " (" + forward.to.address + ") broke")),
+               !NeverSent(status));
+  }
+}
+
+void UnaryCall::OnNoLeader(const grpc::Status& status, bool sent) {
+  if (sent && method_.changes) {
+    last_status_ = status;
+    unknown_ = true;
+    if (!Repeatable()) {
+      Answer(status);
+      return;
+    }
+  } else if (!unknown_) {
+    // What was certainly not done, and what changes nothing, is told as a lack of a leader.
+    last_status_ = ToGrpcStatus(NoLeaderError());
+  }
+  submitted_.store(unknown_);
+  hops_ = 0;
+  if (!wait_until_) wait_until_ = std::chrono::steady_clock::now() + kLeaderWaitMax;
+  router_->WaitForLeader(shared_from_this());
+}
+
+bool UnaryCall::WaitIsOver() const {
+  return std::chrono::steady_clock::now() >= *wait_until_ || system_clock::now() >= deadline_;
+}
+
+void UnaryCall::Retry() {
+  if (!answered()) Dispatch();
+}
+
+void UnaryCall::GiveUp() { Answer(last_status_); }
+
+void UnaryCall::OnLeaderChange(const std::string& address) {
+  const std::lock_guard lock(forward_mutex_);
+  if (forward_ == nullptr || forward_->to.address == address) return;
+  forward_->given_up = true;
+  forward_->context.TryCancel();
+}
+
+void UnaryCall::OnStop() {
+  Answer(ToGrpcStatus(ChangeUnderWay() ? CommitUnknownError("this node is shutting down")
+                                       : ShuttingDownError()));
+}
+
+void UnaryCall::OnCancel() {
+  cancelled_.store(true);
+  {
+    const std::lock_guard lock(forward_mutex_);
+    if (forward_ != nullptr) forward_->context.TryCancel();
+  }
+  // Nobody listens any more; the call ends so that its resources are free.
+  Answer(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the caller"));
+}
+
+void UnaryCall::OnDone() {
+  if (granted_ && context_->IsCancelled()) TakeBack(*granted_);
+  self_.reset();
+}
+
+void UnaryCall::Answer(const grpc::Status& status) {
+  if (Claim()) FinishClaimed(status);
+}
+
+void UnaryCall::AnswerResponse(grpc::ByteBuffer response, const Leader* by) {
+  if (!Claim()) {
+    if (method_.grants) TakeBack(response);
+    return;
+  }
+  if (by != nullptr) {
+    // So that the caller can go straight to the leader next time.
+    if (!by->name.empty()) context_->AddInitialMetadata(kLeaderKey, by->name);
+    context_->AddInitialMetadata(kLeaderAddressKey, by->address);
+  }
+  if (method_.grants) granted_ = response;
+  response_->Swap(&response);
+  FinishClaimed(grpc::Status::OK);
+}
+
+void UnaryCall::FinishClaimed(const grpc::Status& status) {
+  DQ_CHECK(answered());
+  router_->Unregister(this);
+  // After this the object may be gone as far as gRPC is concerned; the caller holds a reference.
+  Finish(status);
+}
+
+std::chrono::microseconds UnaryCall::Remaining() const {
+  const auto left =
+      std::chrono::duration_cast<std::chrono::microseconds>(deadline_ - system_clock::now());
+  return std::max(left, std::chrono::microseconds(0));
+}
+
+std::shared_ptr<std::atomic<bool>> UnaryCall::CancelledFlag() {
+  return {shared_from_this(), &cancelled_};
+}
+
+}  // namespace dqueue::transport

@@ -1,0 +1,217 @@
+// One unary call of a client on the server: bytes in, bytes out. The request stays as the bytes
+// that came in until the call is answered, so a follower forwards it without decoding it, and a
+// call that lost its leader can be repeated. Decoding is for the leader.
+//
+//   Begin -> [this node] or [forward] or [wait for a leader, then again] -> Answer -> OnDone
+//
+// Answers may come from the node's loop, from gRPC's threads and from the router; the first one
+// counts. The object lives until gRPC and all who may still answer have let go of it.
+#pragma once
+
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "queue/broker.h"
+#include "transport/call_router.h"
+#include "transport/rpc_error.h"
+
+namespace dqueue::transport {
+
+inline constexpr size_t kClientRequestBytesMax = 20 << 20;
+// How long a call without a deadline may take, without its own wait.
+inline constexpr std::chrono::seconds kCallTimeMax{60};
+
+inline constexpr char kForwardedKey[] = "dqueue-forwarded";
+inline constexpr char kLeaderKey[] = "dqueue-leader";
+inline constexpr char kLeaderAddressKey[] = "dqueue-leader-address";
+
+struct MethodInfo {
+  const char* path;     // "/dqueue.v1.JobService/GetJob"
+  bool changes;         // has an effect that could be repeated by mistake
+  bool grants = false;  // an answer that got lost must be taken back
+  std::chrono::milliseconds wait_max{0};
+};
+
+class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<UnaryCall> {
+ public:
+  UnaryCall(std::shared_ptr<CallRouter> router, const MethodInfo& method,
+            grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+            grpc::ByteBuffer* response);
+  ~UnaryCall() override = default;
+
+  void Begin();
+
+  // From the router.
+  void Retry();
+  void GiveUp();
+  bool answered() const { return answered_.load(std::memory_order_acquire); }
+  bool WaitIsOver() const;
+  // Forwards to anybody else will get no answer in time.
+  void OnLeaderChange(const std::string& address);
+  // True for a call that cannot be left without a COMMIT_UNKNOWN.
+  bool ChangeUnderWay() const { return method_.changes && submitted_.load(); }
+  void OnStop();
+
+  void OnCancel() final;
+  void OnDone() final;
+
+ protected:
+  // Decodes the request and hands it to the node; OnResult() or OnError() follow. False if the node
+  // is gone.
+  virtual bool SubmitToNode(raft::Time deadline) = 0;
+  // Whether doing it twice is the same as doing it once.
+  virtual bool Repeatable() const = 0;
+  // Takes back what the client will never see; `response` was its answer.
+  virtual void TakeBack(const grpc::ByteBuffer& response) { (void)response; }
+
+  void OnResult(grpc::ByteBuffer response);
+  void OnError(const queue::Error& error);
+  void Answer(const grpc::Status& status);
+  // What is left of the call's time.
+  std::chrono::microseconds Remaining() const;
+  std::shared_ptr<std::atomic<bool>> CancelledFlag();
+
+  template <class Message>
+  bool Decode(Message* message) const {
+    // The reader only takes references; the bytes stay for a repetition.
+    grpc::ByteBuffer bytes(request_);
+    grpc::ProtoBufferReader reader(&bytes);
+    return reader.status().ok() && message->ParseFromZeroCopyStream(&reader);
+  }
+  template <class Message>
+  static grpc::ByteBuffer Encode(const Message& message) {
+    grpc::ByteBuffer bytes;
+    bool own = false;
+    grpc::SerializationTraits<Message>::Serialize(message, &bytes, &own);
+    return bytes;
+  }
+
+  const std::shared_ptr<CallRouter> router_;
+
+ private:
+  struct Forward {
+    grpc::ClientContext context;
+    grpc::ByteBuffer response;
+    Leader to;
+    bool given_up = false;  // cancelled because another leader appeared
+  };
+
+  void Dispatch();
+  void SubmitLocal();
+  void ForwardTo(const Leader& leader);
+  void OnForwardDone(Forward& forward, const grpc::Status& status);
+  // The leader is gone or unknown; `sent`: the request may have had an effect.
+  void OnNoLeader(const grpc::Status& status, bool sent);
+  bool Claim() { return !answered_.exchange(true, std::memory_order_acq_rel); }
+  void FinishClaimed(const grpc::Status& status);
+  void AnswerResponse(grpc::ByteBuffer response, const Leader* by);
+
+  const MethodInfo& method_;
+  // Valid until the answer.
+  grpc::CallbackServerContext* const context_;
+  grpc::ByteBuffer* const response_;
+  grpc::ByteBuffer request_;
+  std::chrono::system_clock::time_point deadline_;
+  bool forwarded_ = false;
+  int hops_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> wait_until_;
+  grpc::Status last_status_;
+  bool unknown_ = false;  // an earlier attempt may have had an effect
+
+  std::atomic<bool> answered_{false};
+  std::atomic<bool> submitted_{false};
+  std::atomic<bool> cancelled_{false};
+  std::optional<grpc::ByteBuffer> granted_;  // what was answered by a method that grants
+
+  std::mutex forward_mutex_;
+  std::shared_ptr<Forward> forward_;
+
+  std::shared_ptr<UnaryCall> self_;  // until OnDone
+};
+
+// Rules that differ from method to method; specialised beside the services.
+template <class CallT>
+struct CallRules {
+  using Request = typename CallT::RequestType;
+  static bool Repeatable(const Request&) { return false; }
+  // Before the request goes to the node.
+  static void Adjust(Request*, std::chrono::microseconds /*remaining*/) {}
+  static void TakeBack(CallRouter&, const typename CallT::ResponseType&) {}
+};
+
+template <class CallT>
+class NodeCall final : public UnaryCall {
+ public:
+  using UnaryCall::UnaryCall;
+
+ private:
+  using Response = typename CallT::ResponseType;
+  using Rules = CallRules<CallT>;
+
+  std::shared_ptr<NodeCall> Self() {
+    return std::static_pointer_cast<NodeCall>(this->shared_from_this());
+  }
+
+  bool SubmitToNode(raft::Time deadline) override {
+    CallT call;
+    if (!Decode(&call.request)) {
+      AnswerMalformed();
+      return true;
+    }
+    Rules::Adjust(&call.request, Remaining());
+    call.deadline = deadline;
+    call.cancelled = CancelledFlag();
+    call.done = [self = Self()](queue::Outcome<Response> outcome) {
+      if (outcome.ok()) {
+        self->OnResult(Encode(outcome.value));
+      } else {
+        self->OnError(outcome.error);
+      }
+    };
+    return router_->node().With([&](node::Node& node) { node.Submit(std::move(call)); });
+  }
+
+  bool Repeatable() const override {
+    typename CallT::RequestType request;
+    return Decode(&request) && Rules::Repeatable(request);
+  }
+
+  void TakeBack(const grpc::ByteBuffer& bytes) override {
+    grpc::ByteBuffer copy(bytes);
+    grpc::ProtoBufferReader reader(&copy);
+    Response response;
+    if (reader.status().ok() && response.ParseFromZeroCopyStream(&reader)) {
+      Rules::TakeBack(*router_, response);
+    }
+  }
+
+  void AnswerMalformed() {
+    queue::Error error;
+    error.code = absl::StatusCode::kInvalidArgument;
+    error.reason = kReasonMalformed;
+    error.message = "the request cannot be decoded: it is damaged, or a text in it is not UTF-8";
+    Answer(ToGrpcStatus(error));
+  }
+};
+
+// In a service's method.
+template <class CallT>
+grpc::ServerUnaryReactor* BeginCall(const std::shared_ptr<CallRouter>& router,
+                                    const MethodInfo& method, grpc::CallbackServerContext* context,
+                                    const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  auto call = std::make_shared<NodeCall<CallT>>(router, method, context, request, response);
+  call->Begin();
+  return call.get();
+}
+
+}  // namespace dqueue::transport

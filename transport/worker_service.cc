@@ -1,0 +1,135 @@
+#include <algorithm>
+
+#include "dqueue/v1/service.grpc.pb.h"
+#include "node/runner.h"
+#include "queue/limits.h"
+#include "transport/services.h"
+#include "transport/unary_call.h"
+
+namespace dqueue::transport {
+namespace {
+
+constexpr MethodInfo kLeaseJobs{
+    .path = "/dqueue.v1.WorkerService/LeaseJobs",
+    .changes = true,
+    .grants = true,
+    .wait_max = std::chrono::milliseconds(queue::kWaitMsMax),
+};
+constexpr MethodInfo kCompleteJobs{"/dqueue.v1.WorkerService/CompleteJobs", true};
+constexpr MethodInfo kFailJobs{"/dqueue.v1.WorkerService/FailJobs", true};
+constexpr MethodInfo kExtendLeases{"/dqueue.v1.WorkerService/ExtendLeases", true};
+constexpr MethodInfo kReleaseJobs{"/dqueue.v1.WorkerService/ReleaseJobs", true};
+
+constexpr std::chrono::seconds kTakeBackTime{2};
+// An answer needs some of the call's time for its way back.
+constexpr std::chrono::milliseconds kWaySlackMax{100};
+
+// One attempt: if it fails, the leases run out.
+struct TakeBackCall {
+  grpc::ClientContext context;
+  grpc::ByteBuffer request;
+  grpc::ByteBuffer response;
+
+  static void Send(CallRouter& router, const std::string& address,
+                   const v1::ReleaseJobsRequest& request) {
+    auto call = std::make_shared<TakeBackCall>();
+    bool own = false;
+    grpc::SerializationTraits<v1::ReleaseJobsRequest>::Serialize(request, &call->request, &own);
+    call->context.set_deadline(std::chrono::system_clock::now() + kTakeBackTime);
+    call->context.AddMetadata(kForwardedKey, "1");
+    router.StubFor(address)->UnaryCall(&call->context, kReleaseJobs.path, grpc::StubOptions(),
+                                       &call->request, &call->response,
+                                       [call](const grpc::Status&) {});
+  }
+};
+
+}  // namespace
+
+template <>
+struct CallRules<queue::LeaseCall> {
+  static bool Repeatable(const v1::LeaseJobsRequest& request) {
+    return !request.lease_request_id().empty();
+  }
+
+  // A wait that does not fit into the call's time would end in DEADLINE_EXCEEDED instead of an
+  // empty answer. Bad waits stay as they are, for the broker to name.
+  static void Adjust(v1::LeaseJobsRequest* request, std::chrono::microseconds remaining) {
+    const auto& wait = request->wait();
+    if (wait.seconds() < 0 || wait.seconds() > queue::kWaitMsMax / 1000 || wait.nanos() < 0) return;
+    const std::chrono::microseconds slack =
+        std::min<std::chrono::microseconds>(kWaySlackMax, remaining / 4);
+    const int64_t most_us = (remaining - slack).count();
+    if (wait.seconds() * 1000000 + wait.nanos() / 1000 <= most_us) return;
+    request->mutable_wait()->set_seconds(most_us / 1000000);
+    request->mutable_wait()->set_nanos(static_cast<int32_t>(most_us % 1000000) * 1000);
+  }
+
+  static void TakeBack(CallRouter& router, const v1::LeaseJobsResponse& response) {
+    if (response.jobs().empty()) return;
+    queue::ReleaseCall call;
+    for (const v1::Job& job : response.jobs()) {
+      auto* item = call.request.add_items();
+      item->set_id(job.id());
+      *item->mutable_token() = job.lease().token();
+    }
+    const Leader leader = router.leader();
+    if (leader.known() && !leader.self) {
+      TakeBackCall::Send(router, leader.address, call.request);
+      return;
+    }
+    call.deadline = node::MonotonicNow() + kTakeBackTime;
+    call.done = [](const queue::Outcome<v1::ReleaseJobsResponse>&) {};
+    router.node().With([&](node::Node& node) { node.Submit(std::move(call)); });
+  }
+};
+
+template <>
+struct CallRules<queue::ExtendCall> {
+  static bool Repeatable(const v1::ExtendLeasesRequest&) { return true; }
+  static void Adjust(v1::ExtendLeasesRequest*, std::chrono::microseconds) {}
+  static void TakeBack(CallRouter&, const v1::ExtendLeasesResponse&) {}
+};
+
+namespace {
+
+using Context = grpc::CallbackServerContext;
+using Bytes = grpc::ByteBuffer;
+using Reactor = grpc::ServerUnaryReactor;
+using v1::WorkerService;
+
+using RawWorkerService = WorkerService::WithRawCallbackMethod_LeaseJobs<
+    WorkerService::WithRawCallbackMethod_CompleteJobs<WorkerService::WithRawCallbackMethod_FailJobs<
+        WorkerService::WithRawCallbackMethod_ExtendLeases<
+            WorkerService::WithRawCallbackMethod_ReleaseJobs<WorkerService::Service>>>>>;
+
+class WorkerServiceImpl final : public RawWorkerService {
+ public:
+  explicit WorkerServiceImpl(std::shared_ptr<CallRouter> router) : router_(std::move(router)) {}
+
+  Reactor* LeaseJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::LeaseCall>(router_, kLeaseJobs, context, request, response);
+  }
+  Reactor* CompleteJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::CompleteCall>(router_, kCompleteJobs, context, request, response);
+  }
+  Reactor* FailJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::FailCall>(router_, kFailJobs, context, request, response);
+  }
+  Reactor* ExtendLeases(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::ExtendCall>(router_, kExtendLeases, context, request, response);
+  }
+  Reactor* ReleaseJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::ReleaseCall>(router_, kReleaseJobs, context, request, response);
+  }
+
+ private:
+  const std::shared_ptr<CallRouter> router_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeWorkerService(std::shared_ptr<CallRouter> router) {
+  return std::make_unique<WorkerServiceImpl>(std::move(router));
+}
+
+}  // namespace dqueue::transport
