@@ -36,6 +36,7 @@ enum class Code {
 };
 const char* CodeName(Code code);
 
+// Members have initialisers so that designated initialisers of callers give no warnings.
 struct Status {
   Code code = Code::kOk;
   std::string reason{};  // of the server's ErrorInfo: "LEASE_STALE", …
@@ -142,7 +143,8 @@ struct ClusterView {
 };
 
 struct ListFilter {
-  std::string queue, type{};
+  std::string queue{};
+  std::string type{};
   std::optional<JobState> state{};
   int page_size = 50;
   std::string page_token{};

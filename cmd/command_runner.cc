@@ -4,7 +4,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,7 +97,8 @@ class RunningCommand {
     output_ = std::move(output->read);
     error_ = std::move(error->read);
     for (const Descriptor* stream : {&input_, &output_, &error_}) DoNotBlock(*stream);
-    ended_ = Descriptor(pidfd_open(pid_, 0));
+    // Debian 12's header of this call is not for C++.
+    ended_ = Descriptor(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
     outcome_->started = true;
     return true;
   }

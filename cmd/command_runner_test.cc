@@ -16,7 +16,7 @@ namespace {
 
 using testing::HasSubstr;
 
-CommandOutcome Run(const std::string& command, const std::string& input = "") {
+CommandOutcome Shell(const std::string& command, const std::string& input = "") {
   CommandRequest request;
   request.command = command;
   request.input = input;
@@ -28,6 +28,33 @@ size_t OpenDescriptors() {
   return static_cast<size_t>(std::distance(begin(entries), end(entries)));
 }
 
+// Requests the stop when the command has made the file READY.
+class StopWhenReady {
+ public:
+  explicit StopWhenReady(CommandRequest* request)
+      : path_(testing::TempDir() + "ready-" + std::to_string(getpid())) {
+    std::filesystem::remove(path_);
+    request->environment["READY"] = path_;
+    thread_ = std::jthread([this] {
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+      while (!std::filesystem::exists(path_) && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      stop_.request_stop();
+    });
+  }
+  ~StopWhenReady() {
+    thread_.join();
+    std::filesystem::remove(path_);
+  }
+  std::stop_token token() const { return stop_.get_token(); }
+
+ private:
+  const std::string path_;
+  std::stop_source stop_;
+  std::jthread thread_;
+};
+
 class CommandRunnerTest : public testing::Test {
  protected:
   // As PrepareProcess() does for the program.
@@ -35,7 +62,7 @@ class CommandRunnerTest : public testing::Test {
 };
 
 TEST_F(CommandRunnerTest, InputOutputAndStatus) {
-  const CommandOutcome outcome = Run("cat; echo problem >&2; exit 7", "the payload");
+  const CommandOutcome outcome = Shell("cat; echo problem >&2; exit 7", "the payload");
   EXPECT_TRUE(outcome.started);
   EXPECT_TRUE(outcome.exited);
   EXPECT_EQ(outcome.exit_code, 7);
@@ -55,13 +82,13 @@ TEST_F(CommandRunnerTest, EnvironmentIsAddedAndReplaced) {
 }
 
 TEST_F(CommandRunnerTest, ChildThatIgnoresItsInput) {
-  const CommandOutcome outcome = Run("exit 0", std::string(8 << 20, 'x'));
+  const CommandOutcome outcome = Shell("exit 0", std::string(8 << 20, 'x'));
   EXPECT_TRUE(outcome.exited);
   EXPECT_EQ(outcome.exit_code, 0);
 }
 
 TEST_F(CommandRunnerTest, ChildThatClosesItsInput) {
-  EXPECT_EQ(Run("exec <&-; echo ok", std::string(8 << 20, 'x')).output, "ok\n");
+  EXPECT_EQ(Shell("exec <&-; echo ok", std::string(8 << 20, 'x')).output, "ok\n");
 }
 
 TEST_F(CommandRunnerTest, LargeInputAndOutputAtTheSameTime) {
@@ -74,7 +101,7 @@ TEST_F(CommandRunnerTest, LargeInputAndOutputAtTheSameTime) {
 }
 
 TEST_F(CommandRunnerTest, HugeOutputIsCutAndTheCommandGoesOn) {
-  const CommandOutcome outcome = Run("head -c 20000000 /dev/zero; echo end >&2; exit 3");
+  const CommandOutcome outcome = Shell("head -c 20000000 /dev/zero; echo end >&2; exit 3");
   EXPECT_EQ(outcome.output.size(), 1u << 20);
   EXPECT_TRUE(outcome.output_truncated);
   EXPECT_EQ(outcome.exit_code, 3);
@@ -82,33 +109,34 @@ TEST_F(CommandRunnerTest, HugeOutputIsCutAndTheCommandGoesOn) {
 }
 
 TEST_F(CommandRunnerTest, TheEndOfStandardErrorIsKept) {
-  const CommandOutcome outcome = Run("head -c 1000000 /dev/zero | tr '\\0' x >&2; printf last >&2");
+  const CommandOutcome outcome =
+      Shell("head -c 1000000 /dev/zero | tr '\\0' x >&2; printf last >&2");
   EXPECT_EQ(outcome.error_tail.size(), 4096u);
   EXPECT_EQ(outcome.error_tail.substr(4092), "last");
 }
 
 TEST_F(CommandRunnerTest, KilledCommand) {
-  const CommandOutcome outcome = Run("kill -9 $$");
+  const CommandOutcome outcome = Shell("kill -9 $$");
   EXPECT_FALSE(outcome.exited);
   EXPECT_EQ(outcome.signal, SIGKILL);
 }
 
 TEST_F(CommandRunnerTest, CommandNotFound) {
-  const CommandOutcome outcome = Run("/no/such/program");
+  const CommandOutcome outcome = Shell("/no/such/program");
   EXPECT_EQ(outcome.exit_code, 127);
   EXPECT_THAT(outcome.error_tail, HasSubstr("/no/such/program"));
 }
 
 TEST_F(CommandRunnerTest, SignalsAreAsAProgramExpects) {
   // Ignored here; the child must end by it (141 is what a shell says of a member of a pipeline).
-  const CommandOutcome outcome = Run("kill -PIPE $$; echo survived");
+  const CommandOutcome outcome = Shell("kill -PIPE $$; echo survived");
   EXPECT_EQ(outcome.signal, SIGPIPE);
   EXPECT_EQ(outcome.output, "");
 }
 
 TEST_F(CommandRunnerTest, SomethingLeftRunningIsNotWaitedFor) {
   const auto start = std::chrono::steady_clock::now();
-  const CommandOutcome outcome = Run("sleep 30 & echo $!");
+  const CommandOutcome outcome = Shell("sleep 30 & echo $!");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
   EXPECT_TRUE(outcome.exited);
   const pid_t left = static_cast<pid_t>(std::stol(outcome.output));
@@ -117,51 +145,56 @@ TEST_F(CommandRunnerTest, SomethingLeftRunningIsNotWaitedFor) {
 }
 
 TEST_F(CommandRunnerTest, StopEndsTheWholeGroup) {
-  std::stop_source stop;
   CommandRequest request;
-  // The shell's child holds standard output open; both must go.
-  request.command = "echo started; sleep 100 & wait";
-  std::jthread stopper([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    stop.request_stop();
-  });
-  const CommandOutcome outcome = RunCommand(request, stop.get_token());
+  request.command = "sleep 100 & echo $!; : > \"$READY\"; wait";
+  const StopWhenReady stop(&request);
+  const CommandOutcome outcome = RunCommand(request, stop.token());
   EXPECT_TRUE(outcome.stopped);
   EXPECT_FALSE(outcome.exited);
   EXPECT_EQ(outcome.signal, SIGTERM);
-}
-
-TEST_F(CommandRunnerTest, StopIsFollowedByAKill) {
-  std::stop_source stop;
-  stop.request_stop();
-  CommandRequest request;
-  request.command = "trap '' TERM; while :; do sleep 0.01; done";
-  request.kill_after = Millis(200);
-  const auto start = std::chrono::steady_clock::now();
-  const CommandOutcome outcome = RunCommand(request, stop.get_token());
-  EXPECT_TRUE(outcome.stopped);
-  EXPECT_FALSE(outcome.exited);
-  // SIGTERM may come before the trap is set; else it takes SIGKILL, and that takes its time.
-  if (outcome.signal == SIGKILL) {
-    EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(200));
-  } else {
-    EXPECT_EQ(outcome.signal, SIGTERM);
+  // The shell's child too; somebody else reaps it, so it may be a zombie for a moment.
+  const std::string child = outcome.output.substr(0, outcome.output.find('\n'));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  for (bool running = true; running && std::chrono::steady_clock::now() < deadline;) {
+    std::ifstream in("/proc/" + child + "/stat");
+    std::string stat;
+    std::getline(in, stat);
+    running = !stat.empty() && stat.find(") Z ") == std::string::npos;
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << stat;
   }
 }
 
+TEST_F(CommandRunnerTest, StopIsFollowedByAKill) {
+  CommandRequest request;
+  request.command = "trap '' TERM; : > \"$READY\"; while :; do sleep 0.01; done";
+  request.kill_after = Millis(200);
+  const StopWhenReady stop(&request);
+  const auto start = std::chrono::steady_clock::now();
+  const CommandOutcome outcome = RunCommand(request, stop.token());
+  EXPECT_TRUE(outcome.stopped);
+  EXPECT_EQ(outcome.signal, SIGKILL);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(200));
+}
+
 TEST_F(CommandRunnerTest, AStoppedCommandMayStillFinishItsWork) {
-  std::stop_source stop;
   CommandRequest request;
   request.command =
-      "trap 'echo cleaned; exit 0' TERM; echo ready >&2; while :; do sleep 0.01; done";
-  std::jthread stopper([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    stop.request_stop();
-  });
-  const CommandOutcome outcome = RunCommand(request, stop.get_token());
+      "trap 'echo cleaned; exit 0' TERM; : > \"$READY\"; while :; do sleep 0.01; done";
+  const StopWhenReady stop(&request);
+  const CommandOutcome outcome = RunCommand(request, stop.token());
   EXPECT_TRUE(outcome.stopped);
   EXPECT_TRUE(outcome.exited);
   EXPECT_EQ(outcome.output, "cleaned\n");
+}
+
+TEST_F(CommandRunnerTest, StopThatCameBeforeTheStart) {
+  std::stop_source stop;
+  stop.request_stop();
+  CommandRequest request;
+  request.command = "sleep 100";
+  const CommandOutcome outcome = RunCommand(request, stop.get_token());
+  EXPECT_TRUE(outcome.stopped);
+  EXPECT_EQ(outcome.signal, SIGTERM);
 }
 
 TEST_F(CommandRunnerTest, ManyAtOnceLeakNothing) {
@@ -173,7 +206,7 @@ TEST_F(CommandRunnerTest, ManyAtOnceLeakNothing) {
         for (int i = 0; i < 20; ++i) {
           const std::string input = std::to_string(t) + "-" + std::to_string(i);
           // Nothing of the others' pipes may be open here: only 0, 1, 2 and the listing itself.
-          const CommandOutcome outcome = Run("cat; ls /proc/self/fd | wc -l", input);
+          const CommandOutcome outcome = Shell("cat; ls /proc/self/fd | wc -l", input);
           EXPECT_EQ(outcome.output, input + "4\n");
         }
       });
@@ -188,7 +221,7 @@ TEST_F(CommandRunnerTest, NoDescriptorsLeft) {
     taken.push_back(fd);
     if (taken.size() > 5000) break;
   }
-  const CommandOutcome outcome = Run("true");
+  const CommandOutcome outcome = Shell("true");
   for (int fd : taken) close(fd);
   if (taken.size() <= 5000) {
     EXPECT_FALSE(outcome.started);

@@ -16,6 +16,7 @@ namespace dqueue::cmd {
 namespace {
 
 constexpr size_t kQuotedMax = 80;
+constexpr uint64_t kTooLarge = std::numeric_limits<uint64_t>::max();
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
 
@@ -40,7 +41,7 @@ Decimal ReadDecimal(std::string_view text) {
     } else if (IsDigit(c)) {
       digits = true;
       const auto digit = static_cast<uint64_t>(c - '0');
-      if (result.mantissa > (std::numeric_limits<uint64_t>::max() - digit) / 10) {
+      if (result.mantissa > (kTooLarge - digit) / 10) {
         result.overflow = true;
       } else {
         result.mantissa = result.mantissa * 10 + digit;
@@ -55,9 +56,10 @@ Decimal ReadDecimal(std::string_view text) {
   return result;
 }
 
-// decimal * unit, if it is a whole number that fits.
+// decimal * unit, if that is a whole number; kTooLarge if it does not fit.
 std::optional<uint64_t> Scale(const Decimal& decimal, uint64_t unit) {
-  if (decimal.overflow || decimal.fraction_digits > 18) return std::nullopt;
+  if (decimal.overflow) return kTooLarge;
+  if (decimal.fraction_digits > 18) return std::nullopt;
   uint64_t divisor = 1;
   for (int i = 0; i < decimal.fraction_digits; ++i) divisor *= 10;
   const uint64_t common = std::gcd(unit, divisor);
@@ -65,7 +67,7 @@ std::optional<uint64_t> Scale(const Decimal& decimal, uint64_t unit) {
   if (decimal.mantissa % rest != 0) return std::nullopt;
   const uint64_t count = decimal.mantissa / rest;
   const uint64_t factor = unit / common;
-  if (count != 0 && factor > std::numeric_limits<uint64_t>::max() / count) return std::nullopt;
+  if (count != 0 && factor > kTooLarge / count) return kTooLarge;
   return count * factor;
 }
 
@@ -154,7 +156,7 @@ absl::StatusOr<Millis> ParseDuration(std::string_view text) {
                  "; the units are ms, s, m and h");
     }
     const std::optional<uint64_t> ms = Scale(number, unit->factor);
-    if (number.overflow || (ms && *ms > kDurationMsMax - total)) {
+    if (ms && *ms > kDurationMsMax - total) {
       return Bad(quoted + " is too long; the longest duration is 87672h");
     }
     if (!ms) return Bad(quoted + " is not a whole number of milliseconds");
@@ -193,8 +195,8 @@ absl::StatusOr<uint64_t> ParseBytes(std::string_view text) {
   const Unit* unit = FindUnit(name, kByteUnits);
   if (unit == nullptr) return Bad(quoted + " has the unknown unit " + Quoted(name) + "; " + units);
   const std::optional<uint64_t> bytes = Scale(number, unit->factor);
-  if (number.overflow) return Bad(quoted + " is too large");
-  if (!bytes) return Bad(quoted + " is too large or not a whole number of bytes");
+  if (!bytes) return Bad(quoted + " is not a whole number of bytes");
+  if (*bytes == kTooLarge) return Bad(quoted + " is too large");
   return *bytes;
 }
 

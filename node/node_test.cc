@@ -287,7 +287,7 @@ TEST(Node, ALateFollowerIsSentASnapshot) {
   cluster.Run(500ms);
   cluster.Crash(late);
   ASSERT_TRUE(cluster.Start(late).ok());
-  EXPECT_EQ(cluster.node(late).state().job_count(), 400u);
+  EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 400; }));
 }
 
 TEST(Node, AStorageErrorEndsTheNode) {

@@ -206,8 +206,7 @@ TEST_F(BrokerEnqueueTest, AMalformedItemDoesNotStopTheOthers) {
   ASSERT_EQ(reply->value().results_size(), 3);
   EXPECT_TRUE(reply->value().results(0).created());
   EXPECT_EQ(ReasonOf(reply->value().results(1).error()), "INVALID_FIELD");
-  EXPECT_EQ(InfoOf(reply->value().results(1).error()).metadata().at("field"),
-            "jobs[1].priority");
+  EXPECT_EQ(InfoOf(reply->value().results(1).error()).metadata().at("field"), "jobs[1].priority");
   EXPECT_TRUE(reply->value().results(2).created());
   EXPECT_EQ(state_->job_count(), 2u);
 }
@@ -313,8 +312,7 @@ TEST_F(BrokerEnqueueTest, TooMuchThatWaitsIsOverload) {
   options.max_pending_commands = 3;
   Make(options, 2);
   // One call always fits.
-  const auto big =
-      Submit<EnqueueCall>(EnqueueRequest(Spec("a"), Spec("b"), Spec("c"), Spec("d")));
+  const auto big = Submit<EnqueueCall>(EnqueueRequest(Spec("a"), Spec("b"), Spec("c"), Spec("d")));
   const auto refused = Submit<EnqueueCall>(EnqueueRequest(Spec("e")));
   EXPECT_EQ(refused->reason(), "OVERLOADED");
   EXPECT_EQ(refused->error().code, absl::StatusCode::kResourceExhausted);

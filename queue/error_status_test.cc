@@ -35,8 +35,7 @@ TEST(ErrorStatus, NamesTheFieldInABadRequest) {
   ASSERT_TRUE(status.details(1).UnpackTo(&bad));
   ASSERT_EQ(bad.field_violations_size(), 1);
   EXPECT_EQ(bad.field_violations(0).field(), "jobs[2].priority");
-  EXPECT_EQ(bad.field_violations(0).description(),
-            "jobs[2].priority must be 0 to 255; it is 256");
+  EXPECT_EQ(bad.field_violations(0).description(), "jobs[2].priority must be 0 to 255; it is 256");
 }
 
 TEST(ErrorStatus, SaysHowLongToWait) {

@@ -10,8 +10,8 @@
 
 namespace dqueue::queue {
 
-// One step: mixes x and y well, and loses neither. (Folding the product alone would lose x when y is
-// 0; adding x ^ y to that would lose it when y is 1.)
+// One step: mixes x and y well, and loses neither. (Folding the product alone would lose x when y
+// is 0; adding x ^ y to that would lose it when y is 1.)
 inline uint64_t MixPair(uint64_t x, uint64_t y) {
   const unsigned __int128 product = static_cast<unsigned __int128>(x) * y;
   const uint64_t folded = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);

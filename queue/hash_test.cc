@@ -19,7 +19,22 @@ TEST(HashTest, ValuesAreForEver) {
     seen += std::to_string(HashBytes(text.substr(0, n), 42)) + "\n";
   }
   seen += std::to_string(HashSequence(7).Add(1).Add("two").Add(3).Finish()) + "\n";
-  EXPECT_EQ(seen, "PLACEHOLDER");
+  EXPECT_EQ(seen,
+            "4141789545784456755\n"
+            "12620733817089001777\n"
+            "11464332680271479854\n"
+            "4348808044452078167\n"
+            "6662761553567525161\n"
+            "1483831618630869057\n"
+            "5048665293641464651\n"
+            "16936781329588658914\n"
+            "5053398215317729915\n"
+            "8252556373049074546\n"
+            "17393181125553287748\n"
+            "1466605134048406689\n"
+            "1538239588518194840\n"
+            "17983732942724519731\n"
+            "15171661591994902139\n");
 }
 
 TEST(HashTest, EveryByteOfEveryLengthCounts) {

@@ -168,8 +168,7 @@ TEST_F(LeaseTableTest, BehavesLikeAMap) {
     for (const auto& [slot, lease] : model) {
       if (lease.commands == 0) order.insert({lease.expires, lease.token, slot});
     }
-    ASSERT_EQ(table_.NextExpiry(),
-              order.empty() ? raft::Time::max() : std::get<0>(*order.begin()));
+    ASSERT_EQ(table_.NextExpiry(), order.empty() ? raft::Time::max() : std::get<0>(*order.begin()));
     std::vector<uint32_t> expected;
     for (const auto& [at, token, slot] : order) {
       if (at <= At(25) && expected.size() < 40) expected.push_back(slot);

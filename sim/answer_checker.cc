@@ -208,7 +208,9 @@ void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
   if (job == nullptr) return;
   const JobVersion* version = job->At(applied);
   if (version == nullptr || version->gone) return;
-  if (in_log && reason != "OVERLOADED" && reason != "NOT_LEADER" && reason != "NO_LEADER" &&
+  // The log remembers how the last lease of a job ended, not those before.
+  const bool remembered = in_log && job->last_token == token && job->last_end == end;
+  if (remembered && reason != "OVERLOADED" && reason != "NOT_LEADER" && reason != "NO_LEADER" &&
       reason != "SHUTTING_DOWN" && reason != "DEADLINE_PASSED" &&
       job->past.back().index <= call.required) {
     Violate("J6 repeated " + std::string(what), node.name() +

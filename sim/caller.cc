@@ -37,13 +37,15 @@ uint64_t Caller::NumberOfJob(const std::string& id) const {
   return job == nullptr ? UINT64_MAX : job->number;
 }
 
-void Caller::NoteCall(const ServerCall& call, size_t kind, uint64_t job) {
+void Caller::NoteCall(const ServerCall& call, size_t kind, uint64_t job,
+                      const v1::LeaseToken& token) {
   world_->Note({.kind = TraceKind::kCall,
                 .node = static_cast<uint8_t>(call.node),
                 .sub = static_cast<uint8_t>(kind),
                 .a = call.id,
                 .b = static_cast<uint64_t>(call.client),
-                .c = job});
+                .c = job,
+                .d = token.term() << 32 | (token.sequence() & 0xffffffff)});
 }
 
 void Caller::NoteAnswer(const ServerCall& call, size_t kind, uint64_t good, uint64_t bad,

@@ -65,7 +65,7 @@ class Caller {
   }
   Duration NetworkDelay() { return 100us + random_.Exponential(300us); }
   bool Lost(int node) { return world_->ClientsCut(node) || random_.Chance(world_->client_loss()); }
-  void NoteCall(const ServerCall& call, size_t kind, uint64_t job);
+  void NoteCall(const ServerCall& call, size_t kind, uint64_t job, const v1::LeaseToken& token);
   void NoteAnswer(const ServerCall& call, size_t kind, uint64_t good, uint64_t bad,
                   const std::string& reason);
   uint64_t NumberOfJob(const std::string& id) const;
@@ -119,10 +119,14 @@ void Caller::Arrive(const std::shared_ptr<Pending<C>>& pending, Duration timeout
   call.local_arrived = node.LocalNow();
   call.required = world_->ledger().last();
   uint64_t job = UINT64_MAX;
+  v1::LeaseToken token;
   if constexpr (requires { pending->request.jobs(0).payload(); }) {
     if (pending->request.jobs_size() > 0) job = JobNumberOf(pending->request.jobs(0).payload());
   } else if constexpr (requires { pending->request.items(0).id(); }) {
-    if (pending->request.items_size() > 0) job = NumberOfJob(pending->request.items(0).id());
+    if (pending->request.items_size() > 0) {
+      job = NumberOfJob(pending->request.items(0).id());
+      token = pending->request.items(0).token();
+    }
   } else if constexpr (requires { pending->request.ids(0); }) {
     if (pending->request.ids_size() > 0) job = NumberOfJob(pending->request.ids(0));
   }
@@ -134,7 +138,7 @@ void Caller::Arrive(const std::shared_ptr<Pending<C>>& pending, Duration timeout
     Answered<C>(pending, std::move(outcome));
   };
   queue::AnyCall any(std::move(server_call));
-  NoteCall(call, any.index(), job);
+  NoteCall(call, any.index(), job, token);
   world_->answers().Arrive(call, pending->request);
   node.node().Submit(std::move(any));
 }

@@ -321,6 +321,7 @@ bool GrantChecker::CertainlyHeld(const SimNode& node, const ModelJob& job,
                                  queue::LeaseToken token) const {
   const Grant* grant = FindGrant(job, token);
   if (grant == nullptr || grant->worker.empty() || grant->release_arrived) return false;
+  if (job.last_token >= token) return false;
   return grant->holder == node.number() && grant->holder_boot == node.boots() &&
          grant->holder_term == node.node().raft().status().term && node.LocalNow() < grant->until;
 }

@@ -130,7 +130,8 @@ std::string Text(const TraceEvent& e) {
       return Node(e.node) + " -> " + Node(e.peer) + (e.sub ? " healed" : " cut");
     case TraceKind::kCall:
       return Node(e.node) + " ? " + kCallNames[e.sub] + " #" + N(e.a) + " of c" + N(e.b) +
-             JobText(e.c);
+             JobText(e.c) +
+             (e.d ? " token " + N(e.d >> 32) + "." + N(e.d & 0xffffffff) : std::string());
     case TraceKind::kAnswer:
       return Node(e.node) + " ! " + kCallNames[e.sub] + " #" + N(e.a) + " of c" + N(e.b) + ": " +
              N(e.c) + " ok, " + N(e.d) + " not" + (*e.text ? ", " + std::string(e.text) : "");

@@ -24,11 +24,11 @@ enum class TraceKind : uint8_t {
   kDisk,     // a disk fault; text says which
   kClock,    // a: wall clock moved by this many ms (two's complement)
   kLink,     // node -> peer; sub 0: cut, 1: healed
-  kCall,     // client's call arrives: sub is the kind of call; a: call, b: client, c: first job
-  kAnswer,   // sub as kCall; a: call, b: client, c: ok items, d: errors
-  kGrant,    // a: job, b: token term, c: token sequence
-  kPhase,    // text
-  kNote,     // text, a
+  kCall,  // client's call arrives: sub is the kind; a: call, b: client, c: first job, d: its token
+  kAnswer,  // sub as kCall; a: call, b: client, c: ok items, d: errors
+  kGrant,   // a: job, b: token term, c: token sequence
+  kPhase,   // text
+  kNote,    // text, a
 };
 
 struct TraceEvent {

@@ -13,6 +13,7 @@
 #include "storage/log_scan.h"
 #include "storage/log_writer.h"
 #include "storage/record.h"
+#include "storage/segment_chain.h"
 #include "storage/segment_header.h"
 #include "storage/segment_pool.h"
 

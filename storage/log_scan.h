@@ -54,7 +54,6 @@ struct LogScan {
   uint64_t next_sequence = 1;  // above all segments
   uint64_t next_base_lsn = 0;  // above all positions
 
-  std::vector<std::string> void_paths;      // segments that a later header declares void
   std::vector<std::string> leftover_paths;  // files that never became segments
 };
 
@@ -64,9 +63,5 @@ struct LogScan {
 absl::StatusOr<LogScan> ScanLog(FileSystem& fs, const std::string& directory,
                                 uint64_t max_entry_bytes,
                                 const std::function<void(const std::string&)>& line);
-
-// The header at the beginning of a segment file.
-// DATA_LOSS, FAILED_PRECONDITION: as DecodeSegmentHeader.
-absl::StatusOr<SegmentHeader> ReadSegmentHeader(const File& file);
 
 }  // namespace dqueue::storage

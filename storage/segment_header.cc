@@ -123,7 +123,7 @@ std::string EncodeSegmentHeader(const SegmentHeader& header) {
   return out;
 }
 
-absl::StatusOr<HeaderExtent> DecodeHeaderExtent(std::string_view fixed) {
+absl::StatusOr<uint64_t> DecodeHeaderBytes(std::string_view fixed) {
   if (fixed.empty()) return absl::DataLossError("the file is empty");
   if (fixed.size() < kHeaderFixedBytes) {
     return absl::DataLossError("the file ends within the segment header");
@@ -149,13 +149,13 @@ absl::StatusOr<HeaderExtent> DecodeHeaderExtent(std::string_view fixed) {
       LoadU32(p + kAtNameBytes) > kMaxNodeNameBytes) {
     return absl::DataLossError("segment header with impossible sizes");
   }
-  return HeaderExtent{HeaderBytesFor(config_bytes)};
+  return HeaderBytesFor(config_bytes);
 }
 
 absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes) {
-  absl::StatusOr<HeaderExtent> extent = DecodeHeaderExtent(bytes.substr(0, kHeaderFixedBytes));
-  if (!extent.ok()) return extent.status();
-  if (bytes.size() < extent->header_bytes) {
+  absl::StatusOr<uint64_t> header_bytes = DecodeHeaderBytes(bytes.substr(0, kHeaderFixedBytes));
+  if (!header_bytes.ok()) return header_bytes.status();
+  if (bytes.size() < *header_bytes) {
     return absl::DataLossError("the file ends within the segment header");
   }
   const char* p = bytes.data();

@@ -54,13 +54,10 @@ struct SegmentHeader {
 // The header, padded to HeaderBytes().
 std::string EncodeSegmentHeader(const SegmentHeader& header);
 
-// The part of the first kHeaderFixedBytes that says how much more there is.
+// HeaderBytes() of the header that begins with these kHeaderFixedBytes.
 // DATA_LOSS: the reason. FAILED_PRECONDITION: a newer format.
-struct HeaderExtent {
-  uint64_t header_bytes = 0;
-};
-absl::StatusOr<HeaderExtent> DecodeHeaderExtent(std::string_view fixed);
-// `bytes` has HeaderExtent::header_bytes. The same errors.
+absl::StatusOr<uint64_t> DecodeHeaderBytes(std::string_view fixed);
+// `bytes` has at least HeaderBytes(). The same errors.
 absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes);
 
 // Distinguishes the records of one segment from those of any other place: derived, not random, so
