@@ -6,7 +6,6 @@
 #include <chrono>
 #include <csignal>
 #include <ctime>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,7 +21,6 @@ namespace {
 // Listeners, peers, segments and a few hundred clients; the transport asks for more by itself.
 constexpr uint64_t kOpenFilesMin = 256;
 constexpr raft::Duration kDrainLimit = std::chrono::seconds(10);
-constexpr int kLeaderPollMs = 100;
 
 int Refuse(ExitCode code, const std::string& message) {
   spdlog::error("cannot start: {}", message);
@@ -70,26 +68,6 @@ std::optional<int> CheckClock() {
                  FormatTime(std::chrono::system_clock::now()));
   }
   return std::nullopt;
-}
-
-node::NodeView View(node::Node& node) {
-  auto promise = std::make_shared<std::promise<node::NodeView>>();
-  std::future<node::NodeView> view = promise->get_future();
-  node.RequestView([promise](const node::NodeView& v) { promise->set_value(v); });
-  return view.get();
-}
-
-// Says once who leads, then waits on. Returns the signal that ends the wait.
-int ServeUntilSignal(node::Node& node) {
-  for (;;) {
-    const node::NodeView view = View(node);
-    if (!view.leader_name.empty()) {
-      spdlog::info("leader is {} ({}) in term {}", view.leader_name, view.leader_address,
-                   view.raft.status.term.value());
-      return WaitForStopSignal();
-    }
-    if (const int signal = WaitForStopSignal(kLeaderPollMs); signal != 0) return signal;
-  }
 }
 
 }  // namespace
@@ -144,7 +122,8 @@ int RunNode(const NodeConfig& config) {
   spdlog::info("dqueue {} node {} serves gRPC at {}, HTTP at {}, known to others as {}, data in {}",
                DQUEUE_VERSION, options.name, config.grpc_listen,
                http ? config.http_listen : "nowhere", config.advertise_addr, options.data_dir);
-  const int signal = ServeUntilSignal(node);
+  // The node itself says who leads, at each change.
+  const int signal = WaitForStopSignal();
   spdlog::info("{}: handing over and stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
   (*runner)->Drain(kDrainLimit);
   stop();

@@ -117,7 +117,9 @@ void RunAgainstModel(uint64_t seed, int batches, int max_commands) {
       const bool has_ready = machine.HasReady(queues, types);
       const std::vector<std::string> taken = model.Take(queues, types, max);
       ASSERT_EQ(TakeIds(machine, queues, max, types), taken);
-      if (max > 0) ASSERT_EQ(has_ready, !taken.empty());
+      if (max > 0) {
+        ASSERT_EQ(has_ready, !taken.empty());
+      }
     }
     if (workload.Chance(20)) {
       const std::string id = workload.Id();

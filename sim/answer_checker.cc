@@ -142,20 +142,12 @@ void AnswerChecker::CheckEnqueueItem(const ServerCall& call, const v1::JobSpec& 
     return;
   }
   ++acknowledged_;
-  const ModelJob* job = model.FindAt(result.id(), applied);
+  // It may have finished and been purged by now, but it must have been there.
+  const ModelJob* job = model.FindInstance(result.id(), number, applied);
   if (job == nullptr) {
-    // It may have finished and been purged by now, but it must have been there.
-    const ModelJob* past = model.Find(result.id());
-    if (past == nullptr || past->past.front().index > applied) {
-      Violate("J1 acknowledged enqueue", "job j" + std::to_string(number) +
-                                             " was acknowledged as " + result.id() +
-                                             ", but is not in the log");
-    }
-    job = past;
-  }
-  if (job->number != number) {
-    Violate("J7 idempotency", "job j" + std::to_string(number) + " was acknowledged as " +
-                                  result.id() + ", which is j" + std::to_string(job->number));
+    Violate("J1 acknowledged enqueue",
+            "job j" + std::to_string(number) + " was acknowledged as " + result.id() +
+                ", but is not in the log; the job: " + spec.ShortDebugString());
   }
   if (!spec.id().empty() && spec.id() != result.id() && spec.idempotency_key().empty()) {
     Violate("answers", "job " + spec.id() + " was acknowledged as " + result.id());
@@ -209,7 +201,8 @@ void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
   const JobVersion* version = job->At(applied);
   if (version == nullptr || version->gone) return;
   // The log remembers how the last lease of a job ended, not those before.
-  const bool remembered = in_log && job->last_token == token && job->last_end == end;
+  const bool remembered = in_log && job->last_token == token && job->last_end == end &&
+                          !world_->grants().HasLaterGrant(*job, token);
   if (remembered && reason != "OVERLOADED" && reason != "NOT_LEADER" && reason != "NO_LEADER" &&
       reason != "SHUTTING_DOWN" && reason != "DEADLINE_PASSED" &&
       job->past.back().index <= call.required) {

@@ -56,6 +56,13 @@ GrantChecker::Grant* GrantChecker::FindGrant(const ModelJob& job, queue::LeaseTo
   return const_cast<Grant*>(std::as_const(*this).FindGrant(job, token));
 }
 
+bool GrantChecker::HasLaterGrant(const ModelJob& job, queue::LeaseToken token) const {
+  if (grants_.size() <= job.slot) return false;
+  const std::vector<Grant>& grants = grants_[job.slot];
+  return std::any_of(grants.begin(), grants.end(),
+                     [token](const Grant& grant) { return grant.token > token; });
+}
+
 bool GrantChecker::WasGranted(const ModelJob& job, queue::LeaseToken token) const {
   return FindGrant(job, token) != nullptr;
 }
@@ -322,6 +329,10 @@ bool GrantChecker::CertainlyHeld(const SimNode& node, const ModelJob& job,
   const Grant* grant = FindGrant(job, token);
   if (grant == nullptr || grant->worker.empty() || grant->release_arrived) return false;
   if (job.last_token >= token) return false;
+  // Killed or cancelled, and then retried, it is nobody's.
+  for (const JobVersion& version : job.past) {
+    if (version.index > grant->applied && version.state != v1::JOB_STATE_READY) return false;
+  }
   return grant->holder == node.number() && grant->holder_boot == node.boots() &&
          grant->holder_term == node.node().raft().status().term && node.LocalNow() < grant->until;
 }

@@ -60,6 +60,8 @@ class GrantChecker {
   // Whether the lease was ever given by anybody.
   bool WasGranted(const ModelJob& job, queue::LeaseToken token) const;
 
+  bool HasLaterGrant(const ModelJob& job, queue::LeaseToken token) const;
+
   uint64_t grants() const { return granted_; }
   // Deliveries of a job after its first.
   uint64_t repeated_deliveries() const { return repeated_; }

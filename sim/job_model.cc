@@ -54,6 +54,17 @@ const ModelJob* JobModel::FindAt(std::string_view id, raft::Index index) const {
   return nullptr;
 }
 
+const ModelJob* JobModel::FindInstance(std::string_view id, uint64_t number,
+                                       raft::Index index) const {
+  const auto it = by_id_.find(id);
+  if (it == by_id_.end()) return nullptr;
+  for (auto slot = it->second.rbegin(); slot != it->second.rend(); ++slot) {
+    const ModelJob& job = jobs_[*slot];
+    if (job.number == number && job.past.front().index <= index) return &job;
+  }
+  return nullptr;
+}
+
 const ModelJob* JobModel::FindNumber(uint64_t number) const {
   const auto it = by_number_.find(number);
   return it == by_number_.end() ? nullptr : &jobs_[it->second];

@@ -85,6 +85,8 @@ class JobModel {
   const ModelJob* Find(std::string_view id) const;
   // As of `index`; nullptr if there was none then (not yet created, or purged).
   const ModelJob* FindAt(std::string_view id, raft::Index index) const;
+  // The newest with this id and number that was created by `index`, purged or not.
+  const ModelJob* FindInstance(std::string_view id, uint64_t number, raft::Index index) const;
   const ModelJob* FindNumber(uint64_t number) const;
   const std::deque<ModelJob>& jobs() const { return jobs_; }
   const std::map<std::string, ModelQueue>& queues() const { return queues_; }

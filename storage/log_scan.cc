@@ -230,31 +230,32 @@ class Scanner {
   // Takes one whole record into the state. Answers why it cannot be.
   std::string Apply(const ChainLink& link, uint64_t offset, const RecordHeader& header,
                     std::string_view payload) {
-    const std::string malformed =
-        "a record of type " + RecordTypeName(header.type) + " with a malformed payload";
+    const auto malformed = [&header] {
+      return "a record of type " + RecordTypeName(header.type) + " with a malformed payload";
+    };
     if (header.flags != 0) return "a record with flags: it needs a newer dqueue";
     if (header.durable_lsn > header.lsn) return "a record that vouches for what is behind it";
     switch (static_cast<RecordType>(header.type)) {
       case RecordType::kHardState: {
         const auto hard_state = DecodeHardState(payload);
-        return hard_state ? scan_.state.Apply(*hard_state) : malformed;
+        return hard_state ? scan_.state.Apply(*hard_state) : malformed();
       }
       case RecordType::kEntry:
         return ApplyEntry(link, offset, payload);
       case RecordType::kCompact: {
         const auto mark = DecodeCompactMark(payload);
-        if (!mark) return malformed;
+        if (!mark) return malformed();
         std::string problem = scan_.state.Apply(*mark);
         if (problem.empty()) scan_.entries.DropTo(mark->index);
         return problem;
       }
       case RecordType::kSnapshot: {
         const auto meta = DecodeSnapshotMeta(payload);
-        return meta ? scan_.state.ApplySnapshot(*meta) : malformed;
+        return meta ? scan_.state.ApplySnapshot(*meta) : malformed();
       }
       case RecordType::kReset: {
         const auto meta = DecodeSnapshotMeta(payload);
-        if (!meta) return malformed;
+        if (!meta) return malformed();
         std::string problem = scan_.state.ApplyReset(*meta);
         if (problem.empty()) {
           scan_.entries.Clear(meta->index.Next());
@@ -263,9 +264,9 @@ class Scanner {
         return problem;
       }
       case RecordType::kCleanShutdown:
-        return payload.empty() ? "" : malformed;
+        return payload.empty() ? "" : malformed();
       case RecordType::kWhole:
-        if (!payload.empty()) return malformed;
+        if (!payload.empty()) return malformed();
         scan_.state.ApplyWhole();
         return "";
     }

@@ -84,7 +84,8 @@ void UnaryCall::OnError(const queue::Error& error) {
     ForwardTo(Leader{.name = name == error.metadata.end() ? "" : name->second,
                      .address = it->second,
                      .self = false});
-  } else if (error.reason == kReasonNoLeader) {
+  } else if (error.reason == kReasonNoLeader || error.reason == kReasonShuttingDown) {
+    // Of a node that is drained: its successor leads in a moment.
     OnNoLeader(status, false);
   } else if (error.reason == kReasonCommitUnknown) {
     OnNoLeader(status, true);

@@ -1,0 +1,63 @@
+#include "raft/durability.h"
+
+#include <gtest/gtest.h>
+
+#include "raft/raft.h"
+#include "raft/test_cluster.h"
+
+namespace dqueue::raft {
+namespace {
+
+constexpr Time kStart{};
+
+TEST(Durability, TokensCompleteInOrderAndCarryAllBefore) {
+  Durability d(HardState{Term(1), NodeId(), Index(1)}, Index(1));
+  EXPECT_EQ(d.Submit(Index(3), std::nullopt, kStart), Token(1));
+  EXPECT_EQ(d.Submit(Index(5), HardState{Term(2), NodeId(7), Index(1)}, kStart), Token(2));
+  EXPECT_EQ(d.Submit(Index(6), std::nullopt, kStart), Token(3));
+  EXPECT_EQ(d.index(), Index(1));
+  d.Complete(Token(2));
+  EXPECT_EQ(d.index(), Index(5));
+  EXPECT_EQ(d.hard_state(), (HardState{Term(2), NodeId(7), Index(1)}));
+  d.Complete(Token(1));
+  EXPECT_EQ(d.index(), Index(5));
+  d.Complete(Token(3));
+  EXPECT_EQ(d.index(), Index(6));
+}
+
+// R2: entries 4 and 5 were asked for twice; the first answer must not be taken for the second.
+TEST(Durability, AnswersOfReplacedEntriesDoNotCount) {
+  Durability d({}, Index(3));
+  d.Submit(Index(5), std::nullopt, kStart);
+  d.Clamp(Index(3));
+  d.Submit(Index(5), std::nullopt, kStart);
+  d.Complete(Token(1));
+  EXPECT_EQ(d.index(), Index(3));
+  d.Complete(Token(2));
+  EXPECT_EQ(d.index(), Index(5));
+}
+
+TEST(Durability, WhatIsDurableCanBeReplacedToo) {
+  Durability d({}, Index(9));
+  d.Clamp(Index(4));
+  EXPECT_EQ(d.index(), Index(4));
+}
+
+TEST(Durability, KnowsHowLongTheDiskOwesAnAnswer) {
+  Durability d({}, Index(1));
+  EXPECT_FALSE(d.oldest().has_value());
+  d.Submit(Index(2), std::nullopt, kStart + 5ms);
+  d.Submit(Index(3), std::nullopt, kStart + 9ms);
+  EXPECT_EQ(d.oldest(), kStart + 5ms);
+  d.Complete(Token(1));
+  EXPECT_EQ(d.oldest(), kStart + 9ms);
+}
+
+TEST(Durability, AnAnswerToNothingIsABug) {
+  test::ChecksThrow checks;
+  Durability d({}, Index(1));
+  EXPECT_THROW(d.Complete(Token(1)), test::Violation);
+}
+
+}  // namespace
+}  // namespace dqueue::raft
