@@ -453,6 +453,7 @@ BenchResult RunFailover(const BenchOptions& options) {
     if (!back.ok() && result.problem.empty()) result.problem = std::string(back.message());
   }
   meter.Stop(acknowledged, gaps, &result);
+  result.server_cpu_per_million = -1;  // of elections and restarts: says nothing about jobs
   // An enqueue whose outcome is not known may have happened: so at least these.
   const auto stats = client.GetStats(queue);
   if (!stats.ok()) {

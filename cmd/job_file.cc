@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "cmd/escape.h"
 #include "cmd/flag_values.h"
 #include "queue/limits.h"
 
@@ -205,6 +206,7 @@ std::vector<Member> Members(std::string_view text) {
 }  // namespace
 
 absl::StatusOr<client::JobSpec> ParseJob(std::string_view text, const client::JobSpec& defaults) {
+  if (!IsUtf8(text)) return Bad("is not UTF-8");
   json::parser parser({}, Options());
   json::error_code error;
   const size_t used = parser.write_some(text.data(), text.size(), error);

@@ -149,9 +149,9 @@ TEST(JobFile, BadFiles) {
       {"{]", "1:3: item 0: a bracket is closed that was not opened"},
       {"[{\"payload\":[}]", "1:15: item 0: a bracket is closed that was not opened"},
       {std::string(65, '{'), "1:66: item 0: is nested deeper than 64"},
-      {"{\"id\":\"a\"}\n{\"id\":tru}", "2:1: item 1: byte 10: not valid JSON: syntax error"},
+      {"{\"id\":\"a\"}\n{\"id\":tru}", "2:1: item 1: byte 7: not valid JSON: syntax error"},
       {"{\"id\":\"a\",}", "1:1: item 0: byte 11: not valid JSON: syntax error"},
-      {"{\"id\":\"\xFF\"}", "1:1: item 0: byte 8: not valid JSON: invalid utf8"},
+      {"{\"id\":\"\xFF\"}", "1:1: item 0: is not UTF-8"},
   };
   for (const auto& [text, error] : cases) {
     EXPECT_EQ(Read(text).error, "jobs.json:" + error) << text;

@@ -10,6 +10,14 @@
 
 namespace dqueue::queue {
 
+namespace {
+
+// Where the numbers of batches and rounds begin. Not at 1: raft may still answer those of an
+// earlier broker of this process.
+uint64_t FirstId(uint64_t seed, uint64_t of) { return HashSequence(seed).Add(of).Finish() >> 2; }
+
+}  // namespace
+
 std::string BrokerOptions::Problem() const {
   const int64_t lease_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(lease_timeout).count();
@@ -38,7 +46,9 @@ BrokerImpl::BrokerImpl(const BrokerOptions& options, StateMachine* state, uint64
       seed_(seed),
       random_(HashSequence(seed).Add(uint64_t{1}).Finish()),
       ids_(HashSequence(seed).Add(uint64_t{2}).Finish()),
-      lease_requests_(1) {
+      next_batch_(FirstId(seed, 3)),
+      lease_requests_(1),
+      next_round_(FirstId(seed, 4)) {
   DQ_CHECK(state_ != nullptr);
   DQ_CHECK_MSG(options_.Problem().empty(), options_.Problem());
   state_->SetObserver(this);

@@ -18,20 +18,11 @@ namespace dqueue::queue {
 // item(work, i) appends a command and returns true, or decides the item at once and returns false.
 template <class C, class F>
 void BrokerImpl::SubmitItems(raft::Time now, C call, const F& item) {
-  if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
-  auto owned = std::make_unique<StatusWork<C>>(std::move(call));
+  std::unique_ptr<StatusWork<C>> owned = CheckedWork(std::move(call));
+  if (owned == nullptr) return;
   StatusWork<C>* const work = owned.get();
   const int items = work->Size();
-  int malformed = 0;
-  for (int i = 0; i < items; ++i) {
-    if (auto error = CheckItem(work->call.request, i)) {
-      work->Refuse(i, *error);
-      ++malformed;
-    }
-  }
-  if (malformed == items) return work->Answer(std::nullopt);
-  if (auto error = AdmitCommands(now, work->deadline, items - malformed,
-                                 work->call.request.GetCachedSize())) {
+  if (auto error = AdmitCommands(now, work->deadline, items, work->call.request.GetCachedSize())) {
     return work->Answer(std::move(error));
   }
   owned.release();  // from here on its parts own it

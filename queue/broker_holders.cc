@@ -84,20 +84,11 @@ std::optional<Error> BrokerImpl::Claim(raft::Time now, JobRef job, const JobView
 // item(id, token): nullopt if done, else why not.
 template <class C, class F>
 void BrokerImpl::SubmitLocal(raft::Time now, C call, const F& item) {
-  if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
-  auto owned = std::make_unique<StatusWork<C>>(std::move(call));
+  std::unique_ptr<StatusWork<C>> owned = CheckedWork(std::move(call));
+  if (owned == nullptr) return;
   StatusWork<C>* const work = owned.get();
-  const int items = work->Size();
-  int malformed = 0;
-  for (int i = 0; i < items; ++i) {
-    if (auto error = CheckItem(work->call.request, i)) {
-      work->Refuse(i, *error);
-      ++malformed;
-    }
-  }
-  if (malformed == items) return work->Answer(std::nullopt);
   if (auto error = AdmitWaiting(now, work->deadline)) return work->Answer(std::move(error));
-  for (int i = 0; i < items; ++i) {
+  for (int i = 0; i < work->Size(); ++i) {
     if (work->Refused(i)) continue;
     if (auto error = item(work->Id(i), ToToken(work->call.request.items(i).token()))) {
       work->Refuse(i, *error);

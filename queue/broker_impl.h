@@ -245,7 +245,7 @@ class BrokerImpl : public Observer {
   size_t pending_commands_ = 0;
   size_t pending_bytes_ = 0;
   std::map<uint64_t, InFlight> in_flight_;
-  uint64_t next_batch_ = 1;
+  uint64_t next_batch_;
   int64_t last_time_ms_ = 0;        // highest ever proposed here
   bool own_batch_refused_ = false;  // an expiry or tick was; hold on before the next
   raft::Time own_batches_after_ = raft::Time::min();
@@ -271,7 +271,7 @@ class BrokerImpl : public Observer {
 
   Gathering gathering_;
   std::map<uint64_t, Gathering> rounds_;
-  uint64_t next_round_ = 1;
+  uint64_t next_round_;
 };
 
 inline LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), token.sequence()}; }

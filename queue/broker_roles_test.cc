@@ -457,13 +457,17 @@ TEST_F(BrokerRolesTest, AnIdleLeaderNeedsNoTimer) {
 using BrokerRolesDeathTest = BrokerRolesTest;
 
 TEST_F(BrokerRolesDeathTest, OutcomesOfUnknownBatchesEndTheProcess) {
-  EXPECT_DEATH(broker_->OnProposal({.id = 77}), "batch 77 is not in flight");
+  ProposalOutcome outcome;
+  outcome.id = 77;
+  EXPECT_DEATH(broker_->OnProposal(outcome), "batch 77 is not in flight");
   EXPECT_DEATH(broker_->OnApplied(now_, 77, {}), "batch 77 was not reported as committed");
   Submit<EnqueueCall>(EnqueueRequest(Spec("a")));
   Take();
   const uint64_t id = batches_.front().id;
   EXPECT_DEATH(broker_->OnApplied(now_, id, {}), "was not reported as committed");
-  broker_->OnProposal({.id = id, .kind = ProposalOutcome::Kind::kCommitted});
+  outcome.id = id;
+  outcome.kind = ProposalOutcome::Kind::kCommitted;
+  broker_->OnProposal(outcome);
   EXPECT_DEATH(broker_->OnApplied(now_, id, {}), "0 results for 1 commands");
 }
 

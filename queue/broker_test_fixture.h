@@ -41,7 +41,8 @@ using ReplyPtr = std::shared_ptr<Reply<Response>>;
 
 inline google::rpc::ErrorInfo InfoOf(const google::rpc::Status& status) {
   google::rpc::ErrorInfo info;
-  if (status.details_size() > 0) EXPECT_TRUE(status.details(0).UnpackTo(&info));
+  if (status.details_size() == 0) return info;
+  EXPECT_TRUE(status.details(0).UnpackTo(&info));
   return info;
 }
 // Of an item: "OK" or the reason.
@@ -128,7 +129,7 @@ class BrokerTest : public testing::Test {
     ASSERT_FALSE(batches_.empty());
     const Batch batch = std::move(batches_.front());
     batches_.pop_front();
-    broker_->OnProposal({.id = batch.id, .kind = kind, .reason = reason});
+    broker_->OnProposal({.id = batch.id, .kind = kind, .reason = reason, .index = {}});
   }
   void RefuseOne(raft::ProposalOutcome::Reason reason) {
     EndOne(raft::ProposalOutcome::Kind::kNotAppended, reason);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "queue/broker_errors.h"
 #include "queue/error_status.h"
 #include "queue/state_machine.h"
+#include "queue/validate.h"
 #include "raft/check.h"
 #include "raft/types.h"
 
@@ -96,6 +98,27 @@ class StatusWork : public Work {
   C call;
   typename C::ResponseType response;
 };
+
+// The work of a call, with its malformed items refused. Null if that answered the call: it was
+// malformed as a whole, or no item is left.
+template <class C>
+std::unique_ptr<StatusWork<C>> CheckedWork(C call) {
+  if (auto error = CheckRequest(call.request)) {
+    call.done(*std::move(error));
+    return nullptr;
+  }
+  auto work = std::make_unique<StatusWork<C>>(std::move(call));
+  int refused = 0;
+  for (int i = 0; i < work->Size(); ++i) {
+    if (auto error = CheckItem(work->call.request, i)) {
+      work->Refuse(i, *error);
+      ++refused;
+    }
+  }
+  if (refused < work->Size()) return work;
+  work->Answer(std::nullopt);
+  return nullptr;
+}
 
 class EnqueueWork : public Work {
  public:

@@ -102,6 +102,9 @@ class ByteReader {
 
   std::string_view String() { return Bytes(Varint()); }
 
+  // What was read is not what it should be: as if the read had failed.
+  void Reject() { Fail(); }
+
  private:
   uint64_t Fail() {
     ok_ = false;

@@ -14,25 +14,6 @@ constexpr uint64_t kIdentitySeed = 0x6d65616e;
 constexpr uint64_t kOutcomeSeed = 0x646f6e65;
 constexpr uint64_t kRecordSeed = 0x7265636f;
 
-using Pairs = google::protobuf::RepeatedPtrField<log::v1::KeyValue>;
-
-size_t PairsSize(const Pairs& pairs) {
-  size_t size = 0;
-  for (const log::v1::KeyValue& pair : pairs) {
-    size += StringSize(pair.key()) + StringSize(pair.value());
-  }
-  return size;
-}
-
-char* PutPairs(char* p, const Pairs& pairs, size_t size) {
-  p = PutVarint(p, size);
-  for (const log::v1::KeyValue& pair : pairs) {
-    p = PutString(p, pair.key());
-    p = PutString(p, pair.value());
-  }
-  return p;
-}
-
 bool PairsAreSound(std::string_view pairs) {
   ByteReader reader(pairs);
   while (reader.ok() && reader.remaining() > 0) {
@@ -51,32 +32,44 @@ int64_t TimeAfter(int64_t time_ms, int64_t duration_ms) {
 }
 
 // Order of the fields: id, limits, backoff, durations, keys, headers, labels, payload (the rest).
-SpecBlock EncodeSpec(const log::v1::Enqueue::Job& job) {
-  const size_t headers_size = PairsSize(job.headers());
-  const size_t labels_size = PairsSize(job.labels());
-  const uint64_t numbers[] = {job.max_retries(),
-                              job.max_expirations(),
-                              job.backoff(),
-                              ZigZag(job.backoff_base_ms()),
-                              ZigZag(job.backoff_max_ms()),
-                              job.jitter_permille(),
-                              ZigZag(job.retention_ms()),
-                              ZigZag(job.lease_duration_ms())};
-  size_t size = StringSize(job.id());
+SpecBlock EncodeSpec(const JobOrder& job) {
+  size_t headers_size = 0;
+  size_t labels_size = 0;
+  const auto add_to = [](size_t* sum) {
+    return [sum](std::string_view key, std::string_view value) {
+      *sum += StringSize(key) + StringSize(value);
+    };
+  };
+  ForEachHeader(job, add_to(&headers_size));
+  ForEachLabel(job, add_to(&labels_size));
+  const uint64_t numbers[] = {job.max_retries,
+                              job.max_expirations,
+                              job.backoff,
+                              ZigZag(job.backoff_base_ms),
+                              ZigZag(job.backoff_max_ms),
+                              job.jitter_permille,
+                              ZigZag(job.retention_ms),
+                              ZigZag(job.lease_duration_ms)};
+  size_t size = StringSize(job.id);
   for (const uint64_t number : numbers) size += VarintSize(number);
-  size += StringSize(job.idempotency_key()) + StringSize(job.ordering_key());
+  size += StringSize(job.idempotency_key) + StringSize(job.ordering_key);
   size += VarintSize(headers_size) + headers_size + VarintSize(labels_size) + labels_size;
-  size += job.payload().size();
+  size += job.payload.size();
   DQ_CHECK(size <= UINT32_MAX);
 
   SpecBlock block{std::make_unique_for_overwrite<char[]>(size), static_cast<uint32_t>(size)};
-  char* p = PutString(block.bytes.get(), job.id());
+  char* p = PutString(block.bytes.get(), job.id);
   for (const uint64_t number : numbers) p = PutVarint(p, number);
-  p = PutString(p, job.idempotency_key());
-  p = PutString(p, job.ordering_key());
-  p = PutPairs(p, job.headers(), headers_size);
-  p = PutPairs(p, job.labels(), labels_size);
-  p = PutBytes(p, job.payload());
+  p = PutString(p, job.idempotency_key);
+  p = PutString(p, job.ordering_key);
+  const auto put = [&p](std::string_view key, std::string_view value) {
+    p = PutString(PutString(p, key), value);
+  };
+  p = PutVarint(p, headers_size);
+  ForEachHeader(job, put);
+  p = PutVarint(p, labels_size);
+  ForEachLabel(job, put);
+  p = PutBytes(p, job.payload);
   DQ_CHECK(p == block.bytes.get() + size);
   return block;
 }

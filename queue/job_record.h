@@ -8,9 +8,9 @@
 #include <string>
 #include <string_view>
 
-#include "dqueue/v1/command.pb.h"
 #include "dqueue/v1/job.pb.h"
 #include "queue/byte_codec.h"
+#include "queue/command_reader.h"
 #include "queue/hash.h"
 #include "queue/slab.h"
 #include "queue/state_machine.h"
@@ -58,7 +58,7 @@ struct SpecBlock {
 };
 
 // Queue, type, priority and times are not in it.
-SpecBlock EncodeSpec(const log::v1::Enqueue::Job& job);
+SpecBlock EncodeSpec(const JobOrder& job);
 // False if the bytes are no spec block (they may come from a damaged file).
 bool ParseSpec(std::string_view block, JobSpecView* out);
 // For blocks of our own making.

@@ -22,107 +22,56 @@ constexpr int64_t kHousekeepingGrainMs = 1000;
 
 constexpr uint64_t kIdSeed = 0x6964;
 constexpr uint64_t kDigestSeed = 0x64696765;
-constexpr size_t kArenaBlockBytes = 256 << 10;
 constexpr size_t kAllocationOverhead = 16;
-
-google::protobuf::ArenaOptions ArenaOptionsFor(char* block) {
-  google::protobuf::ArenaOptions options;
-  options.initial_block = block;
-  options.initial_block_size = kArenaBlockBytes;
-  options.max_block_size = kArenaBlockBytes;
-  return options;
-}
 
 int64_t FirstTime(const OrderedSlots& slots) {
   return slots.empty() ? INT64_MAX : static_cast<int64_t>(slots.begin()->order());
 }
 
-template <class Message>
-bool HasUnknownFields(const Message& message) {
-  static const google::protobuf::Reflection* const reflection =
-      Message::default_instance().GetReflection();
-  return !reflection->GetUnknownFields(message).empty();
-}
-
-// Fields that this version does not know may change what the command does.
-bool FullyUnderstood(const log::v1::Command& command) {
-  if (HasUnknownFields(command)) return false;
-  switch (command.kind_case()) {
-    case log::v1::Command::kEnqueue:
-      return !HasUnknownFields(command.enqueue()) &&
-             std::none_of(command.enqueue().jobs().begin(), command.enqueue().jobs().end(),
-                          HasUnknownFields<log::v1::Enqueue::Job>);
-    case log::v1::Command::kComplete:
-      return !HasUnknownFields(command.complete());
-    case log::v1::Command::kFail:
-      return !HasUnknownFields(command.fail());
-    case log::v1::Command::kExpire:
-      return !HasUnknownFields(command.expire());
-    case log::v1::Command::kCancel:
-      return !HasUnknownFields(command.cancel());
-    case log::v1::Command::kRetry:
-      return !HasUnknownFields(command.retry());
-    case log::v1::Command::KIND_NOT_SET:
-      return false;
-  }
-  return false;
-}
-
 }  // namespace
-
-StateMachine::Impl::Impl()
-    : arena_block(std::make_unique_for_overwrite<char[]>(kArenaBlockBytes)),
-      arena(std::make_unique<google::protobuf::Arena>(ArenaOptionsFor(arena_block.get()))) {}
 
 // ---- the log ----
 
-void StateMachine::Impl::Apply(raft::Index index, std::string_view batch,
+void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes,
                                std::vector<CommandResult>* results) {
-  DQ_CHECK_MSG(index == applied.Next(), "entry " + std::to_string(index.value()) +
-                                            " cannot follow " + std::to_string(applied.value()));
-  auto* const commands = google::protobuf::Arena::CreateMessage<log::v1::CommandBatch>(arena.get());
-  DQ_CHECK_MSG(batch.size() <= INT32_MAX &&
-                   commands->ParseFromArray(batch.data(), static_cast<int>(batch.size())),
-               "entry " + std::to_string(index.value()) + " is no batch of commands");
-  DQ_CHECK_MSG(!HasUnknownFields(*commands),
-               "entry " + std::to_string(index.value()) +
-                   " was written by a newer version: it has fields unknown here");
+  const auto entry = [index] { return "entry " + std::to_string(index.value()); };
+  DQ_CHECK_MSG(index == applied.Next(),
+               entry() + " cannot follow " + std::to_string(applied.value()));
+  const ReadStatus status = ReadBatch(bytes, &batch);
+  DQ_CHECK_MSG(status != ReadStatus::kMalformed, entry() + " is no batch of commands");
+  DQ_CHECK_MSG(status == ReadStatus::kOk,
+               entry() + " holds a command or field unknown to this version: upgrade this node");
   if (results != nullptr) {
     results->clear();
-    results->reserve(static_cast<size_t>(commands->commands_size()));
+    results->reserve(batch.commands.size());
   }
   applied = index;
-  Advance(commands->time_ms());
-  for (const log::v1::Command& command : commands->commands()) {
-    CommandResult result = Execute(index, command);
+  Advance(batch.time_ms);
+  for (const CommandView& command : batch.commands) {
+    CommandResult result = Execute(command);
     if (results != nullptr) results->push_back(std::move(result));
   }
   queues.Settle();
-  arena->Reset();
 }
 
-CommandResult StateMachine::Impl::Execute(raft::Index index, const log::v1::Command& command) {
-  DQ_CHECK_MSG(FullyUnderstood(command),
-               "entry " + std::to_string(index.value()) +
-                   " holds a command unknown to this version: upgrade this node");
-  switch (command.kind_case()) {
-    case log::v1::Command::kEnqueue:
-      return Enqueue(command.enqueue());
-    case log::v1::Command::kComplete:
-      return Complete(command.complete());
-    case log::v1::Command::kFail:
-      return Fail(command.fail());
-    case log::v1::Command::kExpire:
-      return Expire(command.expire());
-    case log::v1::Command::kCancel:
-      return Cancel(command.cancel());
-    case log::v1::Command::kRetry:
-      return Retry(command.retry());
-    case log::v1::Command::KIND_NOT_SET:
+CommandResult StateMachine::Impl::Execute(const CommandView& command) {
+  switch (command.kind) {
+    case CommandKind::kEnqueue:
+      return Enqueue(std::span(batch.jobs).subspan(command.first_job, command.job_count));
+    case CommandKind::kComplete:
+      return Complete(command);
+    case CommandKind::kFail:
+      return Fail(command);
+    case CommandKind::kExpire:
+      return Expire(command);
+    case CommandKind::kCancel:
+      return Cancel(command);
+    case CommandKind::kRetry:
+      return Retry(command);
+    case CommandKind::kNone:
       break;
   }
-  CheckFailed(__FILE__, __LINE__, "a known command",
-              "entry " + std::to_string(index.value()) + " holds an unknown command");
+  CheckFailed(__FILE__, __LINE__, "ReadBatch lets no command through without a kind", {});
 }
 
 void StateMachine::Impl::Advance(int64_t batch_time_ms) {
@@ -170,9 +119,8 @@ uint64_t StateMachine::Impl::DigestOf(uint64_t job_sum, uint64_t key_sum,
 
 uint64_t JobIdHash(std::string_view id) { return HashBytes(id, kIdSeed); }
 
-uint32_t StateMachine::Impl::FindJob(std::string_view id) const {
-  return by_id.Find(JobIdHash(id),
-                    [&](uint32_t slot) { return IdOf(jobs[slot].spec_view()) == id; });
+uint32_t StateMachine::Impl::FindJob(std::string_view id, uint64_t id_hash) const {
+  return by_id.Find(id_hash, [&](uint32_t slot) { return IdOf(jobs[slot].spec_view()) == id; });
 }
 
 const JobRecord& StateMachine::Impl::Checked(JobRef job) const {

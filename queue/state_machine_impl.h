@@ -1,16 +1,17 @@
 // The inside of StateMachine, shared by the files that implement it: state_machine.cc (the log's
-// side of the interface), commands.cc (what each command does), job_reads.cc (FillJob, List,
+// side of the interface), commands.cc (what each command does), enqueue.cc
+// (the one that makes jobs), job_reads.cc (FillJob, List,
 // Stats), snapshot.cc (images) and consistency.cc (checks). Nobody else includes this.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "google/protobuf/arena.h"
+#include "queue/command_reader.h"
 #include "queue/idempotency_table.h"
 #include "queue/image_codec.h"
 #include "queue/job_record.h"
@@ -47,15 +48,19 @@ struct ImageWalk {
   size_t drained = 0;  // of the one that is being drained
 };
 
-struct StateMachine::Impl {
-  Impl();
+// Of enqueue.cc.
+struct EnqueueCandidate;
+struct EnqueueMeeting;
+struct EnqueuedTogether;
 
+struct StateMachine::Impl {
   // ---- state_machine.cc ----
-  void Apply(raft::Index index, std::string_view batch, std::vector<CommandResult>* results);
+  void Apply(raft::Index index, std::string_view bytes, std::vector<CommandResult>* results);
   void Advance(int64_t batch_time_ms);
   int64_t NextTickMs() const;
   uint64_t DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum) const;
-  uint32_t FindJob(std::string_view id) const;
+  uint32_t FindJob(std::string_view id) const { return FindJob(id, JobIdHash(id)); }
+  uint32_t FindJob(std::string_view id, uint64_t id_hash) const;
   const JobRecord& Checked(JobRef job) const;
   size_t MemoryBytes() const;
 
@@ -82,17 +87,25 @@ struct StateMachine::Impl {
   void DropKey(uint32_t slot);
 
   // ---- commands.cc ----
-  CommandResult Execute(raft::Index index, const log::v1::Command& command);
-  CommandResult Enqueue(const log::v1::Enqueue& command);
-  CommandResult Complete(const log::v1::Complete& command);
-  CommandResult Fail(const log::v1::Fail& command);
-  CommandResult Expire(const log::v1::Expire& command);
-  CommandResult Cancel(const log::v1::Cancel& command);
-  CommandResult Retry(const log::v1::Retry& command);
-  // `identity` is needed if the job has an idempotency key.
-  void Create(const log::v1::Enqueue::Job& job, SpecBlock spec, std::optional<uint64_t> identity);
+  CommandResult Execute(const CommandView& command);
+  CommandResult Complete(const CommandView& command);
+  CommandResult Fail(const CommandView& command);
+  CommandResult Expire(const CommandView& command);
+  CommandResult Cancel(const CommandView& command);
+  CommandResult Retry(const CommandView& command);
   void Kill(uint32_t slot, v1::DeadReason reason);
   void SetOutcome(uint32_t slot, std::string_view error, std::string_view result);
+
+  // ---- enqueue.cc ----
+  CommandResult Enqueue(std::span<const JobOrder> orders);
+  CommandResult EnqueueOne(const JobOrder& order);
+  CommandResult EnqueueAll(std::span<const JobOrder> orders);
+  EnqueueMeeting Meet(EnqueueCandidate& candidate, EnqueuedTogether* together);
+  EnqueueMeeting MeetById(EnqueueCandidate& candidate, EnqueuedTogether* together);
+  EnqueueMeeting MeetByKey(EnqueueCandidate& candidate, uint32_t queue, EnqueuedTogether* together);
+  uint64_t IdentityOf(const JobRecord& job) const;
+  // The slot.
+  uint32_t Create(EnqueueCandidate& candidate);
 
   // ---- snapshot.cc ----
   // Before a replicated field of the record changes, or the record goes.
@@ -127,8 +140,7 @@ struct StateMachine::Impl {
   // Names the arrangement of jobs in slots: page tokens of one arrangement mean nothing in another.
   uint64_t arrangement = 0;
   ImageWalk walk;
-  std::unique_ptr<char[]> arena_block;
-  std::unique_ptr<google::protobuf::Arena> arena;
+  BatchView batch;  // kept for its capacity
 };
 
 }  // namespace dqueue::queue

@@ -116,16 +116,16 @@ TEST_F(StateMachineTest, ABatchThatCannotBeUnderstoodEndsTheProcess) {
   log::v1::CommandBatch unset;
   unset.add_commands();
   EXPECT_DEATH(machine_.Apply(raft::Index(1), unset.SerializeAsString(), nullptr),
-               "entry 1 holds a command unknown");
+               "entry 1 holds a command or field unknown");
   // Field 100 of a command: a kind of the future.
   EXPECT_DEATH(machine_.Apply(raft::Index(1), "\x12\x04\xa2\x06\x01x", nullptr),
-               "entry 1 holds a command unknown");
+               "entry 1 holds a command or field unknown");
   // Field 15 of a cancel.
   EXPECT_DEATH(machine_.Apply(raft::Index(1), "\x12\x04\x2a\x02\x78\x01", nullptr),
-               "entry 1 holds a command unknown");
+               "entry 1 holds a command or field unknown");
   // Field 15 of the batch.
   EXPECT_DEATH(machine_.Apply(raft::Index(1), "\x78\x01", nullptr),
-               "entry 1 was written by a newer");
+               "entry 1 holds a command or field unknown");
 }
 
 TEST_F(StateMachineTest, EachCommandHasItsResultInOrder) {

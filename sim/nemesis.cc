@@ -198,15 +198,13 @@ void Nemesis::BitRot() {
 void Nemesis::Wipe() {
   SimNode& node = AnyNode();
   if (!MayDamage(node)) return;
-  // Before the cluster has bound a member's incarnation, a wiped disk is as good as a new one.
-  int leader = world_->Leader();
-  if (leader == 0) return;
-  const raft::Raft& raft = world_->node(leader).node().raft();
-  const raft::View view = raft.GetView();
-  const std::optional<raft::Configuration> config = raft::DecodeConfiguration(
-      raft.EncodedConfigAt(std::max(view.applied, view.first_index.Prev())));
-  const raft::Member* member = config ? config->Find(node.id()) : nullptr;
-  if (member == nullptr || member->incarnation != node.incarnation()) return;
+  // As long as some member may not know the incarnation of another, a wiped disk passes for a new
+  // one with it.
+  for (int i = 1; i <= world_->size(); ++i) {
+    const SimNode& other = world_->node(i);
+    if (other.broken()) continue;
+    if (!other.up() || !other.Knows(node)) return;
+  }
   node.Die(Death::kPowerLoss, "power lost, before its disk is replaced");
   node.Wipe();
 }

@@ -1,12 +1,14 @@
 #include "sim/sim_node.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "raft/check.h"
 #include "sim/violation.h"
 #include "sim/world.h"
 #include "storage/log.h"
+#include "storage/record.h"
 
 namespace dqueue::sim {
 namespace {
@@ -18,6 +20,8 @@ node::Options WithSeed(node::Options options, uint64_t seed) {
   options.seed = seed;
   return options;
 }
+
+std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
 
@@ -216,14 +220,52 @@ void SimNode::Wipe() {
   world_->Note({.kind = TraceKind::kDisk, .node = static_cast<uint8_t>(number_), .text = "wiped"});
 }
 
+bool SimNode::Knows(const SimNode& member) const {
+  const raft::View view = node_->raft().GetView();
+  const raft::Index index = std::min(view.applied, view.durable_index);
+  if (index < view.first_index.Prev()) return false;
+  const auto config = raft::DecodeConfiguration(node_->raft().EncodedConfigAt(index));
+  const raft::Member* found = config ? config->Find(member.id()) : nullptr;
+  return found != nullptr && found->incarnation == member.incarnation();
+}
+
+std::map<std::string, uint64_t> SimNode::UnwitnessedFrom() {
+  struct Place {
+    std::string file;
+    uint64_t offset;
+    uint64_t end_lsn;
+  };
+  std::vector<Place> places;
+  uint64_t durable = 0;
+  const auto see = [&](const std::string& line) {  // "FILE:OFFSET what"
+    const size_t colon = line.find(':');
+    const std::string path = line.substr(0, colon);
+    const uint64_t offset = std::strtoull(line.c_str() + colon + 1, nullptr, 10);
+    const std::string bytes = disk_->Bytes(path);
+    const auto header = storage::DecodeRecordHeader(std::string_view(bytes).substr(offset));
+    if (!header) return;
+    durable = std::max(durable, header->durable_lsn);
+    places.push_back({path, offset, header->lsn + storage::RecordBytes(header->length)});
+  };
+  std::map<std::string, uint64_t> from;
+  if (!storage::InspectLog(*disk_, wal_directory(), see).ok()) return from;
+  for (const Place& place : places) {
+    if (place.end_lsn > durable) from.try_emplace(BaseName(place.file), place.offset);
+  }
+  return from;
+}
+
 void SimNode::Rot() {
   DQ_CHECK(node_ == nullptr);
   damaged_ = true;
+  const std::map<std::string, uint64_t> unwitnessed = UnwitnessedFrom();
   // Where there is something: a bit in the zero-filled rest of a segment is nobody's.
   std::vector<std::pair<std::string, uint64_t>> bytes;
   for (const std::string& path : disk_->Paths()) {
     const std::string content = disk_->Bytes(path);
-    for (uint64_t i = 0; i < content.size(); ++i) {
+    const auto from = unwitnessed.find(BaseName(path));
+    const uint64_t end = from == unwitnessed.end() ? content.size() : from->second;
+    for (uint64_t i = 0; i < end; ++i) {
       if (content[i] != 0) bytes.emplace_back(path, i);
     }
   }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -73,7 +74,9 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   bool disk_limited() const { return disk_limited_; }
   // An empty disk, under the same name. The process must be down.
   void Wipe();
-  // Flips one random bit of what is on the disk. The process must be down.
+  // Flips one random bit of what is on the disk. The process must be down. Spares the log's newest
+  // batch: as long as no later record says that it was durable, damage in it cannot be told from a
+  // torn write.
   void Rot();
   // From now on a death is followed by a start after a random time around `mean`; 0: not.
   void RestartAutomatically(Duration mean) { restart_mean_ = mean; }
@@ -81,6 +84,9 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   void StayDown(bool stay) { stay_down_ = stay; }
   // Ends the process without anybody being told: the simulation is over.
   void PowerOff() { Destroy(); }
+  // Whether this node's log, as far as it is committed and durable, binds the incarnation of
+  // `member` (R12).
+  bool Knows(const SimNode& member) const;
   // No more disk errors or stalls; unlimited capacity.
   void CalmDisk();
   // Whether a failure of the product is what an injected fault must lead to.
@@ -108,6 +114,8 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   void Wake(Actor actor);
   Duration ActorDelay(Actor actor);
   bool Poll(Actor actor);
+  // By file name: where the records begin that no other record calls durable.
+  std::map<std::string, uint64_t> UnwitnessedFrom();
   void Destroy();
   void BootFailed(const absl::Status& status);
   void CloseCleanly(Duration down);

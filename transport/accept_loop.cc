@@ -64,8 +64,8 @@ bool AcceptLoop::AcceptOne() {
   if (fd >= 0) {
     // The kernel gives the lowest free number, so the number says how many are open.
     if (fd >= max_descriptor_) {
-      close(fd);
       Refuse("too many connections");
+      close(fd);
       return true;
     }
     const int on = 1;
@@ -81,8 +81,8 @@ bool AcceptLoop::AcceptOne() {
       // Give up the reserve for a moment, to close the caller's connection instead of letting it
       // hang.
       reserve_.Reset();
-      const UniqueFd turned_away(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       Refuse("out of descriptors");
+      const UniqueFd turned_away(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!turned_away.valid()) poll(nullptr, 0, kBackOffMs);
       break;
     }

@@ -1,4 +1,5 @@
 // The one file that includes Boost.Beast: HTTP/1.1 on one thread.
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
@@ -24,6 +25,8 @@ using Response = http::response<http::string_body>;
 constexpr size_t kHeaderBytesMax = 8 << 10;
 constexpr size_t kConnectionsMax = 256;
 constexpr std::chrono::seconds kRequestTimeMax{10};
+constexpr std::chrono::seconds kLingerTimeMax{1};
+constexpr size_t kLingerBytesMax = 1 << 20;
 constexpr std::chrono::milliseconds kAcceptAgainAfter{100};
 
 std::string JsonString(const std::string& text) {
@@ -75,7 +78,7 @@ std::optional<Response> ProblemOfReading(beast::error_code error) {
   }
   if (error == http::error::end_of_stream || error == http::error::partial_message ||
       error == beast::error::timeout ||
-      error.category() != http::make_error_code(http::error::end_of_stream).category()) {
+      error.category() != beast::error_code(http::error::end_of_stream).category()) {
     return std::nullopt;
   }
   return Problem(kVersion, http::status::bad_request, "BAD_REQUEST",
@@ -99,10 +102,14 @@ class Session : public std::enable_shared_from_this<Session> {
   void OnRead(beast::error_code error);
   void Write(Response response, bool keep_alive, bool head);
   void Close();
+  // Reads what still comes: closing with unread bytes would reset the connection before the caller
+  // has its answer.
+  void Linger(size_t bytes_left);
 
   HttpServerImpl* const server_;
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
+  std::array<char, 4096> discarded_;
   std::optional<http::request_parser<http::empty_body>> parser_;
   std::optional<Response> response_;
   std::optional<http::response_serializer<http::string_body>> serializer_;
@@ -237,6 +244,15 @@ void Session::Write(Response response, bool keep_alive, bool head) {
 void Session::Close() {
   beast::error_code ignored;
   stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  stream_.expires_after(kLingerTimeMax);
+  Linger(kLingerBytesMax);
+}
+
+void Session::Linger(size_t bytes_left) {
+  stream_.async_read_some(asio::buffer(discarded_), [self = shared_from_this(), bytes_left](
+                                                        beast::error_code error, size_t n) {
+    if (!error && n < bytes_left) self->Linger(bytes_left - n);
+  });
 }
 
 }  // namespace

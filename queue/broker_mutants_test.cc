@@ -1,0 +1,75 @@
+// The broker's deliberate bugs (raft/mutant.h): each does what it says when switched on, so that
+// the simulator's checkers have something to find. Built with the mutants compiled in.
+#include <string>
+
+#include "gtest/gtest.h"
+#include "queue/broker_test_fixture.h"
+#include "raft/mutant.h"
+
+namespace dqueue::queue {
+namespace {
+
+class BrokerMutantsTest : public BrokerTest {
+ protected:
+  ~BrokerMutantsTest() override { active_mutant = Mutant::kNone; }
+};
+
+TEST_F(BrokerMutantsTest, GrantWithoutConfirmation) {
+  Enqueue("a");
+  const auto honest = Submit<LeaseCall>(LeaseRequest());
+  EXPECT_FALSE(honest->answered());
+  Run();
+  active_mutant = Mutant::kGrantWithoutConfirmation;
+  const auto sleeper = Submit<LeaseCall>(LeaseRequest("w2", 1, {"q"}, 10));
+  Enqueue("b");
+  ASSERT_TRUE(sleeper->ok());
+  EXPECT_EQ(sleeper->value().jobs_size(), 1);
+  EXPECT_FALSE(broker_->WantsConfirmation());
+}
+
+TEST_F(BrokerMutantsTest, CompleteUnfenced) {
+  Enqueue("a");
+  Enqueue("b");
+  const v1::Job first = LeaseOne("w1");
+  Advance(30s);
+  Run();
+  const v1::Job second = LeaseOne("w2");
+  ASSERT_EQ(first.id(), second.id());
+  const auto request = ItemRequest<v1::CompleteJobsRequest>(first);
+  EXPECT_EQ(Do<CompleteCall>(request), "LEASE_STALE");
+  active_mutant = Mutant::kCompleteUnfenced;
+  EXPECT_EQ(Do<CompleteCall>(request), "OK");
+  EXPECT_EQ(Do<CompleteCall>(CompleteRequest("b", {1, 77})), "OK") << "never leased";
+}
+
+TEST_F(BrokerMutantsTest, AckingNotGuarded) {
+  Enqueue("a");
+  const v1::Job job = LeaseOne();
+  active_mutant = Mutant::kAckingNotGuarded;
+  Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(job));
+  Take();
+  EXPECT_EQ(Lease(LeaseRequest("w2")).size(), 1u);
+  CommitAll();
+}
+
+TEST_F(BrokerMutantsTest, AnswerBeforeCommit) {
+  active_mutant = Mutant::kAnswerBeforeCommit;
+  const auto reply = Submit<EnqueueCall>(EnqueueRequest(Spec("a"), Spec("b")));
+  Take();
+  EXPECT_TRUE(reply->ok());
+  EXPECT_EQ(state_->job_count(), 0u);
+  CommitAll();
+}
+
+TEST_F(BrokerMutantsTest, ExpiryNotLogged) {
+  active_mutant = Mutant::kExpiryNotLogged;
+  Enqueue("a");
+  LeaseOne();
+  Advance(30s);
+  EXPECT_EQ(Take(), 0u);
+  EXPECT_EQ(LeaseOne("w2").id(), "a");
+  EXPECT_EQ(Get("a").counters().expired(), 0);
+}
+
+}  // namespace
+}  // namespace dqueue::queue

@@ -1,0 +1,110 @@
+// A node whose answers a test gives. Calls are kept until the test takes them.
+#pragma once
+
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "node/node.h"
+
+namespace dqueue::transport {
+
+class FakeNode final : public node::Node {
+ public:
+  void Submit(queue::AnyCall call) override {
+    const std::lock_guard lock(mutex_);
+    calls_.push_back(std::move(call));
+    changed_.notify_all();
+  }
+  void Receive(std::vector<raft::Message> messages) override {
+    const std::lock_guard lock(mutex_);
+    for (raft::Message& message : messages) received_.push_back(std::move(message));
+    changed_.notify_all();
+  }
+  void PeerDisconnected(raft::NodeId peer) override {
+    const std::lock_guard lock(mutex_);
+    disconnected_.push_back(peer);
+    changed_.notify_all();
+  }
+  void RequestView(std::function<void(const node::NodeView&)> done) override {
+    node::NodeView view;
+    {
+      const std::lock_guard lock(mutex_);
+      view = view_;
+    }
+    done(view);
+  }
+  void Drain(std::function<void()> done) override { done(); }
+  bool Poll(raft::Time) override { return false; }
+  raft::Time Deadline() const override { return raft::Time::max(); }
+  bool PollLog() override { return false; }
+  bool PollSnapshots() override { return false; }
+  absl::Status Close() override { return absl::OkStatus(); }
+  const queue::StateMachine& state() const override { std::abort(); }
+  const raft::Raft& raft() const override { std::abort(); }
+
+  // What RequestView answers.
+  void SetLeader(const std::string& name, const std::string& address) {
+    const std::lock_guard lock(mutex_);
+    view_.leader_name = name;
+    view_.leader_address = address;
+  }
+  // The next call, which must be of this kind; waits for it.
+  template <class CallT>
+  CallT Take() {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, kPatience, [this] { return !calls_.empty(); })) std::abort();
+    CallT call = std::get<CallT>(std::move(calls_.front()));
+    calls_.pop_front();
+    return call;
+  }
+  // The next call, of any kind.
+  void TakeAny(const std::function<void(queue::AnyCall&)>& use) {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, kPatience, [this] { return !calls_.empty(); })) std::abort();
+    queue::AnyCall call = std::move(calls_.front());
+    calls_.pop_front();
+    lock.unlock();
+    use(call);
+  }
+  size_t waiting() {
+    const std::lock_guard lock(mutex_);
+    return calls_.size();
+  }
+  bool WaitForReceived(size_t count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return received_.size() >= count; });
+  }
+  bool WaitForReceived(const std::function<bool(const std::vector<raft::Message>&)>& enough) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return enough(received_); });
+  }
+  bool WaitForDisconnected(size_t count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return disconnected_.size() >= count; });
+  }
+  std::vector<raft::Message> received() {
+    const std::lock_guard lock(mutex_);
+    return received_;
+  }
+  std::vector<raft::NodeId> disconnected() {
+    const std::lock_guard lock(mutex_);
+    return disconnected_;
+  }
+
+ private:
+  static constexpr std::chrono::seconds kPatience{20};
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  node::NodeView view_;
+  std::deque<queue::AnyCall> calls_;
+  std::vector<raft::Message> received_;
+  std::vector<raft::NodeId> disconnected_;
+};
+
+}  // namespace dqueue::transport
