@@ -87,7 +87,7 @@ absl::Status NodeImpl::Start(raft::Time now) {
     if (env_.wake_log) env_.wake_log();
   });
   log_->OnDurable([this](raft::Token token) {
-    if (inbox_.AddDurable(token) && env_.wake_loop) env_.wake_loop();
+    if (inbox_.AddDurable(token)) RunLoop();
   });
   raft_ = std::make_unique<raft::Raft>(options_.raft, recovered.raft, log_.get(),
                                        options_.seed ^ self_.value(), now);
@@ -124,9 +124,17 @@ void NodeImpl::Post(std::function<void(raft::Time)> task) {
   if (inbox_.AddTask(std::move(task)) && env_.wake_loop) env_.wake_loop();
 }
 
+void NodeImpl::RunLoop() {
+  if (env_.run_loop) {
+    env_.run_loop();
+  } else if (env_.wake_loop) {
+    env_.wake_loop();
+  }
+}
+
 void NodeImpl::Submit(queue::AnyCall call) {
   bool accepted = false;
-  if (inbox_.AddCall(call, options_.max_inbox_calls, &accepted) && env_.wake_loop) env_.wake_loop();
+  if (inbox_.AddCall(call, options_.max_inbox_calls, &accepted)) RunLoop();
   if (accepted) return;
   queue::Error error;
   error.code = absl::StatusCode::kResourceExhausted;
@@ -138,7 +146,7 @@ void NodeImpl::Submit(queue::AnyCall call) {
 
 void NodeImpl::Receive(std::vector<raft::Message> messages) {
   if (messages.empty()) return;
-  if (inbox_.AddMessages(std::move(messages)) && env_.wake_loop) env_.wake_loop();
+  if (inbox_.AddMessages(std::move(messages))) RunLoop();
 }
 
 void NodeImpl::PeerDisconnected(raft::NodeId peer) {

@@ -58,8 +58,13 @@ struct Env {
   storage::FileSystem* fs = nullptr;
   PeerTransport* peers = nullptr;    // may be null for a node alone
   std::function<int64_t()> wall_ms;  // Unix time; called on the loop's thread
-  // Called from any thread when the actor has work. May be called often; must be cheap.
+  // Called from any thread when the actor has work. May be called often; must be cheap and must not
+  // poll on the spot.
   std::function<void()> wake_loop;
+  // Called instead of wake_loop at the end of Submit() and Receive() and when a log write is
+  // durable: the calling thread may take the turn itself and save a change of threads. Null:
+  // wake_loop is called.
+  std::function<void()> run_loop;
   std::function<void()> wake_log;
   std::function<void()> wake_snapshots;
   std::function<void(const absl::Status&)> fatal;

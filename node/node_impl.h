@@ -72,6 +72,7 @@ class NodeImpl final : public Node {
 
   // ---- the rest (node.cc)
   void Post(std::function<void(raft::Time)> task);
+  void RunLoop();
   void MakeBroker(uint64_t salt);
   queue::LeaderHint Hint() const;
   NodeView MakeView() const;

@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "node/turn_lock.h"
 #include "raft/check.h"
 #include "spdlog/spdlog.h"
 
@@ -17,6 +18,9 @@ namespace dqueue::node {
 namespace {
 
 constexpr int kExitStorage = 74;  // EX_IOERR
+// How long the loop's thread sleeps when another thread has the turn; that thread wakes it if there
+// is more.
+constexpr raft::Duration kTurnElsewhere = std::chrono::milliseconds(5);
 
 // A flag that a thread can wait for, with a time limit. Raising it when it is up already costs one
 // atomic operation.
@@ -56,7 +60,11 @@ class RunnerImpl final : public NodeRunner {
           .count();
     };
     env.wake_loop = [this] { loop_wakeup_.Raise(); };
-    env.wake_log = [this] { log_wakeup_.Raise(); };
+    env.run_loop = [this] { TakeTurn(); };
+    env.wake_log = [this] {
+      log_pending_.store(true, std::memory_order_release);
+      log_wakeup_.Raise();
+    };
     env.wake_snapshots = [this] { snapshot_wakeup_.Raise(); };
     env.fatal = [](const absl::Status& status) {
       spdlog::critical("storage failed, ending: {}", status.ToString());
@@ -109,17 +117,68 @@ class RunnerImpl final : public NodeRunner {
     thread.join();
   }
 
-  void RunLoop(const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      if (!node_->Poll(MonotonicNow())) loop_wakeup_.WaitUntil(ToSteady(node_->Deadline()));
+  // The thread that brought work takes one turn, if it can. It never stays: the loop's thread goes
+  // on with what is left.
+  void TakeTurn() {
+    if (on_log_thread_) {
+      turn_wanted_ = true;
+      return;
+    }
+    if (!turns_.TryAcquire()) return;
+    const bool more = node_->Poll(MonotonicNow());
+    const raft::Time due = node_->Deadline();
+    if (more || !turns_.Release()) {
+      turns_.Abandon();
+      loop_wakeup_.Raise();
+    } else if (due < sleeping_until_.load(std::memory_order_acquire)) {
+      loop_wakeup_.Raise();
     }
   }
+
+  void RunLoop(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      raft::Time due{};
+      if (turns_.TryAcquire()) {
+        bool more = true;
+        while (more && !stop.stop_requested())
+          more = node_->Poll(MonotonicNow()) || !GiveTurnUp(&due);
+        if (more) turns_.Abandon();
+      } else {
+        due = MonotonicNow() + kTurnElsewhere;
+      }
+      loop_wakeup_.WaitUntil(ToSteady(due));
+      sleeping_until_.store(raft::Time::min(), std::memory_order_release);
+    }
+  }
+  // The deadline is read and published while the turn is still held, so that nobody can make it
+  // earlier unseen.
+  bool GiveTurnUp(raft::Time* due) {
+    *due = node_->Deadline();
+    sleeping_until_.store(*due, std::memory_order_release);
+    return turns_.Release();
+  }
+
   void RunLog(const std::stop_token& stop) {
+    on_log_thread_ = true;
     // What was submitted before the stop is still written.
-    while (node_->PollLog() || !stop.stop_requested()) {
-      if (stop.stop_requested()) continue;
+    while (true) {
+      log_pending_.store(false, std::memory_order_release);
+      const bool wrote = node_->PollLog();
+      if (std::exchange(turn_wanted_, false)) AfterWrite();
+      if (wrote) continue;
+      if (stop.stop_requested()) return;
       log_wakeup_.WaitUntil(std::chrono::steady_clock::now() + std::chrono::seconds(1));
     }
+  }
+  // With nothing else to write, the log's thread sends what waited for its write.
+  void AfterWrite() {
+    if (log_pending_.load(std::memory_order_acquire)) {
+      loop_wakeup_.Raise();
+      return;
+    }
+    on_log_thread_ = false;
+    TakeTurn();
+    on_log_thread_ = true;
   }
   void RunSnapshots(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
@@ -131,11 +190,18 @@ class RunnerImpl final : public NodeRunner {
   Wakeup loop_wakeup_;
   Wakeup log_wakeup_;
   Wakeup snapshot_wakeup_;
+  TurnLock turns_;
+  std::atomic<raft::Time> sleeping_until_{raft::Time::min()};  // of the loop's thread
+  std::atomic<bool> log_pending_{false};  // the log was given work since it last looked
+  bool turn_wanted_ = false;              // on the log's thread
+  static thread_local bool on_log_thread_;
   std::unique_ptr<Node> node_;
   std::jthread log_thread_;
   std::jthread snapshot_thread_;
   std::jthread loop_thread_;
 };
+
+thread_local bool RunnerImpl::on_log_thread_ = false;
 
 }  // namespace
 

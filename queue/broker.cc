@@ -153,12 +153,18 @@ std::optional<Error> BrokerImpl::Admit(raft::Time now, raft::Time deadline) cons
   return std::nullopt;
 }
 
-std::optional<Error> BrokerImpl::AdmitCommands(raft::Time now, raft::Time deadline, size_t commands,
-                                               size_t bytes) const {
+std::optional<Error> BrokerImpl::AdmitWork(raft::Time now, raft::Time deadline) const {
   if (auto error = Admit(now, deadline)) return error;
+  // Long polls do not count here: they must not keep workers from ending or extending their work.
   if (waiting_works_ >= options_.max_waiting_calls) {
     return OverloadedError("calls that wait for a confirmation", options_.max_waiting_calls);
   }
+  return std::nullopt;
+}
+
+std::optional<Error> BrokerImpl::AdmitCommands(raft::Time now, raft::Time deadline, size_t commands,
+                                               size_t bytes) const {
+  if (auto error = AdmitWork(now, deadline)) return error;
   // One call always fits, or it could never be served.
   if (pending_commands_ == 0) return std::nullopt;
   if (pending_commands_ + commands > options_.max_pending_commands) {

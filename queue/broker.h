@@ -7,7 +7,12 @@
 // NOT_LEADER, OVERLOADED and INVALID_FIELD mean no effect, now or ever; COMMIT_UNKNOWN means
 // perhaps: repeat with the same ids. Leases are granted, and reads answered, only after a
 // confirmation round that began after the request arrived; a request that had to wait gets a new
-// round after it is woken.
+// round after it is woken. So are answers that refuse something from the leader's own knowledge (a
+// stale lease, an unknown job): a deposed leader knows nothing.
+//
+// A call's items may end differently; each has a status of its own. But if the fate of some is not
+// known, or some were carried out and others could not be proposed, the whole call is answered
+// COMMIT_UNKNOWN.
 #pragma once
 
 #include <atomic>
@@ -35,7 +40,8 @@ struct Call {
   // After this nobody waits for the answer: work not yet proposed is answered DEADLINE_PASSED
   // without effect.
   raft::Time deadline = raft::Time::max();
-  // Called exactly once, on the loop's thread; must not block.
+  // Called exactly once, on the loop's thread (at the latest by the broker's destructor); must not
+  // block, and must not call the broker.
   std::function<void(Outcome<Response>)> done;
   // Set (from any thread) when the caller has gone: nothing is granted to it any more. May be null.
   std::shared_ptr<std::atomic<bool>> cancelled;
@@ -84,7 +90,8 @@ class BrokerImpl;
 
 class Broker {
  public:
-  // `state` must outlive it; the broker becomes its observer. `seed` feeds job ids and jitter.
+  // `state` must outlive it; the broker becomes its observer. `seed` feeds job ids and jitter (each
+  // term has a stream of its own), and where the ids of batches and rounds begin.
   Broker(const BrokerOptions& options, StateMachine* state, uint64_t seed);
   ~Broker();
 
@@ -119,9 +126,11 @@ class Broker {
   void OnConfirmation(raft::Time now, int64_t wall_ms, const raft::ReadOutcome& outcome);
 
   // When something is due without any event (lease expiry, end of a wait, deadline of a call,
-  // tick).
+  // tick): at least 1 ms after now, and not more than 1 s while a job waits for its time, because
+  // the wall clock may be set.
   raft::Time Deadline(raft::Time now, int64_t wall_ms) const;
-  // Does what is due: ends waits and deadlines. (Expiries and ticks come out of TakeBatch.)
+  // Does what is due: ends waits and deadlines. Cheap if nothing is. (Expiries and ticks come out
+  // of TakeBatch.)
   void OnTimer(raft::Time now, int64_t wall_ms);
 
   struct Gauges {

@@ -87,7 +87,7 @@ void BrokerImpl::SubmitLocal(raft::Time now, C call, const F& item) {
   std::unique_ptr<StatusWork<C>> owned = CheckedWork(std::move(call));
   if (owned == nullptr) return;
   StatusWork<C>* const work = owned.get();
-  if (auto error = AdmitWaiting(now, work->deadline)) return work->Answer(std::move(error));
+  if (auto error = AdmitWork(now, work->deadline)) return work->Answer(std::move(error));
   for (int i = 0; i < work->Size(); ++i) {
     if (work->Refused(i)) continue;
     if (auto error = item(work->Id(i), ToToken(work->call.request.items(i).token()))) {

@@ -117,6 +117,7 @@ class BrokerImpl : public Observer {
   void OnHoldEnded(JobRef job) override;
   // An error if a call of this deadline cannot be served now.
   std::optional<Error> Admit(raft::Time now, raft::Time deadline) const;
+  std::optional<Error> AdmitWork(raft::Time now, raft::Time deadline) const;
   std::optional<Error> AdmitCommands(raft::Time now, raft::Time deadline, size_t commands,
                                      size_t bytes) const;
   std::optional<Error> AdmitWaiting(raft::Time now, raft::Time deadline) const;

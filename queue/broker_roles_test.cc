@@ -323,18 +323,20 @@ TEST_F(BrokerRolesTest, WaitingCallsAreLimited) {
   Make(options, 2);
   Submit<LeaseCall>(LeaseRequest("w", 1, {"q"}, 30));
   Submit<GetCall>(GetRequest("a"));
-  for (const auto& reply : {Submit<GetCall>(GetRequest("a"))}) {
-    EXPECT_EQ(reply->reason(), "OVERLOADED");
-    EXPECT_EQ(reply->error().code, absl::StatusCode::kResourceExhausted);
-    EXPECT_EQ(reply->error().metadata.at("limit"), "2");
-  }
+  const auto refused = Submit<GetCall>(GetRequest("a"));
+  EXPECT_EQ(refused->reason(), "OVERLOADED");
+  EXPECT_EQ(refused->error().code, absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(refused->error().metadata.at("limit"), "2");
   EXPECT_EQ(Submit<LeaseCall>(LeaseRequest())->reason(), "OVERLOADED");
+  // Those who end or extend work pass, up to a limit of their own.
+  const auto complete = Submit<CompleteCall>(CompleteRequest("a", {1, 1}));
+  const auto extend = Submit<ExtendCall>(ItemRequest<v1::ExtendLeasesRequest>("a", {1, 1}));
   EXPECT_EQ(Submit<ExtendCall>(ItemRequest<v1::ExtendLeasesRequest>("a", {1, 1}))->reason(),
             "OVERLOADED");
-  // Completions pass: they end work.
-  const auto complete = Submit<CompleteCall>(CompleteRequest("a", {1, 1}));
+  EXPECT_EQ(Submit<CompleteCall>(CompleteRequest("a", {1, 1}))->reason(), "OVERLOADED");
   Run();
   EXPECT_EQ(ItemReason(complete), "JOB_NOT_FOUND");
+  EXPECT_EQ(ItemReason(extend), "JOB_NOT_FOUND");
 }
 
 TEST_F(BrokerRolesTest, OptionsAreChecked) {

@@ -269,7 +269,7 @@ size_t StateMachine::Impl::MemoryBytes() const {
   return jobs.memory_bytes() + by_id.memory_bytes() + ready.memory_bytes() + block_bytes +
          timers * (sizeof(OrderedSlot) + 6) + queues.memory_bytes() + keys.memory_bytes() +
          held.capacity() * sizeof(held[0]) + walk.ahead.capacity() + walk.queues_ahead.capacity() +
-         kArenaBlockBytes;
+         batch.commands.capacity() * sizeof(CommandView) + batch.jobs.capacity() * sizeof(JobOrder);
 }
 
 // ---- the interface ----

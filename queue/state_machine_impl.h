@@ -1,7 +1,7 @@
 // The inside of StateMachine, shared by the files that implement it: state_machine.cc (the log's
-// side of the interface), commands.cc (what each command does), enqueue.cc
-// (the one that makes jobs), job_reads.cc (FillJob, List,
-// Stats), snapshot.cc (images) and consistency.cc (checks). Nobody else includes this.
+// side of the interface), enqueue.cc (the command that makes jobs), commands.cc (the others),
+// job_reads.cc (FillJob, List, Stats), snapshot.cc (images) and consistency.cc (checks). Nobody else
+// includes this.
 #pragma once
 
 #include <cstdint>

@@ -203,15 +203,23 @@ TestCluster::TestCluster(const Setup& setup) : setup_(setup), random_(setup.seed
   const Configuration config = MakeConfiguration(setup.nodes, setup.bound);
   for (const Member& member : config.voters) {
     nodes_.push_back(std::make_unique<TestNode>(this, member.id));
-    if (setup.bound) {
-      // As if the binding had been the first entry.
-      Entry entry = BootstrapEntry(config);
-      entry.payload = Text(EncodeConfiguration(config));
-      nodes_.back()->disk_->Write(HardState{Term(1), NodeId(), Index()}, std::nullopt, {entry});
-      nodes_.back()->disk_->Write(HardState{Term(1), NodeId(), Index(1)}, std::nullopt, {});
-    } else {
-      nodes_.back()->disk_->Format(config);
+    FakeDisk& disk = *nodes_.back()->disk_;
+    Entry first = BootstrapEntry(config);
+    // As if the incarnations had been bound by the very first entry.
+    if (setup.bound) first.payload = Text(EncodeConfiguration(config));
+    std::vector<Entry> entries = {first};
+    if (!setup.logs.empty()) {
+      for (const int term : setup.logs.at(nodes_.size() - 1)) {
+        entries.push_back(
+            {.index = Index(entries.size() + 1),
+             .term = Term(static_cast<uint64_t>(term)),
+             .kind = EntryKind::kCommand,
+             .payload = Text(std::to_string(entries.size() + 1) + "^" + std::to_string(term))});
+      }
     }
+    const Term term(static_cast<uint64_t>(setup.term));
+    disk.Write(HardState{term, NodeId(), Index()}, std::nullopt, entries);
+    disk.Write(HardState{term, NodeId(), Index(1)}, std::nullopt, {});
   }
   for (auto& node : nodes_) node->Restart();
 }
@@ -373,6 +381,19 @@ void TestCluster::ReportUnreachable(int node_number) {
   }
 }
 
+void TestCluster::Release(int from) {
+  hold_ = nullptr;
+  std::vector<Message> rest;
+  for (Message& message : held_) {
+    if (from == 0 || message.from == NodeId(static_cast<uint64_t>(from))) {
+      network_.insert({now_, sequence_++, std::move(message)});
+    } else {
+      rest.push_back(std::move(message));
+    }
+  }
+  held_ = std::move(rest);
+}
+
 // Nothing leaves that a crash could take back (R1).
 void TestCluster::CheckSent(const TestNode& from, const Message& message) {
   const FakeDisk& disk = from.disk();
@@ -400,6 +421,10 @@ void TestCluster::Send(TestNode& from, Message message) {
   }
   if (cuts_.contains({message.from.value(), message.to.value()})) return;
   if (filter_ && filter_(message)) return;
+  if (hold_ && hold_(message)) {
+    held_.push_back(std::move(message));
+    return;
+  }
   const auto chance = [this](double p) {
     return p > 0 && static_cast<double>(random_.Below(1000000)) < p * 1000000;
   };

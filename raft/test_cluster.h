@@ -112,6 +112,9 @@ class TestCluster {
     Duration disk_delay = 500us;
     Duration net_delay = 200us;
     bool bound = false;  // incarnations known from the start
+    // Not empty: the terms of each node's entries after the configuration at index 1.
+    std::vector<std::vector<int>> logs;
+    int term = 1;  // stored at the start, with `logs`
   };
   explicit TestCluster(const Setup& setup);
 
@@ -149,6 +152,10 @@ class TestCluster {
   void ReportUnreachable(int node);
   // Messages for which it returns true are lost.
   void DropIf(std::function<bool(const Message&)> filter) { filter_ = std::move(filter); }
+  // Messages for which it returns true wait until Release().
+  void HoldIf(std::function<bool(const Message&)> filter) { hold_ = std::move(filter); }
+  // Delivers those of them that come from `from` (0: all), in order.
+  void Release(int from = 0);
   double loss = 0;
   double repeat = 0;
   Duration jitter{0};
@@ -187,6 +194,8 @@ class TestCluster {
   uint64_t sequence_ = 0;
   std::set<std::pair<uint64_t, uint64_t>> cuts_;
   std::function<bool(const Message&)> filter_;
+  std::function<bool(const Message&)> hold_;
+  std::vector<Message> held_;
 
   // What all nodes together have shown.
   struct Committed {

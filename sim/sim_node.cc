@@ -54,7 +54,10 @@ node::Env SimNode::MakeEnv() {
   env.wake_loop = [this] { Wake(kLoop); };
   env.wake_log = [this] { Wake(kLog); };
   env.wake_snapshots = [this] { Wake(kSnapshots); };
-  env.fatal = [this](const absl::Status&) { dying_ = true; };
+  env.fatal = [this](const absl::Status& status) {
+    dying_ = true;
+    fatal_ = status.ToString();
+  };
   return env;
 }
 
@@ -340,7 +343,7 @@ void SimNode::RunActor(Actor actor, uint64_t generation) {
   }
   if (dying_) {
     if (!fault_planned_ && !disk_limited_ && !damaged_) {
-      Violate("fail-stop", name() + " reported a fatal storage error without a fault");
+      Violate("fail-stop", name() + " reported a storage error without a fault: " + fatal_);
     }
     if (damaged_) broken_ = true;
     Die(random_.Chance(0.5) ? Death::kPowerLoss : Death::kKill, "its disk failed");

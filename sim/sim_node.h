@@ -137,6 +137,7 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   std::array<Schedule, 3> schedules_;
   Time paused_until_{};
   Duration restart_mean_{};
+  std::string fatal_;   // the last storage error
   bool dying_ = false;  // reported a storage error, or the machine stopped
   bool broken_ = false;
   bool damaged_ = false;

@@ -371,7 +371,7 @@ TEST_F(LogTest, OpenRemovesWhatCompactionLeft) {
   log_->Submit(Compact(40, 1, 20));
   EXPECT_FALSE(log_->Poll().ok());
   Open();
-  EXPECT_EQ(log_->stats().segments, 5u);
+  EXPECT_EQ(log_->stats().segments, 6u);
   EXPECT_FALSE(fs_.DurablyExists(kFirst));
 }
 

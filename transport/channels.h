@@ -12,4 +12,9 @@ namespace dqueue::transport {
 // Never null; nothing is connected before the first use.
 std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address);
 
+// gRPC 1.51 ends its callback threads with the last channel or server that uses them; if that is
+// destroyed on one of these threads, the thread would join itself. From the first call on, this
+// process keeps them.
+void KeepCallbackThreads();
+
 }  // namespace dqueue::transport

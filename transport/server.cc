@@ -11,6 +11,7 @@
 
 #include "node/peer_codec.h"
 #include "transport/accept_loop.h"
+#include "transport/channels.h"
 #include "transport/listen_socket.h"
 #include "transport/services.h"
 
@@ -106,6 +107,7 @@ class ServerImpl final : public Server {
     if (!descriptors.ok()) return descriptors.status();
     port_ = socket->port;
 
+    KeepCallbackThreads();
     EnableHealthServiceOnce();
     if (options.reflection) EnableReflectionOnce();
     grpc::ServerBuilder builder;

@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# To be sourced by the tests over real processes. The first assertion that does not hold ends the
+# test.
+
+PASSED=0
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+# expect STATUS REGEX COMMAND…: the exit status, and that standard output or error matches. An empty
+# regex matches anything.
+expect() {
+  local status=$1 regex=$2 output code=0
+  shift 2
+  output=$("$@" 2>&1 </dev/null) || code=$?
+  if ((code != status)); then
+    fail "$* ended with $code, not $status, and said: $output"
+  fi
+  if [[ ! $output =~ $regex ]]; then
+    fail "$* said: $output
+which does not match: $regex"
+  fi
+  PASSED=$((PASSED + 1))
+}
+
+# equal WANT GOT WHAT
+equal() {
+  [[ $1 == "$2" ]] || fail "$3: wanted '$1', got '$2'"
+  PASSED=$((PASSED + 1))
+}
+
+# eventually SECONDS COMMAND…: until it succeeds.
+eventually() {
+  local limit=$1 end=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < end)) || fail "still not so after $limit s: $*"
+    sleep 0.05
+  done
+  PASSED=$((PASSED + 1))
+}
+
+# count COLUMN: a column of the total line of `dqueue-cli stats`, by its title.
+count() {
+  cluster_cli stats | awk -v title="$1" '
+    NR == 1 { for (i = 1; i <= NF; i++) if ($i == title) column = i }
+    $1 == "(total)" { print $column }'
+}
+
+# The states add up to what was ever enqueued.
+expect_sum() {
+  local sum
+  sum=$(cluster_cli stats | awk '$1 == "(total)" { print $2 + $3 + $4 + $5 + $6 + $7 + $8 - $9 }')
+  equal 0 "$sum" "sum of the states minus enqueued"
+}
+
+finish() {
+  echo "passed: $PASSED checks"
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# What the programs say to bad command lines and odd surroundings. Argument: the programs' directory.
+# shellcheck disable=SC2016 # variables are for the shells that the tests start
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/assert.sh
+source "$here/assert.sh"
+bin=$1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+
+# ---- The node: 2 usage, 78 settings that cannot work.
+node=$bin/dqueue
+expect 2 '^dqueue: --id is required' "$node"
+expect 2 'unknown flag --dat-dir; did you mean --data-dir\?' "$node" --id=a --dat-dir=x
+expect 2 '--id needs a value' "$node" --id
+expect 2 '--id has an empty value' "$node" --id=
+expect 2 'given twice with different values: "a" and "b"' "$node" --id=a --id=b
+expect 2 'has a bad port; it must be 1 to 65535' "$node" --id=a --grpc-addr=:65536
+expect 2 'has no unit; the units are ms, s, m and h' "$node" --id=a --lease-timeout=10
+expect 2 'unknown unit "parsecs"' "$node" --id=a --lease-timeout=10parsecs
+expect 2 'is out of range; it must be 1MiB to' "$node" --id=a --reserve-bytes=0B
+expect 2 'unexpected argument "serve"' "$node" --id=a serve
+expect 78 'does not name this node' "$node" --id=a --peers=b=h:1,c=h:2
+expect 78 'a comma at the end' "$node" --id=a --peers=a=h:1,
+expect 78 'has white space' "$node" --id=a "--peers=a=h:1, b=h:2"
+expect 78 'is there twice' "$node" --id=a --peers=a=h:1,a=h:2
+expect 78 'has no port' "$node" --id=a --peers=a=h
+expect 78 'IPv6 address without brackets' "$node" --id=a --peers=a=::1:9090
+expect 78 'means every interface' "$node" --id=a --peers=a=0.0.0.0:9090
+expect 78 'must be at least 4 times --heartbeat' "$node" --id=a --heartbeat=100ms --election-timeout=200ms
+expect 78 'DQUEUE_MAX_RETRIES: "many" is not a whole number' env DQUEUE_MAX_RETRIES=many "$node" --id=a
+expect 78 'open files are needed, the limit is 16' \
+  bash -c 'ulimit -n 16; exec "$0" --id=a --data-dir=d --bootstrap' "$node"
+
+# Help and version win over everything.
+for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
+  expect 0 'usage: ' "$bin/$program" --help
+  expect 0 'usage: ' "$bin/$program" --zzz=1 -help
+  expect 0 "^$program [0-9]+\.[0-9]+\.[0-9]+$" "$bin/$program" --version
+  expect 2 'unknown flag --sevrer' "$bin/$program" --sevrer=x
+  # Nobody reads, and nothing is open: no crash.
+  expect 0 '' bash -c '"$0" --help >&-' "$bin/$program"
+  expect 0 '' bash -c '"$0" --help 0<&- 1>&- 2>&-' "$bin/$program"
+  expect 0 '' env -i LANG=C TZ=garbage "$bin/$program" --help
+done
+expect 1 'cannot write to standard output' bash -c '"$0" --help >/dev/full' "$bin/dqueue-cli"
+
+# ---- The command line: everything is said before anything is sent.
+cli=$bin/dqueue-cli
+export DQUEUE_ENDPOINT=127.0.0.1:1
+expect 2 'usage: dqueue-cli COMMAND' "$cli"
+expect 2 'unknown command "enqeue"; did you mean enqueue\?' "$cli" enqeue
+expect 2 '"log" needs another word' "$cli" log
+expect 2 'get needs ID' "$cli" get
+expect 2 'unexpected argument "b"' "$cli" get a b
+expect 2 '--server: "nowhere" has no port' "$cli" stats --server nowhere
+expect 2 'asks for TLS' "$cli" stats --server https://h:1
+expect 2 '--output: "xml" is not one of table, json' "$cli" stats -o xml
+expect 2 'DQUEUE_OUTPUT: "xml" is not one of' env DQUEUE_OUTPUT=xml "$cli" stats
+expect 2 'exclude each other' "$cli" enqueue --delay 1s --run-at 2026-01-02T03:04:05Z
+expect 2 'the copies would be one job' "$cli" enqueue --id x --count 2
+expect 2 'cannot read "/no/such": No such file' "$cli" enqueue --payload @/no/such
+expect 2 'cannot read "/": Is a directory' "$cli" enqueue --file /
+expect 2 '--file and --payload exclude' "$cli" enqueue --file /dev/null --payload x
+expect 2 '/dev/null:1:1: is empty' "$cli" enqueue --file /dev/null
+expect 2 'is not an RFC 3339 time' "$cli" enqueue --run-at tomorrow
+expect 2 'is out of range; it must be 0 to 255' "$cli" enqueue --priority 256
+head -c 1048577 /dev/zero >big
+expect 2 'more than 1048576 bytes' "$cli" enqueue --payload @big
+expect 2 'more than 1048576 bytes' bash -c '"$0" enqueue --payload - <big' "$cli"
+printf '[{"id":"a","priority":"high"}]' >bad.json
+expect 2 'bad.json:1:2: item 0: priority: must be a whole number, not a string; nothing was sent' \
+  "$cli" enqueue --all-or-nothing --file bad.json
+expect 2 '--token is required' "$cli" ack ID
+expect 2 'is not a token' "$cli" ack ID --token 12
+expect 5 'UNAVAILABLE' "$cli" stats --timeout 300ms
+expect 5 '127.0.0.1:1' "$cli" get x --timeout 300ms
+expect 3 '' "$cli" log verify /no/such
+expect 0 '"version":"' "$cli" version -o json
+expect 0 '' bash -c '"$0" --help | head -n 1' "$cli"
+
+# Completion is made of what is there.
+complete_with() {
+  bash -c 'source <("$0" completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dqueue_cli
+    echo "${COMPREPLY[*]}"' "$cli" "$@"
+}
+expect 0 '^enqueue$' complete_with dqueue-cli enq
+expect 0 '^dump verify$' complete_with dqueue-cli log ''
+expect 0 '^--idempotency-key --id$|^--id --idempotency-key$' complete_with dqueue-cli enqueue --id
+expect 0 '^table json$' complete_with dqueue-cli stats -o ''
+expect 2 'is not available; bash is' "$cli" completion fish
+
+# ---- The others.
+expect 2 'unexpected argument "x"' "$bin/dqueue-worker" x
+expect 2 'it must be 1 to 1000' "$bin/dqueue-worker" --concurrency 0
+expect 2 'unknown mode "e2"; did you mean e2e\?' "$bin/dqueue-bench" e2
+expect 2 'failover kills nodes' "$bin/dqueue-bench" failover --server h:1
+expect 2 'is out of range; it must be 100ms to 24h' "$bin/dqueue-chaos" --duration 1ms
+expect 1 '/no/such' "$bin/dqueue-chaos" --work-dir /no/such
+finish

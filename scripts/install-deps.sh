@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs the packages of packages.txt that are missing. Safe to repeat: with all of them there it
+# changes nothing and needs no rights and no network.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+if ! command -v dpkg-query >/dev/null; then
+  echo "install-deps.sh: this is not a Debian-like system; install what scripts/packages.txt lists" >&2
+  exit 1
+fi
+
+missing=()
+while read -r package; do
+  [[ -z $package || $package == \#* ]] && continue
+  state=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
+  [[ $state == "install ok installed" ]] || missing+=("$package")
+done <"$here/packages.txt"
+
+if ((${#missing[@]} == 0)); then
+  echo "all packages are installed"
+  exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then
+  if ! command -v sudo >/dev/null; then
+    echo "install-deps.sh: as root, run: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+echo "installing ${missing[*]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+  "${missing[@]}" >/dev/null
+echo "installed"

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Every command of dqueue-cli against a node, with its output and exit status. Argument: the
+# programs' directory.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/assert.sh
+source "$here/assert.sh"
+# shellcheck source=scripts/cluster.sh
+source "$here/cluster.sh"
+bin=$1
+trap cluster_end EXIT
+cluster_begin "$bin" 1 --lease-timeout 20s
+cli=cluster_cli
+
+# ---- enqueue, get, list, stats.
+id=$($cli enqueue -type email -queue mail -payload '{"to":"user@example.com"}' --priority 7)
+expect 0 'state: *READY' $cli get "$id"
+expect 0 '"payload":"\{\\"to\\":\\"user@example.com\\"\}","priority":7,' $cli get "$id" -o json
+expect 3 'NOT_FOUND' $cli get no-such-job
+expect 0 "$id +READY +mail +email +7" $cli list --queue mail
+expect 0 '"jobs":\[\],"more":false' $cli list --state dead -o json
+expect 0 '^mail +0 +1 +0 +0 +0 +0 +0 +1 ' bash -c "$(declare -f cluster_cli); cluster_cli stats | tail -n +2" ||
+  true
+expect 2 'INVALID' $cli enqueue --queue '../x' --type t
+expect 0 '^own-1$' $cli enqueue --id own-1 --type t --queue q --payload a
+expect 0 'there already' $cli enqueue --id own-1 --type t --queue q --payload a
+expect 4 'DUPLICATE_JOB' $cli enqueue --id own-1 --type t --queue q --payload b
+expect 0 '"id":"own-1","created":false' $cli enqueue --id own-1 --type t --queue q --payload a -o json
+first=$($cli enqueue --type t --queue q --idempotency-key k --payload 1)
+second=$($cli enqueue --type t --queue q --idempotency-key k --payload 1 2>/dev/null)
+equal "$first" "$second" "id of a repeated idempotency key"
+expect 4 'IDEMPOTENCY_MISMATCH' $cli enqueue --type t --queue q --idempotency-key k --payload 2
+expect 0 'SCHEDULED' $cli list --state scheduled --queue late
+later=$($cli enqueue --type t --queue late --delay 1h)
+expect 0 "$later +SCHEDULED" $cli list --state scheduled --queue late
+
+# Payloads from a file and from standard input, and bytes that are no text.
+printf '\xff\x00' >"$CLUSTER_DIR/bytes"
+binary=$($cli enqueue --queue bytes --type t --payload @"$CLUSTER_DIR/bytes")
+expect 0 '"payload":null,"payload_base64":"/wA="' $cli get "$binary" -o json
+piped=$(echo -n piped | $cli enqueue --queue bytes --type t --payload -)
+expect 0 'payload: *piped' $cli get "$piped"
+
+# ---- lease, ack, nack, extend, release.
+take() { $cli lease --queue "$1" --wait 5s | awk 'NR == 2 { print $1, $2 }'; }
+expect 0 'no job is ready' $cli lease --queue empty
+read -r got token <<<"$(take mail)"
+equal "$id" "$got" "leased job"
+expect 0 'worker: *dqueue-cli' $cli get "$id"
+expect 0 'extended' $cli extend "$id" --token "$token" --lease-duration 1m
+expect 0 'lease ends in: *(1m|5[0-9]s)' $cli get "$id"
+expect 0 'released' $cli release "$id" --token "$token"
+expect 4 'LEASE_STALE' $cli ack "$id" --token "$token"
+read -r got newer <<<"$(take mail)"
+[[ $newer > $token ]] || fail "the token $newer is not greater than $token"
+expect 0 'failed' $cli nack "$id" --token "$newer" --reason 'database connection failed' --delay 0s
+expect 0 'last error: *database connection failed' $cli get "$id"
+read -r got token <<<"$(take mail)"
+expect 0 'succeeded' $cli ack "$id" --token "$token" --result '{"sent":true}'
+expect 0 'result: *\{"sent":true\}' $cli get "$id"
+expect 0 'succeeded' $cli ack "$id" --token "$token" --result '{"sent":true}'
+expect 4 'LEASE_STALE|INVALID_STATE' $cli nack "$id" --token "$newer"
+expect 0 'SUCCEEDED' $cli wait "$id"
+
+# ---- A dead job, and what one does with it.
+dead=$($cli enqueue --queue dead --type t)
+read -r got token <<<"$(take dead)"
+expect 0 'rejected' $cli nack "$dead" --token "$token" --reject --reason 'bad data'
+expect 8 'state: *DEAD' $cli wait "$dead"
+expect 4 'INVALID_STATE' $cli cancel "$dead"
+expect 0 "$dead ready" $cli retry "$dead"
+expect 0 "$dead cancelled" $cli cancel "$dead"
+expect 8 'CANCELLED' $cli wait "$dead"
+expect 3 'no-such: ' $cli cancel "$later" no-such
+expect 3 '"id":"no-such","code":"NOT_FOUND","reason":"JOB_NOT_FOUND"' $cli retry no-such -o json
+waiting=$($cli enqueue --queue waits --type t)
+expect 7 '' $cli wait "$waiting" --timeout 300ms
+
+# ---- Files.
+expect 0 '^3 jobs: 3 created, 0 there already, 0 failed' $cli enqueue --queue file --file "$here/sample-jobs.json"
+expect 0 '"value": 42' $cli list --queue file --full -o json
+seq 1 25000 | sed 's/.*/{"id":"line-&","payload":{"n":&}}/' >"$CLUSTER_DIR/lines"
+expect 0 '^25,000 jobs: 25,000 created' $cli enqueue --queue lines --type t --file "$CLUSTER_DIR/lines"
+expect 0 '^25,000 jobs: 0 created, 25,000 there already' $cli enqueue --queue lines --type t --file "$CLUSTER_DIR/lines"
+equal 25000 "$($cli list --queue lines --all | grep -c '^line-')" "jobs listed"
+equal 'line-1 line-2 line-3' "$(head -n 3 "$CLUSTER_DIR/lines" | sed 's/line/row/; s/"t"/"u"/' |
+  $cli enqueue --queue rows --type t --file - --print-ids 2>/dev/null | sed 's/row/line/' | xargs)" "printed ids"
+expect 0 'there are more' $cli list --queue lines
+equal 10 "$($cli list --queue lines --limit 10 2>/dev/null | grep -c '^line-')" "a limited list"
+expect 4 'item 1: .*\(.*\)' $cli enqueue --queue lines --type t --file - --all-or-nothing \
+  <<<'[{"id":"fresh-1"},{"id":"line-1","payload":"other"}]' || true
+printf '[{"id":"fresh-1"},{"id":"line-1","payload":"other"}]' >"$CLUSTER_DIR/half"
+expect 4 'line-1|item 1|nothing was created' $cli enqueue --queue lines --type t --file "$CLUSTER_DIR/half" --all-or-nothing
+expect 3 'NOT_FOUND' $cli get fresh-1
+expect 4 '^dqueue-cli: item 1: ' $cli enqueue --queue lines --type t --file "$CLUSTER_DIR/half"
+expect 0 'READY' $cli get fresh-1
+expect 0 '^500 jobs: 500 created' $cli enqueue --queue copies --type t --count 500
+expect_sum
+
+# ---- status, and the end.
+expect 0 'n1 +127.0.0.1:[0-9]+ +leader' $cli status
+expect 0 '"leader_id":"n1","digests_agree":true' $cli status -o json
+expect 5 'unreachable' "$bin/dqueue-cli" status --server 127.0.0.1:1 --timeout 300ms
+status=0
+cluster_kill 1 TERM || status=$?
+equal 0 "$status" "exit status after SIGTERM"
+finish

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Measures everything that docs/performance.md shows, and writes that page anew. About five minutes; the machine
+# should do nothing else meanwhile.
+#
+#   scripts/performance.sh [DIR]    programs in DIR (default: the release build, made if missing)
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/.." && pwd)
+# shellcheck source=scripts/programs.sh
+source "$here/programs.sh"
+require_programs "${1:-}"
+page=$root/docs/performance.md
+draft=$(mktemp)
+trap 'rm -f "$draft"' EXIT
+
+# bench MODE FLAGS…: of three runs the one with the median rate, as a row of a table.
+bench() {
+  echo "dqueue-bench $*" >&2
+  local i
+  for i in 1 2 3; do "$BIN/dqueue-bench" "$@" | tail -n 1; done |
+    awk '{ rate = $4; gsub(",", "", rate); print rate "\t" $0 }' | sort -n | sed -n 2p | cut -f 2- |
+    awk -v command="$*" '{ printf "| `dqueue-bench %s` | %s | %s | %s | %s | %s | %s |\n",
+                           command, $4, $5, $6, $7, $8, $9 }'
+}
+
+# kills: the failover figures of twenty kills.
+kills() {
+  echo "dqueue-bench failover --kills 20" >&2
+  "$BIN/dqueue-bench" failover --kills 20 | tail -n 1 |
+    awk '{ printf "| p50 | %s ms |\n| p99 | %s ms |\n| slowest of 20 | %s ms |\n", $5, $6, $7 }'
+}
+
+# micro PROGRAM: the rows of a Google Benchmark program.
+micro() {
+  echo "$1" >&2
+  "$BIN/$1" --benchmark_min_time=0.2 2>/dev/null |
+    awk '/^BM_|^[A-Z][A-Za-z]*\// { rate = ""; for (i = 7; i <= NF; i++) rate = rate " " $i
+                    printf "| `%s` | %s %s |%s |\n", $1, $2, $3, rate }'
+}
+
+restart() {
+  echo "restart with 1,000,000 waiting jobs" >&2
+  "$here/measure-restart.sh" "$BIN"
+}
+
+{
+  cat <<END
+# Performance
+
+Written by \`scripts/performance.sh\` on $(date -u +%F); run it to get your own figures.
+Machine: $(nproc) cores ($(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo)),
+$(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo) memory, kernel $(uname -r).
+
+Three nodes **and** the load share these cores and one disk. Every acknowledgement means: on disk (\`fdatasync\`) on
+two of three nodes, and applied. Payloads have 256 bytes. Each row is the run with the median rate of three; rates of
+communicating processes vary by a factor of 1.3 to 1.8 between minutes on such a machine, so compare only what was run
+in the same minutes.
+
+CPU is in seconds for a million jobs, all three nodes together, and the client.
+
+## Through the whole system
+
+| command | jobs/s | p50 ms | p99 ms | max ms | CPU nodes | CPU client |
+|---|---|---|---|---|---|---|
+END
+  bench e2e --jobs 300000 --batch 1000
+  bench batches --jobs 300000 --batch 1000
+  bench drain --jobs 300000 --batch 1000
+  bench enqueue --in-flight 64 --jobs 100000
+  bench enqueue --in-flight 64 --jobs 30000 --no-gather
+  bench enqueue --in-flight 1 --jobs 5000
+  cat <<END
+
+\`e2e\` enqueues, leases and completes all at the same time; its latency is a job's from enqueue to acknowledged
+completion, at most 20,000 jobs outstanding. \`batches\` only enqueues, \`drain\` only leases and completes; their
+latency is a call's. \`enqueue\` is one job a call: 64 threads of one SDK client (gathered into batches, or with
+\`--no-gather\` each a call of its own), and one alone.
+
+## Leader killed
+
+\`dqueue-bench failover --kills 20\`: from \`kill -9\` of the leader to the next acknowledged enqueue.
+
+| | |
+|---|---|
+END
+  kills
+  cat <<END
+
+## Restart
+
+Three nodes with 1,000,000 waiting jobs of 256 bytes, all killed and started again (\`scripts/measure-restart.sh\`).
+
+| | |
+|---|---|
+END
+  restart
+  cat <<END
+
+## Parts alone
+
+Google Benchmark programs in \`build/release/bin\`; time is for one iteration.
+
+| benchmark | time | counters |
+|---|---|---|
+END
+  for program in "$BIN"/*_benchmark; do
+    [[ -x $program ]] && micro "$(basename "$program")"
+  done
+  cat <<END
+
+## The simulator
+
+\`\`\`
+\$ dqueue-sim --seeds 1..300
+$("$BIN/dqueue-sim" --seeds 1..300 | tail -n 1)
+\`\`\`
+END
+} >"$draft"
+mv "$draft" "$page"
+trap - EXIT
+echo "wrote $page" >&2

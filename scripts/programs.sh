@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# To be sourced: finds the programs, or builds them. Sets BIN to the directory they are in.
+
+# require_programs [DIR]: DIR if it is given, else $DQUEUE_BIN, else the release build of this
+# checkout, which is made if it is missing.
+require_programs() {
+  local root
+  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+  BIN=${1:-${DQUEUE_BIN:-}}
+  if [[ -n $BIN ]]; then
+    BIN=$(cd "$BIN" && pwd)
+  else
+    BIN=$root/build/release/bin
+    if [[ ! -x $BIN/dqueue || ! -x $BIN/dqueue-cli || ! -x $BIN/dqueue-worker ||
+      ! -x $BIN/dqueue-chaos ]]; then
+      build_programs "$root"
+    fi
+  fi
+  if [[ ! -x $BIN/dqueue ]]; then
+    echo "there is no dqueue in $BIN" >&2
+    return 1
+  fi
+}
+
+# build_programs ROOT: configures and builds the release programs, without tests.
+build_programs() {
+  local root=$1
+  echo "building the programs in $root/build/release" >&2
+  (cd "$root" && cmake --preset release >/dev/null && cmake --build --preset release --target programs) >&2
+}

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The demonstrations run through. Argument: the programs' directory.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/assert.sh
+source "$here/assert.sh"
+export DQUEUE_BIN=$1
+cd /
+expect 0 'state: +SUCCEEDED' "$here/demo-basic.sh"
+expect 0 'result: ZERO LOSS ✓' "$here/demo-failover.sh" 500
+expect 2 'usage:' "$here/demo-failover.sh" many
+expect 2 'usage:' "$here/quickstart.sh" --help-me
+expect 0 'all packages are installed' "$here/install-deps.sh"
+expect 0 'result: ZERO LOSS ✓' "$here/chaos-test.sh" --duration 4s --kill-interval 2s --restart-after 500ms
+finish
