@@ -64,7 +64,7 @@ BrokerImpl::~BrokerImpl() {
   state_->SetObserver(nullptr);
 }
 
-void BrokerImpl::BecomeLeader(raft::Term term) {
+void BrokerImpl::BecomeLeader(raft::Time now, raft::Term term) {
   if (serving_ && term.value() == term_) return;
   DQ_CHECK(term.value() > term_);
   if (serving_) StepDown({}, Work::Failure::kNotServing);
@@ -73,6 +73,8 @@ void BrokerImpl::BecomeLeader(raft::Term term) {
   term_ = term.value();
   ++epoch_;
   hint_ = {};
+  last_time_ms_ = std::max(last_time_ms_, state_->time_ms());
+  last_time_at_ = now;
   own_batches_after_ = raft::Time::min();
   own_batch_refused_ = false;
   leases_.Begin(term);
@@ -138,7 +140,15 @@ void BrokerImpl::OnHoldEnded(JobRef job) {
   if (!serving_) return;
   // Its end is in the log now, and newer than any lease that was given back.
   leases_.ForgetFence(job);
-  if (leases_.Find(job) != nullptr) EndLease(job, /*remember=*/false, /*release=*/false);
+  const LeaseInfo* lease = leases_.Find(job);
+  if (lease == nullptr) return;
+  if (lease->acking()) {
+    // Another of its commands may still have an effect (a completion behind the expiry): nobody
+    // may lease the job before the last is decided.
+    leases_.SetHeld(job, false);
+    return;
+  }
+  EndLease(job, /*remember=*/false, /*release=*/false);
 }
 
 Error BrokerImpl::NotServing() const {
@@ -185,8 +195,13 @@ std::optional<Error> BrokerImpl::AdmitWaiting(raft::Time now, raft::Time deadlin
   return std::nullopt;
 }
 
-int64_t BrokerImpl::LogTimeMs(int64_t wall_ms) const {
-  return std::max({wall_ms, last_time_ms_, state_->time_ms(), int64_t{0}});
+// The wall clock. While that is behind the log (it was set back, or an earlier leader's was ahead),
+// the log's time goes on at half its speed: delays last longer, but nothing stands still until the
+// wall clock has caught up.
+int64_t BrokerImpl::LogTimeMs(raft::Time now, int64_t wall_ms) const {
+  const int64_t elapsed_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now - last_time_at_).count();
+  return std::max({wall_ms, last_time_ms_ + elapsed_ms / 2, state_->time_ms(), int64_t{0}});
 }
 
 Broker::Broker(const BrokerOptions& options, StateMachine* state, uint64_t seed)
@@ -196,7 +211,7 @@ Broker::~Broker() = default;
 void Broker::Submit(raft::Time now, int64_t wall_ms, AnyCall call) {
   std::visit([&](auto& c) { impl_->Submit(now, wall_ms, std::move(c)); }, call);
 }
-void Broker::BecomeLeader(raft::Time, raft::Term term) { impl_->BecomeLeader(term); }
+void Broker::BecomeLeader(raft::Time now, raft::Term term) { impl_->BecomeLeader(now, term); }
 void Broker::StepDown(const LeaderHint& hint) { impl_->StepDown(hint, Work::Failure::kNotServing); }
 void Broker::SetHint(const LeaderHint& hint) { impl_->hint_ = hint; }
 void Broker::SetLowSpace(bool low_space) { impl_->low_space_ = low_space; }

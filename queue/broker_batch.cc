@@ -105,12 +105,15 @@ std::optional<Batch> BrokerImpl::TakeBatch(raft::Time now, int64_t wall_ms) {
   if (chunk.bytes.empty()) chunk.bytes.resize(kTimeFieldBytes);
   for (const CommandRef& ref : chunk.commands) ++ref.work->proposed;
   AddExpiries(now, &chunk);
-  const int64_t time_ms = LogTimeMs(wall_ms);
+  const int64_t time_ms = LogTimeMs(now, wall_ms);
   if (chunk.commands.empty() && (now < own_batches_after_ || !TickIsDue(time_ms))) {
     return std::nullopt;
   }
 
-  last_time_ms_ = time_ms;
+  if (time_ms > last_time_ms_) {
+    last_time_ms_ = time_ms;
+    last_time_at_ = now;
+  }
   WriteTime(time_ms, &chunk.bytes);
   const uint64_t id = next_batch_++;
   InFlight& batch = in_flight_[id];
@@ -191,7 +194,7 @@ bool BrokerImpl::TickIsDue(int64_t log_time_ms) const {
 raft::Time BrokerImpl::NextTick(raft::Time now, int64_t wall_ms) const {
   const int64_t next_ms = state_->NextTickMs();
   if (next_ms == INT64_MAX) return raft::Time::max();
-  const int64_t log_time_ms = LogTimeMs(wall_ms);
+  const int64_t log_time_ms = LogTimeMs(now, wall_ms);
   if (next_ms <= log_time_ms && !TickIsDue(log_time_ms)) return raft::Time::max();
   const int64_t wait_ms = std::max<int64_t>(next_ms, log_time_ms) - log_time_ms;
   const raft::Duration wait = std::clamp<raft::Duration>(
@@ -258,14 +261,14 @@ void BrokerImpl::SettleLease(const CommandRef& ref, uint64_t epoch, bool applied
   // Another token: this lease ended meanwhile. (That also tells a slot that was used again.)
   const LeaseInfo* lease = leases_.Find(ref.job);
   if (lease == nullptr || lease->token != ref.token || lease->commands == 0) return;
-  if (applied) {
-    // If the command had ended it, the state machine would have said so, and it would be gone. So
-    // the log knows better than to accept this token: it entitles nobody.
+  // Applied: the command has ended it (then it is not held any more), or the log knows better than
+  // to accept this token: it entitles nobody. But not while another of its commands is in flight.
+  const bool last = lease->commands == 1;
+  if (last && (applied || !lease->held)) {
     EndLease(ref.job, /*remember=*/false, /*release=*/lease->held);
-    return;
+  } else {
+    leases_.RemoveCommand(ref.job);
   }
-  leases_.RemoveCommand(ref.job);
-  if (!lease->acking() && !lease->held) EndLease(ref.job, /*remember=*/false, /*release=*/false);
 }
 
 void BrokerImpl::PartDone(Work* work) {

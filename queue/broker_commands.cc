@@ -112,7 +112,7 @@ bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>*
   const std::string_view error = CutUtf8(item.error(), kErrorBytesMax);
   log_fail_.set_error(error.data(), error.size());
   log_fail_.set_reject(item.reject());
-  log_fail_.set_next_run_time_ms(NextRunTimeMs(item, view, LogTimeMs(wall_ms)));
+  log_fail_.set_next_run_time_ms(NextRunTimeMs(item, view, LogTimeMs(now, wall_ms)));
   Append(log::v1::Command::kFailFieldNumber, log_fail_,
          {.work = work,
           .item = static_cast<uint32_t>(i),

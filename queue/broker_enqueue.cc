@@ -129,7 +129,7 @@ void BrokerImpl::Submit(raft::Time now, int64_t wall_ms, EnqueueCall call) {
   v1::EnqueueJobsRequest& request = call.request;
   if (auto error = CheckRequest(request)) return call.done(*std::move(error));
   const int jobs = request.jobs_size();
-  const int64_t now_ms = LogTimeMs(wall_ms);
+  const int64_t now_ms = LogTimeMs(now, wall_ms);
   auto work = std::make_unique<EnqueueWork>(call.deadline, request.all_or_nothing(), jobs,
                                             std::move(call.done));
   int refused = 0;

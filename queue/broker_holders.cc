@@ -128,8 +128,8 @@ std::optional<Error> BrokerImpl::ExtendOne(raft::Time now, const std::string& id
     if (!Adopt(now, job, view, token, worker_id, /*hold_required=*/true)) {
       return LeaseStaleError(id, false);
     }
-  } else if (lease->expires <= now) {
-    return LeaseStaleError(id, false);  // its expiry is on its way into the log
+  } else if (!lease->held || lease->expires <= now) {
+    return LeaseStaleError(id, false);  // it has ended, or its expiry is on its way into the log
   }
   leases_.Extend(job, expires);
   return std::nullopt;

@@ -110,7 +110,7 @@ class BrokerImpl : public Observer {
   ~BrokerImpl() override;
 
   // ---- broker.cc ----
-  void BecomeLeader(raft::Term term);
+  void BecomeLeader(raft::Time now, raft::Term term);
   void StepDown(const LeaderHint& hint, Work::Failure failure);
   Broker::Gauges gauges() const;
   void OnReady(JobRef job, std::string_view queue) override;
@@ -123,7 +123,7 @@ class BrokerImpl : public Observer {
   std::optional<Error> AdmitWaiting(raft::Time now, raft::Time deadline) const;
   Error NotServing() const;
   // Now for the log: never goes back, on any replica.
-  int64_t LogTimeMs(int64_t wall_ms) const;
+  int64_t LogTimeMs(raft::Time now, int64_t wall_ms) const;
 
   // ---- broker_enqueue.cc ----
   void Submit(raft::Time now, int64_t wall_ms, EnqueueCall call);
@@ -247,7 +247,8 @@ class BrokerImpl : public Observer {
   size_t pending_bytes_ = 0;
   std::map<uint64_t, InFlight> in_flight_;
   uint64_t next_batch_;
-  int64_t last_time_ms_ = 0;        // highest ever proposed here
+  int64_t last_time_ms_ = 0;        // the newest log time proposed, or found on becoming leader,
+  raft::Time last_time_at_{};       // and when that was
   bool own_batch_refused_ = false;  // an expiry or tick was; hold on before the next
   raft::Time own_batches_after_ = raft::Time::min();
   // Reused so that their strings keep their memory.

@@ -372,6 +372,31 @@ TEST_F(BrokerLeaseTest, ScheduledJobsWakeWhenTheirTimeComes) {
   EXPECT_EQ(Ids(reply), Strings{"a"});
 }
 
+TEST_F(BrokerLeaseTest, ScheduledJobsDoNotWaitForAWallClockThatWasSetBack) {
+  v1::JobSpec spec = Spec("a");
+  spec.mutable_delay()->set_seconds(10);
+  Enqueue(spec);
+  wall_ms_ -= 3'600'000;
+  Advance(10s);
+  Run();
+  EXPECT_EQ(Get("a").state(), v1::JOB_STATE_SCHEDULED) << "half as fast as real time";
+  Advance(10s);
+  Run();
+  EXPECT_EQ(LeaseOne().id(), "a");
+  // What another leader left behind is no reason to stand still either.
+  StepDown();
+  Lead(2);
+  Enqueue(spec = [] {
+    v1::JobSpec other = Spec("b");
+    other.mutable_delay()->set_seconds(10);
+    return other;
+  }());
+  Advance(20s);
+  Run();
+  EXPECT_EQ(LeaseOne().id(), "a");
+  EXPECT_EQ(LeaseOne().id(), "b");
+}
+
 TEST_F(BrokerLeaseTest, ReleaseAndExpiryWakeToo) {
   Enqueue("a");
   const v1::Job job = LeaseOne("w1");
@@ -635,6 +660,21 @@ TEST_F(BrokerLeaseTest, ExpiryGoesThroughTheLog) {
   EXPECT_EQ(job.counters().expired(), 1);
   EXPECT_NE(job.last_error().find("worker-7"), std::string::npos);
   EXPECT_EQ(LeaseOne().id(), "a");
+}
+
+TEST_F(BrokerLeaseTest, ACompletionBehindItsExpiryKeepsTheJobFromOthers) {
+  Enqueue("a");
+  const v1::Job job = LeaseOne();
+  Advance(30s);
+  ASSERT_EQ(Take(), 1u);
+  const auto complete = Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(job));
+  ASSERT_EQ(Take(), 1u);
+  CommitOne();
+  EXPECT_TRUE(Lease(LeaseRequest()).empty()) << "the work may be done";
+  CommitOne();
+  EXPECT_EQ(ItemReason(complete), "OK");
+  EXPECT_EQ(Get("a").state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(broker_->gauges().leases, 0u);
 }
 
 TEST_F(BrokerLeaseTest, TooManyExpiriesKillTheJob) {

@@ -109,9 +109,9 @@ TEST(CommandReaderTest, ReadsWhatProtobufWrote) {
   for (uint64_t seed = 0; seed < 50; ++seed) {
     Workload workload(seed);
     for (int i = 0; i < 50; ++i) {
-      const log::v1::CommandBatch batch = workload.Batch(20).batch();
-      ASSERT_EQ(ReadBatch(batch.SerializeAsString(), &view), ReadStatus::kOk);
-      ASSERT_EQ(AsMessage(view).SerializeAsString(), batch.SerializeAsString());
+      const std::string bytes = workload.Batch(20).Bytes();
+      ASSERT_EQ(ReadBatch(bytes, &view), ReadStatus::kOk);
+      ASSERT_EQ(AsMessage(view).SerializeAsString(), bytes);
     }
   }
 }
@@ -124,11 +124,11 @@ TEST(CommandReaderTest, ReadsExtremeNumbers) {
   job.set_retention_ms(INT64_MIN);
   job.set_backoff_base_ms(-1);
   job.set_max_retries(UINT32_MAX);
-  const BatchBuilder batch =
-      BatchBuilder(INT64_MIN).Enqueue(job).Complete("", {UINT64_MAX, UINT64_MAX});
+  const std::string bytes =
+      BatchBuilder(INT64_MIN).Enqueue(job).Complete("", {UINT64_MAX, UINT64_MAX}).Bytes();
   BatchView view;
-  ASSERT_EQ(ReadBatch(batch.Bytes(), &view), ReadStatus::kOk);
-  EXPECT_EQ(AsMessage(view).SerializeAsString(), batch.Bytes());
+  ASSERT_EQ(ReadBatch(bytes, &view), ReadStatus::kOk);
+  EXPECT_EQ(AsMessage(view).SerializeAsString(), bytes);
 }
 
 TEST(CommandReaderTest, AnEmptyEntryIsATick) {

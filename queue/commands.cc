@@ -43,7 +43,7 @@ bool HasEffect(Ruling ruling) { return ruling == Ruling::kApply || ruling == Rul
 }  // namespace
 
 CommandResult StateMachine::Impl::Complete(const CommandView& command) {
-  const uint32_t slot = FindJob(command.id);
+  const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
   const LeaseToken token = command.token;
@@ -68,7 +68,7 @@ CommandResult StateMachine::Impl::Complete(const CommandView& command) {
 }
 
 CommandResult StateMachine::Impl::Fail(const CommandView& command) {
-  const uint32_t slot = FindJob(command.id);
+  const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
   const LeaseToken token = command.token;
@@ -101,7 +101,7 @@ CommandResult StateMachine::Impl::Fail(const CommandView& command) {
 }
 
 CommandResult StateMachine::Impl::Expire(const CommandView& command) {
-  const uint32_t slot = FindJob(command.id);
+  const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
   const LeaseToken token = command.token;
@@ -127,7 +127,7 @@ CommandResult StateMachine::Impl::Expire(const CommandView& command) {
 }
 
 CommandResult StateMachine::Impl::Cancel(const CommandView& command) {
-  const uint32_t slot = FindJob(command.id);
+  const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   const v1::JobState state = jobs[slot].job_state();
   if (state == v1::JOB_STATE_CANCELLED) return Answer(ResultCode::kOk, state);
@@ -140,7 +140,7 @@ CommandResult StateMachine::Impl::Cancel(const CommandView& command) {
 }
 
 CommandResult StateMachine::Impl::Retry(const CommandView& command) {
-  const uint32_t slot = FindJob(command.id);
+  const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
   if (job.job_state() != v1::JOB_STATE_DEAD && job.job_state() != v1::JOB_STATE_CANCELLED) {

@@ -18,9 +18,9 @@ namespace dqueue::queue {
 
 // A job that may be created.
 struct EnqueueCandidate {
-  explicit EnqueueCandidate(const JobOrder& job)
+  EnqueueCandidate(const JobOrder& job, uint64_t hash)
       : order(&job),
-        id_hash(JobIdHash(job.id)),
+        id_hash(hash),
         priority(static_cast<uint8_t>(std::min<uint32_t>(job.priority, kPriorityMax))) {}
 
   // Made when first needed: most jobs meet nobody.
@@ -37,6 +37,7 @@ struct EnqueueCandidate {
 
   const JobOrder* order;
   uint64_t id_hash;
+  uint32_t queue = kNoSlot;  // kNoSlot: not looked up, or to be made
   uint8_t priority;
   SpecBlock spec;
   std::optional<uint64_t> identity;
@@ -77,9 +78,10 @@ EnqueueMeeting StateMachine::Impl::MeetById(EnqueueCandidate& candidate,
   return {};
 }
 
-EnqueueMeeting StateMachine::Impl::MeetByKey(EnqueueCandidate& candidate, uint32_t queue,
+EnqueueMeeting StateMachine::Impl::MeetByKey(EnqueueCandidate& candidate,
                                              EnqueuedTogether* together) {
   const JobOrder& order = *candidate.order;
+  const uint32_t queue = candidate.queue;
   if (order.idempotency_key.empty()) return {};
   const auto compare = [&](uint64_t identity, std::string_view owner_id) {
     return EnqueueMeeting{
@@ -106,12 +108,13 @@ EnqueueMeeting StateMachine::Impl::Meet(EnqueueCandidate& candidate, EnqueuedTog
   const JobOrder& order = *candidate.order;
   EnqueueMeeting met = MeetById(candidate, together);
   if (met.code != ResultCode::kOk) return met;
-  const uint32_t queue = queues.Find(order.queue);
-  met = MeetByKey(candidate, queue, together);
+  candidate.queue = queues.Find(order.queue);
+  const bool new_queue = candidate.queue == kNoSlot;
+  met = MeetByKey(candidate, together);
   if (met.code != ResultCode::kOk) return met;
-  size_t new_queues = queue == kNoSlot ? 1 : 0;
+  size_t new_queues = new_queue ? 1 : 0;
   if (together != nullptr) {
-    if (queue == kNoSlot) together->new_queues.insert(AbslView(order.queue));
+    if (new_queue) together->new_queues.insert(AbslView(order.queue));
     new_queues = together->new_queues.size();
     together->by_id.emplace(AbslView(order.id), &candidate);
     if (!order.idempotency_key.empty() && order.idempotency_window_ms > 0) {
@@ -119,7 +122,7 @@ EnqueueMeeting StateMachine::Impl::Meet(EnqueueCandidate& candidate, EnqueuedTog
                                &candidate);
     }
   }
-  if (queue == kNoSlot && queues.size() + new_queues > kQueuesMax) {
+  if (new_queue && queues.size() + new_queues > kQueuesMax) {
     return {ResultCode::kTooManyQueues, {}};
   }
   return {};
@@ -130,7 +133,8 @@ CommandResult StateMachine::Impl::Enqueue(std::span<const JobOrder> orders) {
 }
 
 CommandResult StateMachine::Impl::EnqueueOne(const JobOrder& order) {
-  EnqueueCandidate candidate(order);
+  LookAhead(next_id);
+  EnqueueCandidate candidate(order, id_hashes[next_id++]);
   const EnqueueMeeting met = Meet(candidate, nullptr);
   CommandResult result;
   result.code = met.code;
@@ -152,9 +156,11 @@ CommandResult StateMachine::Impl::EnqueueAll(std::span<const JobOrder> orders) {
   EnqueuedTogether together;
   std::vector<EnqueueCandidate*> to_create;
   CommandResult result;
+  const size_t first_id = std::exchange(next_id, next_id + orders.size());
   for (const JobOrder& order : orders) {
     const auto item = static_cast<uint32_t>(candidates.size());
-    EnqueueCandidate& candidate = candidates.emplace_back(order);
+    LookAhead(first_id + item);
+    EnqueueCandidate& candidate = candidates.emplace_back(order, id_hashes[first_id + item]);
     const EnqueueMeeting met = Meet(candidate, &together);
     if (met.code == ResultCode::kOk) {
       to_create.push_back(&candidate);
@@ -177,7 +183,9 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
   const JobOrder& order = *candidate.order;
   const bool has_key = !order.idempotency_key.empty() && order.idempotency_window_ms > 0;
   const uint64_t identity = has_key ? candidate.Identity() : 0;
-  uint32_t queue = queues.Find(order.queue);
+  uint32_t queue = candidate.queue;
+  // Another job of the same command may have made it since.
+  if (queue == kNoSlot) queue = queues.Find(order.queue);
   if (queue == kNoSlot) {
     queue = queues.Add(order.queue);
     ready.AddQueue(queues[queue].name_hash);

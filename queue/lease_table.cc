@@ -200,7 +200,7 @@ void LeaseTable::RemoveCommand(JobRef job) {
   if (--entry.info.commands == 0) impl_->Push(impl_->Number(job));
 }
 
-void LeaseTable::SetHeld(JobRef job) { impl_->Get(job).info.held = true; }
+void LeaseTable::SetHeld(JobRef job, bool held) { impl_->Get(job).info.held = held; }
 
 void LeaseTable::Remove(JobRef job, bool remember) {
   Impl::Entry& entry = impl_->Get(job);

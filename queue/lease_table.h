@@ -26,8 +26,8 @@ struct LeaseInfo {
   LeaseToken token;
   std::string worker_id;
   raft::Time expires;
-  // The state machine holds the job for this lease. False: the job waits for a retry while a late
-  // command for it is in flight.
+  // The state machine holds the job for this lease. False: the job waits for a retry, or the lease
+  // has ended in the log, while a late command for it is in flight.
   bool held = true;
   // The broker's number of the lease call that it was granted to; 0: none that must be remembered.
   uint32_t request = 0;
@@ -59,8 +59,8 @@ class LeaseTable {
   // ACKING from the first command in flight until the last is decided.
   void AddCommand(JobRef job);
   void RemoveCommand(JobRef job);
-  // The state machine has come to hold the job.
-  void SetHeld(JobRef job);
+  // The state machine has come to hold the job, or holds it no more.
+  void SetHeld(JobRef job, bool held = true);
   // Ends it; `remember` keeps its token as Fence (a release).
   void Remove(JobRef job, bool remember);
   void ForgetFence(JobRef job);

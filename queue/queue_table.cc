@@ -37,13 +37,14 @@ Total TotalOf(v1::JobState state) {
 }
 
 uint32_t QueueTable::Find(std::string_view name) const {
-  const auto it = by_name_.find(name);
-  return it == by_name_.end() ? kNoSlot : it->second;
+  return index_.Find(HashBytes(name, kNameSeed),
+                     [&](uint32_t queue) { return queues_[queue]->name == name; });
 }
 
 uint32_t QueueTable::Add(std::string_view name) {
   const uint32_t queue = size();
   DQ_CHECK(by_name_.emplace(std::string(name), queue).second);
+  index_.Insert(HashBytes(name, kNameSeed), queue);
   queues_.push_back(std::make_unique<QueueRecord>());
   QueueRecord& record = *queues_.back();
   record.name = std::string(name);
@@ -88,7 +89,8 @@ uint64_t QueueTable::HashOf(const QueueRecord& record) {
 }
 
 size_t QueueTable::memory_bytes() const {
-  return queues_.size() * (sizeof(QueueRecord) + 16 + sizeof(std::string) + 24) + name_bytes_;
+  return queues_.size() * (sizeof(QueueRecord) + 16 + sizeof(std::string) + 24) + name_bytes_ +
+         index_.memory_bytes();
 }
 
 }  // namespace dqueue::queue

@@ -12,6 +12,7 @@
 #include "absl/container/btree_map.h"
 #include "dqueue/v1/job.pb.h"
 #include "queue/slab.h"
+#include "queue/slot_index.h"
 
 namespace dqueue::queue {
 
@@ -96,7 +97,8 @@ class QueueTable {
   static uint64_t HashOf(const QueueRecord& record);
 
   std::vector<std::unique_ptr<QueueRecord>> queues_;
-  absl::btree_map<std::string, uint32_t, std::less<>> by_name_;
+  SlotIndex index_;                                              // to find a name
+  absl::btree_map<std::string, uint32_t, std::less<>> by_name_;  // to list them in order
   std::vector<uint32_t> touched_;
   Totals sum_;
   uint64_t hash_sum_ = 0;

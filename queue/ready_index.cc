@@ -51,8 +51,10 @@ void ReadyIndex::ReleaseLane(uint32_t slot) {
 
 void ReadyIndex::ReplaceHead(Queue& queue, uint32_t lane, const OrderedSlot* before,
                              const OrderedSlot* after) {
-  if (before != nullptr) DQ_CHECK(queue.heads.erase(HeadEntry(*before, lane)) == 1);
+  // In this order the set's only node is not given back and made again for each job of a queue with
+  // one lane.
   if (after != nullptr) DQ_CHECK(queue.heads.insert(HeadEntry(*after, lane)).second);
+  if (before != nullptr) DQ_CHECK(queue.heads.erase(HeadEntry(*before, lane)) == 1);
 }
 
 void ReadyIndex::AddSince(uint32_t queue, int64_t since_ms) {

@@ -46,6 +46,12 @@ void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes,
     results->reserve(batch.commands.size());
   }
   applied = index;
+  id_hashes.clear();
+  next_id = 0;
+  for (const CommandView& command : batch.commands) {
+    if (command.kind != CommandKind::kEnqueue) id_hashes.push_back(JobIdHash(command.id));
+    for (const JobOrder& order : OrdersOf(command)) id_hashes.push_back(JobIdHash(order.id));
+  }
   Advance(batch.time_ms);
   for (const CommandView& command : batch.commands) {
     CommandResult result = Execute(command);
@@ -57,7 +63,7 @@ void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes,
 CommandResult StateMachine::Impl::Execute(const CommandView& command) {
   switch (command.kind) {
     case CommandKind::kEnqueue:
-      return Enqueue(std::span(batch.jobs).subspan(command.first_job, command.job_count));
+      return Enqueue(OrdersOf(command));
     case CommandKind::kComplete:
       return Complete(command);
     case CommandKind::kFail:
@@ -72,6 +78,35 @@ CommandResult StateMachine::Impl::Execute(const CommandView& command) {
       break;
   }
   CheckFailed(__FILE__, __LINE__, "ReadBatch lets no command through without a kind", {});
+}
+
+std::span<const JobOrder> StateMachine::Impl::OrdersOf(const CommandView& command) const {
+  return std::span(batch.jobs).subspan(command.first_job, command.job_count);
+}
+
+// In three steps, each after the one before has had time: the index, the record, the spec block
+// with the id in it.
+void StateMachine::Impl::LookAhead(size_t position) const {
+  const auto at = [&](size_t distance, const auto& step) {
+    if (position + distance < id_hashes.size()) step(id_hashes[position + distance]);
+  };
+  at(12, [&](uint64_t hash) { by_id.Prefetch(hash); });
+  at(8, [&](uint64_t hash) {
+    const uint32_t slot = by_id.Guess(hash);
+    if (slot == kNoSlot) return;
+    const char* const record = reinterpret_cast<const char*>(&jobs[slot]);
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + sizeof(JobRecord) - 1);
+  });
+  at(4, [&](uint64_t hash) {
+    const uint32_t slot = by_id.Guess(hash);
+    if (slot != kNoSlot) __builtin_prefetch(jobs[slot].spec.get());
+  });
+}
+
+uint32_t StateMachine::Impl::FindNext(const CommandView& command) {
+  LookAhead(next_id);
+  return FindJob(command.id, id_hashes[next_id++]);
 }
 
 void StateMachine::Impl::Advance(int64_t batch_time_ms) {
@@ -269,7 +304,8 @@ size_t StateMachine::Impl::MemoryBytes() const {
   return jobs.memory_bytes() + by_id.memory_bytes() + ready.memory_bytes() + block_bytes +
          timers * (sizeof(OrderedSlot) + 6) + queues.memory_bytes() + keys.memory_bytes() +
          held.capacity() * sizeof(held[0]) + walk.ahead.capacity() + walk.queues_ahead.capacity() +
-         batch.commands.capacity() * sizeof(CommandView) + batch.jobs.capacity() * sizeof(JobOrder);
+         batch.commands.capacity() * sizeof(CommandView) +
+         batch.jobs.capacity() * sizeof(JobOrder) + id_hashes.capacity() * sizeof(id_hashes[0]);
 }
 
 // ---- the interface ----

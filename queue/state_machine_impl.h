@@ -1,7 +1,7 @@
 // The inside of StateMachine, shared by the files that implement it: state_machine.cc (the log's
 // side of the interface), enqueue.cc (the command that makes jobs), commands.cc (the others),
-// job_reads.cc (FillJob, List, Stats), snapshot.cc (images) and consistency.cc (checks). Nobody else
-// includes this.
+// job_reads.cc (FillJob, List, Stats), snapshot.cc (images) and consistency.cc (checks). Nobody
+// else includes this.
 #pragma once
 
 #include <cstdint>
@@ -60,6 +60,8 @@ struct StateMachine::Impl {
   int64_t NextTickMs() const;
   uint64_t DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum) const;
   uint32_t FindJob(std::string_view id) const { return FindJob(id, JobIdHash(id)); }
+  // The job of a command that is being executed.
+  uint32_t FindNext(const CommandView& command);
   uint32_t FindJob(std::string_view id, uint64_t id_hash) const;
   const JobRecord& Checked(JobRef job) const;
   size_t MemoryBytes() const;
@@ -88,6 +90,10 @@ struct StateMachine::Impl {
 
   // ---- commands.cc ----
   CommandResult Execute(const CommandView& command);
+  std::span<const JobOrder> OrdersOf(const CommandView& command) const;
+  // Called before the id at this position of id_hashes is looked up: starts to bring into the cache
+  // what the ids after it will need.
+  void LookAhead(size_t position) const;
   CommandResult Complete(const CommandView& command);
   CommandResult Fail(const CommandView& command);
   CommandResult Expire(const CommandView& command);
@@ -140,7 +146,9 @@ struct StateMachine::Impl {
   // Names the arrangement of jobs in slots: page tokens of one arrangement mean nothing in another.
   uint64_t arrangement = 0;
   ImageWalk walk;
-  BatchView batch;  // kept for its capacity
+  BatchView batch;                  // kept for its capacity, like the next
+  std::vector<uint64_t> id_hashes;  // of the ids in the batch, in the order of execution
+  size_t next_id = 0;               // of those
 };
 
 }  // namespace dqueue::queue

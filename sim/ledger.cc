@@ -100,6 +100,7 @@ void Ledger::AfterRestore(const SimNode& node, const raft::SnapshotMeta& meta, u
                                 " to a snapshot at " + std::to_string(meta.index.value()));
   }
   applied = meta.index;
+  ++restores_;
   if (meta.index > last()) {
     Violate("R10 snapshot", node.name() + " installs a snapshot of what nobody has applied");
   }

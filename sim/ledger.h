@@ -26,6 +26,8 @@ class Ledger {
   // The highest index that any node has applied.
   raft::Index last() const { return raft::Index(lines_.size()); }
   raft::Term TermAt(raft::Index index) const { return lines_.at(index.value() - 1).term; }
+  // Snapshots that were installed from other nodes.
+  uint64_t restores() const { return restores_; }
   // When it was first applied.
   Time TimeOf(raft::Index index) const { return lines_.at(index.value() - 1).at; }
 
@@ -38,6 +40,7 @@ class Ledger {
   };
   World* world_;
   std::vector<Line> lines_;
+  uint64_t restores_ = 0;
   std::vector<raft::Index> applied_;  // by node, in its present life
 };
 

@@ -48,7 +48,7 @@ void Network::Schedule(int from, int to, const std::string& bytes) {
 void Network::Deliver(uint64_t slot) {
   const Frame frame = std::exchange(frames_[slot], Frame());
   free_.push_back(slot);
-  if (At(frame.from, frame.to).cut && random_.Chance(0.7)) return;
+  if (At(frame.from, frame.to).cut && random_.Chance(profile_.drop_in_flight)) return;
   SimNode& target = world_->node(frame.to);
   if (!target.up()) return;
   absl::StatusOr<std::vector<raft::Message>> messages = node::DecodeFrame(frame.bytes);

@@ -35,7 +35,7 @@ void DrawSizes(Random& random, node::Options* o) {
   o->log.prepared_segments = static_cast<int>(random.Between(1, 2));
   o->snapshot_log_bytes = Choose<uint64_t>(random, {2 << 10, 8 << 10, 32 << 10, 1 << 20});
   o->trailing_log_bytes = Choose<uint64_t>(random, {0, 1 << 10, 16 << 10});
-  o->snapshot_chunk_bytes = Choose<size_t>(random, {64, 500, 4096, 65536});
+  o->snapshot_chunk_bytes = Choose<size_t>(random, {500, 4096, 65536});
   o->broker.max_batch_commands = Choose<size_t>(random, {1, 3, 16, 256});
   o->broker.max_waiting_calls = Choose<size_t>(random, {4, 64, 1000});
   o->broker.lease_timeout = Choose<Duration>(random, {1s, 2s, 5s});

@@ -66,7 +66,7 @@ void SimNode::Boot() {
   ++boots_;
   // A process's monotonic clock has an origin of its own.
   clock_.Restart(world_->now(), Time(random_.Uniform(1s, 1000s)));
-  paused_until_ = Time{};
+  paused_until_ = log_stalled_until_ = Time{};
   dying_ = false;
   absl::StatusOr<std::unique_ptr<node::Node>> node = absl::UnknownError("not opened");
   try {
@@ -185,6 +185,14 @@ void SimNode::PauseUntil(Time until) {
   world_->Note({.kind = TraceKind::kPaused,
                 .node = static_cast<uint8_t>(number_),
                 .a = static_cast<uint64_t>((until - world_->now()).count())});
+}
+
+void SimNode::StallLogUntil(Time until) {
+  log_stalled_until_ = until;
+  world_->Note({.kind = TraceKind::kDisk,
+                .node = static_cast<uint8_t>(number_),
+                .a = static_cast<uint64_t>((until - world_->now()) / 1ms),
+                .text = "log stalls for ms:"});
 }
 
 void SimNode::StopDiskAfter(uint64_t mutations) {
@@ -332,8 +340,10 @@ void SimNode::RunActor(Actor actor, uint64_t generation) {
   Schedule& schedule = schedules_[actor];
   if (schedule.generation != generation || node_ == nullptr) return;
   schedule.at = Time::max();
-  if (world_->now() < paused_until_) {
-    ScheduleActor(actor, paused_until_ + random_.Uniform(0us, 300us));
+  const Time blocked =
+      actor == kLog ? std::max(paused_until_, log_stalled_until_) : paused_until_;
+  if (world_->now() < blocked) {
+    ScheduleActor(actor, blocked + random_.Uniform(0us, 300us));
     return;
   }
   const bool more = Poll(actor);

@@ -25,11 +25,6 @@ enum class Death {
   kPowerLoss,  // what was not synced is kept, lost or torn
 };
 
-// Thrown by DQ_CHECK while a simulation runs.
-struct CheckFailure {
-  std::string text;
-};
-
 class SimNode final : public node::PeerTransport, public node::Probe {
  public:
   SimNode(World* world, int number, const node::Options& options, uint64_t seed);
@@ -66,6 +61,8 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   // Hands leadership over if it can, closes the log and ends; starts again after `down`.
   void Restart(Duration down);
   void PauseUntil(Time until);
+  // Writes to the log take until then.
+  void StallLogUntil(Time until);
   // The disk will stop after that many more mutations; then power is lost.
   void StopDiskAfter(uint64_t mutations);
   // One call of this kind will fail.
@@ -136,6 +133,7 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   uint64_t generation_ = 0;
   std::array<Schedule, 3> schedules_;
   Time paused_until_{};
+  Time log_stalled_until_{};
   Duration restart_mean_{};
   std::string fatal_;   // the last storage error
   bool dying_ = false;  // reported a storage error, or the machine stopped

@@ -170,7 +170,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   } catch (const Violation& violation) {
     report.violation = violation;
   } catch (const CheckFailure& failure) {
-    report.violation = Violation{"DQ_CHECK", failure.text};
+    report.violation = Violation("DQ_CHECK", failure.text);
   }
   World& world = run->world();
   report.trace_hash = world.trace().hash();

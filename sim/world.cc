@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t kEventsPerSecondMax = 2'000'000;
 
-void ThrowCheckFailure(const std::string& text) { throw CheckFailure{text}; }
+void ThrowCheckFailure(const std::string& text) { throw CheckFailure(text); }
 
 }  // namespace
 

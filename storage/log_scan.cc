@@ -69,9 +69,9 @@ class Scanner {
     if (!stopped_) {
       stopped_ = true;
       stop_ = ScanStop{{file, offset, reason}, lsn, impossible};
-    } else if (impossible) {
+    } else if (impossible && !stop_.impossible) {
       // Whatever else is wrong, this is not for recovery to mend.
-      stop_.impossible = true;
+      stop_ = ScanStop{{file, offset, reason}, stop_.lsn, true};
     }
   }
 

@@ -37,7 +37,9 @@ TEST(RecoveryDecisionTest, NeverForgetsWhatWasPromised) {
     if (action == RecoveryAction::kKeepPrefix) {
       EXPECT_TRUE(s.recover_from_peers && s.hard_state_certain && !s.impossible) << bits;
     }
-    if (action == RecoveryAction::kGoOn) EXPECT_TRUE(s.rest_is_zero) << bits;
+    if (action == RecoveryAction::kGoOn) {
+      EXPECT_TRUE(s.rest_is_zero) << bits;
+    }
     // Whoever is refused is told what to do; the others need no advice.
     const bool refused = !cuts && action != RecoveryAction::kKeepPrefix;
     EXPECT_EQ(RecoveryAdvice(action).empty(), !refused) << bits;

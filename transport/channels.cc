@@ -35,7 +35,8 @@ void KeepCallbackThreads() {
   struct Anchor {
     grpc::GenericStub stub{grpc::CreateChannel("", nullptr)};
     grpc::ClientContext context;
-    grpc::ByteBuffer request;
+    grpc::Slice nothing;
+    grpc::ByteBuffer request{&nothing, 1};
     grpc::ByteBuffer response;
   };
   static Anchor* const anchor = [] {

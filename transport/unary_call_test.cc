@@ -67,17 +67,14 @@ class Face {
   void Stop() { server_.reset(); }
   std::shared_ptr<grpc::Channel> channel() { return channel_; }
 
-  // Waits until the server has heard of it.
+  // Waits until the server has heard of it: from a leader to none, or from none to one.
   void Follow(const std::string& leader_name, const std::string& leader_address) {
-    const bool ready = server_->NotReadyReason().empty();
     node.SetLeader(leader_name, leader_address);
-    for (int i = 0; i < 2000 && (leader_name.empty() || !ready) &&
-                    server_->NotReadyReason().empty() == leader_name.empty();
-         ++i) {
+    for (int i = 0; i < 4000; ++i) {
+      if (server_->NotReadyReason().empty() == !leader_name.empty()) return;
       std::this_thread::sleep_for(5ms);
     }
-    // One more view has been asked for since.
-    if (ready && !leader_name.empty()) std::this_thread::sleep_for(250ms);
+    ADD_FAILURE() << "the server does not notice its leader";
   }
 
   template <class Stub, class Request, class Response>
