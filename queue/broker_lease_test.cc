@@ -386,11 +386,8 @@ TEST_F(BrokerLeaseTest, ScheduledJobsDoNotWaitForAWallClockThatWasSetBack) {
   // What another leader left behind is no reason to stand still either.
   StepDown();
   Lead(2);
-  Enqueue(spec = [] {
-    v1::JobSpec other = Spec("b");
-    other.mutable_delay()->set_seconds(10);
-    return other;
-  }());
+  spec.set_id("b");
+  Enqueue(spec);
   Advance(20s);
   Run();
   EXPECT_EQ(LeaseOne().id(), "a");

@@ -108,7 +108,7 @@ struct StateMachine::Impl {
   CommandResult EnqueueAll(std::span<const JobOrder> orders);
   EnqueueMeeting Meet(EnqueueCandidate& candidate, EnqueuedTogether* together);
   EnqueueMeeting MeetById(EnqueueCandidate& candidate, EnqueuedTogether* together);
-  EnqueueMeeting MeetByKey(EnqueueCandidate& candidate, uint32_t queue, EnqueuedTogether* together);
+  EnqueueMeeting MeetByKey(EnqueueCandidate& candidate, EnqueuedTogether* together);
   uint64_t IdentityOf(const JobRecord& job) const;
   // The slot.
   uint32_t Create(EnqueueCandidate& candidate);

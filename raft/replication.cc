@@ -311,9 +311,9 @@ void RaftImpl::SendHeartbeat(Leader& leader, Progress& peer) {
 void RaftImpl::LeaderDeadline(Leader& leader) {
   // Check-quorum (thesis 6.2): a leader that nobody hears must not keep clients waiting.
   if (!HeardFromQuorum(options_.election_max)) return BecomeFollower(term_, NodeId());
+  RetryTransfer(leader);
   if (LeaveStalledDisk(leader)) return;
   LeaveFullDisk(leader);
-  RetryTransfer(leader);
   MaybeBindHeard(leader);
   leader.next_heartbeat = now_ + options_.heartbeat;
   for (Progress& peer : leader.peers) {

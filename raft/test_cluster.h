@@ -108,12 +108,12 @@ class TestCluster {
   struct Setup {
     int nodes = 3;
     uint64_t seed = 1;
-    Options raft;
+    Options raft = {};
     Duration disk_delay = 500us;
     Duration net_delay = 200us;
     bool bound = false;  // incarnations known from the start
     // Not empty: the terms of each node's entries after the configuration at index 1.
-    std::vector<std::vector<int>> logs;
+    std::vector<std::vector<int>> logs = {};
     int term = 1;  // stored at the start, with `logs`
   };
   explicit TestCluster(const Setup& setup);

@@ -211,7 +211,7 @@ void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
                                                     Show(*job) + " has ended: " + reason);
   }
   const bool over = version->state != v1::JOB_STATE_READY || version->index > call.required;
-  if (reason == "LEASE_STALE" && !over && world_->grants().CertainlyHeld(node, *job, token)) {
+  if (reason == "LEASE_STALE" && !over && world_->grants().CertainlyHeld(call, *job, token)) {
     Violate("J4 leases",
             node.name() + " calls the lease of " + Show(*job) + " stale, but it has not ended");
   }

@@ -321,10 +321,12 @@ void GrantChecker::OnEnded(raft::Term term, const ModelJob& job, queue::LeaseTok
   }
 }
 
-bool GrantChecker::CertainlyHeld(const SimNode& node, const ModelJob& job,
+bool GrantChecker::CertainlyHeld(const ServerCall& call, const ModelJob& job,
                                  queue::LeaseToken token) const {
+  const SimNode& node = world_->node(call.node);
   const Grant* grant = FindGrant(job, token);
   if (grant == nullptr || grant->worker.empty() || grant->release_arrived) return false;
+  if (grant->at >= call.arrived) return false;
   if (job.last_token >= token) return false;
   // Killed or cancelled, and then retried, it is nobody's.
   for (const JobVersion& version : job.past) {

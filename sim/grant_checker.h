@@ -55,8 +55,9 @@ class GrantChecker {
                   Duration lease);
   // A command that ends a lease was committed in `term`, with effect.
   void OnEnded(raft::Term term, const ModelJob& job, queue::LeaseToken token, bool expired);
-  // Whether the node has given this lease, still knows it, and it cannot have run out by now.
-  bool CertainlyHeld(const SimNode& node, const ModelJob& job, queue::LeaseToken token) const;
+  // Whether the node had given this lease before the call arrived, still knows it, and it cannot
+  // have ended by now.
+  bool CertainlyHeld(const ServerCall& call, const ModelJob& job, queue::LeaseToken token) const;
   // Whether the lease was ever given by anybody.
   bool WasGranted(const ModelJob& job, queue::LeaseToken token) const;
 

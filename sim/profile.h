@@ -25,7 +25,7 @@ struct NetworkProfile {
   Duration tail_mean = 50ms;
   double loss = 0;
   double duplicate = 0;
-  double drop_in_flight = 0.7;  // chance that a cut also takes a frame that is under way
+  double drop_in_flight = 0.7;   // chance that a cut also takes a frame that is under way
   bool fifo = true;              // each link keeps its order, as one TCP connection does
   double disconnect_notice = 1;  // chance that a peer learns of a crash or cut
   double client_loss = 0;        // of requests and of answers

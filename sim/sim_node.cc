@@ -165,16 +165,12 @@ void SimNode::Restart(Duration down) {
 void SimNode::CloseCleanly(Duration down) {
   while (Poll(kLog)) {
   }
-  if (!up()) {
-    Die(Death::kKill, "disk failed while closing");
-    return;
-  }
-  const absl::Status status = node_->Close();
+  const absl::Status status = up() ? node_->Close() : absl::UnavailableError(fatal_);
   if (!status.ok() && !fault_planned_ && !disk_limited_) {
     Violate("close", name() + ": " + std::string(status.message()));
   }
   const Duration mean = std::exchange(restart_mean_, Duration(0));
-  Die(Death::kKill, "planned restart");
+  Die(disk_->stopped() ? Death::kPowerLoss : Death::kKill, "planned restart");
   restart_mean_ = mean;
   world_->After(down, [this] { Boot(); });
 }
@@ -340,8 +336,7 @@ void SimNode::RunActor(Actor actor, uint64_t generation) {
   Schedule& schedule = schedules_[actor];
   if (schedule.generation != generation || node_ == nullptr) return;
   schedule.at = Time::max();
-  const Time blocked =
-      actor == kLog ? std::max(paused_until_, log_stalled_until_) : paused_until_;
+  const Time blocked = actor == kLog ? std::max(paused_until_, log_stalled_until_) : paused_until_;
   if (world_->now() < blocked) {
     ScheduleActor(actor, blocked + random_.Uniform(0us, 300us));
     return;

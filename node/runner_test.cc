@@ -1,0 +1,154 @@
+// A node on real threads, a real disk and real time. What can be tested in virtual time is tested
+// there.
+#include "node/runner.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <future>
+#include <thread>
+
+#include "node/turn_lock.h"
+
+namespace dqueue::node {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(TurnLock, OneAtATimeAndNoWorkIsForgotten) {
+  constexpr int kThreads = 4;
+  constexpr int kItems = 20000;
+  TurnLock turns;
+  std::atomic<int> waiting{0};
+  int done = 0;  // guarded by the turn
+  std::atomic<int> inside{0};
+  const auto work = [&] {
+    for (int i = 0; i < kItems; ++i) {
+      waiting.fetch_add(1);
+      if (!turns.TryAcquire()) continue;
+      do {
+        ASSERT_EQ(inside.fetch_add(1), 0);
+        done += waiting.exchange(0);
+        ASSERT_EQ(inside.fetch_sub(1), 1);
+      } while (!turns.Release());
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kThreads; ++i) threads.emplace_back(work);
+  }
+  EXPECT_EQ(done, kThreads * kItems);
+}
+
+class RunnerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = std::filesystem::path(testing::TempDir()) /
+                 ("runner-" + std::to_string(::getpid()) + "-" +
+                  testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(directory_);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::unique_ptr<NodeRunner> Start() {
+    Options options;
+    options.name = "dev";
+    options.data_dir = directory_.string();
+    options.bootstrap = true;
+    options.log.segment_bytes = 1 << 20;
+    options.log.max_entry_bytes = 512 << 10;
+    options.broker.max_batch_bytes = 64 << 10;
+    options.snapshot_log_bytes = 256 << 10;
+    options.trailing_log_bytes = 64 << 10;
+    options.reserve_bytes = 0;
+    auto runner = NodeRunner::Start(options, storage::PosixFileSystem(), nullptr);
+    EXPECT_TRUE(runner.ok()) << runner.status();
+    return runner.ok() ? *std::move(runner) : nullptr;
+  }
+
+  // Enqueues one job and waits; retries while no leader is known.
+  static bool Enqueue(Node& node, const std::string& id) {
+    for (int attempt = 0; attempt < 1000; ++attempt) {
+      auto answer = std::make_shared<std::promise<std::string>>();
+      queue::EnqueueCall call;
+      v1::JobSpec* spec = call.request.add_jobs();
+      spec->set_id(id);
+      spec->set_payload(std::string(300, 'p'));
+      call.done = [answer](queue::Outcome<v1::EnqueueJobsResponse> outcome) {
+        answer->set_value(outcome.ok() ? "" : outcome.error.reason);
+      };
+      node.Submit(std::move(call));
+      const std::string reason = answer->get_future().get();
+      if (reason.empty()) return true;
+      if (reason != "NO_LEADER" && reason != "NOT_LEADER") return false;
+      std::this_thread::yield();
+    }
+    return false;
+  }
+
+  static uint64_t Jobs(Node& node) {
+    auto answer = std::make_shared<std::promise<uint64_t>>();
+    node.RequestView([answer](const NodeView& view) { answer->set_value(view.jobs); });
+    return answer->get_future().get();
+  }
+
+  std::filesystem::path directory_;
+};
+
+TEST_F(RunnerTest, ManyThreadsAreAnsweredAndARestartFindsEverything) {
+  constexpr int kThreads = 4;
+  constexpr int kJobs = 500;
+  {
+    auto runner = Start();
+    ASSERT_NE(runner, nullptr);
+    ASSERT_TRUE(Enqueue(runner->node(), "first"));
+    std::atomic<int> failures{0};
+    {
+      std::vector<std::jthread> threads;
+      for (int t = 0; t < kThreads; ++t) {
+        threads.emplace_back([&, t] {
+          for (int i = 0; i < kJobs; ++i) {
+            if (!Enqueue(runner->node(), "job-" + std::to_string(t) + "-" + std::to_string(i))) {
+              ++failures;
+            }
+          }
+        });
+      }
+    }
+    EXPECT_EQ(failures.load(), 0);
+    EXPECT_EQ(Jobs(runner->node()), uint64_t{kThreads * kJobs + 1});
+    runner->Drain(1s);
+  }
+  auto runner = Start();
+  ASSERT_NE(runner, nullptr);
+  ASSERT_TRUE(Enqueue(runner->node(), "last"));
+  EXPECT_EQ(Jobs(runner->node()), uint64_t{kThreads * kJobs + 2});
+}
+
+TEST_F(RunnerTest, ALongPollIsWokenByAnEnqueue) {
+  auto runner = Start();
+  ASSERT_NE(runner, nullptr);
+  ASSERT_TRUE(Enqueue(runner->node(), "first"));
+  const auto lease = [&](std::chrono::seconds wait) {
+    auto answer = std::make_shared<std::promise<int>>();
+    queue::LeaseCall call;
+    call.request.set_worker_id("w");
+    call.request.set_max_jobs(1);
+    call.request.mutable_wait()->set_seconds(wait.count());
+    call.done = [answer](queue::Outcome<v1::LeaseJobsResponse> outcome) {
+      answer->set_value(outcome.ok() ? outcome.value.jobs_size() : -1);
+    };
+    runner->node().Submit(std::move(call));
+    return answer->get_future();
+  };
+  EXPECT_EQ(lease(0s).get(), 1);
+  std::future<int> waiting = lease(30s);
+  ASSERT_TRUE(Enqueue(runner->node(), "second"));
+  ASSERT_EQ(waiting.wait_for(10s), std::future_status::ready);
+  EXPECT_EQ(waiting.get(), 1);
+}
+
+}  // namespace
+}  // namespace dqueue::node
