@@ -235,14 +235,49 @@ TEST(ClientTest, WhenTheLeaderDiesAnotherServerIsAskedAtOnce) {
             leader.enqueue.requests().back().jobs(0).id());
 }
 
-TEST(ClientTest, AHangingServerIsLeftAfterAnAttempt) {
-  FakeServer first;
-  FakeServer second;
-  Client client(OptionsFor({first.address(), second.address()}));
-  ASSERT_TRUE(client.Get("x").ok());
-  FakeServer& leader = first.get.requests().empty() ? second : first;
-  leader.get.Always(FakeServer::Hang<v1::GetJobRequest, v1::GetJobResponse>);
-  EXPECT_TRUE(client.Get("x").ok());
+// Two servers, of which the leader answers nothing any more.
+class HangTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(client_.Get("x").ok());
+    leader_ = first_.get.requests().empty() ? &second_ : &first_;
+    leader_->get.Always(FakeServer::Hang<v1::GetJobRequest, v1::GetJobResponse>);
+    leader_->enqueue.Always(FakeServer::Hang<v1::EnqueueJobsRequest, v1::EnqueueJobsResponse>);
+  }
+
+  FakeServer first_;
+  FakeServer second_;
+  Client client_{OptionsFor({first_.address(), second_.address()})};
+  FakeServer* leader_ = nullptr;
+};
+
+TEST_F(HangTest, AServerWithoutASignOfLifeIsLeftSoon) {
+  leader_->cluster.Always(FakeServer::Hang<v1::GetClusterRequest, v1::GetClusterResponse>);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE(client_.Get("x").ok());
+  EXPECT_TRUE(client_.Enqueue(Spec()).ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1800ms) << "less than one attempt";
+}
+
+TEST_F(HangTest, ALongPollLeavesItToo) {
+  leader_->cluster.Always(FakeServer::Hang<v1::GetClusterRequest, v1::GetClusterResponse>);
+  FakeServer& other = leader_ == &first_ ? second_ : first_;
+  other.lease.Next([](grpc::ServerContext*, const auto&, v1::LeaseJobsResponse* response) {
+    response->add_jobs()->set_id("a");
+    return grpc::Status::OK;
+  });
+  LeaseOptions lease;
+  lease.wait = 30s;
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(client_.Lease(lease).value.size(), 1u);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
+}
+
+TEST_F(HangTest, AServerThatIsOnlySlowKeepsItsCall) {
+  // It answers the question, so the call goes on; the attempt's own limit ends it.
+  EXPECT_TRUE(client_.Get("x").ok());
+  EXPECT_GE(leader_->cluster.requests().size(), 1u);
+  EXPECT_EQ(leader_->get.requests().size(), 2u);
 }
 
 TEST(ClientTest, GathersWhileACallIsOnItsWay) {

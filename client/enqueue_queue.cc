@@ -37,6 +37,7 @@ struct EnqueueQueue::Batch {
   std::shared_ptr<Server> server;
   // Of the attempt under way; guarded by the queue's mutex, for Stop().
   std::unique_ptr<grpc::ClientContext> context;
+  std::optional<WatchedAttempt> watched;
 
   Clock::time_point EarliestDeadline() const {
     Clock::time_point earliest = Clock::time_point::max();
@@ -153,12 +154,14 @@ void EnqueueQueue::Send(const std::shared_ptr<Batch>& batch) {
     return;
   }
   batch->response->Clear();
+  batch->watched.emplace(&rpc_->watch(), batch->server, raw);
   batch->server->jobs->async()->EnqueueJobs(
       raw, batch->request, batch->response,
       [self = shared_from_this(), batch](grpc::Status status) { self->OnSent(batch, status); });
 }
 
 void EnqueueQueue::OnSent(const std::shared_ptr<Batch>& batch, const grpc::Status& status) {
+  batch->watched.reset();
   std::unique_ptr<grpc::ClientContext> context;
   {
     const std::lock_guard lock(mutex_);

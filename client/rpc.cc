@@ -57,7 +57,11 @@ Status Rpc::Call(const CallSpec& spec, const Invoke& invoke) {
     context.set_deadline(std::chrono::system_clock::now() +
                          std::min<std::chrono::microseconds>(left, spec.attempt_max));
     if (spec.cancel != nullptr && !spec.cancel->Begin(&context)) return Cancelled();
-    const grpc::Status status = invoke(*server, &context);
+    grpc::Status status;
+    {
+      const WatchedAttempt watched(&watch_, server, &context);
+      status = invoke(*server, &context);
+    }
     if (spec.cancel != nullptr) spec.cancel->End();
     if (status.ok()) {
       if (!spec.any_server) servers_.OnSuccess(server, context);

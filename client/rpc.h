@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 
+#include "client/hang_watch.h"
 #include "client/servers.h"
 
 namespace dqueue::client {
@@ -53,9 +54,11 @@ class Rpc {
   Status CallServer(Server& server, Duration timeout, const Invoke& invoke);
 
   Servers& servers() { return servers_; }
+  HangWatch& watch() { return watch_; }
 
  private:
   Servers servers_;
+  HangWatch watch_{&servers_};
 };
 
 // A seed for jitter.

@@ -35,6 +35,11 @@ std::string Escaped(std::string_view message, bool json) {
   for (size_t i = 0; i < message.size();) {
     const auto byte = static_cast<unsigned char>(message[i]);
     const size_t length = CharacterLength(message.substr(i));
+    if (json && (byte == '\n' || byte == '\t' || byte == '\r')) {
+      out += byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : "\\r";
+      ++i;
+      continue;
+    }
     if (length == 0 || byte < 0x20 || byte == 0x7F) {
       std::snprintf(hex, sizeof hex, json ? "\\u%04x" : "\\x%02x", byte);
       out += hex;

@@ -20,7 +20,7 @@ TEST(Escape, Utf8) {
 
 TEST(Escape, NobodyForgesALine) {
   EXPECT_EQ(EscapedForText("a\nb\x1b[31m\xFF€\\"), "a\\x0ab\\x1b[31m\\xff€\\\\");
-  EXPECT_EQ(EscapedForJson("a\n\"b\"\\\xFF€"), "a\\u000a\\\"b\\\"\\\\\\u00ff€");
+  EXPECT_EQ(EscapedForJson("a\n\t\r\x01\"b\"\\\xFF€"), "a\\n\\t\\r\\u0001\\\"b\\\"\\\\\\u00ff€");
 }
 
 TEST(TextTable, AlignsByCharacters) {

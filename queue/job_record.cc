@@ -14,6 +14,9 @@ constexpr uint64_t kIdentitySeed = 0x6d65616e;
 constexpr uint64_t kOutcomeSeed = 0x646f6e65;
 constexpr uint64_t kRecordSeed = 0x7265636f;
 
+// Between id and retention in a spec block.
+constexpr int kNumbersBeforeRetention = 6;
+
 bool PairsAreSound(std::string_view pairs) {
   ByteReader reader(pairs);
   while (reader.ok() && reader.remaining() > 0) {
@@ -101,6 +104,13 @@ JobSpecView SpecOf(std::string_view block) {
 
 std::string_view IdOf(std::string_view block) { return ByteReader(block).String(); }
 
+int64_t RetentionOf(std::string_view block) {
+  ByteReader reader(block);
+  reader.String();
+  for (int i = 0; i < kNumbersBeforeRetention; ++i) reader.Varint();
+  return UnZigZag(reader.Varint());
+}
+
 uint64_t ContentIdentity(std::string_view queue, std::string_view type, uint8_t priority,
                          const JobSpecView& spec) {
   return HashSequence(kIdentitySeed)
@@ -185,8 +195,8 @@ int64_t EffectiveRetention(int64_t retention_ms, v1::JobState state) {
 }
 
 int64_t PurgeTime(const JobRecord& record) {
-  const JobSpecView spec = SpecOf(record.spec_view());
-  return TimeAfter(record.since_ms, EffectiveRetention(spec.retention_ms, record.job_state()));
+  const int64_t retention_ms = RetentionOf(record.spec_view());
+  return TimeAfter(record.since_ms, EffectiveRetention(retention_ms, record.job_state()));
 }
 
 }  // namespace dqueue::queue

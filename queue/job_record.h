@@ -64,6 +64,7 @@ bool ParseSpec(std::string_view block, JobSpecView* out);
 // For blocks of our own making.
 JobSpecView SpecOf(std::string_view block);
 std::string_view IdOf(std::string_view block);
+int64_t RetentionOf(std::string_view block);
 // Calls f(key, value) for each header or label.
 template <class F>
 void ForEachPair(std::string_view pairs, const F& f) {

@@ -109,13 +109,21 @@ bool ReadyIndex::Insert(uint32_t slot, const OrderedSlot& job, int64_t since_ms)
 }
 
 void ReadyIndex::Erase(uint32_t slot, const OrderedSlot& job, int64_t since_ms) {
+  EraseAt(slot, lanes_[slot].ready.find(job), since_ms);
+}
+
+void ReadyIndex::EraseHead(uint32_t slot, int64_t since_ms) {
+  EraseAt(slot, lanes_[slot].ready.begin(), since_ms);
+}
+
+void ReadyIndex::EraseAt(uint32_t slot, OrderedSlots::const_iterator job, int64_t since_ms) {
   Lane& lane = lanes_[slot];
-  const auto it = lane.ready.find(job);
-  DQ_CHECK(it != lane.ready.end());
-  const bool was_head = it == lane.ready.begin();
-  lane.ready.erase(it);
+  DQ_CHECK(job != lane.ready.end());
+  const OrderedSlot place = *job;
+  const bool was_head = job == lane.ready.begin();
+  lane.ready.erase(job);
   if (was_head) {
-    ReplaceHead(*queues_[lane.queue], slot, &job,
+    ReplaceHead(*queues_[lane.queue], slot, &place,
                 lane.ready.empty() ? nullptr : &*lane.ready.begin());
   }
   --size_;

@@ -85,6 +85,8 @@ class ReadyIndex {
     OrderedSlot head;
   };
 
+  void EraseHead(uint32_t lane, int64_t since_ms);
+  void EraseAt(uint32_t lane, OrderedSlots::const_iterator job, int64_t since_ms);
   void ReplaceHead(Queue& queue, uint32_t lane, const OrderedSlot* before,
                    const OrderedSlot* after);
   void AddSince(uint32_t queue, int64_t since_ms);
@@ -115,7 +117,7 @@ size_t ReadyIndex::Take(std::span<const uint32_t> queues, std::span<const std::s
     std::pop_heap(sources.begin(), sources.end(), worse);
     Source& source = sources.back();
     const OrderedSlot job = source.head;
-    Erase(BestLane(source), job, since_of(job.slot()));
+    EraseHead(BestLane(source), since_of(job.slot()));
     slots->push_back(job.slot());
     ++taken;
     if (RefreshSource(&source)) {

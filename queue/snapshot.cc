@@ -202,14 +202,26 @@ struct StateMachine::Restorer::Impl {
                                " of " + std::to_string(header.counts.jobs) + " jobs)");
   }
 
+  // Jobs that were read but not looked up yet: the wait for memory of one is spent on reading the
+  // others. Views into what is being fed.
+  struct Waiting {
+    ImageJob job;
+    JobSpecView spec;
+    uint64_t id_hash = 0;
+  };
+  static constexpr size_t kWaitingMax = 16;
+  std::vector<Waiting> waiting;
+
   absl::Status Take(std::string_view bytes, size_t* used);
   absl::Status Frame(FrameKind kind, std::string_view body);
   absl::Status Header(std::string_view body);
   absl::Status Queue(std::string_view body);
   absl::Status Job(std::string_view body);
+  absl::Status AddWaiting();
+  absl::Status Add(const Waiting& next);
   absl::Status Key(std::string_view body);
   absl::Status End(std::string_view body);
-  std::string ProblemOf(const ImageJob& job, const JobSpecView& spec) const;
+  std::string ProblemOf(const Waiting& next) const;
   absl::Status Finish(raft::Index index, uint64_t digest);
 };
 
@@ -226,11 +238,11 @@ absl::Status StateMachine::Restorer::Impl::Take(std::string_view bytes, size_t* 
   }
   while (true) {
     const std::string_view rest = bytes.substr(*used);
-    if (rest.size() < kFrameHeaderSize) return absl::OkStatus();
+    if (rest.size() < kFrameHeaderSize) return AddWaiting();
     ByteReader reader(rest);
     const auto kind = static_cast<FrameKind>(reader.Byte());
     const uint32_t size = reader.Fixed32();
-    if (reader.remaining() < size) return absl::OkStatus();
+    if (reader.remaining() < size) return AddWaiting();
     const absl::Status taken = Frame(kind, reader.Bytes(size));
     if (!taken.ok()) return taken;
     *used += kFrameHeaderSize + size;
@@ -241,6 +253,10 @@ absl::Status StateMachine::Restorer::Impl::Frame(FrameKind kind, std::string_vie
   if (end_seen) return Damaged("something follows its end");
   if (header_seen == (kind == FrameKind::kHeader)) {
     return Damaged(header_seen ? "a second header" : "it does not begin with a header");
+  }
+  if (kind != FrameKind::kJob) {
+    const absl::Status added = AddWaiting();
+    if (!added.ok()) return added;
   }
   switch (kind) {
     case FrameKind::kHeader:
@@ -302,8 +318,8 @@ absl::Status StateMachine::Restorer::Impl::Queue(std::string_view body) {
 }
 
 // Empty if a job like this can be.
-std::string StateMachine::Restorer::Impl::ProblemOf(const ImageJob& job,
-                                                    const JobSpecView& spec) const {
+std::string StateMachine::Restorer::Impl::ProblemOf(const Waiting& next) const {
+  const ImageJob& job = next.job;
   const auto state = static_cast<v1::JobState>(job.state);
   if (!IsLive(state) && !IsFinished(state)) return "the state " + std::to_string(job.state);
   if (job.dead_reason > v1::DEAD_REASON_REJECTED ||
@@ -318,18 +334,36 @@ std::string StateMachine::Restorer::Impl::ProblemOf(const ImageJob& job,
   if (job.sequence == 0 || job.sequence >= header.next_sequence) return "a sequence to come";
   if (job.create_ms > header.time_ms || job.since_ms > header.time_ms) return "a time to come";
   if (state == v1::JOB_STATE_READY && job.run_ms > header.time_ms) return "a run time to come";
-  if (target->impl_->FindJob(spec.id) != kNoSlot) return "the id of another job";
+  if (target->impl_->FindJob(next.spec.id, next.id_hash) != kNoSlot) return "the id of another job";
   return "";
 }
 
 absl::Status StateMachine::Restorer::Impl::Job(std::string_view body) {
-  ImageJob job;
-  JobSpecView spec;
-  if (!ParseJob(body, &job) || !ParseSpec(job.spec, &spec)) return Damaged("a job cannot be read");
+  Waiting next;
+  if (!ParseJob(body, &next.job) || !ParseSpec(next.job.spec, &next.spec)) {
+    return Damaged("a job cannot be read");
+  }
+  next.id_hash = JobIdHash(next.spec.id);
+  target->impl_->by_id.Prefetch(next.id_hash);
+  waiting.push_back(next);
+  return waiting.size() < kWaitingMax ? absl::OkStatus() : AddWaiting();
+}
+
+absl::Status StateMachine::Restorer::Impl::AddWaiting() {
+  for (const Waiting& next : waiting) {
+    const absl::Status added = Add(next);
+    if (!added.ok()) return added;
+  }
+  waiting.clear();
+  return absl::OkStatus();
+}
+
+absl::Status StateMachine::Restorer::Impl::Add(const Waiting& next) {
+  const ImageJob& job = next.job;
   if (job.queue >= queues.size() || queues[job.queue] == kNoSlot) {
     return Damaged("a job of an unknown queue");
   }
-  const std::string problem = ProblemOf(job, spec);
+  const std::string problem = ProblemOf(next);
   if (!problem.empty()) return Damaged("a job has " + problem);
 
   StateMachine::Impl& state = *target->impl_;
@@ -354,7 +388,7 @@ absl::Status StateMachine::Restorer::Impl::Job(std::string_view body) {
   record.token_end = static_cast<TokenEnd>(job.token_end);
   record.priority = job.priority;
   record.fixed_hash = FixedHash(record, state.ready.hash_of(record.lane));
-  state.by_id.Insert(JobIdHash(spec.id), slot);
+  state.by_id.Insert(next.id_hash, slot);
   state.AddBlockBytes(record);
   state.EndChange(slot);
   if (!state.InsertPlace(slot) ||

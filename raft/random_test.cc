@@ -39,13 +39,13 @@ TEST(Random, ThreeNodesKeepEveryPromise) {
   // The storms let enough through to prove something.
   EXPECT_GT(totals.committed, 10000u);
   EXPECT_GT(totals.reads, 1000u);
-  EXPECT_GT(totals.terms, 3000u);
+  EXPECT_GT(totals.terms, 2000u);
   EXPECT_GT(totals.installs, 100u);
 }
 
 TEST(Random, FiveNodesKeepEveryPromise) { EXPECT_GT(RunSeeds(1000, 100, 5).committed, 3000u); }
 TEST(Random, FourNodesKeepEveryPromise) { EXPECT_GT(RunSeeds(2000, 50, 4).committed, 1000u); }
-TEST(Random, TwoNodesKeepEveryPromise) { EXPECT_GT(RunSeeds(3000, 50, 2).committed, 1000u); }
+TEST(Random, TwoNodesKeepEveryPromise) { EXPECT_GT(RunSeeds(3000, 50, 2).committed, 500u); }
 TEST(Random, OneNodeKeepsEveryPromise) { EXPECT_GT(RunSeeds(4000, 50, 1).committed, 1000u); }
 
 }  // namespace

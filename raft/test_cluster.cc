@@ -245,56 +245,50 @@ void TestCluster::KeepTrace(std::function<bool(const Message&)> wanted) {
   kept_trace_.clear();
 }
 
-bool TestCluster::RunOne() {
-  Time next = Time::max();
-  TestNode* disk = nullptr;
-  TestNode* timer = nullptr;
+TestCluster::Due TestCluster::NextDue() {
+  Due due;
   for (auto& node : nodes_) {
     if (!node->up()) continue;
-    if (!node->writes_.empty() && !node->disk_stalled_ && node->writes_.front().due < next) {
-      next = std::max(now_, node->writes_.front().due);
-      disk = node.get();
+    if (!node->writes_.empty() && !node->disk_stalled_ && node->writes_.front().due < due.time) {
+      due = {.time = node->writes_.front().due, .disk = node.get(), .timer = nullptr};
+    }
+    if (node->raft_->Deadline() < due.time) {
+      due = {.time = node->raft_->Deadline(), .disk = nullptr, .timer = node.get()};
     }
   }
-  for (auto& node : nodes_) {
-    if (node->up() && node->raft_->Deadline() < next) {
-      next = node->raft_->Deadline();
-      timer = node.get();
-      disk = nullptr;
-    }
+  if (!network_.empty() && network_.begin()->due <= due.time) {
+    due = {.time = network_.begin()->due, .disk = nullptr, .timer = nullptr};
   }
-  if (!network_.empty() && network_.begin()->due <= next) {
-    InFlight first = std::move(network_.extract(network_.begin()).value());
-    now_ = std::max(now_, first.due);
-    TestNode& to = node(static_cast<int>(first.message.to.value()));
-    if (!to.up()) return true;
-    Note(std::to_string(first.message.from.value()) + " > " +
-         std::to_string(first.message.to.value()) + " t" +
-         std::to_string(first.message.term.value()) + " " + Describe(first.message));
-    if (trace_wanted_ && trace_wanted_(first.message)) kept_trace_.push_back(trace_.back());
-    to.Step(Receive{std::move(first.message)});
-    return true;
-  }
-  if (next == Time::max()) return false;
-  now_ = std::max(now_, next);
-  if (disk != nullptr) {
-    disk->CompleteWrite();
-  } else {
-    timer->Step(Timeout{});
-  }
-  return true;
+  due.time = std::max(due.time, now_);
+  return due;
+}
+
+void TestCluster::Run(const Due& due) {
+  now_ = due.time;
+  if (due.disk != nullptr) return due.disk->CompleteWrite();
+  if (due.timer != nullptr) return due.timer->Step(Timeout{});
+  Message message = std::move(network_.extract(network_.begin()).value().message);
+  TestNode& to = node(static_cast<int>(message.to.value()));
+  if (!to.up()) return;
+  Note(std::to_string(message.from.value()) + " > " + std::to_string(message.to.value()) + " t" +
+       std::to_string(message.term.value()) + " " + Describe(message));
+  if (trace_wanted_ && trace_wanted_(message)) kept_trace_.push_back(trace_.back());
+  to.Step(Receive{std::move(message)});
 }
 
 void TestCluster::RunFor(Duration duration) {
-  const Time end = now_ + duration;
-  RunUntil([&] { return now_ >= end; }, duration);
-  now_ = std::max(now_, end);
+  RunUntil([] { return false; }, duration);
 }
 
 bool TestCluster::RunUntil(const std::function<bool()>& condition, Duration limit) {
   const Time end = now_ + limit;
   while (!condition()) {
-    if (now_ >= end || !RunOne()) return condition();
+    const Due due = NextDue();
+    if (due.time > end) {
+      now_ = end;
+      return false;
+    }
+    Run(due);
   }
   return true;
 }

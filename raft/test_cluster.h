@@ -123,8 +123,6 @@ class TestCluster {
   Time now() const { return now_; }
   Random& random() { return random_; }
 
-  // The next thing that is due happens. False: nothing is ever due again.
-  bool RunOne();
   void RunFor(Duration duration);
   // False if `condition` did not come to hold within `limit`.
   bool RunUntil(const std::function<bool()>& condition, Duration limit);
@@ -178,6 +176,14 @@ class TestCluster {
       return std::tie(due, sequence) < std::tie(other.due, other.sequence);
     }
   };
+  // The next thing to happen: a write that ends, a timer, or else a message that arrives.
+  struct Due {
+    Time time = Time::max();
+    TestNode* disk = nullptr;
+    TestNode* timer = nullptr;
+  };
+  Due NextDue();
+  void Run(const Due& due);
   [[noreturn]] void Fail(const std::string& what);
   void Send(TestNode& from, Message message);
   void CheckSent(const TestNode& from, const Message& message);

@@ -19,8 +19,7 @@ expect 0 '"payload":"\{\\"to\\":\\"user@example.com\\"\}","priority":7,' $cli ge
 expect 3 'NOT_FOUND' $cli get no-such-job
 expect 0 "$id +READY +mail +email +7" $cli list --queue mail
 expect 0 '"jobs":\[\],"more":false' $cli list --state dead -o json
-expect 0 '^mail +0 +1 +0 +0 +0 +0 +0 +1 ' bash -c "$(declare -f cluster_cli); cluster_cli stats | tail -n +2" ||
-  true
+expect 0 'mail +0 +1 +0 +0 +0 +0 +0 +1 ' $cli stats
 expect 2 'INVALID' $cli enqueue --queue '../x' --type t
 expect 0 '^own-1$' $cli enqueue --id own-1 --type t --queue q --payload a
 expect 0 'there already' $cli enqueue --id own-1 --type t --queue q --payload a
@@ -30,7 +29,6 @@ first=$($cli enqueue --type t --queue q --idempotency-key k --payload 1)
 second=$($cli enqueue --type t --queue q --idempotency-key k --payload 1 2>/dev/null)
 equal "$first" "$second" "id of a repeated idempotency key"
 expect 4 'IDEMPOTENCY_MISMATCH' $cli enqueue --type t --queue q --idempotency-key k --payload 2
-expect 0 'SCHEDULED' $cli list --state scheduled --queue late
 later=$($cli enqueue --type t --queue late --delay 1h)
 expect 0 "$later +SCHEDULED" $cli list --state scheduled --queue late
 
@@ -78,7 +76,7 @@ expect 7 '' $cli wait "$waiting" --timeout 300ms
 
 # ---- Files.
 expect 0 '^3 jobs: 3 created, 0 there already, 0 failed' $cli enqueue --queue file --file "$here/sample-jobs.json"
-expect 0 '"value": 42' $cli list --queue file --full -o json
+expect 0 '\\n      \\"value\\": 42\\n' $cli list --queue file --full -o json
 seq 1 25000 | sed 's/.*/{"id":"line-&","payload":{"n":&}}/' >"$CLUSTER_DIR/lines"
 expect 0 '^25,000 jobs: 25,000 created' $cli enqueue --queue lines --type t --file "$CLUSTER_DIR/lines"
 expect 0 '^25,000 jobs: 0 created, 25,000 there already' $cli enqueue --queue lines --type t --file "$CLUSTER_DIR/lines"
@@ -87,8 +85,6 @@ equal 'line-1 line-2 line-3' "$(head -n 3 "$CLUSTER_DIR/lines" | sed 's/line/row
   $cli enqueue --queue rows --type t --file - --print-ids 2>/dev/null | sed 's/row/line/' | xargs)" "printed ids"
 expect 0 'there are more' $cli list --queue lines
 equal 10 "$($cli list --queue lines --limit 10 2>/dev/null | grep -c '^line-')" "a limited list"
-expect 4 'item 1: .*\(.*\)' $cli enqueue --queue lines --type t --file - --all-or-nothing \
-  <<<'[{"id":"fresh-1"},{"id":"line-1","payload":"other"}]' || true
 printf '[{"id":"fresh-1"},{"id":"line-1","payload":"other"}]' >"$CLUSTER_DIR/half"
 expect 4 'line-1|item 1|nothing was created' $cli enqueue --queue lines --type t --file "$CLUSTER_DIR/half" --all-or-nothing
 expect 3 'NOT_FOUND' $cli get fresh-1

@@ -1,42 +1,80 @@
 #!/usr/bin/env bash
-# Installs packages, builds everything, runs all tests. The last line says how many passed and failed.
+# Installs what is missing, builds everything and runs all tests. The last line of output is
+# "N passed, N failed"; the exit status is 0 only if everything was built and passed.
 #
 #   scripts/test.sh                 the release build
-#   scripts/test.sh --sanitizers    then also the address+undefined and the thread sanitizer's
+#   scripts/test.sh --sanitizers    then the asan and tsan builds too
+#   scripts/test.sh -- ARGS…        ARGS go to ctest (-L unit, -R name, …)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cd "$here/.."
+root=$(cd "$here/.." && pwd)
+cd "$root"
 
 presets=(release)
-case ${1:-} in
-  '') ;;
-  --sanitizers) presets+=(asan tsan) ;;
-  *)
-    echo "usage: test.sh [--sanitizers]" >&2
-    exit 2
-    ;;
-esac
+while (($# > 0)); do
+  case $1 in
+    --sanitizers) presets=(release asan tsan) ;;
+    --)
+      shift
+      break
+      ;;
+    *)
+      echo "usage: test.sh [--sanitizers] [-- CTEST-ARGS…]" >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
 
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 passed=0
 failed=0
-# run_tests PRESET: builds and tests; adds to passed and failed.
-run_tests() {
-  local preset=$1 report
-  echo "== $preset: build"
-  cmake --preset "$preset" >/dev/null
-  cmake --build --preset "$preset" -j "$(nproc)"
-  echo "== $preset: test"
-  report=$PWD/build/$preset/tests.xml
-  export TSAN_OPTIONS="suppressions=$here/tsan.supp"
-  ctest --preset "$preset" --output-junit "$report" || true
-  local tests failures
-  tests=$(sed -n 's/^ *tests="\([0-9]*\)"$/\1/p' "$report" | head -n 1)
-  failures=$(sed -n 's/^ *failures="\([0-9]*\)"$/\1/p' "$report" | head -n 1)
-  passed=$((passed + tests - failures))
-  failed=$((failed + failures))
+status=0
+# At the end, whatever happened before.
+report() {
+  echo "$passed passed, $failed failed"
+  exit "$status"
 }
 
-"$here/install-deps.sh"
-for preset in "${presets[@]}"; do run_tests "$preset"; done
-echo "$passed passed, $failed failed"
-((failed == 0 && passed > 0))
+# run_preset PRESET [CTEST-ARGS…]
+run_preset() {
+  local preset=$1 code=0 total bad
+  shift
+  echo "== $preset: build"
+  if ! cmake --preset "$preset" >"$log" 2>&1; then
+    cat "$log"
+    failed=$((failed + 1))
+    status=1
+    return
+  fi
+  if ! cmake --build --preset "$preset"; then
+    failed=$((failed + 1))
+    status=1
+    return
+  fi
+  echo "== $preset: test"
+  ctest --preset "$preset" "$@" 2>&1 | tee "$log" || code=$?
+  # "97% tests passed, 3 tests failed out of 100"
+  read -r bad total < <(sed -nE \
+    's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$log") || true
+  if [[ -z ${total:-} ]]; then
+    echo "ctest gave no result" >&2
+    failed=$((failed + 1))
+    status=1
+    return
+  fi
+  passed=$((passed + total - bad))
+  failed=$((failed + bad))
+  ((code == 0)) || status=1
+}
+
+"$here/install-deps.sh" || {
+  failed=1
+  status=1
+  report
+}
+# Debian's gRPC and Protobuf are not instrumented.
+export TSAN_OPTIONS="suppressions=$here/tsan.supp ${TSAN_OPTIONS:-}"
+for preset in "${presets[@]}"; do run_preset "$preset" "$@"; done
+report

@@ -18,7 +18,7 @@ using testing::HasSubstr;
 class PosixFileSystemTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "/posix_file_system_test.XXXXXX";
+    std::string name = testing::TempDir() + "posix_file_system_test.XXXXXX";
     ASSERT_NE(::mkdtemp(name.data()), nullptr);
     dir_ = name;
   }
