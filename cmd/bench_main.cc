@@ -1,6 +1,8 @@
 // dqueue-bench: how fast is a cluster?
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -197,6 +199,11 @@ int Run(const std::vector<std::string>& args) {
     auto made = TemporaryDirectory::Make(flags.work_dir);
     if (!made.ok()) return Complain(kExitGeneric, std::string(made.status().message()));
     directory = *std::move(made);
+    BlockStopSignals();
+    CleanUpOnStopSignal([path = directory->path()] {
+      std::error_code ignored;
+      std::filesystem::remove_all(path, ignored);
+    });
     LocalCluster::Options cluster_options;
     cluster_options.nodes = static_cast<int>(flags.cluster);
     cluster_options.program = SiblingProgram("dqueue");

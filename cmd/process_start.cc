@@ -10,6 +10,8 @@
 #include <cstring>
 #include <ctime>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "raft/check.h"
 
@@ -93,6 +95,15 @@ int WaitForStopSignal(int milliseconds) {
   if (number <= 0) return 0;
   LetTheNextSignalStopAtOnce();
   return number;
+}
+
+void CleanUpOnStopSignal(std::function<void()> clean_up) {
+  // It has no end of its own: the process ends first.
+  std::thread([clean_up = std::move(clean_up)] {
+    const int number = WaitForStopSignal();
+    clean_up();
+    _exit(128 + number);
+  }).detach();
 }
 
 }  // namespace dqueue::cmd

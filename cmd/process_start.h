@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "absl/status/status.h"
 
@@ -24,5 +25,9 @@ void BlockStopSignals();
 int WaitForStopSignal();
 // Like WaitForStopSignal(), but gives up after `milliseconds`: returns 0.
 int WaitForStopSignal(int milliseconds);
+
+// For programs that leave things behind: a thread waits for SIGINT or SIGTERM (they must be
+// blocked), calls `clean_up` and ends the process with 128 + signal.
+void CleanUpOnStopSignal(std::function<void()> clean_up);
 
 }  // namespace dqueue::cmd

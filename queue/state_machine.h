@@ -5,6 +5,34 @@
 // holding a READY job (TakeReady): a held job is out of the ready order, but its state, digest and
 // statistics stay as the log has them.
 //
+// What an entry does, in this order:
+//  1. Time moves to the batch's time_ms, never back.
+//  2. In bounded steps (at most 4096 of each kind in one entry, earliest first): SCHEDULED jobs
+//  whose
+//     run time has come become READY; live jobs, held ones too, whose expire time has come become
+//     DEAD (JOB_EXPIRED); finished jobs whose retention is over are purged; idempotency keys whose
+//     window is over are dropped.
+//  3. The commands, in order. Each sees what those before it did.
+//
+// What commands do:
+//  - Enqueue: an id that is there, or an idempotency key that is taken in its queue within its
+//    window, means the existing job if the content is the same: queue, type, payload, priority,
+//    ordering key, headers and labels, not times and not retry settings. The id decides first.
+//    Several jobs are created together or not at all; those that were there already are no
+//    obstacle. A run time to come makes the job SCHEDULED.
+//  - Complete, Fail, Expire: end a lease, as the table in lease_rules.cc says. A repeated command
+//  is
+//    answered like the first and does nothing. A completion counts unless somebody newer had the
+//    job: also after its own expiry ("late"). Fail counts `failed` and leads to DEAD if it rejects
+//    the job or max_retries is passed, else to READY (behind the others) or SCHEDULED. Expire
+//    counts `expired` and leads to DEAD if max_expirations is passed, else to READY at its old
+//    place.
+//  - Cancel: live jobs only, repeatable. Retry: DEAD and CANCELLED jobs become READY with
+//    `failed` and `expired` at 0 (`delivered` and the last token stay; an expire time that has
+//    passed no longer applies).
+//  Numbers beyond all limits are brought into range (times to the years 1970 to 9999, priority to
+//  kPriorityMax): validate.h refuses them long before, but an entry in the log must mean something.
+//
 // Costs, with n jobs: every command and every TakeReady item O(log n) at worst (no table is ever
 // rehashed as a whole); about 200 bytes a job beside id, payload and labels. One thread.
 #pragma once
@@ -25,7 +53,8 @@
 
 namespace dqueue::queue {
 
-// A job in this process's memory. Valid until the job is purged; only finished jobs are purged.
+// A job in this process's memory. Valid until the job is purged (only finished jobs are) or the
+// state machine is restored.
 struct JobRef {
   uint32_t slot = UINT32_MAX;
   friend auto operator<=>(const JobRef&, const JobRef&) = default;
@@ -117,6 +146,8 @@ class StateMachine {
   int64_t time_ms() const;
   // When the next job becomes due, expires or is purged (Unix ms; INT64_MAX: nothing waits): then
   // the leader should propose a tick. A time in the past: more work of a bounded step is left.
+  // Purges and ends of idempotency windows are rounded up to whole seconds, so that an idle cluster
+  // does not write an entry for each job that it forgets; any entry does them when they are due.
   int64_t NextTickMs() const;
   // Over everything that a snapshot holds. Kept up to date incrementally: O(1).
   uint64_t Digest() const;
@@ -169,8 +200,9 @@ class StateMachine {
   raft::Index snapshot_index() const;
   uint64_t snapshot_digest() const;
 
-  // Replaces everything by an image, fed in pieces of any size. After an error the state machine
-  // must be thrown away.
+  // Replaces everything but the observer by an image, fed in pieces of any size; the observer is
+  // told nothing. Believes nothing that it reads. After an error the state machine must be thrown
+  // away.
   class Restorer {
    public:
     explicit Restorer(StateMachine* target);

@@ -221,11 +221,13 @@ void RaftImpl::OnPreVoteResponse(const Message& message, const PreVoteResponse& 
 
 void RaftImpl::OnVoteRequest(const Message& message, const VoteRequest& request) {
   const Follower* follower = std::get_if<Follower>(&role_);
-  const bool free = vote_ == NodeId() && follower != nullptr && follower->leader == NodeId();
+  const bool led = follower != nullptr && follower->leader != NodeId();
+  const bool free = vote_ == message.from || (vote_ == NodeId() && !led);
   // The log is compared also for a repeated request (hashicorp#661).
-  const bool granted = (free || vote_ == message.from) && follower != nullptr &&
-                       UpToDate(request.last_index, request.last_term);
+  const bool granted = free && UpToDate(request.last_index, request.last_term);
   if (granted) {
+    // Candidates and leaders have voted for themselves; a pre-candidate's own wish is over.
+    if (follower == nullptr) BecomeFollower(term_, NodeId());
     vote_ = message.from;
     // Paper 5.2: a granted vote gives the candidate time.
     std::get<Follower>(role_).election_deadline = now_ + election_timeout_;

@@ -324,6 +324,15 @@ TEST(Paper52, OneVoteForEachTermFirstComeFirstServed) {
   EXPECT_TRUE(Later<VoteResponse>(core.Receive(3, 3, Vote(1, 1)), 3)[0].granted);
 }
 
+// Asking for its own election does not cost others a vote that it has not given yet.
+TEST(Paper52, APreCandidateStillVotes) {
+  TestCore core({});
+  core.Tick();
+  ASSERT_EQ(core.status().role, Role::kPreCandidate);
+  EXPECT_TRUE(Later<VoteResponse>(core.Receive(2, 1, Vote(1, 1)), 2)[0].granted);
+  EXPECT_EQ(core.status().role, Role::kFollower);
+}
+
 TEST(Paper52, AVoteSurvivesARestart) {
   TestCore core({});
   core.Receive(2, 2, Vote(1, 1));

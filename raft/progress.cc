@@ -38,7 +38,7 @@ Progress::Progress(NodeId id, bool is_voter, Index next, Time now)
 Progress::Allowance Progress::Room(const Options& options) const {
   switch (state_) {
     case State::kProbe:
-      if (probe_sent_) return {};
+      if (probe_sent_ || probe_repeated_) return {};
       return {options.max_append_entries, options.max_append_bytes};
     case State::kReplicate: {
       if (in_flight_.entries() >= options.window_entries) return {};
@@ -112,6 +112,8 @@ bool Progress::Refused(Index rejected_prev, Index hint) {
 
 void Progress::Alive(Time now, Duration patience) {
   if (state_ == State::kProbe) {
+    // If the first one is only slow to be written, its entries are not needed again.
+    probe_repeated_ |= probe_sent_;
     probe_sent_ = false;
   } else if (state_ == State::kReplicate && !in_flight_.empty() && now - moved_ > patience) {
     // Lost, or waiting for a slow disk: ask at the end of what was sent. "Yes" continues from
@@ -143,6 +145,7 @@ void Progress::BecomeProbe(Index next) {
   state_ = State::kProbe;
   next_ = next;
   probe_sent_ = false;
+  probe_repeated_ = false;
   in_flight_.Clear();
 }
 

@@ -64,14 +64,13 @@ class Progress {
   Index next() const { return next_; }
   const Window& in_flight() const { return in_flight_; }
 
-  // How much may be sent from next() on. 0 entries: nothing now. In Probe an append without entries
-  // also asks, so there `probe_due` decides.
+  // How much may be sent from next() on. In Probe an append without entries asks as well as any; a
+  // probe that is repeated has none.
   struct Allowance {
     uint64_t entries = 0;
     uint64_t bytes = 0;
   };
   Allowance Room(const Options& options) const;
-  bool probe_due() const { return state_ == State::kProbe && !probe_sent_; }
   // Whether an append is to be sent to this member, given the end of the leader's log.
   bool WantsAppend(Index last_index, const Options& options) const;
 
@@ -113,6 +112,7 @@ class Progress {
   Index match_;
   Index next_;
   bool probe_sent_ = false;
+  bool probe_repeated_ = false;
   Window in_flight_;
   // When match last moved, or something was sent into an empty window.
   Time moved_;

@@ -37,8 +37,22 @@ TEST(Progress, StartsAsAProbeThatIsSentOnce) {
   p.AppendSent(0, 0, kStart);
   EXPECT_FALSE(p.WantsAppend(Index(12), Small()));
   EXPECT_EQ(p.next(), Index(11));
+}
+
+// … and repeated without entries until there is an answer: they may only be slow to be written.
+TEST(Progress, ARepeatedProbeOnlyAsks) {
+  Progress p(NodeId(2), true, Index(11), kStart);
   p.Alive(kStart, 100ms);
-  EXPECT_TRUE(p.WantsAppend(Index(10), Small()));
+  EXPECT_EQ(p.Room(Small()).entries, 4u) << "nothing was sent yet";
+  p.AppendSent(4, 100, kStart);
+  for (int i = 0; i < 3; ++i) {
+    p.Alive(kStart, 100ms);
+    EXPECT_TRUE(p.WantsAppend(Index(20), Small()));
+    EXPECT_EQ(p.Room(Small()).entries, 0u);
+    p.AppendSent(0, 0, kStart);
+  }
+  p.Refused(Index(10), Index(5));
+  EXPECT_EQ(p.Room(Small()).entries, 4u) << "another question";
 }
 
 TEST(Progress, AnAnsweredProbeReplicates) {

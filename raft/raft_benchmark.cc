@@ -13,19 +13,14 @@
 namespace dqueue::raft::test {
 namespace {
 
-// Nothing is read back: the cache is larger than what the benchmark keeps.
-class NoReader : public LogReader {
- public:
-  std::vector<Entry> ReadEntries(Index, Index, uint64_t) const override { std::abort(); }
-};
-
 class Trio {
  public:
   Trio() {
     for (uint64_t i = 0; i < cores_.size(); ++i) {
-      FakeDisk disk(NodeId(i + 1), FirstIncarnation(NodeId(i + 1)));
-      disk.Format(MakeConfiguration(3));
-      cores_[i] = std::make_unique<Raft>(Options(), disk.Recover(), &reader_, i, now_);
+      // Holds the first entry; everything later is read from the cores' own memory.
+      disks_[i] = std::make_unique<FakeDisk>(NodeId(i + 1), FirstIncarnation(NodeId(i + 1)));
+      disks_[i]->Format(MakeConfiguration(3));
+      cores_[i] = std::make_unique<Raft>(Options(), disks_[i]->Recover(), disks_[i].get(), i, now_);
     }
     while (!leader().status().serving) {
       now_ = std::max(now_, leader().Deadline());
@@ -87,8 +82,8 @@ class Trio {
     }
   }
 
-  NoReader reader_;
   Time now_ = Time(1s);
+  std::array<std::unique_ptr<FakeDisk>, 3> disks_;
   std::array<std::unique_ptr<Raft>, 3> cores_;
   uint64_t id_ = 0;
   uint64_t committed_ = 0;

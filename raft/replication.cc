@@ -114,10 +114,10 @@ void RaftImpl::On(Propose event) {
   Leader* leader = std::get_if<Leader>(&role_);
   if (leader == nullptr) return refuse(ProposalOutcome::Reason::kNotLeader);
   if (leader->transfer) return refuse(ProposalOutcome::Reason::kTransferring);
-  const Entry entry{.index = log_.last_index().Next(),
-                    .term = term_,
-                    .kind = EntryKind::kCommand,
-                    .payload = std::move(event.payload)};
+  Entry entry{.index = log_.last_index().Next(),
+              .term = term_,
+              .kind = EntryKind::kCommand,
+              .payload = std::move(event.payload)};
   const uint64_t bytes = entry.SizeBytes();
   const uint64_t uncommitted = log_.last_index().value() - commit_.value();
   // One proposal of any size is let through when nothing else is in flight.
@@ -128,7 +128,7 @@ void RaftImpl::On(Propose event) {
   }
   leader->proposals.push_back({.id = event.id, .index = entry.index, .bytes = bytes});
   leader->proposal_bytes += bytes;
-  log_.Append(entry);
+  log_.Append(std::move(entry));
 }
 
 void RaftImpl::AppendOwn(EntryKind kind, Payload payload) {
@@ -286,8 +286,8 @@ void RaftImpl::SendAppends(Leader& leader, Progress& peer) {
     request.commit = commit_;
     request.read_id = leader.read_id;
     uint64_t bytes = 0;
-    if (peer.next() <= log_.last_index()) {
-      const Progress::Allowance room = peer.Room(options_);
+    const Progress::Allowance room = peer.Room(options_);
+    if (peer.next() <= log_.last_index() && room.entries > 0) {
       request.entries = log_.Read(peer.next(), log_.last_index(), room.entries, room.bytes);
       for (const Entry& entry : request.entries) bytes += entry.SizeBytes();
     }

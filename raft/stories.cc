@@ -37,8 +37,8 @@ void Figure8() {
   setup.logs = {{2}, {}, {}, {}, {3}};
   setup.term = 3;
   TestCluster t(setup);
-  // S1 leads term 4 and brings the old entry to S3; its own entry reaches nobody who could store
-  // it.
+  // S1 leads term 4 and brings the old entry to S2 and S3; its own entry reaches nobody who could
+  // store it.
   t.DropIf([&t, only = OnlyCandidate(1)](const Message& message) {
     if (only(message)) return true;
     const auto* append = std::get_if<AppendRequest>(&message.body);

@@ -93,11 +93,13 @@ cluster_wait_for_leader() {
 }
 
 # Ends what was started and removes what was made. For `trap cluster_end EXIT`. The directory stays
-# if the script failed and CLUSTER_KEEP is set.
+# if the script failed and CLUSTER_KEEP is set. Returns the status that it was called with (or is given).
 cluster_end() {
-  local status=$? pid
+  local status=${1:-$?} pid
   for pid in "${CLUSTER_PIDS[@]}"; do
-    [[ -n $pid ]] && kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    [[ -n $pid ]] || continue
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
   done
   if ((status != 0)) && [[ -n ${CLUSTER_KEEP:-} ]]; then
     echo "the nodes' data and logs are in $CLUSTER_DIR" >&2

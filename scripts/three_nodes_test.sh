@@ -10,9 +10,9 @@ source "$here/cluster.sh"
 bin=$1
 workers=()
 end() {
-  local pid
-  for pid in "${workers[@]}"; do kill -KILL "$pid" 2>/dev/null; done
-  cluster_end
+  local status=$? pid
+  for pid in "${workers[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+  cluster_end "$status"
 }
 trap end EXIT
 cluster_begin "$bin" 3

@@ -10,8 +10,9 @@ source "$here/cluster.sh"
 bin=$1
 worker=
 end() {
-  [[ -n $worker ]] && kill -KILL "$worker" 2>/dev/null
-  cluster_end
+  local status=$?
+  if [[ -n $worker ]]; then kill -KILL "$worker" 2>/dev/null || true; fi
+  cluster_end "$status"
 }
 trap end EXIT
 cluster_begin "$bin" 1

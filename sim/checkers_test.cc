@@ -1,0 +1,286 @@
+// The checkers themselves: each is shown a history with one lie in it, and must name the rule.
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "sim/scenario.h"
+#include "sim/violation.h"
+
+namespace dqueue::sim {
+namespace {
+
+// The rule that `lie` breaks; empty if nobody minds.
+std::string RuleOf(const std::function<void()>& lie) {
+  try {
+    lie();
+  } catch (const Violation& violation) {
+    return violation.rule;
+  }
+  return "";
+}
+
+class CheckersTest : public testing::Test {
+ protected:
+  static Profile Watchful() {
+    Profile profile = QuietProfile(3);
+    profile.durability_check = 1;
+    return profile;
+  }
+  void SetUp() override {
+    number_ = s_.WaitForLeader();
+    ASSERT_NE(number_, 0);
+    ASSERT_EQ(s_.Enqueue(number_, "a"), "OK");
+    ASSERT_EQ(s_.Enqueue(number_, "b"), "OK");
+    const std::vector<v1::Job> jobs = s_.Lease(number_, "w1");
+    ASSERT_EQ(jobs.size(), 1u);
+    ASSERT_EQ(jobs[0].id(), "a");
+    lease_ = jobs[0];
+    ASSERT_TRUE(s_.WaitUntilEqual());
+  }
+  const SimNode& leader() { return s_.world.node(number_); }
+  int FollowerNumber() { return number_ == 1 ? 2 : 1; }
+  ServerCall CallNow() {
+    ServerCall call;
+    call.id = 1;
+    call.node = number_;
+    call.boot = leader().boots();
+    call.arrived = s_.world.now();
+    call.local_arrived = leader().LocalNow();
+    call.required = s_.world.ledger().last();
+    return call;
+  }
+  template <class Request, class Response>
+  std::string RuleOfAnswer(const ServerCall& call, const Request& request, Response response) {
+    return RuleOf([&] {
+      s_.world.answers().Answer(call, request, queue::Outcome<Response>(std::move(response)));
+    });
+  }
+  queue::LeaseToken Token(uint64_t sequence) { return {s_.Term(number_).value(), sequence}; }
+
+  Scenario s_{Watchful()};
+  int number_ = 0;
+  v1::Job lease_;
+};
+
+// ---- Raft
+
+TEST_F(CheckersTest, AnotherEntryAtAnAppliedIndex) {
+  const int follower = FollowerNumber();
+  s_.world.Isolate(follower);
+  ASSERT_EQ(s_.Enqueue(number_, "c"), "OK");
+  raft::Entry entry;
+  entry.index = s_.world.node(follower).node().state().applied_index().Next();
+  entry.term = s_.world.ledger().TermAt(entry.index);
+  entry.kind = raft::EntryKind::kCommand;
+  entry.payload = std::make_shared<const std::string>("something else");
+  EXPECT_EQ(RuleOf([&] { s_.world.ledger().AfterApply(s_.world.node(follower), entry, 0); }),
+            "R5 state machine safety");
+  entry.index = entry.index.Next();
+  EXPECT_EQ(RuleOf([&] { s_.world.ledger().AfterApply(s_.world.node(follower), entry, 0); }),
+            "R5 state machine safety")
+      << "not the next index";
+}
+
+TEST_F(CheckersTest, SnapshotsOfAnotherStateOrTerm) {
+  const int follower = FollowerNumber();
+  s_.world.Isolate(follower);
+  ASSERT_EQ(s_.Enqueue(number_, "c"), "OK");
+  raft::SnapshotMeta meta;
+  meta.index = s_.world.ledger().last();
+  meta.term = s_.world.ledger().TermAt(meta.index);
+  const uint64_t digest = leader().node().state().Digest();
+  const auto restore = [&](const raft::SnapshotMeta& m, uint64_t d) {
+    return RuleOf([&] { s_.world.ledger().AfterRestore(s_.world.node(follower), m, d); });
+  };
+  EXPECT_EQ(restore(meta, digest + 1), "R10 snapshot");
+  EXPECT_EQ(restore(meta, digest), "R10 snapshot") << "the same one again goes back";
+  raft::SnapshotMeta stamped = meta;
+  stamped.index = meta.index.Next();
+  EXPECT_EQ(restore(stamped, digest), "R10 snapshot") << "nobody has applied that";
+}
+
+TEST_F(CheckersTest, TwoVotesInATerm) {
+  const auto vote = [&](int to) {
+    raft::Message message;
+    message.from = leader().id();
+    message.from_incarnation = leader().incarnation();
+    message.to = s_.world.node(to).id();
+    message.term = raft::Term(99);
+    message.body = raft::VoteResponse{.granted = true};
+    return RuleOf([&] { s_.world.elections().BeforeSend(leader(), message); });
+  };
+  const int first = FollowerNumber();
+  EXPECT_EQ(vote(first), "");
+  EXPECT_EQ(vote(first), "") << "the same vote may be sent again";
+  EXPECT_EQ(vote(6 - number_ - first), "R6 one vote a term");
+}
+
+TEST_F(CheckersTest, AForeignSignature) {
+  raft::Message message;
+  message.from = leader().id();
+  message.from_incarnation = raft::Incarnation(leader().incarnation().value() + 1);
+  message.body = raft::HeartbeatResponse{};
+  EXPECT_EQ(RuleOf([&] { s_.world.elections().BeforeSend(leader(), message); }), "R12 incarnation");
+}
+
+TEST_F(CheckersTest, PromisesThatTheDiskDoesNotBearOut) {
+  raft::Message message;
+  message.from = leader().id();
+  message.from_incarnation = leader().incarnation();
+  message.term = s_.Term(number_);
+  const auto rule = [&](raft::MessageBody body) {
+    message.body = std::move(body);
+    return RuleOf([&] { s_.world.durability().BeforeSend(leader(), message); });
+  };
+  raft::AppendResponse answer;
+  answer.success = true;
+  answer.match = s_.world.ledger().last();
+  EXPECT_EQ(rule(answer), "");
+  answer.match = answer.match + 50;
+  EXPECT_EQ(rule(answer), "R1 durable before sent");
+  message.to = s_.world.node(FollowerNumber()).id();
+  EXPECT_EQ(rule(raft::VoteResponse{.granted = true}), "R1 durable before sent");
+  EXPECT_EQ(rule(raft::VoteResponse{.granted = false}), "");
+  message.term = message.term.Next();
+  EXPECT_EQ(rule(raft::VoteResponse{.granted = false}), "R1 durable before sent")
+      << "rejections promise the term";
+}
+
+// ---- Leases
+
+TEST_F(CheckersTest, Grants) {
+  const auto grant = [&](const std::string& id, queue::LeaseToken token) {
+    return RuleOf([&] { s_.world.grants().OnGrant(leader(), id, token); });
+  };
+  EXPECT_EQ(grant("nobody", Token(100)), "J2 phantom");
+  EXPECT_EQ(grant("a", Token(100)), "J24 duplicate delivery");
+  EXPECT_EQ(grant("b", {s_.Term(number_).value() + 1, 1}), "J5 tokens");
+  EXPECT_EQ(grant("b", Token(101)), "");
+  ASSERT_EQ(s_.Complete(number_, lease_), "OK");
+  EXPECT_EQ(grant("a", Token(102)), "J3 delivery");
+}
+
+TEST_F(CheckersTest, LeaseAnswers) {
+  v1::LeaseJobsRequest request;
+  request.set_worker_id("w2");
+  request.set_max_jobs(1);
+  v1::LeaseJobsResponse nothing;
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, nothing), "J12 starvation") << "\"b\" is ready";
+  v1::LeaseJobsResponse stolen;
+  *stolen.add_jobs() = lease_;
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, stolen), "J4 leases") << "w1 has it";
+  v1::LeaseJobsResponse unknown;
+  *unknown.add_jobs() = lease_;
+  unknown.mutable_jobs(0)->mutable_lease()->mutable_token()->set_sequence(77);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, unknown), "J4 leases") << "never granted";
+}
+
+TEST_F(CheckersTest, AnEarlyExpiry) {
+  const ModelJob* job = s_.world.jobs().Find("a");
+  const queue::LeaseToken token = {lease_.lease().token().term(),
+                                   lease_.lease().token().sequence()};
+  const auto expire = [&] {
+    return RuleOf([&] { s_.world.grants().OnEnded(s_.Term(number_), *job, token, true); });
+  };
+  EXPECT_EQ(expire(), "J11 early expiry");
+  s_.world.Run(4990ms);
+  EXPECT_EQ(expire(), "J11 early expiry");
+  s_.world.Run(20ms);
+  EXPECT_EQ(expire(), "");
+}
+
+TEST_F(CheckersTest, AnOldTokenAfterANewerGrant) {
+  const ModelJob* job = s_.world.jobs().Find("a");
+  ASSERT_EQ(s_.Release(number_, lease_), "OK");
+  ASSERT_EQ(s_.Lease(number_, "w2").front().id(), "a");
+  const queue::LeaseToken token = {lease_.lease().token().term(),
+                                   lease_.lease().token().sequence()};
+  EXPECT_EQ(RuleOf([&] { s_.world.grants().OnEnded(s_.Term(number_), *job, token, false); }),
+            "J6 fencing");
+}
+
+// ---- Answers
+
+TEST_F(CheckersTest, AnEnqueueThatIsNotInTheLog) {
+  const v1::EnqueueJobsRequest request = s_.EnqueueRequest("ghost");
+  v1::EnqueueJobsResponse response;
+  response.add_results()->set_id("ghost");
+  response.mutable_results(0)->set_created(true);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J1 acknowledged enqueue");
+}
+
+TEST_F(CheckersTest, AnAcknowledgementUnderAnotherJobsId) {
+  const v1::EnqueueJobsRequest request = s_.EnqueueRequest("");
+  v1::EnqueueJobsResponse response;
+  response.add_results()->set_id("a");
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J1 acknowledged enqueue");
+}
+
+TEST_F(CheckersTest, ACompletionThatIsNotInTheLog) {
+  v1::CompleteJobsRequest request;
+  request.add_items()->set_id("a");
+  *request.mutable_items(0)->mutable_token() = lease_.lease().token();
+  v1::CompleteJobsResponse response;
+  response.add_results();
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J6 acknowledged completion");
+}
+
+TEST_F(CheckersTest, ACancelThatIsNotInTheLog) {
+  v1::CancelJobsRequest request;
+  request.add_ids("a");
+  v1::CancelJobsResponse response;
+  response.add_results();
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J19 cancel");
+}
+
+TEST_F(CheckersTest, StaleAndWrongReads) {
+  v1::GetJobRequest request;
+  request.set_id("a");
+  v1::GetJobResponse response;
+  leader().node().state().FillJob(leader().node().state().Find("a"), true, response.mutable_job());
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "");
+  ServerCall early = CallNow();
+  early.required = early.required.Next();
+  EXPECT_EQ(RuleOfAnswer(early, request, response), "J16 stale read");
+  v1::GetJobResponse wrong = response;
+  wrong.mutable_job()->mutable_counters()->set_failed(1);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, wrong), "J10 state of a job");
+  wrong = response;
+  wrong.mutable_job()->set_payload("1:other");
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, wrong), "J2 payload");
+}
+
+TEST_F(CheckersTest, StatisticsThatDoNotAddUp) {
+  v1::GetStatsResponse response;
+  ASSERT_TRUE(leader().node().state().Stats("", &response).ok());
+  EXPECT_EQ(RuleOfAnswer(CallNow(), v1::GetStatsRequest(), response), "");
+  response.mutable_total()->set_ready(response.total().ready() + 1);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), v1::GetStatsRequest(), response), "J9 conservation");
+}
+
+TEST_F(CheckersTest, UnknownReasons) {
+  queue::Error error;
+  error.reason = "BECAUSE";
+  EXPECT_EQ(RuleOf([&] {
+              s_.world.answers().Answer(CallNow(), v1::GetJobRequest(),
+                                        queue::Outcome<v1::GetJobResponse>(error));
+            }),
+            "errors");
+}
+
+// "No effect" was said of every call, and then the job is there all the same.
+TEST_F(CheckersTest, AnEffectThatWasDenied) {
+  const v1::EnqueueJobsRequest request = s_.EnqueueRequest("denied");
+  s_.world.answers().Arrive(CallNow(), request);
+  queue::Error error;
+  error.reason = "NOT_LEADER";
+  s_.world.answers().Answer(CallNow(), request, queue::Outcome<v1::EnqueueJobsResponse>(error));
+  queue::EnqueueCall call;
+  call.request = request;
+  call.done = [](auto) {};
+  s_.world.node(number_).node().Submit(std::move(call));
+  EXPECT_EQ(RuleOf([&] { s_.world.Run(1s); }), "J17 definite errors");
+}
+
+}  // namespace
+}  // namespace dqueue::sim
