@@ -10,7 +10,8 @@ namespace dqueue::cmd {
 
 // Standard input, output and error exist (closed ones become /dev/null: otherwise the next file or
 // socket would take their number and be written to by accident). A write to a closed pipe or beyond
-// the file size limit fails with an error instead of ending the process.
+// the file size limit fails with an error instead of ending the process. Abseil's search for mutex
+// deadlocks is off.
 void PrepareProcess();
 
 // Raises the limit of open files to the hard limit. RESOURCE_EXHAUSTED, naming both numbers, if it

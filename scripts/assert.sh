@@ -15,14 +15,13 @@ expect() {
   local status=$1 regex=$2 output code=0
   shift 2
   output=$("$@" 2>&1 </dev/null) || code=$?
-  if ((code != status)); then
-    fail "$* ended with $code, not $status, and said: $output"
+  if ((code == status)) && [[ $output =~ $regex ]]; then
+    PASSED=$((PASSED + 1))
+    return
   fi
-  if [[ ! $output =~ $regex ]]; then
-    fail "$* said: $output
-which does not match: $regex"
-  fi
-  PASSED=$((PASSED + 1))
+  printf '%s\n' "$output" >&2
+  ((code == status)) || fail "exit status $code, not $status, of: $*"
+  fail "that does not match '$regex', which is wanted of: $*"
 }
 
 # equal WANT GOT WHAT

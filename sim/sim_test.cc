@@ -48,7 +48,9 @@ TEST(NodeClockTest, TrueTimeIsTheFirstAtWhichTheLocalTimeIsReached) {
       const Time local = Time(100s) + d;
       const Time at = clock.True(local);
       EXPECT_GE(clock.Local(at), local) << ppm;
-      if (d > 0us) EXPECT_LT(clock.Local(at - 1us), local) << ppm;
+      if (d > 0us) {
+        EXPECT_LT(clock.Local(at - 1us), local) << ppm;
+      }
     }
   }
 }
