@@ -81,50 +81,62 @@ void EnqueueQueue::Add(JobSpec spec, bool block, Done done) {
     job.done({*refused, {}});
     return;
   }
-  Pump();
+  Pump(block);
 }
 
-void EnqueueQueue::Pump() {
+void EnqueueQueue::Pump(bool in_this_thread) {
   while (true) {
-    std::shared_ptr<Batch> batch;
+    auto batch = std::make_shared<Batch>();
+    std::vector<Waiting> jobs;
     {
       const std::lock_guard lock(mutex_);
       if (stop_ || waiting_.empty() || in_flight_ >= std::max(1, options_.max_batches_in_flight)) {
         return;
       }
-      batch = FormLocked();
+      jobs = TakeLocked();
       ++in_flight_;
       batches_.insert(batch);
     }
     room_.notify_all();
-    Send(batch);
+    Fill(*batch, std::move(jobs));
+    // A job that travels alone is its caller's, who waits anyway: no change of threads.
+    Send(batch, in_this_thread && batch->callers.size() == 1);
+    in_this_thread = false;
   }
 }
 
-std::shared_ptr<EnqueueQueue::Batch> EnqueueQueue::FormLocked() {
-  auto batch = std::make_shared<Batch>();
-  batch->request = google::protobuf::Arena::CreateMessage<v1::EnqueueJobsRequest>(&batch->arena);
-  batch->response = google::protobuf::Arena::CreateMessage<v1::EnqueueJobsResponse>(&batch->arena);
+std::vector<EnqueueQueue::Waiting> EnqueueQueue::TakeLocked() {
   const size_t most = std::min<size_t>(waiting_.size(), std::max(1, options_.max_batch_jobs));
-  batch->callers.reserve(most);
+  std::vector<Waiting> jobs;
+  jobs.reserve(most);
   size_t bytes = 0;
-  Clock::time_point latest = Clock::time_point::min();
-  while (batch->callers.size() < most) {
+  while (jobs.size() < most) {
     Waiting& job = waiting_.front();
     if (bytes > 0 && bytes + job.cost > options_.max_batch_bytes) break;
     bytes += job.cost;
-    waiting_bytes_ -= job.cost;
-    latest = std::max(latest, job.deadline);
-    ToProto(std::move(job.spec), batch->request->add_jobs());
-    batch->callers.push_back({job.deadline, job.id_made_here, std::move(job.done)});
+    jobs.push_back(std::move(job));
     waiting_.pop_front();
   }
-  batch->request->set_request_id(NewUuidV7());
-  batch->retry.emplace(latest, true, rpc_->servers().count(), NextSeed());
-  return batch;
+  waiting_bytes_ -= bytes;
+  return jobs;
 }
 
-void EnqueueQueue::Send(const std::shared_ptr<Batch>& batch) {
+void EnqueueQueue::Fill(Batch& batch, std::vector<Waiting> jobs) {
+  batch.request = google::protobuf::Arena::CreateMessage<v1::EnqueueJobsRequest>(&batch.arena);
+  batch.response = google::protobuf::Arena::CreateMessage<v1::EnqueueJobsResponse>(&batch.arena);
+  batch.request->mutable_jobs()->Reserve(static_cast<int>(jobs.size()));
+  batch.callers.reserve(jobs.size());
+  Clock::time_point latest = Clock::time_point::min();
+  for (Waiting& job : jobs) {
+    latest = std::max(latest, job.deadline);
+    ToProto(std::move(job.spec), batch.request->add_jobs());
+    batch.callers.push_back({job.deadline, job.id_made_here, std::move(job.done)});
+  }
+  batch.request->set_request_id(NewUuidV7());
+  batch.retry.emplace(latest, true, rpc_->servers().count(), NextSeed());
+}
+
+void EnqueueQueue::Send(const std::shared_ptr<Batch>& batch, bool in_this_thread) {
   batch->server = rpc_->servers().Pick();
   if (batch->server == nullptr) {
     Fail(batch, {Code::kInvalidArgument, "NO_SERVERS", "the client has no server addresses"});
@@ -155,6 +167,10 @@ void EnqueueQueue::Send(const std::shared_ptr<Batch>& batch) {
   }
   batch->response->Clear();
   batch->watched.emplace(&rpc_->watch(), batch->server, raw);
+  if (in_this_thread) {
+    OnSent(batch, batch->server->jobs->EnqueueJobs(raw, *batch->request, batch->response));
+    return;
+  }
   batch->server->jobs->async()->EnqueueJobs(
       raw, batch->request, batch->response,
       [self = shared_from_this(), batch](grpc::Status status) { self->OnSent(batch, status); });
@@ -187,9 +203,9 @@ void EnqueueQueue::OnFailed(const std::shared_ptr<Batch>& batch, const grpc::Sta
   if (step.kind == Step::Kind::kGiveUp) {
     Fail(batch, step.status);
   } else if (step.wait.count() == 0) {
-    Send(batch);
+    Send(batch, false);
   } else {
-    timer_.After(step.wait, [self = shared_from_this(), batch] { self->Send(batch); });
+    timer_.After(step.wait, [self = shared_from_this(), batch] { self->Send(batch, false); });
   }
 }
 
@@ -245,7 +261,7 @@ void EnqueueQueue::Landed() {
     const std::lock_guard lock(mutex_);
     --in_flight_;
   }
-  Pump();
+  Pump(false);
 }
 
 void EnqueueQueue::Forget(const std::shared_ptr<Batch>& batch) {

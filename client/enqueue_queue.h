@@ -1,6 +1,6 @@
 // Gathers jobs that are enqueued at the same time into few calls. While max_batches_in_flight calls
 // are on their way the next batch forms; a job that finds none on its way leaves at once, alone.
-// No thread waits for a call.
+// No thread waits for a call but the one whose job it carries.
 #pragma once
 
 #include <condition_variable>
@@ -43,10 +43,13 @@ class EnqueueQueue : public std::enable_shared_from_this<EnqueueQueue> {
   };
   struct Batch;
 
-  // Forms and sends batches while the limits allow.
-  void Pump();
-  std::shared_ptr<Batch> FormLocked();
-  void Send(const std::shared_ptr<Batch>& batch);
+  // Forms and sends batches while the limits allow. `in_this_thread`: the caller waits for the job
+  // that it added last.
+  void Pump(bool in_this_thread);
+  std::vector<Waiting> TakeLocked();
+  void Fill(Batch& batch, std::vector<Waiting> jobs);
+  // `in_this_thread`: returns when the attempt has ended.
+  void Send(const std::shared_ptr<Batch>& batch, bool in_this_thread);
   void OnSent(const std::shared_ptr<Batch>& batch, const grpc::Status& status);
   void OnFailed(const std::shared_ptr<Batch>& batch, const grpc::Status& status);
   // Answers the jobs whose time is over and takes them out of the request; false if none are left.

@@ -26,7 +26,7 @@ const char* LevelName(spdlog::level::level_enum level) {
     case spdlog::level::err:
       return "error";
     default:
-      return "critical";
+      return "fatal";
   }
 }
 

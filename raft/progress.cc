@@ -93,10 +93,11 @@ bool Progress::Acknowledged(Index match, Time now) {
 }
 
 bool Progress::Refused(Index rejected_prev, Index hint) {
+  // What is known to match cannot be refused: a late answer (etcd 16ba77767), or the member lost
+  // what it had acknowledged. Neither must set off another append at once.
+  if (rejected_prev <= match_) return false;
   switch (state_) {
     case State::kReplicate:
-      // What is known to match cannot be refused: a late answer (etcd 16ba77767).
-      if (rejected_prev <= match_) return false;
       BecomeProbe(match_.Next());
       return true;
     case State::kProbe:

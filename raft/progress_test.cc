@@ -164,6 +164,17 @@ TEST(Progress, ARefusedProbeFollowsTheHintButNeverBelowMatchNorForward) {
   }
 }
 
+// A member that lost what it acknowledged refuses it for ever; that must not become a loop of
+// questions at the speed of the network.
+TEST(Progress, WhatWasAcknowledgedCannotBeRefused) {
+  Progress p = Replicating();
+  p.Unreachable();
+  p.AppendSent(0, 0, kStart);
+  EXPECT_FALSE(p.Refused(Index(10), Index(3)));
+  EXPECT_EQ(p.next(), Index(11));
+  EXPECT_FALSE(p.WantsAppend(Index(20), Small()));
+}
+
 TEST(Progress, SilenceWithSomethingInFlightEndsInAProbeAtItsEnd) {
   Progress p = Replicating();
   p.AppendSent(4, 100, kStart);

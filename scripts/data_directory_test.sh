@@ -54,6 +54,11 @@ expect 78 'n1,n9|n9' node n1 "$data" --bootstrap \
   --peers "n1=127.0.0.1:$other_port,n9=127.0.0.1:1"
 expect 78 'empty.*--bootstrap' node n1 "$dir/fresh"
 
+# Members that cannot be found are looked for again and again; a signal ends that at once.
+expect 124 'no connection to peer n2' timeout -s TERM -k 5 3 "$bin/dqueue" --id n1 --bootstrap \
+  --data-dir "$dir/waiting" --http-addr off --grpc-addr "127.0.0.1:$other_port" \
+  --peers "n1=127.0.0.1:$other_port,n2=no-such-host.invalid:1,n3=127.0.0.1:1"
+
 # What the system says.
 : >"$dir/file"
 expect 74 'Not a directory|File exists|not a directory' node n1 "$dir/file" --bootstrap

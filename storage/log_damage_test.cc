@@ -291,6 +291,33 @@ TEST_F(LogDamageTest, ATornTailIsCutForGood) {
   EXPECT_EQ(recovered_.torn_bytes, 0u);
 }
 
+// A segment gets its name when its first records are durable: they cannot be torn, although no
+// other record vouches for them.
+TEST_F(LogDamageTest, TheFirstBatchOfASegmentIsNeverTorn) {
+  FaultFileSystem fs;
+  ASSERT_TRUE(Log::Format(fs, kWal, CrashIdentity(), {raft::Term(1), {}, {}},
+                          {MakeEntry(1, 1, "config")}, CrashOptions())
+                  .ok());
+  for (const Placed& record : RecordsOf(fs.Bytes(PathOf(1)))) {
+    fs.FlipBit(PathOf(1), (record.offset + kRecordHeaderBytes) * 8);
+    EXPECT_THAT(Refusal(fs), HasSubstr(kDamaged));
+    fs.FlipBit(PathOf(1), (record.offset + kRecordHeaderBytes) * 8);
+  }
+  EXPECT_TRUE(Open(fs).ok());
+}
+
+// Two bad records at the end; the header of the second still says that the first was durable.
+TEST_F(LogDamageTest, TheHeaderOfADamagedRecordVouches) {
+  const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(3)));
+  const Placed& first = records[records.size() - 2];
+  const Placed& second = records.back();
+  ASSERT_EQ(second.header.durable_lsn, second.header.lsn);
+  fs_->FlipBit(PathOf(3), (first.offset + kRecordHeaderBytes + 30) * 8);
+  fs_->FlipBit(PathOf(3), (second.offset + kRecordHeaderBytes + 30) * 8);
+  EXPECT_EQ(Refusal(*fs_), PathOf(3) + ":" + std::to_string(first.offset) +
+                               ": payload checksum mismatch in a record of type ENTRY" + kDamaged);
+}
+
 // Each kind of wrong file, with what the operator is told.
 TEST_F(LogDamageTest, Messages) {
   const std::string first = fs_->Bytes(PathOf(1));

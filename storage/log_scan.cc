@@ -31,8 +31,8 @@ class Scanner {
     scan_.leftover_paths = chain_.leftover_paths;
     for (const ChainLink& link : chain_.links) {
       if (!link.header) continue;
-      scan_.durable_lsn =
-          std::max({scan_.durable_lsn, link.header->previous_end, link.header->named_end});
+      // Above previous_end, too.
+      scan_.durable_lsn = std::max(scan_.durable_lsn, link.header->named_end);
       scan_.next_base_lsn =
           std::max(scan_.next_base_lsn, link.header->base_lsn + link.header->segment_bytes);
     }
