@@ -166,7 +166,7 @@ void SimNode::CloseCleanly(Duration down) {
   while (Poll(kLog)) {
   }
   const absl::Status status = up() ? node_->Close() : absl::UnavailableError(fatal_);
-  if (!status.ok() && !fault_planned_ && !disk_limited_) {
+  if (!status.ok() && !fault_planned_ && !disk_limited_ && !disk_->stopped()) {
     Violate("close", name() + ": " + std::string(status.message()));
   }
   const Duration mean = std::exchange(restart_mean_, Duration(0));
