@@ -60,8 +60,10 @@ std::optional<JobState> ParseJobState(const std::string& name);  // case-insensi
 struct FencingToken {
   uint64_t term = 0;
   uint64_t sequence = 0;
+  uint64_t job = 0;  // which job: once a job is purged, another one can have its id
   friend auto operator<=>(const FencingToken&, const FencingToken&) = default;
-  // Fixed width, so that it also orders as text: "0000000000000003-0000000000000012" (hexadecimal).
+  // Fixed width (hexadecimal), so that it also orders as text:
+  // "0000000000000003-0000000000000012-00000000000004d2".
   std::string ToString() const;
   static std::optional<FencingToken> Parse(const std::string& text);
 };

@@ -148,6 +148,7 @@ void ToProto(Duration duration, google::protobuf::Duration* out) {
 void ToProto(const FencingToken& token, v1::LeaseToken* out) {
   out->set_term(token.term);
   out->set_sequence(token.sequence);
+  out->set_job(token.job);
 }
 
 void ToProto(JobSpec&& spec, v1::JobSpec* out) {
@@ -203,7 +204,8 @@ Job FromProto(v1::Job&& in) {
   out.last_error = std::move(*in.mutable_last_error());
   out.dead_reason = DeadReasonName(in.dead_reason());
   if (in.has_lease()) {
-    out.token = {in.lease().token().term(), in.lease().token().sequence()};
+    out.token = {in.lease().token().term(), in.lease().token().sequence(),
+                 in.lease().token().job()};
     out.worker_id = std::move(*in.mutable_lease()->mutable_worker_id());
     out.lease_remaining = GetDuration(in.lease().remaining());
   }

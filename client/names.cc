@@ -92,20 +92,27 @@ std::optional<JobState> ParseJobState(const std::string& name) {
 
 std::string FencingToken::ToString() const {
   std::string out;
-  out.reserve(2 * kHexDigits + 1);
+  out.reserve(3 * kHexDigits + 2);
   AppendHex(term, &out);
   out += '-';
   AppendHex(sequence, &out);
+  out += '-';
+  AppendHex(job, &out);
   return out;
 }
 
 std::optional<FencingToken> FencingToken::Parse(const std::string& text) {
-  if (text.size() != 2 * kHexDigits + 1 || text[kHexDigits] != '-') return std::nullopt;
+  constexpr size_t kSecond = kHexDigits + 1;
+  constexpr size_t kThird = 2 * kSecond;
+  if (text.size() != kThird + kHexDigits || text[kSecond - 1] != '-' || text[kThird - 1] != '-') {
+    return std::nullopt;
+  }
   const std::string_view view(text);
   const auto term = ParseHex(view.substr(0, kHexDigits));
-  const auto sequence = ParseHex(view.substr(kHexDigits + 1));
-  if (!term || !sequence) return std::nullopt;
-  return FencingToken{*term, *sequence};
+  const auto sequence = ParseHex(view.substr(kSecond, kHexDigits));
+  const auto job = ParseHex(view.substr(kThird));
+  if (!term || !sequence || !job) return std::nullopt;
+  return FencingToken{*term, *sequence, *job};
 }
 
 }  // namespace dqueue::client

@@ -9,13 +9,15 @@ namespace dqueue::client {
 namespace {
 
 TEST(FencingToken, PrintsFixedWidthHexadecimal) {
-  EXPECT_EQ((FencingToken{3, 18}).ToString(), "0000000000000003-0000000000000012");
-  EXPECT_EQ((FencingToken{UINT64_MAX, 0}).ToString(), "ffffffffffffffff-0000000000000000");
+  EXPECT_EQ((FencingToken{3, 18, 1234}).ToString(),
+            "0000000000000003-0000000000000012-00000000000004d2");
+  EXPECT_EQ((FencingToken{UINT64_MAX, 0, 1}).ToString(),
+            "ffffffffffffffff-0000000000000000-0000000000000001");
 }
 
 TEST(FencingToken, OrdersTheSameAsTextAndAsNumbers) {
-  const std::vector<FencingToken> ordered = {{0, 0}, {0, 1},  {0, 10}, {1, 0},
-                                             {9, 9}, {10, 1}, {16, 0}, {UINT64_MAX, 1}};
+  const std::vector<FencingToken> ordered = {{0, 0},  {0, 1},     {0, 10}, {1, 0},         {9, 9},
+                                             {10, 1}, {10, 1, 2}, {16, 0}, {UINT64_MAX, 1}};
   for (size_t i = 1; i < ordered.size(); ++i) {
     EXPECT_LT(ordered[i - 1], ordered[i]);
     EXPECT_LT(ordered[i - 1].ToString(), ordered[i].ToString());
@@ -23,8 +25,8 @@ TEST(FencingToken, OrdersTheSameAsTextAndAsNumbers) {
 }
 
 TEST(FencingToken, ParsesWhatItPrints) {
-  for (const FencingToken token :
-       {FencingToken{0, 0}, FencingToken{3, 18}, FencingToken{UINT64_MAX, UINT64_MAX}}) {
+  for (const FencingToken token : {FencingToken{0, 0}, FencingToken{3, 18, 1234},
+                                   FencingToken{UINT64_MAX, UINT64_MAX, UINT64_MAX}}) {
     EXPECT_EQ(FencingToken::Parse(token.ToString()), token);
   }
 }
@@ -32,16 +34,20 @@ TEST(FencingToken, ParsesWhatItPrints) {
 TEST(FencingToken, RefusesEverythingElse) {
   for (const char* text : {
            "",
-           "3-18",
+           "3-18-1",
            "0000000000000003",
-           "0000000000000003-000000000000001",
-           "0000000000000003-00000000000000122",
-           "0000000000000003_0000000000000012",
-           "000000000000000g-0000000000000012",
-           "000000000000000A-0000000000000012",
-           " 000000000000003-0000000000000012",
-           "0000000000000003-0000000000000 12",
-           "-000000000000003-000000000000001-",
+           "0000000000000003-0000000000000012",
+           "0000000000000003-0000000000000012-",
+           "0000000000000003-0000000000000012-000000000000001",
+           "0000000000000003-0000000000000012-00000000000000011",
+           "0000000000000003_0000000000000012-0000000000000001",
+           "0000000000000003-0000000000000012_0000000000000001",
+           "000000000000000g-0000000000000012-0000000000000001",
+           "000000000000000A-0000000000000012-0000000000000001",
+           " 000000000000003-0000000000000012-0000000000000001",
+           "0000000000000003-0000000000000 12-0000000000000001",
+           "0000000000000003-0000000000000012-000000000000000-",
+           "-000000000000003-000000000000001--0000000000000001",
        }) {
     EXPECT_EQ(FencingToken::Parse(text), std::nullopt) << text;
   }

@@ -72,8 +72,8 @@ class TokenCommand : public Command {
     if (token_.empty()) return cli.Usage("--token is required: what lease printed");
     const std::optional<client::FencingToken> token = client::FencingToken::Parse(token_);
     if (!token) {
-      return cli.Usage("--token: " + Quoted(token_) +
-                       " is not a token; one looks like 0000000000000003-0000000000000012");
+      return cli.Usage("--token: " + Quoted(token_) + " is not a token; one looks like " +
+                       client::FencingToken{3, 18, 1234}.ToString());
     }
     client::Result<std::vector<client::Status>> result =
         Call(cli.client(), client::LeaseRef{cli.args[0], *token});

@@ -151,6 +151,13 @@ void BrokerImpl::OnHoldEnded(JobRef job) {
   EndLease(job, /*remember=*/false, /*release=*/false);
 }
 
+void BrokerImpl::OnPurged(JobRef job) {
+  if (!serving_) return;
+  leases_.ForgetFence(job);
+  // Only a command in flight can have kept it: of a job that is over, which the log will refuse.
+  if (leases_.Find(job) != nullptr) EndLease(job, /*remember=*/false, /*release=*/false);
+}
+
 Error BrokerImpl::NotServing() const {
   // While serving, the hint is about the past: who comes next is not known yet.
   return NotServingError(serving_ ? LeaderHint{} : hint_);

@@ -167,11 +167,10 @@ void BrokerImpl::AddExpiries(raft::Time now, Chunk* chunk) {
       EndLease(lease.job, /*remember=*/false, /*release=*/true);
       continue;
     }
-    const std::string_view id = state_->View(lease.job).id;
+    const JobView view = state_->View(lease.job);
     log_expire_.Clear();
-    log_expire_.set_id(id.data(), id.size());
-    log_expire_.mutable_token()->set_term(lease.token.term);
-    log_expire_.mutable_token()->set_sequence(lease.token.sequence);
+    log_expire_.set_id(view.id.data(), view.id.size());
+    SetToken(lease.token, view.sequence, log_expire_.mutable_token());
     log_expire_.set_worker_id(lease.worker_id);
     const size_t bytes =
         AppendCommand(log::v1::Command::kExpireFieldNumber, log_expire_,
@@ -258,7 +257,7 @@ void BrokerImpl::OnApplied(raft::Time now, uint64_t batch_id,
 
 void BrokerImpl::SettleLease(const CommandRef& ref, uint64_t epoch, bool applied) {
   if (epoch != epoch_ || ref.token == LeaseToken{}) return;
-  // Another token: this lease ended meanwhile. (That also tells a slot that was used again.)
+  // Another token: this lease ended meanwhile, or the slot is another job's by now.
   const LeaseInfo* lease = leases_.Find(ref.job);
   if (lease == nullptr || lease->token != ref.token || lease->commands == 0) return;
   // Applied: the command has ended it (then it is not held any more), or the log knows better than

@@ -52,12 +52,12 @@ void BrokerImpl::Submit(raft::Time now, int64_t wall_ms, FailCall call) {
 
 bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, int i) {
   v1::CompleteJobsRequest::Item* item = work->call.request.mutable_items(i);
-  const JobRef job = state_->Find(item->id());
-  if (job == JobRef{}) {
-    work->Refuse(i, JobNotFoundError(item->id()));
+  JobRef job;
+  JobView view;
+  if (auto error = FindLeased(*item, &job, &view)) {
+    work->Refuse(i, *error);
     return false;
   }
-  const JobView view = state_->View(job);
   LeaseToken token = ToToken(item->token());
   if (DQ_MUTANT(kCompleteUnfenced)) {
     // Whoever completes is taken for the holder.
@@ -82,8 +82,7 @@ bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, in
                        .ended_before = token == view.last_token};
   log_complete_.Clear();
   log_complete_.set_id(item->id());
-  log_complete_.mutable_token()->set_term(token.term);
-  log_complete_.mutable_token()->set_sequence(token.sequence);
+  SetToken(token, view.sequence, log_complete_.mutable_token());
   log_complete_.set_result(std::move(*item->mutable_result()));
   Append(log::v1::Command::kCompleteFieldNumber, log_complete_, ref);
   if (DQ_MUTANT(kAckingNotGuarded) && leases_.Find(job) != nullptr) {
@@ -94,12 +93,12 @@ bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, in
 
 bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>* work, int i) {
   const v1::FailJobsRequest::Item& item = work->call.request.items(i);
-  const JobRef job = state_->Find(item.id());
-  if (job == JobRef{}) {
-    work->Refuse(i, JobNotFoundError(item.id()));
+  JobRef job;
+  JobView view;
+  if (auto error = FindLeased(item, &job, &view)) {
+    work->Refuse(i, *error);
     return false;
   }
-  const JobView view = state_->View(job);
   const LeaseToken token = ToToken(item.token());
   if (auto error = Claim(now, job, view, token, work->call.request.worker_id())) {
     work->Refuse(i, *error);
@@ -107,8 +106,7 @@ bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>*
   }
   log_fail_.Clear();
   log_fail_.set_id(item.id());
-  log_fail_.mutable_token()->set_term(token.term);
-  log_fail_.mutable_token()->set_sequence(token.sequence);
+  SetToken(token, view.sequence, log_fail_.mutable_token());
   const std::string_view error = CutUtf8(item.error(), kErrorBytesMax);
   log_fail_.set_error(error.data(), error.size());
   log_fail_.set_reject(item.reject());

@@ -35,6 +35,17 @@ class BrokerCommandsTest : public BrokerTest {
     const int64_t next = batch.commands(0).fail().next_run_time_ms();
     return next == 0 ? 0 : next - wall_ms_;
   }
+  static v1::CancelJobsRequest CancelRequest(const std::string& id) {
+    v1::CancelJobsRequest request;
+    request.add_ids(id);
+    return request;
+  }
+  // A job of which nothing is kept when it is over.
+  static v1::JobSpec ForgottenAtOnce(const std::string& id) {
+    v1::JobSpec spec = Spec(id);
+    spec.mutable_retention()->set_seconds(0);
+    return spec;
+  }
   // The leader of `term` changes to the next term: this node, which knows no leases now.
   void ChangeLeader(uint64_t term) {
     StepDown();
@@ -432,6 +443,44 @@ TEST_F(BrokerCommandsTest, ACompletionOfAnEarlierTermIsAccepted) {
   CommitAll();
   EXPECT_EQ(ItemReason(complete), "OK");
   EXPECT_EQ(LogState("a"), v1::JOB_STATE_SUCCEEDED);
+}
+
+// Ids can be used again once a job is purged: whoever held the first must not touch the second.
+TEST_F(BrokerCommandsTest, ATokenOfAnEarlierJobWithTheSameIdIsStale) {
+  Enqueue(ForgottenAtOnce("a"));
+  const v1::Job first = LeaseOne();
+  EXPECT_EQ(Do<CancelCall>(CancelRequest("a")), "OK");
+  Advance(1s);
+  Enqueue(ForgottenAtOnce("a"));
+  ChangeLeader(2);  // knows no leases: it would adopt the token
+  for (const bool leased : {false, true}) {
+    if (leased) LeaseOne();
+    EXPECT_EQ(Do<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(first)), "LEASE_STALE");
+    EXPECT_EQ(Fail(first), "LEASE_STALE");
+    EXPECT_EQ(Do<ExtendCall>(ItemRequest<v1::ExtendLeasesRequest>(first)), "LEASE_STALE");
+    EXPECT_EQ(Do<ReleaseCall>(ItemRequest<v1::ReleaseJobsRequest>(first)), "LEASE_STALE");
+  }
+}
+
+// The same while the command is on its way.
+TEST_F(BrokerCommandsTest, ACommandInFlightDoesNotEndALaterJobWithTheSameId) {
+  Enqueue(ForgottenAtOnce("a"));
+  const v1::Job first = LeaseOne();
+  Submit<CancelCall>(CancelRequest("a"));
+  ASSERT_EQ(Take(), 1u);
+  Advance(1s);
+  Submit<EnqueueCall>(EnqueueRequest(ForgottenAtOnce("a")));
+  ASSERT_EQ(Take(), 1u);
+  const auto complete = Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(first));
+  ASSERT_EQ(Take(), 1u);
+  CommitOne();
+  CommitOne();
+  const v1::Job second = LeaseOne();
+  EXPECT_GT(second.lease().token().job(), first.lease().token().job());
+  CommitOne();
+  EXPECT_EQ(ItemReason(complete), "LEASE_STALE");
+  EXPECT_EQ(LogState("a"), v1::JOB_STATE_READY);
+  EXPECT_EQ(Do<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(second)), "OK");
 }
 
 TEST_F(BrokerCommandsTest, OnceRegrantedTheEarlierTermIsStale) {

@@ -81,7 +81,7 @@ std::optional<Error> BrokerImpl::Claim(raft::Time now, JobRef job, const JobView
   return std::nullopt;
 }
 
-// item(id, token): nullopt if done, else why not.
+// item(i): nullopt if item i of the request is done, else why not.
 template <class C, class F>
 void BrokerImpl::SubmitLocal(raft::Time now, C call, const F& item) {
   std::unique_ptr<StatusWork<C>> owned = CheckedWork(std::move(call));
@@ -90,7 +90,7 @@ void BrokerImpl::SubmitLocal(raft::Time now, C call, const F& item) {
   if (auto error = AdmitWork(now, work->deadline)) return work->Answer(std::move(error));
   for (int i = 0; i < work->Size(); ++i) {
     if (work->Refused(i)) continue;
-    if (auto error = item(work->Id(i), ToToken(work->call.request.items(i).token()))) {
+    if (auto error = item(work->call.request.items(i))) {
       work->Refuse(i, *error);
     }
   }
@@ -104,53 +104,58 @@ void BrokerImpl::Submit(raft::Time now, int64_t, ExtendCall call) {
       (call.request.has_lease_duration()
            ? raft::Duration(std::chrono::milliseconds(DurationMs(call.request.lease_duration())))
            : options_.lease_timeout);
-  SubmitLocal(now, std::move(call), [&](const std::string& id, LeaseToken token) {
-    return ExtendOne(now, id, token, worker_id, expires);
+  SubmitLocal(now, std::move(call), [&](const v1::ExtendLeasesRequest::Item& item) {
+    return ExtendOne(now, item, worker_id, expires);
   });
 }
 
 void BrokerImpl::Submit(raft::Time now, int64_t, ReleaseCall call) {
   const std::string worker_id = call.request.worker_id();
-  SubmitLocal(now, std::move(call), [&](const std::string& id, LeaseToken token) {
-    return ReleaseOne(now, id, token, worker_id);
+  SubmitLocal(now, std::move(call), [&](const v1::ReleaseJobsRequest::Item& item) {
+    return ReleaseOne(now, item, worker_id);
   });
 }
 
-std::optional<Error> BrokerImpl::ExtendOne(raft::Time now, const std::string& id, LeaseToken token,
+std::optional<Error> BrokerImpl::ExtendOne(raft::Time now,
+                                           const v1::ExtendLeasesRequest::Item& item,
                                            const std::string& worker_id, raft::Time expires) {
-  const JobRef job = state_->Find(id);
-  if (job == JobRef{}) return JobNotFoundError(id);
-  const JobView view = state_->View(job);
-  if (IsOver(view.state)) return InvalidStateError(id, view.state);
+  JobRef job;
+  JobView view;
+  if (auto error = FindLeased(item, &job, &view)) return error;
+  if (IsOver(view.state)) return InvalidStateError(view.id, view.state);
+  const LeaseToken token = ToToken(item.token());
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr || lease->token != token) {
     if (auto error = CheckAdoption(job, view, token, /*ended_too=*/false)) return error;
     if (!Adopt(now, job, view, token, worker_id, /*hold_required=*/true)) {
-      return LeaseStaleError(id, false);
+      return LeaseStaleError(view.id, false);
     }
   } else if (!lease->held || lease->expires <= now) {
-    return LeaseStaleError(id, false);  // it has ended, or its expiry is on its way into the log
+    return LeaseStaleError(view.id,
+                           false);  // it has ended, or its expiry is on its way into the log
   }
   leases_.Extend(job, expires);
   return std::nullopt;
 }
 
-std::optional<Error> BrokerImpl::ReleaseOne(raft::Time now, const std::string& id, LeaseToken token,
+std::optional<Error> BrokerImpl::ReleaseOne(raft::Time now,
+                                            const v1::ReleaseJobsRequest::Item& item,
                                             const std::string& worker_id) {
-  const JobRef job = state_->Find(id);
-  if (job == JobRef{}) return JobNotFoundError(id);
-  const JobView view = state_->View(job);
-  if (IsOver(view.state)) return InvalidStateError(id, view.state);
+  JobRef job;
+  JobView view;
+  if (auto error = FindLeased(item, &job, &view)) return error;
+  if (IsOver(view.state)) return InvalidStateError(view.id, view.state);
+  const LeaseToken token = ToToken(item.token());
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr && leases_.Fence(job) == token) return std::nullopt;  // released already
   if (lease == nullptr || lease->token != token) {
     // Of an earlier leader: adopted for a moment, so that its token is remembered as given back.
     if (auto error = CheckAdoption(job, view, token, /*ended_too=*/false)) return error;
     if (!Adopt(now, job, view, token, worker_id, /*hold_required=*/true)) {
-      return LeaseStaleError(id, false);
+      return LeaseStaleError(view.id, false);
     }
   } else if (lease->acking() || lease->expires <= now) {
-    return LeaseStaleError(id, false);  // it is ending in the log
+    return LeaseStaleError(view.id, false);  // it is ending in the log
   }
   EndLease(job, /*remember=*/true, /*release=*/true);
   return std::nullopt;

@@ -22,6 +22,7 @@
 #include "absl/container/btree_set.h"
 #include "dqueue/v1/command.pb.h"
 #include "queue/broker.h"
+#include "queue/broker_errors.h"
 #include "queue/broker_work.h"
 #include "queue/job_id.h"
 #include "queue/lease_table.h"
@@ -115,6 +116,7 @@ class BrokerImpl : public Observer {
   Broker::Gauges gauges() const;
   void OnReady(JobRef job, std::string_view queue) override;
   void OnHoldEnded(JobRef job) override;
+  void OnPurged(JobRef job) override;
   // An error if a call of this deadline cannot be served now.
   std::optional<Error> Admit(raft::Time now, raft::Time deadline) const;
   std::optional<Error> AdmitWork(raft::Time now, raft::Time deadline) const;
@@ -187,10 +189,13 @@ class BrokerImpl : public Observer {
   void Submit(raft::Time now, int64_t wall_ms, ReleaseCall call);
   template <class C, class F>
   void SubmitLocal(raft::Time now, C call, const F& item);
-  std::optional<Error> ExtendOne(raft::Time now, const std::string& id, LeaseToken token,
+  std::optional<Error> ExtendOne(raft::Time now, const v1::ExtendLeasesRequest::Item& item,
                                  const std::string& worker_id, raft::Time expires);
-  std::optional<Error> ReleaseOne(raft::Time now, const std::string& id, LeaseToken token,
+  std::optional<Error> ReleaseOne(raft::Time now, const v1::ReleaseJobsRequest::Item& item,
                                   const std::string& worker_id);
+  // The job that the item is about, or why there is none.
+  template <class Item>
+  std::optional<Error> FindLeased(const Item& item, JobRef* job, JobView* view) const;
   // Whether `token`, which is not in the lease table, may still speak for the live job. ended_too:
   // also if the log has seen that very lease end.
   std::optional<Error> CheckAdoption(JobRef job, const JobView& view, LeaseToken token,
@@ -277,6 +282,22 @@ class BrokerImpl : public Observer {
 };
 
 inline LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), token.sequence()}; }
+
+inline void SetToken(LeaseToken token, uint64_t job_sequence, log::v1::Token* out) {
+  out->set_term(token.term);
+  out->set_sequence(token.sequence);
+  out->set_job_sequence(job_sequence);
+}
+
+template <class Item>
+std::optional<Error> BrokerImpl::FindLeased(const Item& item, JobRef* job, JobView* view) const {
+  *job = state_->Find(item.id());
+  if (*job == JobRef{}) return JobNotFoundError(item.id());
+  *view = state_->View(*job);
+  // An earlier job had this id.
+  if (item.token().job() != view->sequence) return LeaseStaleError(item.id(), false);
+  return std::nullopt;
+}
 
 inline bool IsOver(v1::JobState state) {
   return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_DEAD ||

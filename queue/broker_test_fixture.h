@@ -224,23 +224,31 @@ class BrokerTest : public testing::Test {
     return jobs.empty() ? v1::Job() : jobs[0];
   }
 
-  static v1::CompleteJobsRequest CompleteRequest(const std::string& id, LeaseToken token) {
+  v1::CompleteJobsRequest CompleteRequest(const std::string& id, LeaseToken token) const {
     return ItemRequest<v1::CompleteJobsRequest>(id, token);
   }
   // A request with one item of this id and token.
   template <class Request>
-  static Request ItemRequest(const std::string& id, LeaseToken token) {
+  Request ItemRequest(const std::string& id, LeaseToken token) const {
     Request request;
     request.set_worker_id("w");
     auto* item = request.add_items();
     item->set_id(id);
     item->mutable_token()->set_term(token.term);
     item->mutable_token()->set_sequence(token.sequence);
+    // Of the job that has the id now.
+    const JobRef job = state_->Find(id);
+    item->mutable_token()->set_job(job == JobRef{} ? 1 : state_->View(job).sequence);
     return request;
   }
   template <class Request>
   static Request ItemRequest(const v1::Job& job) {
-    return ItemRequest<Request>(job.id(), TokenOf(job));
+    Request request;
+    request.set_worker_id("w");
+    auto* item = request.add_items();
+    item->set_id(job.id());
+    *item->mutable_token() = job.lease().token();
+    return request;
   }
   static LeaseToken TokenOf(const v1::Job& job) {
     return {job.lease().token().term(), job.lease().token().sequence()};

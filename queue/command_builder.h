@@ -66,6 +66,16 @@ class BatchBuilder {
     expire->set_worker_id(std::string(worker));
     return *this;
   }
+  // The command added last, which ends a lease, is about this job only.
+  BatchBuilder& OfJob(uint64_t sequence) {
+    log::v1::Command& command = *batch_.mutable_commands()->rbegin();
+    log::v1::Token* const token = command.has_complete()
+                                      ? command.mutable_complete()->mutable_token()
+                                  : command.has_fail() ? command.mutable_fail()->mutable_token()
+                                                       : command.mutable_expire()->mutable_token();
+    token->set_job_sequence(sequence);
+    return *this;
+  }
   BatchBuilder& Cancel(std::string_view id) {
     batch_.add_commands()->mutable_cancel()->set_id(std::string(id));
     return *this;

@@ -17,16 +17,19 @@ ReadStatus EndOf(const ByteReader& reader) {
   return reader.ok() ? ReadStatus::kOk : ReadStatus::kMalformed;
 }
 
-ReadStatus ReadToken(std::string_view message, LeaseToken* out) {
+ReadStatus ReadToken(std::string_view message, CommandView* out) {
   ByteReader reader(message);
   WireField field;
   while (NextField(reader, &field)) {
     switch (field.tag) {
       case NumberTag(log::v1::Token::kTermFieldNumber):
-        out->term = field.value;
+        out->token.term = field.value;
         break;
       case NumberTag(log::v1::Token::kSequenceFieldNumber):
-        out->sequence = field.value;
+        out->token.sequence = field.value;
+        break;
+      case NumberTag(log::v1::Token::kJobSequenceFieldNumber):
+        out->job_sequence = field.value;
         break;
       default:
         return ReadStatus::kUnknown;
@@ -147,7 +150,7 @@ ReadStatus ReadJobCommand(std::string_view message, CommandView* out) {
     if (field.tag == BytesTag(1)) {
       out->id = field.bytes;
     } else if (field.tag == BytesTag(2) && ends_lease) {
-      const ReadStatus status = ReadToken(field.bytes, &out->token);
+      const ReadStatus status = ReadToken(field.bytes, out);
       if (status != ReadStatus::kOk) return status;
     } else if (field.tag == BytesTag(3) && ends_lease) {
       out->text = field.bytes;

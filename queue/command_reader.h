@@ -45,8 +45,9 @@ enum class CommandKind : uint8_t { kNone, kEnqueue, kComplete, kFail, kExpire, k
 
 struct CommandView {
   CommandKind kind = CommandKind::kNone;
-  std::string_view id;    // all but enqueue
-  LeaseToken token;       // complete, fail, expire
+  std::string_view id;  // all but enqueue
+  LeaseToken token;     // complete, fail, expire; so is the next
+  uint64_t job_sequence = 0;
   std::string_view text;  // complete: result; fail: error; expire: worker_id
   bool reject = false;
   int64_t next_run_time_ms = 0;

@@ -27,6 +27,7 @@ log::v1::CommandBatch AsMessage(const BatchView& view) {
     const auto set_token = [&command](log::v1::Token* token) {
       token->set_term(command.token.term);
       token->set_sequence(command.token.sequence);
+      token->set_job_sequence(command.job_sequence);
     };
     switch (command.kind) {
       case CommandKind::kNone:

@@ -42,10 +42,16 @@ bool HasEffect(Ruling ruling) { return ruling == Ruling::kApply || ruling == Rul
 
 }  // namespace
 
+bool StateMachine::Impl::IsOfAnother(const CommandView& command, const JobRecord& job) const {
+  if (DQ_MUTANT(kReusedIdNotTold)) return false;
+  return command.job_sequence != 0 && command.job_sequence != job.sequence;
+}
+
 CommandResult StateMachine::Impl::Complete(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
+  if (IsOfAnother(command, job)) return Answer(ResultCode::kLeaseStale, job.job_state());
   const LeaseToken token = command.token;
   Ruling ruling =
       Rule(LeaseCommand::kComplete, job.job_state(), Relate(token, job.last_token, job.token_end));
@@ -71,6 +77,7 @@ CommandResult StateMachine::Impl::Fail(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
+  if (IsOfAnother(command, job)) return Answer(ResultCode::kLeaseStale, job.job_state());
   const LeaseToken token = command.token;
   const Ruling ruling =
       Rule(LeaseCommand::kFail, job.job_state(), Relate(token, job.last_token, job.token_end));
@@ -104,6 +111,7 @@ CommandResult StateMachine::Impl::Expire(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
+  if (IsOfAnother(command, job)) return Answer(ResultCode::kLeaseStale, job.job_state());
   const LeaseToken token = command.token;
   const Ruling ruling =
       Rule(LeaseCommand::kExpire, job.job_state(), Relate(token, job.last_token, job.token_end));

@@ -96,6 +96,11 @@ CommandResult QueueModel::Execute(const log::v1::Command& command) {
   const auto it = jobs_.find(id);
   if (it == jobs_.end()) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   Job& job = it->second;
+  const uint64_t of = command.has_complete() ? command.complete().token().job_sequence()
+                      : command.has_fail()   ? command.fail().token().job_sequence()
+                      : command.has_expire() ? command.expire().token().job_sequence()
+                                             : 0;
+  if (of != 0 && of != job.sequence) return Answer(ResultCode::kLeaseStale, job.state);
   if (command.has_complete()) {
     return Complete(job, TokenOf(command.complete().token()), command.complete().result());
   }

@@ -274,6 +274,7 @@ void StateMachine::Impl::Purge(uint32_t slot) {
   block_bytes -= job.spec_size + kAllocationOverhead + job.outcome.allocated();
   ready.ReleaseLane(job.lane);
   jobs.Free(slot);
+  if (observer != nullptr) observer->OnPurged(JobRef{slot});
 }
 
 void StateMachine::Impl::DropKey(uint32_t slot) {
@@ -347,6 +348,7 @@ JobView StateMachine::View(JobRef job) const {
   view.type = impl_->ready.type_of(record.lane);
   view.state = record.job_state();
   view.held = record.held();
+  view.sequence = record.sequence;
   view.last_token = record.last_token;
   view.lease_duration_ms = spec.lease_duration_ms;
   view.failed = record.failed;

@@ -20,9 +20,9 @@
 //    ordering key, headers and labels, not times and not retry settings. The id decides first.
 //    Several jobs are created together or not at all; those that were there already are no
 //    obstacle. A run time to come makes the job SCHEDULED.
-//  - Complete, Fail, Expire: end a lease, as the table in lease_rules.cc says. A repeated command
-//  is
-//    answered like the first and does nothing. A completion counts unless somebody newer had the
+//  - Complete, Fail, Expire: end a lease, as the table in lease_rules.cc says; of the job that it
+//    was a lease of, not of a later one with the same id. A repeated command is answered like the
+//    first and does nothing. A completion counts unless somebody newer had the
 //    job: also after its own expiry ("late"). Fail counts `failed` and leads to DEAD if it rejects
 //    the job or max_retries is passed, else to READY (behind the others) or SCHEDULED. Expire
 //    counts `expired` and leads to DEAD if max_expirations is passed, else to READY at its old
@@ -76,7 +76,7 @@ enum class ResultCode : uint8_t {
   kNotFound,
   kInvalidState,  // e.g. complete of a dead job: `state` says which
   // The lease of this token is over: a later token of the job is in the log, or (for a failure)
-  // its own expiry.
+  // its own expiry. Or it was one of an earlier job of this id, now purged.
   kLeaseStale,
   kTooManyQueues,
 };
@@ -103,6 +103,8 @@ class Observer {
   // A held job left READY by a command (completed, failed, expired, cancelled, killed): its hold is
   // over.
   virtual void OnHoldEnded(JobRef job) = 0;
+  // The job is gone; soon this JobRef may be another's.
+  virtual void OnPurged(JobRef job) = 0;
 };
 
 // What the lease side needs to know of a live job. Views are valid until the next change.
@@ -112,6 +114,7 @@ struct JobView {
   std::string_view type;
   v1::JobState state = v1::JOB_STATE_UNSPECIFIED;
   bool held = false;
+  uint64_t sequence = 0;  // in the order of enqueues; never used again, as the id may be
   LeaseToken last_token;  // the highest that the log has seen for this job
   int64_t lease_duration_ms = 0;
   uint32_t failed = 0;

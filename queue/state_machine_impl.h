@@ -62,6 +62,8 @@ struct StateMachine::Impl {
   uint32_t FindJob(std::string_view id) const { return FindJob(id, JobIdHash(id)); }
   // The job of a command that is being executed.
   uint32_t FindNext(const CommandView& command);
+  // Whether the lease that the command ends is one of another job, which had the same id.
+  bool IsOfAnother(const CommandView& command, const JobRecord& job) const;
   uint32_t FindJob(std::string_view id, uint64_t id_hash) const;
   const JobRecord& Checked(JobRef job) const;
   size_t MemoryBytes() const;

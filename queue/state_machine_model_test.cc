@@ -29,6 +29,7 @@ class HoldWatcher : public Observer {
  public:
   void OnReady(JobRef job, std::string_view) override { ready.push_back(job); }
   void OnHoldEnded(JobRef job) override { ended.push_back(job); }
+  void OnPurged(JobRef) override {}
   std::vector<JobRef> ready;
   std::vector<JobRef> ended;
 };

@@ -41,6 +41,17 @@ TEST_F(StateMachineMutantsTest, AttemptsResetOnFailure) {
   EXPECT_EQ(machine_.View(machine_.Find("a")).state, v1::JOB_STATE_READY) << "it never dies";
 }
 
+TEST_F(StateMachineMutantsTest, ReusedIdNotTold) {
+  auto job = MakeJob("a");
+  job.set_retention_ms(0);
+  Apply(BatchBuilder(1000).Enqueue(job).Cancel("a"));
+  Apply(BatchBuilder(2000).Enqueue(job));
+  const BatchBuilder late = BatchBuilder(2000).Complete("a", {1, 1}).OfJob(1);
+  EXPECT_EQ(Apply(late).code, ResultCode::kLeaseStale);
+  active_mutant = Mutant::kReusedIdNotTold;
+  EXPECT_EQ(Apply(late).code, ResultCode::kOk);
+}
+
 TEST_F(StateMachineMutantsTest, RedeliverAfterDone) {
   active_mutant = Mutant::kRedeliverAfterDone;
   auto job = MakeJob("a");

@@ -55,6 +55,7 @@ class Recorder : public Observer {
   void OnHoldEnded(JobRef job) override {
     events.push_back("hold ended " + std::string(machine_->View(job).id));
   }
+  void OnPurged(JobRef) override { events.push_back("purged"); }
   std::vector<std::string> Take() { return std::exchange(events, {}); }
   std::vector<std::string> events;
 
@@ -497,6 +498,27 @@ TEST_F(StateMachineTest, ACompletionFencedByALaterLeaseHasNoEffect) {
   Apply(BatchBuilder(2000).Expire("a", {1, 1}).Expire("a", {2, 1}));
   EXPECT_EQ(Apply(BatchBuilder(2000).Complete("a", {1, 1})).code, ResultCode::kLeaseStale);
   EXPECT_EQ(StateOf(machine_, "a"), v1::JOB_STATE_READY);
+}
+
+// The command waited; meanwhile its job was cancelled, purged, and its id used again.
+TEST_F(StateMachineTest, ALeaseOfAnEarlierJobWithTheSameIdEndsNothing) {
+  auto spec = MakeJob("a");
+  spec.set_retention_ms(0);
+  Enqueue(spec);
+  const uint64_t first = machine_.View(machine_.Find("a")).sequence;
+  Apply(BatchBuilder(2000).Cancel("a"));
+  Enqueue(spec, 3000);
+  const uint64_t second = machine_.View(machine_.Find("a")).sequence;
+  ASSERT_NE(first, second);
+  const BatchBuilder late[] = {BatchBuilder(3000).Complete("a", {1, 1}).OfJob(first),
+                               BatchBuilder(3000).Fail("a", {1, 1}).OfJob(first),
+                               BatchBuilder(3000).Expire("a", {1, 1}).OfJob(first)};
+  for (const BatchBuilder& batch : late) {
+    EXPECT_EQ(Apply(batch).code, ResultCode::kLeaseStale);
+    EXPECT_EQ(StateOf(machine_, "a"), v1::JOB_STATE_READY);
+    EXPECT_EQ(JobOf(machine_, "a").counters().delivered(), 0);
+  }
+  EXPECT_EQ(Apply(BatchBuilder(3000).Complete("a", {1, 2}).OfJob(second)).code, ResultCode::kOk);
 }
 
 TEST_F(StateMachineTest, CancelIsFinalAndIdempotent) {

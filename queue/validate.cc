@@ -214,11 +214,12 @@ std::optional<Error> CheckHolder(const Item& item, int index) {
   if (!IsId(item.id())) {
     return InvalidField(ItemField("items", index, "id"), ShownValue(item.id()), kIdLimit);
   }
-  if (item.token().term() == 0 || item.token().sequence() == 0) {
-    return InvalidField(
-        ItemField("items", index, "token"),
-        std::to_string(item.token().term()) + "/" + std::to_string(item.token().sequence()),
-        "the token of a lease: term and sequence of at least 1");
+  if (item.token().term() == 0 || item.token().sequence() == 0 || item.token().job() == 0) {
+    return InvalidField(ItemField("items", index, "token"),
+                        std::to_string(item.token().term()) + "/" +
+                            std::to_string(item.token().sequence()) + "/" +
+                            std::to_string(item.token().job()),
+                        "the token of a lease: term, sequence and job of at least 1");
   }
   return std::nullopt;
 }

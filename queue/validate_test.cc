@@ -339,6 +339,7 @@ Request OneItem() {
   item->set_id("j");
   item->mutable_token()->set_term(1);
   item->mutable_token()->set_sequence(1);
+  item->mutable_token()->set_job(1);
   return request;
 }
 
@@ -355,14 +356,17 @@ void CheckTokenCalls() {
   request.set_worker_id(kLong);
   EXPECT_EQ(Told(CheckRequest(request)),
             "worker_id = \"" + std::string(75, 'a') + "\"... | at most 128 bytes");
-  const char kToken[] = "the token of a lease: term and sequence of at least 1";
+  const char kToken[] = "the token of a lease: term, sequence and job of at least 1";
   request.mutable_items(0)->mutable_token()->set_sequence(0);
-  EXPECT_EQ(Told(CheckItem(request, 0)), Is("items[0].token", "1/0", kToken));
+  EXPECT_EQ(Told(CheckItem(request, 0)), Is("items[0].token", "1/0/1", kToken));
   request.mutable_items(0)->mutable_token()->set_sequence(5);
   request.mutable_items(0)->mutable_token()->set_term(0);
-  EXPECT_EQ(Told(CheckItem(request, 0)), Is("items[0].token", "0/5", kToken));
+  EXPECT_EQ(Told(CheckItem(request, 0)), Is("items[0].token", "0/5/1", kToken));
+  request.mutable_items(0)->mutable_token()->set_term(7);
+  request.mutable_items(0)->mutable_token()->set_job(0);
+  EXPECT_EQ(Told(CheckItem(request, 0)), Is("items[0].token", "7/5/0", kToken));
   request.mutable_items(0)->clear_token();
-  EXPECT_EQ(Told(CheckItem(request, 0)), Is("items[0].token", "0/0", kToken));
+  EXPECT_EQ(Told(CheckItem(request, 0)), Is("items[0].token", "0/0/0", kToken));
   request.mutable_items(0)->set_id("");
   EXPECT_EQ(Told(CheckItem(request, 0)), Is("items[0].id", "\"\"", kId));
   request.mutable_items(0)->set_id("a\x7f");

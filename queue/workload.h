@@ -79,6 +79,7 @@ class Workload {
   void Add(BatchBuilder* batch) {
     const uint64_t dice = Below(100);
     if (dice < 40) {
+      ++enqueued_;
       batch->Enqueue(Job());
     } else if (dice < 44) {
       std::vector<log::v1::Enqueue::Job> jobs;
@@ -96,11 +97,16 @@ class Workload {
     } else {
       batch->Retry(Id());
     }
+    // One of the newest jobs: of few ids, so it is sometimes the one that is meant.
+    if (dice >= 44 && dice < 90 && Chance(20)) {
+      batch->OfJob(1 + enqueued_ - std::min(enqueued_, Below(2 * ids_)));
+    }
   }
 
   std::mt19937_64 random_;
   int64_t now_ms_ = 1700000000000;
   LeaseToken last_{1, 0};
+  uint64_t enqueued_ = 0;
   uint64_t queues_;
   uint64_t types_;
   uint64_t ids_;

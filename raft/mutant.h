@@ -35,6 +35,7 @@ enum class Mutant {
   kAckingNotGuarded,            // a job whose completion is in flight can be leased again
   kAnswerBeforeCommit,          // enqueues answered when proposed
   kExpiryNotLogged,             // an expired lease is not counted
+  kReusedIdNotTold,             // a command ends a lease of a later job with the same id
   kRedeliverAfterDone,          // a completed job stays in the ready order
   kAttemptsResetOnFailure,      // a failure forgets the earlier ones
 };

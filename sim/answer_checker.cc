@@ -80,14 +80,14 @@ void AnswerChecker::Arrive(const ServerCall&, const v1::LeaseJobsRequest&) {}
 void AnswerChecker::Arrive(const ServerCall& call, const v1::CompleteJobsRequest& request) {
   for (const auto& item : request.items()) {
     ++open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kCompleted}];
-    world_->grants().OnTokenArrives(world_->node(call.node), item.id());
+    world_->grants().OnTokenArrives(world_->node(call.node), item.id(), ToToken(item.token()));
   }
 }
 
 void AnswerChecker::Arrive(const ServerCall& call, const v1::FailJobsRequest& request) {
   for (const auto& item : request.items()) {
     ++open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kFailed}];
-    world_->grants().OnTokenArrives(world_->node(call.node), item.id());
+    world_->grants().OnTokenArrives(world_->node(call.node), item.id(), ToToken(item.token()));
   }
 }
 
@@ -179,7 +179,7 @@ void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
   const raft::Index applied = node.node().state().applied_index();
   const queue::LeaseToken token = ToToken(item_token);
   const JobModel& model = world_->jobs();
-  const ModelJob* job = model.Find(id);
+  const ModelJob* job = model.FindSequence(id, item_token.job());
   const char* what = end == LeaseEnd::kCompleted ? "completion" : "failure";
   const bool in_log = job != nullptr && model.Ended(*job, token, end, applied);
   if (status.code() == 0) {
@@ -255,9 +255,15 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::ExtendLeasesReque
                              const v1::ExtendLeasesResponse& response) {
   const Duration lease = ExtensionOf(request, world_->node(call.node).options());
   for (int i = 0; i < request.items_size(); ++i) {
+    const auto& item = request.items(i);
     if (response.results(i).code() == 0) {
-      world_->grants().OnExtended(call, request.items(i).id(), ToToken(request.items(i).token()),
-                                  lease);
+      const ModelJob* job = world_->jobs().FindSequence(item.id(), item.token().job());
+      if (job == nullptr) {
+        Violate("J6 fencing", world_->node(call.node).name() + " extends a lease of " + item.id() +
+                                  " by a token of another job");
+      } else {
+        world_->grants().OnExtended(call, *job, ToToken(item.token()), lease);
+      }
     } else {
       CheckReason(ReasonOf(response.results(i)));
     }

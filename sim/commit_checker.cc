@@ -106,7 +106,16 @@ void CommitChecker::CheckLeaderCommit(const SimNode& node, const raft::Raft& raf
                              std::to_string(view.durable_index.value()) + ")");
   }
   committed_ = std::max(committed_, view.commit);
+  committed_in_[term] = std::max(committed_in_[term], view.commit);
   world_->durability().OnLeaderCommit(node, term, view.durable_index);
+}
+
+raft::Index CommitChecker::CommittedBefore(raft::Term term) const {
+  raft::Index index;
+  for (auto it = committed_in_.begin(); it != committed_in_.lower_bound(term); ++it) {
+    index = std::max(index, it->second);
+  }
+  return index;
 }
 
 void CommitChecker::BeforeSend(const SimNode& node, const raft::Message& message) {

@@ -25,6 +25,9 @@ class CommitChecker {
   void AfterStep(const SimNode& node, const raft::Raft& raft);
   void BeforeSend(const SimNode& node, const raft::Message& message);
 
+  // What leaders of terms before this one have committed: its leader must have it.
+  raft::Index CommittedBefore(raft::Term term) const;
+
  private:
   void CheckLeaderCommit(const SimNode& node, const raft::Raft& raft, const raft::View& view);
 
@@ -48,6 +51,7 @@ class CommitChecker {
   // What leaders have committed: the highest index, and the terms of all entries up to there that
   // were looked at.
   raft::Index committed_;
+  std::map<raft::Term, raft::Index> committed_in_;  // by the term of the leader
   std::map<raft::Index, raft::Term> committed_terms_;
 };
 

@@ -120,13 +120,18 @@ void GrantChecker::OnGrant(const SimNode& node, const std::string& id, queue::Le
   grant.applied = applied;
 }
 
-void GrantChecker::OnTokenArrives(const SimNode& node, const std::string& id) {
+void GrantChecker::OnTokenArrives(const SimNode& node, const std::string& id,
+                                  queue::LeaseToken token) {
   touched_[{node.number(), id}] = node.boots();
+  const ModelJob* job = world_->jobs().Find(id);
+  if (job == nullptr || WasGranted(*job, token)) return;
+  queue::LeaseToken& highest = invented_[job->slot];
+  highest = std::max(highest, token);
 }
 
 void GrantChecker::OnReleaseArrives(const SimNode& node, const std::string& id,
                                     queue::LeaseToken token) {
-  OnTokenArrives(node, id);
+  OnTokenArrives(node, id, token);
   const ModelJob* job = world_->jobs().Find(id);
   if (job == nullptr) return;
   if (Grant* grant = FindGrant(*job, token)) grant->release_arrived = true;
@@ -156,7 +161,8 @@ void GrantChecker::OnLeaseAnswer(const ServerCall& call, const v1::LeaseJobsRequ
     if (job == nullptr) Violate("J2 phantom", who + given.id() + ", which is no job");
     const queue::LeaseToken token{given.lease().token().term(), given.lease().token().sequence()};
     Grant* grant = FindGrant(*job, token);
-    if (grant == nullptr || grant->node != call.node || grant->boot != call.boot) {
+    if (grant == nullptr || grant->node != call.node || grant->boot != call.boot ||
+        given.lease().token().job() != job->sequence()) {
       Violate("J4 leases", who + Show(*job) + ", token " + Show(token) + ", without a lease");
     }
     if (!seen.insert(job->slot).second) Violate("J4 leases", who + Show(*job) + " twice");
@@ -243,31 +249,25 @@ void GrantChecker::CheckOrder(const SimNode& node, const ServerCall& call,
   }
 }
 
-void GrantChecker::OnExtended(const ServerCall& call, const std::string& id,
-                              queue::LeaseToken token, Duration lease) {
+void GrantChecker::OnExtended(const ServerCall& call, const ModelJob& job, queue::LeaseToken token,
+                              Duration lease) {
   const SimNode& node = world_->node(call.node);
-  const raft::Index applied = node.node().state().applied_index();
-  const ModelJob* job = world_->jobs().FindAt(id, applied);
-  if (job == nullptr) {
-    // It may have ended, and been purged, since the extension was made.
-    return;
-  }
   const raft::Term term = node.node().raft().status().term;
   if (token.term > term.value()) {
-    Violate("J6 fencing", node.name() + " extends " + Show(*job) + " by the token " + Show(token) +
+    Violate("J6 fencing", node.name() + " extends " + Show(job) + " by the token " + Show(token) +
                               " of the future");
   }
-  Grant* grant = FindGrant(*job, token);
+  Grant* grant = FindGrant(job, token);
   if (grant == nullptr) {
     if (token.term == term.value()) {
-      Violate("J6 fencing", node.name() + " extends " + Show(*job) + " by the token " +
-                                Show(token) + ", which nobody was given");
+      Violate("J6 fencing", node.name() + " extends " + Show(job) + " by the token " + Show(token) +
+                                ", which nobody was given");
     }
     return;
   }
-  for (const Grant& other : GrantsOf(*job)) {
+  for (const Grant& other : GrantsOf(job)) {
     if (other.token > token && other.token.term == term.value() && other.at < call.arrived) {
-      Violate("J6 fencing", node.name() + " extends " + Show(*job) + " by " + Show(token) +
+      Violate("J6 fencing", node.name() + " extends " + Show(job) + " by " + Show(token) +
                                 " after it had granted " + Show(other.token));
     }
   }
@@ -282,7 +282,7 @@ void GrantChecker::OnExtended(const ServerCall& call, const std::string& id,
 
 void GrantChecker::OnExtensionArrives(const SimNode& node, const std::string& id,
                                       queue::LeaseToken token, Duration lease) {
-  OnTokenArrives(node, id);
+  OnTokenArrives(node, id, token);
   const ModelJob* job = world_->jobs().Find(id);
   if (job == nullptr) return;
   // "Extending" can shorten, and may do so even if the answer is an error.
@@ -328,6 +328,9 @@ bool GrantChecker::CertainlyHeld(const ServerCall& call, const ModelJob& job,
   if (grant == nullptr || grant->worker.empty() || grant->release_arrived) return false;
   if (grant->at >= call.arrived) return false;
   if (job.last_token >= token) return false;
+  if (const auto it = invented_.find(job.slot); it != invented_.end() && it->second > token) {
+    return false;
+  }
   // Killed or cancelled, and then retried, it is nobody's.
   for (const JobVersion& version : job.past) {
     if (version.index > grant->applied && version.state != v1::JOB_STATE_READY) return false;

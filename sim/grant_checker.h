@@ -43,7 +43,7 @@ class GrantChecker {
   // The broker has noted a lease.
   void OnGrant(const SimNode& node, const std::string& id, queue::LeaseToken token);
   // A call that names this job by token has reached the node: from now on it may hold it.
-  void OnTokenArrives(const SimNode& node, const std::string& id);
+  void OnTokenArrives(const SimNode& node, const std::string& id, queue::LeaseToken token);
   void OnReleaseArrives(const SimNode& node, const std::string& id, queue::LeaseToken token);
   // A lease call was answered.
   void OnLeaseAnswer(const ServerCall& call, const v1::LeaseJobsRequest& request,
@@ -51,7 +51,7 @@ class GrantChecker {
   void OnExtensionArrives(const SimNode& node, const std::string& id, queue::LeaseToken token,
                           Duration lease);
   // An extension was answered OK.
-  void OnExtended(const ServerCall& call, const std::string& id, queue::LeaseToken token,
+  void OnExtended(const ServerCall& call, const ModelJob& job, queue::LeaseToken token,
                   Duration lease);
   // A command that ends a lease was committed in `term`, with effect.
   void OnEnded(raft::Term term, const ModelJob& job, queue::LeaseToken token, bool expired);
@@ -96,6 +96,9 @@ class GrantChecker {
   std::vector<std::vector<Grant>> grants_;  // by the job's slot in the model
   // By node and job id: the life of the process in which it last heard of a lease of it.
   std::map<std::pair<int, std::string>, uint64_t> touched_;
+  // By the job's slot: the highest token that a client made up. A leader cannot know what earlier
+  // ones granted, so it may believe one of their terms.
+  std::map<uint32_t, queue::LeaseToken> invented_;
   uint64_t granted_ = 0;
   uint64_t repeated_ = 0;
 };

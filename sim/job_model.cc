@@ -70,6 +70,13 @@ const ModelJob* JobModel::FindNumber(uint64_t number) const {
   return it == by_number_.end() ? nullptr : &jobs_[it->second];
 }
 
+const ModelJob* JobModel::FindSequence(std::string_view id, uint64_t sequence) const {
+  if (sequence == 0 || sequence > jobs_.size()) return nullptr;
+  const ModelJob& job = jobs_[sequence - 1];
+  DQ_CHECK(job.sequence() == sequence);
+  return job.id == id ? &job : nullptr;
+}
+
 bool JobModel::Ended(const ModelJob& job, queue::LeaseToken token, LeaseEnd end,
                      raft::Index by) const {
   const auto it = ends_.find({job.slot, token, end});
@@ -81,6 +88,13 @@ ModelJob* JobModel::Present(std::string_view id) {
   if (it == by_id_.end()) return nullptr;
   ModelJob& job = jobs_[it->second.back()];
   return job.now.gone ? nullptr : &job;
+}
+
+ModelJob* JobModel::Leased(std::string_view id, const log::v1::Token& token) {
+  ModelJob* job = Present(id);
+  const bool another =
+      job != nullptr && token.job_sequence() != 0 && token.job_sequence() != job->sequence();
+  return another ? nullptr : job;
 }
 
 void JobModel::Changed(ModelJob& job) {
@@ -243,7 +257,7 @@ void JobModel::End(ModelJob& job, const log::v1::Token& token, LeaseEnd end) {
 }
 
 void JobModel::Execute(const log::v1::Complete& command) {
-  ModelJob* job = Present(command.id());
+  ModelJob* job = Leased(command.id(), command.token());
   if (job == nullptr || !job->live()) return;
   // The lease may have run out, but if nobody has had the job since, the work was done.
   const bool late =
@@ -256,7 +270,7 @@ void JobModel::Execute(const log::v1::Complete& command) {
 }
 
 void JobModel::Execute(const log::v1::Fail& command) {
-  ModelJob* job = Present(command.id());
+  ModelJob* job = Leased(command.id(), command.token());
   if (job == nullptr || job->now.state != v1::JOB_STATE_READY) return;
   if (!IsNewer(*job, command.token())) return;
   End(*job, command.token(), LeaseEnd::kFailed);
@@ -279,7 +293,7 @@ void JobModel::Execute(const log::v1::Fail& command) {
 }
 
 void JobModel::Execute(const log::v1::Expire& command) {
-  ModelJob* job = Present(command.id());
+  ModelJob* job = Leased(command.id(), command.token());
   if (job == nullptr || job->now.state != v1::JOB_STATE_READY) return;
   if (!IsNewer(*job, command.token())) return;
   End(*job, command.token(), LeaseEnd::kExpired);

@@ -42,6 +42,8 @@ enum class LeaseEnd : uint8_t { kNone, kCompleted, kFailed, kExpired };
 
 struct ModelJob {
   uint32_t slot = 0;  // in the order of creation
+  // As the state machine counts them.
+  uint64_t sequence() const { return uint64_t{slot} + 1; }
   uint64_t number = 0;
   std::string id;
   std::string queue;
@@ -88,6 +90,8 @@ class JobModel {
   // The newest with this id and number that was created by `index`, purged or not.
   const ModelJob* FindInstance(std::string_view id, uint64_t number, raft::Index index) const;
   const ModelJob* FindNumber(uint64_t number) const;
+  // The one that a lease token means; nullptr if no job with this id ever had this sequence.
+  const ModelJob* FindSequence(std::string_view id, uint64_t sequence) const;
   const std::deque<ModelJob>& jobs() const { return jobs_; }
   const std::map<std::string, ModelQueue>& queues() const { return queues_; }
   // Slots of the jobs that can still be delivered, in the order of creation.
@@ -109,6 +113,8 @@ class JobModel {
   void Execute(const log::v1::Retry& command);
   void Create(const log::v1::Enqueue::Job& spec);
   ModelJob* Present(std::string_view id);
+  // The job that a command with this token is about; nullptr if another one has its id now.
+  ModelJob* Leased(std::string_view id, const log::v1::Token& token);
   void Become(ModelJob& job, v1::JobState state);
   void Kill(ModelJob& job, v1::DeadReason reason);
   void Changed(ModelJob& job);

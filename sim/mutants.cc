@@ -30,6 +30,7 @@ const std::vector<NamedMutant>& AllMutants() {
       DQ_NAMED(kAckingNotGuarded),
       DQ_NAMED(kAnswerBeforeCommit),
       DQ_NAMED(kExpiryNotLogged),
+      DQ_NAMED(kReusedIdNotTold),
       DQ_NAMED(kRedeliverAfterDone),
       DQ_NAMED(kAttemptsResetOnFailure),
   };

@@ -110,6 +110,7 @@ void Worker::Handle(const v1::Job& job) {
     Task wrong = task;
     wrong.token.set_sequence(task.token.sequence() + random.Below(3));
     if (random.Chance(0.3)) wrong.token.set_term(task.token.term() + 1);
+    if (random.Chance(0.3)) wrong.token.set_job(task.token.job() + random.Below(2));
     After(hold / 2, wrong, random.Chance(0.5) ? &Worker::Complete : &Worker::Extend);
   }
   if (random.Chance(load_.zombie)) {

@@ -54,7 +54,8 @@ struct LogOptions {
 struct LogWrite {
   raft::Token token;  // 0: nobody waits for it by token
   std::optional<raft::HardState> hard_state;
-  // A local snapshot is complete in the store.
+  // A local snapshot is complete in the store. Without effect if a newer one is known (it may have
+  // been received while this one was made).
   std::optional<raft::SnapshotMeta> snapshot;
   // An installed snapshot replaces the log: the next entry is meta.index + 1.
   std::optional<raft::SnapshotMeta> reset;

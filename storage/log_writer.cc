@@ -148,7 +148,7 @@ absl::Status LogWriter::Add(const LogWrite& write) {
     MustApply(state_.Apply(*write.hard_state));
   }
   // A reset says all that a snapshot mark would.
-  if (write.snapshot && !write.reset && *write.snapshot != state_.marks().snapshot) {
+  if (write.snapshot && !write.reset && write.snapshot->index > state_.marks().snapshot.index) {
     check_config(*write.snapshot);
     const std::string payload = EncodeSnapshotMeta(*write.snapshot);
     if (absl::Status s = AddRecord(RecordType::kSnapshot, payload, {}); !s.ok()) return s;
