@@ -328,6 +328,8 @@ bool GrantChecker::CertainlyHeld(const ServerCall& call, const ModelJob& job,
   if (grant == nullptr || grant->worker.empty() || grant->release_arrived) return false;
   if (grant->at >= call.arrived) return false;
   if (job.last_token >= token) return false;
+  // Whoever has a later one may have used it, here or elsewhere.
+  if (HasLaterGrant(job, token)) return false;
   if (const auto it = invented_.find(job.slot); it != invented_.end() && it->second > token) {
     return false;
   }
