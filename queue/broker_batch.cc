@@ -178,6 +178,7 @@ void BrokerImpl::AddExpiries(raft::Time now, Chunk* chunk) {
     chunk->commands.push_back({.bytes = static_cast<uint32_t>(bytes),
                                .job = lease.job,
                                .token = lease.token,
+                               .lease = lease.number,
                                .kind = CommandKind::kExpire});
     leases_.AddCommand(lease.job);
   }
@@ -256,14 +257,15 @@ void BrokerImpl::OnApplied(raft::Time now, uint64_t batch_id,
 }
 
 void BrokerImpl::SettleLease(const CommandRef& ref, uint64_t epoch, bool applied) {
-  if (epoch != epoch_ || ref.token == LeaseToken{}) return;
-  // Another token: this lease ended meanwhile, or the slot is another job's by now.
+  if (epoch != epoch_ || ref.lease == 0) return;
   const LeaseInfo* lease = leases_.Find(ref.job);
-  if (lease == nullptr || lease->token != ref.token || lease->commands == 0) return;
+  if (lease == nullptr || lease->number != ref.lease) return;  // the job was purged
+  DQ_CHECK(lease->commands > 0);
   // Applied: the command has ended it (then it is not held any more), or the log knows better than
   // to accept this token: it entitles nobody. But not while another of its commands is in flight.
   const bool last = lease->commands == 1;
-  if (last && (applied || !lease->held)) {
+  const bool refused = applied && lease->token == ref.token;
+  if (last && (refused || !lease->held)) {
     EndLease(ref.job, /*remember=*/false, /*release=*/lease->held);
   } else {
     leases_.RemoveCommand(ref.job);

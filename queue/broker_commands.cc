@@ -61,14 +61,15 @@ bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, in
   LeaseToken token = ToToken(item->token());
   if (DQ_MUTANT(kCompleteUnfenced)) {
     // Whoever completes is taken for the holder.
-    const LeaseInfo* lease = leases_.Find(job);
-    if (lease != nullptr) {
-      token = lease->token;
+    const LeaseInfo* holder = leases_.Find(job);
+    if (holder != nullptr) {
+      token = holder->token;
     } else if (token <= view.last_token) {
       token = {view.last_token.term, view.last_token.sequence + 1};
     }
   }
-  if (auto error = Claim(now, job, view, token, work->call.request.worker_id())) {
+  uint64_t lease = 0;
+  if (auto error = Claim(now, job, view, token, work->call.request.worker_id(), &lease)) {
     if (!DQ_MUTANT(kCompleteUnfenced)) {
       work->Refuse(i, *error);
       return false;
@@ -78,6 +79,7 @@ bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, in
                        .item = static_cast<uint32_t>(i),
                        .job = job,
                        .token = token,
+                       .lease = lease,
                        .kind = CommandKind::kComplete,
                        .ended_before = token == view.last_token};
   log_complete_.Clear();
@@ -100,7 +102,8 @@ bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>*
     return false;
   }
   const LeaseToken token = ToToken(item.token());
-  if (auto error = Claim(now, job, view, token, work->call.request.worker_id())) {
+  uint64_t lease = 0;
+  if (auto error = Claim(now, job, view, token, work->call.request.worker_id(), &lease)) {
     work->Refuse(i, *error);
     return false;
   }
@@ -116,6 +119,7 @@ bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>*
           .item = static_cast<uint32_t>(i),
           .job = job,
           .token = token,
+          .lease = lease,
           .kind = CommandKind::kFail,
           .ended_before = token == view.last_token});
   return true;

@@ -524,6 +524,54 @@ TEST_F(BrokerCommandsTest, ANewerEarlierTermTakesOverFromAnOlder) {
   EXPECT_EQ(broker_->gauges().leases, 0u);
 }
 
+// While the older holder's completion is in flight, the newer one can neither give the job back nor
+// make it look free.
+TEST_F(BrokerCommandsTest, ANewerEarlierTermDoesNotFreeAJobThatIsBeingCompleted) {
+  Enqueue("a");
+  const v1::Job of1 = LeaseOne("w1");
+  ChangeLeader(2);
+  const v1::Job of2 = LeaseOne("w2");
+  ChangeLeader(3);
+  const auto complete = Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(of1));
+  ASSERT_EQ(Take(), 1u);
+  const auto decide_here = [&](const auto& reply) {
+    Begin();
+    while (!rounds_.empty()) EndRound();
+    return ItemReason(reply);
+  };
+  EXPECT_EQ(decide_here(Submit<ReleaseCall>(ItemRequest<v1::ReleaseJobsRequest>(of2))),
+            "LEASE_STALE");
+  EXPECT_EQ(decide_here(Submit<ExtendCall>(ItemRequest<v1::ExtendLeasesRequest>(of2))), "OK");
+  EXPECT_EQ(decide_here(Submit<ReleaseCall>(ItemRequest<v1::ReleaseJobsRequest>(of2))),
+            "LEASE_STALE");
+  Advance(60s);
+  EXPECT_EQ(Take(), 0u) << "no expiry either";
+  EXPECT_TRUE(Lease(LeaseRequest("w3")).empty());
+  CommitAll();
+  EXPECT_EQ(ItemReason(complete), "OK");
+  EXPECT_EQ(LogState("a"), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(broker_->gauges().leases, 0u);
+}
+
+// The older holder's command was lost: the newer one still has its lease.
+TEST_F(BrokerCommandsTest, ALeaseThatWasTakenOverOutlivesALostCommandOfTheOlder) {
+  Enqueue("a");
+  const v1::Job of1 = LeaseOne("w1");
+  ChangeLeader(2);
+  const v1::Job of2 = LeaseOne("w2");
+  ChangeLeader(3);
+  Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(of1));
+  ASSERT_EQ(Take(), 1u);
+  const auto extend = Submit<ExtendCall>(ItemRequest<v1::ExtendLeasesRequest>(of2));
+  Begin();
+  EndRound();
+  EXPECT_EQ(ItemReason(extend), "OK");
+  RefuseOne(raft::ProposalOutcome::Reason::kOverloaded);
+  EXPECT_EQ(broker_->gauges().leases, 1u);
+  EXPECT_TRUE(Lease(LeaseRequest("w3")).empty());
+  EXPECT_EQ(Complete(of2), "OK");
+}
+
 TEST_F(BrokerCommandsTest, ACompletionFromWithinTheWaitForARetryIsAccepted) {
   Enqueue("a");
   const v1::Job of1 = LeaseOne("w1");

@@ -49,26 +49,24 @@ std::optional<Error> BrokerImpl::CheckAdoption(JobRef job, const JobView& view, 
 bool BrokerImpl::Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
                        const std::string& worker_id, bool hold_required) {
   const LeaseInfo* lease = leases_.Find(job);
-  bool held;
   const raft::Time expires = now + LeaseFor(view);
   if (lease != nullptr) {
-    // Held with an older token of an earlier term: the newer one takes its place.
-    DQ_CHECK(lease->token < token);
-    held = lease->held;
-    if (hold_required && !held) return false;
-    EndLease(job, /*remember=*/false, /*release=*/false);
-  } else {
-    held = state_->Hold(job);
-    if (hold_required && !held) return false;
+    // Held with an older token of an earlier term.
+    if (hold_required && !lease->held) return false;
+    leases_.TakeOver(job, token, worker_id, expires);
+    return true;
   }
+  const bool held = state_->Hold(job);
+  if (hold_required && !held) return false;
   leases_.Adopt(job, token, worker_id, expires, held);
   return true;
 }
 
 std::optional<Error> BrokerImpl::Claim(raft::Time now, JobRef job, const JobView& view,
-                                       LeaseToken token, const std::string& worker_id) {
+                                       LeaseToken token, const std::string& worker_id,
+                                       uint64_t* lease_number) {
+  *lease_number = 0;
   if (IsOver(view.state)) {
-    // The same command again is for the log to recognise.
     if (token == view.last_token) return std::nullopt;
     return InvalidStateError(view.id, view.state);
   }
@@ -78,6 +76,7 @@ std::optional<Error> BrokerImpl::Claim(raft::Time now, JobRef job, const JobView
     Adopt(now, job, view, token, worker_id, /*hold_required=*/false);
   }
   leases_.AddCommand(job);
+  *lease_number = leases_.Find(job)->number;
   return std::nullopt;
 }
 
@@ -148,14 +147,17 @@ std::optional<Error> BrokerImpl::ReleaseOne(raft::Time now,
   const LeaseToken token = ToToken(item.token());
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr && leases_.Fence(job) == token) return std::nullopt;  // released already
+  // It is ending in the log, by this token or an older one: nobody may have the job before that is
+  // decided.
+  if (lease != nullptr && lease->acking()) return LeaseStaleError(view.id, lease->token > token);
   if (lease == nullptr || lease->token != token) {
     // Of an earlier leader: adopted for a moment, so that its token is remembered as given back.
     if (auto error = CheckAdoption(job, view, token, /*ended_too=*/false)) return error;
     if (!Adopt(now, job, view, token, worker_id, /*hold_required=*/true)) {
       return LeaseStaleError(view.id, false);
     }
-  } else if (lease->acking() || lease->expires <= now) {
-    return LeaseStaleError(view.id, false);  // it is ending in the log
+  } else if (lease->expires <= now) {
+    return LeaseStaleError(view.id, false);  // its expiry is on its way into the log
   }
   EndLease(job, /*remember=*/true, /*release=*/true);
   return std::nullopt;

@@ -38,8 +38,9 @@ struct CommandRef {
   Work* work = nullptr;  // null: nobody waits (an expiry)
   uint32_t item = 0;
   uint32_t bytes = 0;  // in the batch
-  JobRef job = {};     // of a command that ends a lease
+  JobRef job = {};     // of a command that ends a lease, and so are the next two
   LeaseToken token = {};
+  uint64_t lease = 0;  // LeaseInfo::number; 0: no lease is marked as ACKING for it
   CommandKind kind = CommandKind::kEnqueue;
   bool ended_before = false;  // the log had seen the token when the command was made
 };
@@ -204,9 +205,10 @@ class BrokerImpl : public Observer {
   // the job cannot be held.
   bool Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
              const std::string& worker_id, bool hold_required);
-  // May a command with `token` end the lease of `job`? If so marks it ACKING.
+  // May a command with `token` end the lease of `job`? If so marks it ACKING; *lease_number is its
+  // number, or 0 if the job is over and only the log can tell whether this repeats what ended it.
   std::optional<Error> Claim(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
-                             const std::string& worker_id);
+                             const std::string& worker_id, uint64_t* lease_number);
   // Out of the lease table; with `release`, also back into the ready order.
   void EndLease(JobRef job, bool remember, bool release);
   raft::Duration LeaseFor(const JobView& view) const;

@@ -27,6 +27,7 @@ struct LeaseTable::Impl {
 
   uint64_t term = 0;
   uint64_t sequence = 0;
+  uint64_t last_number = 0;
   size_t count = 0;
   // Slots of jobs are dense, so a page table of entry numbers finds a lease without hashing.
   std::vector<std::unique_ptr<Page>> pages;
@@ -126,6 +127,7 @@ struct LeaseTable::Impl {
     }
     *place = number;
     entries[number].info = std::move(info);
+    entries[number].info.number = ++last_number;
     Push(number);
     ++count;
   }
@@ -169,6 +171,16 @@ void LeaseTable::Adopt(JobRef job, LeaseToken token, const std::string& worker_i
   DQ_CHECK((token <= LeaseToken{impl_->term, impl_->sequence}));
   impl_->Insert(
       {.job = job, .token = token, .worker_id = worker_id, .expires = expires, .held = held});
+}
+
+void LeaseTable::TakeOver(JobRef job, LeaseToken token, const std::string& worker_id,
+                          raft::Time expires) {
+  LeaseInfo& info = impl_->Get(job).info;
+  DQ_CHECK(info.token < token && (token <= LeaseToken{impl_->term, impl_->sequence}));
+  DQ_CHECK_MSG(info.request == 0, "only a lease of an earlier leader can be taken over");
+  info.token = token;
+  info.worker_id = worker_id;
+  Extend(job, expires);
 }
 
 const LeaseInfo* LeaseTable::Find(JobRef job) const {

@@ -31,7 +31,8 @@ struct LeaseInfo {
   bool held = true;
   // The broker's number of the lease call that it was granted to; 0: none that must be remembered.
   uint32_t request = 0;
-  uint32_t commands = 0;  // that end it and are in flight
+  uint32_t commands = 0;  // that end a lease of the job and are in flight
+  uint64_t number = 0;    // of this entry: never 0, never used again; kept by TakeOver
   bool acking() const { return commands > 0; }
 };
 
@@ -50,6 +51,9 @@ class LeaseTable {
   // job must not be in the table.
   void Adopt(JobRef job, LeaseToken token, const std::string& worker_id, raft::Time expires,
              bool held);
+  // A lease with a greater token, of an earlier leader, takes the place of the one that is there,
+  // with its hold and its commands in flight.
+  void TakeOver(JobRef job, LeaseToken token, const std::string& worker_id, raft::Time expires);
   // Null if nobody holds the job. Valid until the next change.
   const LeaseInfo* Find(JobRef job) const;
   // The highest token that was given back unused in this term, which a late command must exceed;

@@ -86,6 +86,8 @@ bool Progress::Acknowledged(Index match, Time now) {
       in_flight_.FreeTo(match_);
       break;
     case State::kSnapshot:
+      // It got there without the snapshot: entries that were on their way have arrived after all.
+      if (match_ >= snapshot.meta.index) SnapshotDone(match_);
       break;
   }
   DQ_CHECK(match_ < next_);

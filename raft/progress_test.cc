@@ -220,5 +220,17 @@ TEST(Progress, ASnapshotStopsAppendsAndEndsInAProbeAfterIt) {
   EXPECT_EQ(p.next(), Index(21));
 }
 
+// Entries that were on their way when the snapshot was begun, though the leader has compacted
+// further by now: the next snapshot is another.
+TEST(Progress, ASnapshotThatIsOvertakenByEntriesIsOver) {
+  Progress p(NodeId(2), true, Index(3), kStart);
+  p.BecomeSnapshot({.index = Index(20), .term = Term(2), .config = ""});
+  EXPECT_TRUE(p.Acknowledged(Index(19), kStart));
+  EXPECT_EQ(p.state(), State::kSnapshot);
+  EXPECT_TRUE(p.Acknowledged(Index(20), kStart));
+  EXPECT_EQ(p.state(), State::kProbe);
+  EXPECT_EQ(p.next(), Index(21));
+}
+
 }  // namespace
 }  // namespace dqueue::raft
