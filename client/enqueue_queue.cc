@@ -171,6 +171,7 @@ void EnqueueQueue::Send(const std::shared_ptr<Batch>& batch, bool in_this_thread
     OnSent(batch, batch->server->jobs->EnqueueJobs(raw, *batch->request, batch->response));
     return;
   }
+  KeepCallbackThreads();
   batch->server->jobs->async()->EnqueueJobs(
       raw, batch->request, batch->response,
       [self = shared_from_this(), batch](grpc::Status status) { self->OnSent(batch, status); });

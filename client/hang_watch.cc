@@ -75,6 +75,7 @@ void HangWatch::AskLocked(const std::shared_ptr<Server>& server) {
   question->server = server;
   question->context.set_deadline(std::chrono::system_clock::now() + kAnswerWithin);
   questions_.emplace(server.get(), question);
+  KeepCallbackThreads();
   server->cluster->async()->GetCluster(
       &question->context, &question->request, &question->response,
       [this, question](const grpc::Status& status) { OnAnswer(question, status); });

@@ -21,28 +21,7 @@ constexpr std::chrono::milliseconds kAvoidFor{1000};
 constexpr std::chrono::seconds kAvoidNamedFor{30};
 constexpr size_t kEntriesMax = 64;
 
-// gRPC 1.51 ends its callback threads with the last channel that uses them; if that is destroyed on
-// one of these threads, the thread would join itself. From the first call on, this process keeps
-// them. (A channel without credentials is lame: its calls fail at once, and count as use.)
-void KeepCallbackThreads() {
-  struct Anchor {
-    std::unique_ptr<v1::JobService::Stub> stub =
-        v1::JobService::NewStub(grpc::CreateChannel("", nullptr));
-    grpc::ClientContext context;
-    v1::GetJobRequest request;
-    v1::GetJobResponse response;
-  };
-  static Anchor* const anchor = [] {
-    auto* made = new Anchor;
-    made->stub->async()->GetJob(&made->context, &made->request, &made->response,
-                                [](const grpc::Status&) {});
-    return made;
-  }();
-  (void)anchor;
-}
-
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
-  KeepCallbackThreads();
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -66,6 +45,24 @@ Duration FromProtoDuration(const google::protobuf::Duration& duration) {
 }
 
 }  // namespace
+
+void KeepCallbackThreads() {
+  // A channel without credentials is lame: its calls fail at once, and count as use.
+  struct Anchor {
+    std::unique_ptr<v1::JobService::Stub> stub =
+        v1::JobService::NewStub(grpc::CreateChannel("", nullptr));
+    grpc::ClientContext context;
+    v1::GetJobRequest request;
+    v1::GetJobResponse response;
+  };
+  static Anchor* const anchor = [] {
+    auto* made = new Anchor;
+    made->stub->async()->GetJob(&made->context, &made->request, &made->response,
+                                [](const grpc::Status&) {});
+    return made;
+  }();
+  (void)anchor;
+}
 
 Server::Server(std::string server_address)
     : address(std::move(server_address)),

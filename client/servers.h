@@ -58,6 +58,12 @@ class Servers {
   size_t next_ = 0;
 };
 
+// To be called before a call that ends in a callback. gRPC 1.51 ends its callback threads with the
+// last channel that uses them; if that is destroyed on one of these threads, the thread would join
+// itself. From here on this process keeps them. Not earlier: while there are none, a thread that
+// waits for a call reads its answer from the socket itself, which saves two changes of threads.
+void KeepCallbackThreads();
+
 std::string NormalAddress(std::string address);
 
 // Reads what the server, or gRPC in its place, said.

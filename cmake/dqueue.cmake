@@ -49,7 +49,7 @@ endfunction()
 function(dq_program name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
-  target_link_libraries(${name} PRIVATE ${ARG_DEPS} dqueue_flags)
+  target_link_libraries(${name} PRIVATE ${JEMALLOC_LIBRARY} ${ARG_DEPS} dqueue_flags)
 endfunction()
 
 # dq_test(NAME SRCS … DEPS … [LABELS …] [TIMEOUT seconds]): a GoogleTest program, one CTest entry.

@@ -119,9 +119,8 @@ TEST_F(ChaosLedgerTest, LeasedTwiceWithOneToken) {
   const std::string id = ledger_.Submit();
   Lease(id, 5);
   Lease(id, 5);
-  EXPECT_THAT(Violations(), ElementsAre("job " + id +
-                                        " was leased twice with the token "
-                                        "0000000000000001-0000000000000005"));
+  EXPECT_THAT(Violations(), ElementsAre("job " + id + " was leased twice with the token " +
+                                        client::FencingToken{1, 5}.ToString()));
 }
 
 TEST_F(ChaosLedgerTest, ExecutionsThatWereMeantToFailAreNotRepetitions) {

@@ -65,6 +65,9 @@ struct Env {
   // durable: the calling thread may take the turn itself and save a change of threads. Null:
   // wake_loop is called.
   std::function<void()> run_loop;
+  // Called instead of run_loop at the end of Receive(): the calling thread may also write the log,
+  // and then waits for the disk. before_disk is called once, before that. Null: run_loop is called.
+  std::function<void(const std::function<void()>& before_disk)> run_loop_and_log;
   std::function<void()> wake_log;
   std::function<void()> wake_snapshots;
   std::function<void(const absl::Status&)> fatal;
@@ -127,8 +130,10 @@ class Node {
                                                     raft::Time now);
 
   // From any thread.
-  virtual void Submit(queue::AnyCall call) = 0;                   // a client's request
-  virtual void Receive(std::vector<raft::Message> messages) = 0;  // from a peer
+  virtual void Submit(queue::AnyCall call) = 0;  // a client's request
+  // From a peer. May wait for the disk; calls taken(), if not null, once before, when messages that
+  // are received from now on come behind these.
+  virtual void Receive(std::vector<raft::Message> messages, const std::function<void()>& taken) = 0;
   virtual void PeerDisconnected(raft::NodeId peer) = 0;
   // Answered on the loop's thread.
   virtual void RequestView(std::function<void(const NodeView&)> done) = 0;

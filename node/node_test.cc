@@ -152,7 +152,8 @@ class Cluster {
     mail_.clear();
     for (auto& [to, messages] : mail) {
       for (auto& [name, machine] : machines_) {
-        if (machine.node && raft::NodeIdOf(name) == to) machine.node->Receive(std::move(messages));
+        if (machine.node && raft::NodeIdOf(name) == to)
+          machine.node->Receive(std::move(messages), nullptr);
       }
     }
   }

@@ -61,9 +61,16 @@ class RunnerImpl final : public NodeRunner {
     };
     env.wake_loop = [this] { loop_wakeup_.Raise(); };
     env.run_loop = [this] { TakeTurn(); };
+    env.run_loop_and_log = [this](const std::function<void()>& before_disk) {
+      TakeTurnAndWrite(before_disk);
+    };
     env.wake_log = [this] {
       log_pending_.store(true, std::memory_order_release);
-      log_wakeup_.Raise();
+      if (will_write_) {
+        write_wanted_ = true;
+      } else {
+        log_wakeup_.Raise();
+      }
     };
     env.wake_snapshots = [this] { snapshot_wakeup_.Raise(); };
     env.fatal = [](const absl::Status& status) {
@@ -120,7 +127,7 @@ class RunnerImpl final : public NodeRunner {
   // The thread that brought work takes one turn, if it can. It never stays: the loop's thread goes
   // on with what is left.
   void TakeTurn() {
-    if (on_log_thread_) {
+    if (writing_) {
       turn_wanted_ = true;
       return;
     }
@@ -133,6 +140,16 @@ class RunnerImpl final : public NodeRunner {
     } else if (due < sleeping_until_.load(std::memory_order_acquire)) {
       loop_wakeup_.Raise();
     }
+  }
+
+  // The same, and if the turn gave the log something to write and nobody is writing, this thread
+  // writes it: a change of threads less between a message and its answer.
+  void TakeTurnAndWrite(const std::function<void()>& before_disk) {
+    will_write_ = true;
+    TakeTurn();
+    will_write_ = false;
+    before_disk();
+    if (std::exchange(write_wanted_, false)) WriteLog(/*stay=*/false);
   }
 
   void RunLoop(const std::stop_token& stop) {
@@ -159,26 +176,41 @@ class RunnerImpl final : public NodeRunner {
   }
 
   void RunLog(const std::stop_token& stop) {
-    on_log_thread_ = true;
-    // What was submitted before the stop is still written.
     while (true) {
-      log_pending_.store(false, std::memory_order_release);
-      const bool wrote = node_->PollLog();
-      if (std::exchange(turn_wanted_, false)) AfterWrite();
-      if (wrote) continue;
-      if (stop.stop_requested()) return;
+      WriteLog(/*stay=*/true);
+      // What was submitted before the stop is still written.
+      if (stop.stop_requested() && !log_pending_.load(std::memory_order_acquire)) return;
       log_wakeup_.WaitUntil(std::chrono::steady_clock::now() + std::chrono::seconds(1));
     }
   }
-  // With nothing else to write, the log's thread sends what waited for its write.
+  // Writes what there is, unless somebody else does. Without `stay`: one write, the log's thread
+  // goes on with what is left.
+  void WriteLog(bool stay) {
+    if (!writes_.TryAcquire()) return;
+    writing_ = true;
+    bool more = true;
+    for (bool first = true; more && (stay || first); first = false) {
+      log_pending_.store(false, std::memory_order_release);
+      const bool wrote = node_->PollLog();
+      if (std::exchange(turn_wanted_, false)) AfterWrite();
+      more = (wrote && log_pending_.load(std::memory_order_acquire)) || !writes_.Release();
+    }
+    writing_ = false;
+    if (!more) return;
+    writes_.Abandon();
+    log_wakeup_.Raise();
+  }
+  // With nothing else to write, the thread that wrote sends what waited for it.
   void AfterWrite() {
     if (log_pending_.load(std::memory_order_acquire)) {
       loop_wakeup_.Raise();
       return;
     }
-    on_log_thread_ = false;
+    writing_ = false;
+    will_write_ = true;  // whoever writes looks again
     TakeTurn();
-    on_log_thread_ = true;
+    will_write_ = write_wanted_ = false;
+    writing_ = true;
   }
   void RunSnapshots(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
@@ -193,15 +225,23 @@ class RunnerImpl final : public NodeRunner {
   TurnLock turns_;
   std::atomic<raft::Time> sleeping_until_{raft::Time::min()};  // of the loop's thread
   std::atomic<bool> log_pending_{false};  // the log was given work since it last looked
-  bool turn_wanted_ = false;              // on the log's thread
-  static thread_local bool on_log_thread_;
+  TurnLock writes_;                       // who writes the log
+  // Of the thread that writes the log, while it does.
+  static thread_local bool writing_;
+  static thread_local bool turn_wanted_;
+  // Of a thread in TakeTurnAndWrite().
+  static thread_local bool will_write_;
+  static thread_local bool write_wanted_;
   std::unique_ptr<Node> node_;
   std::jthread log_thread_;
   std::jthread snapshot_thread_;
   std::jthread loop_thread_;
 };
 
-thread_local bool RunnerImpl::on_log_thread_ = false;
+thread_local bool RunnerImpl::writing_ = false;
+thread_local bool RunnerImpl::turn_wanted_ = false;
+thread_local bool RunnerImpl::will_write_ = false;
+thread_local bool RunnerImpl::write_wanted_ = false;
 
 }  // namespace
 

@@ -6,8 +6,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
+#include <deque>
 #include <filesystem>
 #include <future>
+#include <map>
+#include <mutex>
 #include <thread>
 
 #include "node/turn_lock.h"
@@ -52,10 +56,10 @@ class RunnerTest : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(directory_); }
 
-  std::unique_ptr<NodeRunner> Start() {
+  static Options SmallOptions(const std::string& name, const std::filesystem::path& directory) {
     Options options;
-    options.name = "dev";
-    options.data_dir = directory_.string();
+    options.name = name;
+    options.data_dir = directory.string();
     options.bootstrap = true;
     options.log.segment_bytes = 1 << 20;
     options.log.max_entry_bytes = 512 << 10;
@@ -63,24 +67,32 @@ class RunnerTest : public testing::Test {
     options.snapshot_log_bytes = 256 << 10;
     options.trailing_log_bytes = 64 << 10;
     options.reserve_bytes = 0;
-    auto runner = NodeRunner::Start(options, storage::PosixFileSystem(), nullptr);
+    return options;
+  }
+  std::unique_ptr<NodeRunner> Start() {
+    auto runner =
+        NodeRunner::Start(SmallOptions("dev", directory_), storage::PosixFileSystem(), nullptr);
     EXPECT_TRUE(runner.ok()) << runner.status();
     return runner.ok() ? *std::move(runner) : nullptr;
   }
 
-  // Enqueues one job and waits; retries while no leader is known.
+  // Enqueues one job and waits; why not, or "".
+  static std::string TryEnqueue(Node& node, const std::string& id) {
+    auto answer = std::make_shared<std::promise<std::string>>();
+    queue::EnqueueCall call;
+    v1::JobSpec* spec = call.request.add_jobs();
+    spec->set_id(id);
+    spec->set_payload(std::string(300, 'p'));
+    call.done = [answer](queue::Outcome<v1::EnqueueJobsResponse> outcome) {
+      answer->set_value(outcome.ok() ? "" : outcome.error.reason);
+    };
+    node.Submit(std::move(call));
+    return answer->get_future().get();
+  }
+  // Retries while no leader is known.
   static bool Enqueue(Node& node, const std::string& id) {
     for (int attempt = 0; attempt < 1000; ++attempt) {
-      auto answer = std::make_shared<std::promise<std::string>>();
-      queue::EnqueueCall call;
-      v1::JobSpec* spec = call.request.add_jobs();
-      spec->set_id(id);
-      spec->set_payload(std::string(300, 'p'));
-      call.done = [answer](queue::Outcome<v1::EnqueueJobsResponse> outcome) {
-        answer->set_value(outcome.ok() ? "" : outcome.error.reason);
-      };
-      node.Submit(std::move(call));
-      const std::string reason = answer->get_future().get();
+      const std::string reason = TryEnqueue(node, id);
       if (reason.empty()) return true;
       if (reason != "NO_LEADER" && reason != "NOT_LEADER") return false;
       std::this_thread::yield();
@@ -148,6 +160,110 @@ TEST_F(RunnerTest, ALongPollIsWokenByAnEnqueue) {
   ASSERT_TRUE(Enqueue(runner->node(), "second"));
   ASSERT_EQ(waiting.wait_for(10s), std::future_status::ready);
   EXPECT_EQ(waiting.get(), 1);
+}
+
+// The wires of one member: a thread that delivers what was sent to it, in order.
+class Mailbox final : public PeerTransport {
+ public:
+  explicit Mailbox(std::map<raft::NodeId, Mailbox*>* others) : others_(others) {}
+  ~Mailbox() override { Stop(); }
+
+  void Start(Node* node) {
+    thread_ = std::thread([this, node] { Deliver(node); });
+  }
+  void Stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+  void Send(raft::NodeId to, std::vector<raft::Message> messages) override {
+    Mailbox& other = *others_->at(to);
+    {
+      const std::lock_guard lock(other.mutex_);
+      other.messages_.push_back(std::move(messages));
+    }
+    other.wake_.notify_all();
+  }
+  void SetPeers(const std::vector<raft::Member>&) override {}
+  bool taken_once() const { return taken_once_; }
+
+ private:
+  void Deliver(Node* node) {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      wake_.wait(lock, [this] { return stop_ || !messages_.empty(); });
+      if (stop_) return;
+      std::vector<raft::Message> next = std::move(messages_.front());
+      messages_.pop_front();
+      lock.unlock();
+      int taken = 0;
+      node->Receive(std::move(next), [&taken] { ++taken; });
+      if (taken != 1) taken_once_ = false;
+      lock.lock();
+    }
+  }
+
+  std::map<raft::NodeId, Mailbox*>* const others_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::vector<raft::Message>> messages_;
+  bool stop_ = false;
+  std::atomic<bool> taken_once_{true};
+  std::thread thread_;
+};
+
+// The thread that brings a message may write the log for it, beside the log's own.
+TEST_F(RunnerTest, ThreeMembersWithThreadsThatBringMessagesAndWrite) {
+  const std::vector<MemberSpec> members = {{"a", "h:1"}, {"b", "h:2"}, {"c", "h:3"}};
+  std::map<raft::NodeId, Mailbox*> by_id;
+  std::vector<std::unique_ptr<Mailbox>> mailboxes;
+  std::vector<std::unique_ptr<NodeRunner>> runners;
+  for (const MemberSpec& member : members) {
+    mailboxes.push_back(std::make_unique<Mailbox>(&by_id));
+    by_id[raft::NodeIdOf(member.name)] = mailboxes.back().get();
+  }
+  for (size_t i = 0; i < members.size(); ++i) {
+    Options options = SmallOptions(members[i].name, directory_ / members[i].name);
+    options.members = members;
+    auto runner = NodeRunner::Start(options, storage::PosixFileSystem(), mailboxes[i].get());
+    ASSERT_TRUE(runner.ok()) << runner.status();
+    runners.push_back(*std::move(runner));
+  }
+  for (size_t i = 0; i < members.size(); ++i) mailboxes[i]->Start(&runners[i]->node());
+
+  // Whoever leads answers.
+  const auto enqueue = [&](const std::string& id) {
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (std::chrono::steady_clock::now() < deadline) {
+      for (const auto& runner : runners) {
+        if (TryEnqueue(runner->node(), id).empty()) return true;
+      }
+      std::this_thread::sleep_for(5ms);
+    }
+    return false;
+  };
+  ASSERT_TRUE(enqueue("first"));
+  constexpr int kThreads = 3;
+  constexpr int kJobs = 200;
+  std::atomic<int> failures{0};
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < kJobs; ++i) {
+          if (!enqueue("job-" + std::to_string(t) + "-" + std::to_string(i))) ++failures;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(failures.load(), 0);
+  for (const auto& mailbox : mailboxes) {
+    mailbox->Stop();
+    EXPECT_TRUE(mailbox->taken_once());
+  }
 }
 
 }  // namespace

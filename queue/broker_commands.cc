@@ -8,6 +8,7 @@
 
 #include "queue/backoff.h"
 #include "queue/broker_impl.h"
+#include "queue/lease_rules.h"
 #include "queue/limits.h"
 #include "queue/validate.h"
 #include "raft/check.h"
@@ -50,6 +51,16 @@ void BrokerImpl::Submit(raft::Time now, int64_t wall_ms, FailCall call) {
               [&](StatusWork<FailCall>* work, int i) { return MakeFail(now, wall_ms, work, i); });
 }
 
+// Not for the log to decide: there the job may have been brought back meanwhile, and somebody else
+// may hold it.
+template <class C>
+bool BrokerImpl::DecideOver(LeaseCommand command, const JobView& view, LeaseToken token,
+                            StatusWork<C>* work, int i) {
+  const Ruling ruling = Rule(command, view.state, Relate(token, view.last_token, view.token_end));
+  if (ruling != Ruling::kRepeated) work->Refuse(i, InvalidStateError(view.id, view.state));
+  return false;
+}
+
 bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, int i) {
   v1::CompleteJobsRequest::Item* item = work->call.request.mutable_items(i);
   JobRef job;
@@ -59,6 +70,7 @@ bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, in
     return false;
   }
   LeaseToken token = ToToken(item->token());
+  if (IsOver(view.state)) return DecideOver(LeaseCommand::kComplete, view, token, work, i);
   if (DQ_MUTANT(kCompleteUnfenced)) {
     // Whoever completes is taken for the holder.
     const LeaseInfo* holder = leases_.Find(job);
@@ -102,6 +114,7 @@ bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>*
     return false;
   }
   const LeaseToken token = ToToken(item.token());
+  if (IsOver(view.state)) return DecideOver(LeaseCommand::kFail, view, token, work, i);
   uint64_t lease = 0;
   if (auto error = Claim(now, job, view, token, work->call.request.worker_id(), &lease)) {
     work->Refuse(i, *error);

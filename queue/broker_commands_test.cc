@@ -524,6 +524,29 @@ TEST_F(BrokerCommandsTest, ANewerEarlierTermTakesOverFromAnOlder) {
   EXPECT_EQ(broker_->gauges().leases, 0u);
 }
 
+// The log knows the token: its lease ran out, and that was once too often. A completion by it must
+// not wait in the log until somebody has brought the job back and a third one holds it.
+TEST_F(BrokerCommandsTest, ACompletionOfADeadJobDoesNotMeetTheJobThatWasBroughtBack) {
+  v1::JobSpec spec = Spec("a");
+  spec.mutable_retry()->set_max_expirations(0);
+  Enqueue(spec);
+  const v1::Job first = LeaseOne();
+  ExpireLease();
+  ASSERT_EQ(LogState("a"), v1::JOB_STATE_DEAD);
+  v1::RetryJobsRequest retry;
+  retry.add_ids("a");
+  Submit<RetryCall>(retry);
+  ASSERT_EQ(Take(), 1u);
+  const auto complete = Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(first));
+  EXPECT_EQ(Take(), 0u) << "decided here";
+  CommitOne();
+  const v1::Job second = LeaseOne();
+  Run();
+  EXPECT_EQ(ItemReason(complete), "INVALID_STATE");
+  EXPECT_EQ(LogState("a"), v1::JOB_STATE_READY);
+  EXPECT_EQ(Complete(second), "OK");
+}
+
 // While the older holder's completion is in flight, the newer one can neither give the job back nor
 // make it look free.
 TEST_F(BrokerCommandsTest, ANewerEarlierTermDoesNotFreeAJobThatIsBeingCompleted) {

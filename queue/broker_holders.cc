@@ -65,11 +65,6 @@ bool BrokerImpl::Adopt(raft::Time now, JobRef job, const JobView& view, LeaseTok
 std::optional<Error> BrokerImpl::Claim(raft::Time now, JobRef job, const JobView& view,
                                        LeaseToken token, const std::string& worker_id,
                                        uint64_t* lease_number) {
-  *lease_number = 0;
-  if (IsOver(view.state)) {
-    if (token == view.last_token) return std::nullopt;
-    return InvalidStateError(view.id, view.state);
-  }
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr || lease->token != token) {
     if (auto error = CheckAdoption(job, view, token, /*ended_too=*/true)) return error;

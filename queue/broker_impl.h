@@ -24,14 +24,14 @@
 #include "queue/broker.h"
 #include "queue/broker_errors.h"
 #include "queue/broker_work.h"
+#include "queue/command_reader.h"
 #include "queue/job_id.h"
+#include "queue/lease_rules.h"
 #include "queue/lease_table.h"
 #include "queue/state_machine.h"
 #include "raft/types.h"
 
 namespace dqueue::queue {
-
-enum class CommandKind : uint8_t { kEnqueue, kComplete, kFail, kExpire, kCancel, kRetry };
 
 // One command on its way through the log.
 struct CommandRef {
@@ -138,6 +138,10 @@ class BrokerImpl : public Observer {
   void Submit(raft::Time now, int64_t wall_ms, RetryCall call);
   template <class C, class F>
   void SubmitItems(raft::Time now, C call, const F& item);
+  // A job that is over, and a command that ends a lease: it repeats what ended it, or is refused.
+  template <class C>
+  bool DecideOver(LeaseCommand command, const JobView& view, LeaseToken token, StatusWork<C>* work,
+                  int i);
   bool MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, int i);
   bool MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>* work, int i);
   int64_t NextRunTimeMs(const v1::FailJobsRequest::Item& item, const JobView& view, int64_t now_ms);
@@ -205,8 +209,8 @@ class BrokerImpl : public Observer {
   // the job cannot be held.
   bool Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
              const std::string& worker_id, bool hold_required);
-  // May a command with `token` end the lease of `job`? If so marks it ACKING; *lease_number is its
-  // number, or 0 if the job is over and only the log can tell whether this repeats what ended it.
+  // May a command with `token` end the lease of `job`, which is not over? If so marks it ACKING,
+  // and *lease_number is its number.
   std::optional<Error> Claim(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
                              const std::string& worker_id, uint64_t* lease_number);
   // Out of the lease table; with `release`, also back into the ready order.

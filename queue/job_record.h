@@ -29,10 +29,6 @@ int64_t ClampTime(int64_t time_ms);
 // The sum, at most kTimeMsMax. A negative duration counts as 0.
 int64_t TimeAfter(int64_t time_ms, int64_t duration_ms);
 
-// What put last_token into the log.
-enum class TokenEnd : uint8_t { kNone = 0, kComplete = 1, kFail = 2, kExpire = 3 };
-inline constexpr uint8_t kTokenEndMax = 3;
-
 // A spec block, taken apart. Views into the block.
 struct JobSpecView {
   std::string_view id;

@@ -8,7 +8,6 @@
 #include <cstdint>
 
 #include "dqueue/v1/job.pb.h"
-#include "queue/job_record.h"
 #include "queue/state_machine.h"
 
 namespace dqueue::queue {

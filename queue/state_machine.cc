@@ -350,6 +350,7 @@ JobView StateMachine::View(JobRef job) const {
   view.held = record.held();
   view.sequence = record.sequence;
   view.last_token = record.last_token;
+  view.token_end = record.token_end;
   view.lease_duration_ms = spec.lease_duration_ms;
   view.failed = record.failed;
   view.expired = record.expired;

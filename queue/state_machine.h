@@ -67,6 +67,10 @@ struct LeaseToken {
   friend auto operator<=>(const LeaseToken&, const LeaseToken&) = default;
 };
 
+// What put a job's last token into the log.
+enum class TokenEnd : uint8_t { kNone = 0, kComplete = 1, kFail = 2, kExpire = 3 };
+inline constexpr uint8_t kTokenEndMax = 3;
+
 enum class ResultCode : uint8_t {
   kOk,
   kExisting,      // enqueue: this very job (same id or idempotency key, same content) was there:
@@ -116,6 +120,7 @@ struct JobView {
   bool held = false;
   uint64_t sequence = 0;  // in the order of enqueues; never used again, as the id may be
   LeaseToken last_token;  // the highest that the log has seen for this job
+  TokenEnd token_end = TokenEnd::kNone;
   int64_t lease_duration_ms = 0;
   uint32_t failed = 0;
   uint32_t expired = 0;

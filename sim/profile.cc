@@ -174,6 +174,48 @@ void MakeElections(Profile* p) {
   p->load.think_mean = 60ms;
 }
 
+// Leaders that are cut off and hear late answers from before, while another leader works.
+void MakeReads(Profile* p) {
+  const Profile plain;
+  p->nodes = 3;
+  p->node.raft.heartbeat = 20ms;
+  p->node.raft.election_min = 100ms;
+  p->node.raft.election_max = 200ms;
+  p->network = plain.network;
+  p->network.tail = 0.1;
+  p->network.tail_mean = 300ms;
+  p->network.fifo = false;
+  p->network.drop_in_flight = 0;
+  p->network.disconnect_notice = 0;
+  p->faults = plain.faults;
+  p->faults.cut = 1.5;
+  p->faults.cut_mean = 500ms;
+  p->faults.pause = 0.5;
+  p->faults.pause_mean = 300ms;
+  p->load.think_mean = 60ms;
+  p->load.operators = 3;
+  p->load.wait_max = 0us;
+}
+
+// Ids that are used again as soon as their job is purged, while commands about it are still on
+// their way: cancels, slow disks and short retentions.
+void MakeReuse(Profile* p) {
+  const Profile plain;
+  p->faults = plain.faults;
+  p->faults.kill = 0.2;
+  p->disk.stall = 0.05;
+  p->disk.stall_mean = 300ms;
+  p->load.think_mean = 60ms;
+  p->load.own_ids = 1;
+  p->load.repeat = 0.6;
+  p->load.short_retention = 1;
+  p->load.operators = 2;
+  p->load.cancel = 8;
+  p->load.workers = 5;
+  p->load.hold_mean = 100ms;
+  p->load.zombie = 0.3;
+}
+
 }  // namespace
 
 node::Options SmallNodeOptions() {
@@ -198,7 +240,8 @@ node::Options SmallNodeOptions() {
 
 const std::vector<std::string_view>& ProfileNames() {
   static const std::vector<std::string_view> names = {"swarm", "calm",   "elections", "network",
-                                                      "disk",  "leases", "snapshots", "single"};
+                                                      "disk",  "leases", "snapshots", "single",
+                                                      "reads", "reuse"};
   return names;
 }
 
@@ -233,6 +276,10 @@ std::optional<Profile> MakeProfile(std::string_view name, uint64_t seed) {
     p.faults.kill = 0.3;
     p.faults.down_mean = 3s;
     p.load.think_mean = 60ms;
+  } else if (name == "reads") {
+    MakeReads(&p);
+  } else if (name == "reuse") {
+    MakeReuse(&p);
   } else if (name == "single") {
     p.nodes = 1;
     p.faults.wipe = p.faults.bit_rot = 0;

@@ -20,7 +20,8 @@ class FakeNode final : public node::Node {
     calls_.push_back(std::move(call));
     changed_.notify_all();
   }
-  void Receive(std::vector<raft::Message> messages) override {
+  void Receive(std::vector<raft::Message> messages, const std::function<void()>& taken) override {
+    if (taken) taken();
     const std::lock_guard lock(mutex_);
     for (raft::Message& message : messages) received_.push_back(std::move(message));
     changed_.notify_all();

@@ -79,7 +79,9 @@ class PeerServiceImpl final : public PeerServiceBase,
     streams_.erase(stream);
   }
 
-  void Take(Frame&& frame, const std::string& from) {
+  // Calls taken() once; then frames that are taken later come behind this one. May wait for the
+  // disk afterwards.
+  void Take(Frame frame, const std::string& from, const std::function<void()>& taken) {
     std::vector<raft::Message> messages;
     messages.reserve(frame.messages_size());
     for (auto& encoded : *frame.mutable_messages()) {
@@ -90,8 +92,9 @@ class PeerServiceImpl final : public PeerServiceBase,
         OnBadMessage(from, std::string(message.status().message()));
       }
     }
-    if (messages.empty()) return;
-    router_->node().With([&](node::Node& node) { node.Receive(std::move(messages)); });
+    const bool running =
+        router_->node().With([&](node::Node& node) { node.Receive(std::move(messages), taken); });
+    if (!running) taken();
   }
 
  private:
@@ -123,9 +126,7 @@ void PeerStream::OnReadDone(bool ok) {
     Finish(grpc::Status::OK);
     return;
   }
-  service_->Take(std::move(frame_), context_->peer());
-  frame_.Clear();
-  StartRead(&frame_);
+  service_->Take(std::exchange(frame_, Frame()), context_->peer(), [this] { StartRead(&frame_); });
 }
 
 void PeerStream::OnDone() {
