@@ -102,7 +102,9 @@ void NodeImpl::SnapshotWritten(raft::Time now, std::optional<storage::Manifest> 
     Say("the disk is too full for a snapshot; trying again later");
     return;
   }
-  if (manifest->meta.index <= snapshot_index_) return;  // a newer one was installed
+  // A newer one was installed, or is being restored.
+  if (manifest->meta.index <= snapshot_index_) return;
+  if (restoring_ && manifest->meta.index <= restoring_->index) return;
   snapshot_index_ = manifest->meta.index;
   snapshot_bytes_ = manifest->TotalBytes();
   const raft::Index compact_to = CompactionPoint(snapshot_index_);

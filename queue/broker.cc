@@ -138,8 +138,7 @@ void BrokerImpl::OnReady(JobRef job, std::string_view queue) {
 
 void BrokerImpl::OnHoldEnded(JobRef job) {
   if (!serving_) return;
-  // Its end is in the log now, and newer than any lease that was given back.
-  leases_.ForgetFence(job);
+  if (LogKnows(job, leases_.Fence(job))) leases_.ForgetFence(job);
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr) return;
   if (lease->acking()) {
@@ -148,7 +147,8 @@ void BrokerImpl::OnHoldEnded(JobRef job) {
     leases_.SetHeld(job, false);
     return;
   }
-  EndLease(job, /*remember=*/false, /*release=*/false);
+  // Cancelled, say: if the job is brought back, older tokens must not count again.
+  EndLease(job, /*remember=*/!LogKnows(job, lease->token), /*release=*/false);
 }
 
 void BrokerImpl::OnPurged(JobRef job) {

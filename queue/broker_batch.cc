@@ -266,7 +266,7 @@ void BrokerImpl::SettleLease(const CommandRef& ref, uint64_t epoch, bool applied
   const bool last = lease->commands == 1;
   const bool refused = applied && lease->token == ref.token;
   if (last && (refused || !lease->held)) {
-    EndLease(ref.job, /*remember=*/false, /*release=*/lease->held);
+    EndLease(ref.job, /*remember=*/!LogKnows(ref.job, lease->token), /*release=*/lease->held);
   } else {
     leases_.RemoveCommand(ref.job);
   }

@@ -524,6 +524,25 @@ TEST_F(BrokerCommandsTest, ANewerEarlierTermTakesOverFromAnOlder) {
   EXPECT_EQ(broker_->gauges().leases, 0u);
 }
 
+// Cancelling a job ends its lease without a token in the log; brought back, the job is not open to
+// older leases again.
+TEST_F(BrokerCommandsTest, CancelAndRetryDoNotReviveAnOlderLease) {
+  Enqueue("a");
+  const v1::Job of1 = LeaseOne("w1");
+  ChangeLeader(2);
+  const v1::Job of2 = LeaseOne("w2");
+  EXPECT_EQ(Do<CancelCall>(CancelRequest("a")), "OK");
+  v1::RetryJobsRequest retry;
+  retry.add_ids("a");
+  EXPECT_EQ(Do<RetryCall>(retry), "OK");
+  for (const v1::Job& old : {of1, of2}) {
+    EXPECT_EQ(Fail(old), "LEASE_STALE");
+    EXPECT_EQ(Complete(old), "LEASE_STALE");
+    EXPECT_EQ(Do<ExtendCall>(ItemRequest<v1::ExtendLeasesRequest>(old)), "LEASE_STALE");
+  }
+  EXPECT_EQ(Complete(LeaseOne("w3")), "OK");
+}
+
 // The log knows the token: its lease ran out, and that was once too often. A completion by it must
 // not wait in the log until somebody has brought the job back and a third one holds it.
 TEST_F(BrokerCommandsTest, ACompletionOfADeadJobDoesNotMeetTheJobThatWasBroughtBack) {

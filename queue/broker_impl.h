@@ -213,7 +213,10 @@ class BrokerImpl : public Observer {
   // and *lease_number is its number.
   std::optional<Error> Claim(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
                              const std::string& worker_id, uint64_t* lease_number);
-  // Out of the lease table; with `release`, also back into the ready order.
+  // Whether the log refuses tokens before this one by itself.
+  bool LogKnows(JobRef job, LeaseToken token) const { return state_->LastToken(job) >= token; }
+  // Out of the lease table; with `release`, also back into the ready order; with `remember`, its
+  // token stays as a fence.
   void EndLease(JobRef job, bool remember, bool release);
   raft::Duration LeaseFor(const JobView& view) const;
 

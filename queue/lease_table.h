@@ -56,8 +56,8 @@ class LeaseTable {
   void TakeOver(JobRef job, LeaseToken token, const std::string& worker_id, raft::Time expires);
   // Null if nobody holds the job. Valid until the next change.
   const LeaseInfo* Find(JobRef job) const;
-  // The highest token that was given back unused in this term, which a late command must exceed;
-  // {0,0} if none is remembered.
+  // The highest token whose lease ended in this term without the log's knowledge (given back, or
+  // its job was cancelled), which a late command must exceed; {0,0} if none is remembered.
   LeaseToken Fence(JobRef job) const;
   void Extend(JobRef job, raft::Time expires);
   // ACKING from the first command in flight until the last is decided.
@@ -65,7 +65,7 @@ class LeaseTable {
   void RemoveCommand(JobRef job);
   // The state machine has come to hold the job, or holds it no more.
   void SetHeld(JobRef job, bool held = true);
-  // Ends it; `remember` keeps its token as Fence (a release).
+  // Ends it; `remember` keeps its token as Fence.
   void Remove(JobRef job, bool remember);
   void ForgetFence(JobRef job);
 

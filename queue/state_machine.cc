@@ -363,6 +363,8 @@ JobView StateMachine::View(JobRef job) const {
   return view;
 }
 
+LeaseToken StateMachine::LastToken(JobRef job) const { return impl_->Checked(job).last_token; }
+
 size_t StateMachine::TakeReady(std::span<const std::string> queues,
                                std::span<const std::string> types, size_t max,
                                std::vector<JobRef>* out) {

@@ -202,7 +202,7 @@ void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
   if (version == nullptr || version->gone) return;
   // The log remembers how the last lease of a job ended, not those before.
   const bool remembered = in_log && job->last_token == token && job->last_end == end &&
-                          !world_->grants().HasLaterGrant(*job, token);
+                          !world_->grants().MayBeSuperseded(*job, token);
   if (remembered && reason != "OVERLOADED" && reason != "NOT_LEADER" && reason != "NO_LEADER" &&
       reason != "SHUTTING_DOWN" && reason != "DEADLINE_PASSED" &&
       job->past.back().index <= call.required) {
@@ -288,14 +288,14 @@ void AnswerChecker::CheckMoved(const ServerCall& call, const std::string& id,
   }
   ++acknowledged_;
   const raft::Index applied = FreshIndex(call);
-  const ModelJob* job = world_->jobs().Find(id);
   bool seen = false;
-  if (job != nullptr) {
+  // The one that was meant may be purged by now, and its id another's.
+  for (const ModelJob* job : world_->jobs().FindAll(id)) {
     const JobVersion* before = job->At(call.required);
     const auto is_it = [cancel](const JobVersion& v) {
       return cancel ? v.state == v1::JOB_STATE_CANCELLED : v.state == v1::JOB_STATE_READY;
     };
-    seen = cancel && before != nullptr && is_it(*before);
+    seen = seen || (cancel && before != nullptr && is_it(*before));
     for (const JobVersion& v : job->past) {
       seen = seen || (v.index > call.required && v.index <= applied && is_it(v));
     }

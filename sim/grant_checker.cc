@@ -56,7 +56,10 @@ GrantChecker::Grant* GrantChecker::FindGrant(const ModelJob& job, queue::LeaseTo
   return const_cast<Grant*>(std::as_const(*this).FindGrant(job, token));
 }
 
-bool GrantChecker::HasLaterGrant(const ModelJob& job, queue::LeaseToken token) const {
+bool GrantChecker::MayBeSuperseded(const ModelJob& job, queue::LeaseToken token) const {
+  if (const auto it = invented_.find(job.slot); it != invented_.end() && it->second > token) {
+    return true;
+  }
   if (grants_.size() <= job.slot) return false;
   const std::vector<Grant>& grants = grants_[job.slot];
   return std::any_of(grants.begin(), grants.end(),
@@ -329,10 +332,7 @@ bool GrantChecker::CertainlyHeld(const ServerCall& call, const ModelJob& job,
   if (grant->at >= call.arrived) return false;
   if (job.last_token >= token) return false;
   // Whoever has a later one may have used it, here or elsewhere.
-  if (HasLaterGrant(job, token)) return false;
-  if (const auto it = invented_.find(job.slot); it != invented_.end() && it->second > token) {
-    return false;
-  }
+  if (MayBeSuperseded(job, token)) return false;
   // Killed or cancelled, and then retried, it is nobody's.
   for (const JobVersion& version : job.past) {
     if (version.index > grant->applied && version.state != v1::JOB_STATE_READY) return false;

@@ -61,7 +61,8 @@ class GrantChecker {
   // Whether the lease was ever given by anybody.
   bool WasGranted(const ModelJob& job, queue::LeaseToken token) const;
 
-  bool HasLaterGrant(const ModelJob& job, queue::LeaseToken token) const;
+  // Whether somebody has a later token of the job, given by a leader or made up.
+  bool MayBeSuperseded(const ModelJob& job, queue::LeaseToken token) const;
 
   uint64_t grants() const { return granted_; }
   // Deliveries of a job after its first.

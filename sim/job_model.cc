@@ -44,6 +44,14 @@ const ModelJob* JobModel::Find(std::string_view id) const {
   return it == by_id_.end() ? nullptr : &jobs_[it->second.back()];
 }
 
+std::vector<const ModelJob*> JobModel::FindAll(std::string_view id) const {
+  std::vector<const ModelJob*> jobs;
+  const auto it = by_id_.find(id);
+  if (it == by_id_.end()) return jobs;
+  for (const uint32_t slot : it->second) jobs.push_back(&jobs_[slot]);
+  return jobs;
+}
+
 const ModelJob* JobModel::FindAt(std::string_view id, raft::Index index) const {
   const auto it = by_id_.find(id);
   if (it == by_id_.end()) return nullptr;

@@ -85,6 +85,8 @@ class JobModel {
 
   // The newest with this id; nullptr: there never was one.
   const ModelJob* Find(std::string_view id) const;
+  // All that ever had this id, oldest first.
+  std::vector<const ModelJob*> FindAll(std::string_view id) const;
   // As of `index`; nullptr if there was none then (not yet created, or purged).
   const ModelJob* FindAt(std::string_view id, raft::Index index) const;
   // The newest with this id and number that was created by `index`, purged or not.
