@@ -1,6 +1,7 @@
 #include "client/client.h"
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -168,15 +169,16 @@ Result<std::vector<Result<Enqueued>>> Client::EnqueueMany(std::vector<JobSpec> s
   return result;
 }
 
-Result<Job> Client::Get(const std::string& id) {
+Result<Job> Client::Get(const std::string& id) { return impl_->Get(id, impl_->options.timeout); }
+
+Result<Job> Client::Impl::Get(const std::string& id, Duration timeout) {
   v1::GetJobRequest request;
   request.set_id(MakeUtf8(id, id.size()));
   v1::GetJobResponse response;
   Result<Job> result;
-  result.status = impl_->rpc.Call({.timeout = impl_->options.timeout},
-                                  [&](Server& server, grpc::ClientContext* context) {
-                                    return server.jobs->GetJob(context, request, &response);
-                                  });
+  result.status = rpc.Call({.timeout = timeout}, [&](Server& server, grpc::ClientContext* context) {
+    return server.jobs->GetJob(context, request, &response);
+  });
   if (result.ok()) result.value = FromProto(std::move(*response.mutable_job()));
   return result;
 }
@@ -260,15 +262,21 @@ Result<ClusterView> Client::GetCluster(const std::string& server_address) {
 Result<Job> Client::WaitForCompletion(const std::string& id, Duration limit) {
   const Clock::time_point end = Clock::now() + limit;
   Duration pause = kPollMin;
+  std::optional<Job> seen;
   while (true) {
-    Result<Job> job = Get(id);
-    if (job.ok() ? IsFinished(job.value.state) : job.status.code != Code::kUnavailable) return job;
-    if (Clock::now() + pause >= end) {
-      if (job.ok()) {
-        job.status = {Code::kDeadlineExceeded, "",
-                      "the job is still " + std::string(JobStateName(job.value.state))};
-      }
-      return job;
+    const auto left = std::chrono::duration_cast<Duration>(end - Clock::now());
+    Result<Job> job = impl_->Get(id, std::clamp(left, kPollMin, impl_->options.timeout));
+    if (job.ok() && IsFinished(job.value.state)) return job;
+    if (job.ok()) seen = job.value;
+    const bool is_over = Clock::now() + pause >= end;
+    const bool may_pass = job.status.code == Code::kUnavailable ||
+                          (is_over && job.status.code == Code::kDeadlineExceeded);
+    if (!job.ok() && !may_pass) return job;
+    if (is_over) {
+      if (!seen) return job;
+      return {{Code::kDeadlineExceeded, "",
+               "the job is still " + std::string(JobStateName(seen->state))},
+              *std::move(seen)};
     }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 3 / 2, kPollMax);

@@ -18,6 +18,7 @@ class Client::Impl {
         enqueues(std::make_shared<EnqueueQueue>(&rpc, options)) {}
   ~Impl() { enqueues->Stop(); }
 
+  Result<Job> Get(const std::string& id, Duration timeout);
   // As Client::Lease, with the caller's request id: repeating it gets the same jobs. `cancel` may
   // be null.
   Result<std::vector<Job>> Lease(const LeaseOptions& lease, const std::string& request_id,

@@ -74,5 +74,6 @@ function(dq_benchmark name)
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} benchmark::benchmark benchmark::benchmark_main dqueue_flags)
   add_test(NAME ${name} COMMAND ${name} --benchmark_min_time=0.01)
-  set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS benchmark)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS benchmark
+                       ENVIRONMENT "DQUEUE_BENCHMARK_JOBS=20000")
 endfunction()

@@ -103,6 +103,7 @@ int RunNode(const NodeConfig& config) {
   server_options.listen = config.grpc_listen;
   server_options.node_name = options.name;
   server_options.reflection = config.reflection;
+  server_options.keep_poller_in_reserve = true;
   auto started = transport::Server::Start(server_options, &node);
   if (!started.ok()) {
     stop();

@@ -1,9 +1,11 @@
-// What commands, holds and images cost with a million jobs waiting; bytes a job. Times are per job
-// (items_per_second). Payloads of 256 bytes, ids of 36.
+// What commands, holds and images cost with a million jobs waiting (or as many as are asked for);
+// bytes a job. Times are per job (items_per_second). Payloads of 256 bytes, ids of 36.
 #include <malloc.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +16,12 @@
 
 namespace dqueue::queue {
 namespace {
+
+// The jobs that wait: DQUEUE_BENCHMARK_JOBS, for a short run that only shows that all works.
+const int64_t kJobs = [] {
+  const char* jobs = std::getenv("DQUEUE_BENCHMARK_JOBS");
+  return jobs == nullptr ? 1000000 : std::max<int64_t>(std::atoll(jobs), 1000);
+}();
 
 constexpr int kBatch = 256;
 constexpr size_t kPayloadBytes = 256;
@@ -78,15 +86,15 @@ void BM_ApplyEnqueue(benchmark::State& state) {
 }
 BENCHMARK(BM_ApplyEnqueue)
     ->Args({0, 1, 1})
-    ->Args({1000000, 1, 1})
-    ->Args({1000000, 10, 10})
-    ->Args({1000000, 10000, 1})
-    ->Iterations(2000);
+    ->Args({kJobs, 1, 1})
+    ->Args({kJobs, 10, 10})
+    ->Args({kJobs, 10000, 1})
+    ->Iterations(kJobs / 500);
 
 // Take and complete in turn, as a leader does, until a million jobs are gone.
 void BM_TakeAndComplete(benchmark::State& state) {
-  const auto machine =
-      Filled(1000000, static_cast<int>(state.range(0)), static_cast<int>(state.range(1)));
+  const auto machine = Filled(static_cast<uint64_t>(kJobs), static_cast<int>(state.range(0)),
+                              static_cast<int>(state.range(1)));
   std::vector<std::string> queues;
   for (int i = 0; i < state.range(0) && i < 100; ++i) queues.push_back("queue" + std::to_string(i));
   LeaseToken token{1, 0};
@@ -111,10 +119,14 @@ void BM_TakeAndComplete(benchmark::State& state) {
   state.counters["take_ns_per_job"] =
       static_cast<double>(take_ns) / static_cast<double>(state.iterations() * kBatch);
 }
-BENCHMARK(BM_TakeAndComplete)->Args({1, 1})->Args({100, 1})->Args({10, 10})->Iterations(2000);
+BENCHMARK(BM_TakeAndComplete)
+    ->Args({1, 1})
+    ->Args({100, 1})
+    ->Args({10, 10})
+    ->Iterations(kJobs / 500);
 
 void BM_Fail(benchmark::State& state) {
-  const auto machine = Filled(1000000);
+  const auto machine = Filled(static_cast<uint64_t>(kJobs));
   const std::vector<std::string> queues = {"queue0"};
   LeaseToken token{1, 0};
   for (auto _ : state) {
@@ -132,21 +144,21 @@ void BM_Fail(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * kBatch);
 }
-BENCHMARK(BM_Fail)->Iterations(1000);
+BENCHMARK(BM_Fail)->Iterations(kJobs / 1000);
 
 void BM_View(benchmark::State& state) {
-  const auto machine = Filled(1000000);
+  const auto machine = Filled(static_cast<uint64_t>(kJobs));
   uint32_t slot = 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(machine->View(JobRef{slot}));
-    slot = (slot + 7919) % 1000000;
+    slot = (slot + 7919) % static_cast<uint32_t>(kJobs);
   }
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(BM_View);
 
 void BM_SnapshotWrite(benchmark::State& state) {
-  const auto machine = Filled(1000000);
+  const auto machine = Filled(static_cast<uint64_t>(kJobs));
   std::string piece;
   uint64_t bytes = 0;
   for (auto _ : state) {
@@ -164,7 +176,7 @@ void BM_SnapshotWrite(benchmark::State& state) {
 BENCHMARK(BM_SnapshotWrite)->Unit(benchmark::kMillisecond);
 
 void BM_Restore(benchmark::State& state) {
-  const auto machine = Filled(1000000);
+  const auto machine = Filled(static_cast<uint64_t>(kJobs));
   const std::string image = TakeImage(*machine);
   for (auto _ : state) {
     auto restored = std::make_unique<StateMachine>();
@@ -198,7 +210,7 @@ void BM_Memory(benchmark::State& state) {
   state.counters["bytes_per_job"] = allocated;
   state.counters["estimated_bytes_per_job"] = estimated;
 }
-BENCHMARK(BM_Memory)->Arg(1000000)->Iterations(1)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Memory)->Arg(kJobs)->Iterations(1)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace dqueue::queue

@@ -9,6 +9,9 @@
 
 namespace dqueue::transport {
 
+// What a stream may send ahead of its reader.
+inline constexpr int kStreamWindowBytes = 4 << 20;
+
 // Never null; nothing is connected before the first use.
 std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address);
 

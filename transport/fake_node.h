@@ -21,10 +21,29 @@ class FakeNode final : public node::Node {
     changed_.notify_all();
   }
   void Receive(std::vector<raft::Message> messages, const std::function<void()>& taken) override {
+    {
+      const std::lock_guard lock(mutex_);
+      for (raft::Message& message : messages) received_.push_back(std::move(message));
+      changed_.notify_all();
+    }
     if (taken) taken();
-    const std::lock_guard lock(mutex_);
-    for (raft::Message& message : messages) received_.push_back(std::move(message));
+    std::unique_lock lock(mutex_);
+    if (!stalled_) return;
+    ++stuck_;
     changed_.notify_all();
+    changed_.wait(lock, [this] { return !stalled_; });
+    --stuck_;
+  }
+  // From now on Receive() does not return, as if the disk did not answer; until false.
+  void Stall(bool stalled) {
+    const std::lock_guard lock(mutex_);
+    stalled_ = stalled;
+    changed_.notify_all();
+  }
+  // Threads in a Receive() that does not return.
+  int stuck() const {
+    const std::lock_guard lock(mutex_);
+    return stuck_;
   }
   void PeerDisconnected(raft::NodeId peer) override {
     const std::lock_guard lock(mutex_);
@@ -98,9 +117,11 @@ class FakeNode final : public node::Node {
   }
 
  private:
+  bool stalled_ = false;
+  int stuck_ = 0;
   static constexpr std::chrono::seconds kPatience{20};
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   node::NodeView view_;
   std::deque<queue::AnyCall> calls_;

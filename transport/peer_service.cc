@@ -10,6 +10,7 @@
 #include "dqueue/v1/peer.grpc.pb.h"
 #include "node/peer_codec.h"
 #include "transport/escape.h"
+#include "transport/poller_reserve.h"
 #include "transport/services.h"
 
 namespace dqueue::transport {
@@ -126,6 +127,7 @@ void PeerStream::OnReadDone(bool ok) {
     Finish(grpc::Status::OK);
     return;
   }
+  const PollerMayWait may_wait;
   service_->Take(std::exchange(frame_, Frame()), context_->peer(), [this] { StartRead(&frame_); });
 }
 

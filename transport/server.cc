@@ -14,6 +14,7 @@
 #include "transport/accept_loop.h"
 #include "transport/channels.h"
 #include "transport/listen_socket.h"
+#include "transport/poller_reserve.h"
 #include "transport/services.h"
 
 namespace dqueue::transport {
@@ -113,6 +114,7 @@ class ServerImpl final : public Server {
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     EnableHealthServiceOnce();
     if (options.reflection) EnableReflectionOnce();
+    if (options.keep_poller_in_reserve) KeepOnePollerInReserve();
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(static_cast<int>(node::kPeerMessageBytesMax));
     builder.SetMaxSendMessageSize(-1);

@@ -16,6 +16,8 @@ struct ServerOptions {
   std::string listen;  // host:port, ":9090" means all interfaces; port 0: any
   std::string node_name;
   bool reflection = false;
+  // For a process that holds one node: one of gRPC's threads waits in reserve (poller_reserve.h).
+  bool keep_poller_in_reserve = false;
   int max_connections_hint =
       1000;  // the descriptor limit is raised to fit, or Start() says what is missing
 };

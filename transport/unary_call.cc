@@ -10,6 +10,9 @@ namespace {
 
 using std::chrono::system_clock;
 
+// Of a call's time, what is kept for the way of its answer.
+constexpr std::chrono::milliseconds kAnswerSlackMax{100};
+
 queue::Error TooLargeError(size_t bytes) {
   queue::Error error;
   error.code = absl::StatusCode::kResourceExhausted;
@@ -164,13 +167,17 @@ void UnaryCall::OnNoLeader(const grpc::Status& status, bool sent) {
   }
   submitted_.store(unknown_);
   hops_ = 0;
-  if (!wait_until_) wait_until_ = std::chrono::steady_clock::now() + kLeaderWaitMax;
+  if (!wait_until_) {
+    // Told a little before the caller's own deadline, or it would learn nothing but that.
+    const std::chrono::microseconds left = Remaining();
+    const auto wait = std::min<std::chrono::microseconds>(
+        kLeaderWaitMax, left - std::min<std::chrono::microseconds>(kAnswerSlackMax, left / 4));
+    wait_until_ = std::chrono::steady_clock::now() + wait;
+  }
   router_->WaitForLeader(shared_from_this());
 }
 
-bool UnaryCall::WaitIsOver() const {
-  return std::chrono::steady_clock::now() >= *wait_until_ || system_clock::now() >= deadline_;
-}
+bool UnaryCall::WaitIsOver() const { return std::chrono::steady_clock::now() >= *wait_until_; }
 
 void UnaryCall::Retry() {
   if (!answered()) Dispatch();
