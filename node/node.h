@@ -3,16 +3,16 @@
 // the simulator in virtual time.
 //
 //   Poll(now)        the loop: inbox -> step -> take output -> log, peers -> apply -> answer. Owns
-//   the core, the state
-//                    machine, the lease table and the broker: no locks there.
+//                    the core, the state machine, the lease table and the broker: no locks there.
+//
 //   PollLog()        group commit: writes and syncs what the loop has submitted.
 //   PollSnapshots()  snapshot files: writes, reads for sending, stores received chunks; prepares
-//   log segments.
+//                    log segments.
 //
 // Each returns true if it did something (poll again) and false if there is nothing to do until it
-// is woken. One thread each. Post() and Submit() may be called from any thread. Storage errors are
-// reported once through Env::fatal and the node must then be destroyed (in production the process
-// ends): nothing is retried.
+// is woken. One thread at a time in each. Post() and Submit() may be called from any thread.
+// Storage errors are reported once through Env::fatal and the node must then be destroyed (in
+// production the process ends): nothing is retried.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@
 
 namespace dqueue::node {
 
-// Carries messages to other members. Called on the loop's thread; must not block; may drop, delay
+// Carries messages to other members. Called by whoever runs the loop's turn; must not block; may drop, delay
 // and reorder.
 class PeerTransport {
  public:

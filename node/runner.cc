@@ -183,17 +183,17 @@ class RunnerImpl final : public NodeRunner {
       log_wakeup_.WaitUntil(std::chrono::steady_clock::now() + std::chrono::seconds(1));
     }
   }
-  // Writes what there is, unless somebody else does. Without `stay`: one write, the log's thread
-  // goes on with what is left.
+  // Writes what there is, unless somebody else does. Without `stay`: looks once more after its
+  // write, and leaves to the log's thread what comes then.
   void WriteLog(bool stay) {
     if (!writes_.TryAcquire()) return;
     writing_ = true;
     bool more = true;
-    for (bool first = true; more && (stay || first); first = false) {
+    for (int looks = 0; more && (stay || looks < 2); ++looks) {
       log_pending_.store(false, std::memory_order_release);
       const bool wrote = node_->PollLog();
       if (std::exchange(turn_wanted_, false)) AfterWrite();
-      more = (wrote && log_pending_.load(std::memory_order_acquire)) || !writes_.Release();
+      more = wrote || log_pending_.load(std::memory_order_acquire) || !writes_.Release();
     }
     writing_ = false;
     if (!more) return;
