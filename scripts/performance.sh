@@ -74,7 +74,9 @@ END
 \`e2e\` enqueues, leases and completes all at the same time; its latency is a job's from enqueue to acknowledged
 completion, at most 20,000 jobs outstanding. \`batches\` only enqueues, \`drain\` only leases and completes; their
 latency is a call's. \`enqueue\` is one job a call: 64 threads of one SDK client (gathered into batches, or with
-\`--no-gather\` each a call of its own), and one alone.
+\`--no-gather\` each a call of its own), and one alone. Goals of this stage: \`e2e\` 60,000 jobs/s; one enqueue alone in
+0.6 ms (p50), of which the disk takes what \`BM_AppendSynced\` shows below, more when three nodes share it; after a kill of
+the leader the next success within 1 s.
 
 ## Leader killed
 
