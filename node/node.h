@@ -131,8 +131,8 @@ class Node {
 
   // From any thread.
   virtual void Submit(queue::AnyCall call) = 0;  // a client's request
-  // From a peer. May wait for the disk; calls taken(), if not null, once before, when messages that
-  // are received from now on come behind these.
+  // From a peer. May wait for the disk, of several callers at most one at a time; calls taken(), if
+  // not null, once before, when messages that are received from now on come behind these.
   virtual void Receive(std::vector<raft::Message> messages, const std::function<void()>& taken) = 0;
   virtual void PeerDisconnected(raft::NodeId peer) = 0;
   // Answered on the loop's thread.

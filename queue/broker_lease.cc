@@ -142,7 +142,7 @@ void BrokerImpl::FillLease(raft::Time now, const LeaseInfo& lease, v1::Job* job)
   v1::Lease* out = job->mutable_lease();
   out->mutable_token()->set_term(lease.token.term);
   out->mutable_token()->set_sequence(lease.token.sequence);
-  out->mutable_token()->set_job(state_->View(lease.job).sequence);
+  out->mutable_token()->set_job(state_->Sequence(lease.job));
   out->set_worker_id(lease.worker_id);
   const int64_t us = std::max<int64_t>((lease.expires - now).count(), 0);
   out->mutable_remaining()->set_seconds(us / 1'000'000);

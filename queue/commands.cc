@@ -42,19 +42,19 @@ bool HasEffect(Ruling ruling) { return ruling == Ruling::kApply || ruling == Rul
 
 }  // namespace
 
-bool StateMachine::Impl::IsOfAnother(const CommandView& command, const JobRecord& job) const {
-  if (DQ_MUTANT(kReusedIdNotTold)) return false;
-  return command.job_sequence != 0 && command.job_sequence != job.sequence;
+Ruling StateMachine::Impl::RulingOn(LeaseCommand kind, const CommandView& command,
+                                    const JobRecord& job) const {
+  const bool of_another = command.job_sequence != 0 && command.job_sequence != job.sequence;
+  if (of_another && !DQ_MUTANT(kReusedIdNotTold)) return Ruling::kLeaseStale;
+  return Rule(kind, job.job_state(), Relate(command.token, job.last_token, job.token_end));
 }
 
 CommandResult StateMachine::Impl::Complete(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
-  if (IsOfAnother(command, job)) return Answer(ResultCode::kLeaseStale, job.job_state());
   const LeaseToken token = command.token;
-  Ruling ruling =
-      Rule(LeaseCommand::kComplete, job.job_state(), Relate(token, job.last_token, job.token_end));
+  Ruling ruling = RulingOn(LeaseCommand::kComplete, command, job);
   if (DQ_MUTANT(kCompleteUnfenced) && IsLive(job.job_state())) ruling = Ruling::kApply;
   if (!HasEffect(ruling)) return AnswerWithoutEffect(ruling, job.job_state());
 
@@ -77,10 +77,8 @@ CommandResult StateMachine::Impl::Fail(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
-  if (IsOfAnother(command, job)) return Answer(ResultCode::kLeaseStale, job.job_state());
   const LeaseToken token = command.token;
-  const Ruling ruling =
-      Rule(LeaseCommand::kFail, job.job_state(), Relate(token, job.last_token, job.token_end));
+  const Ruling ruling = RulingOn(LeaseCommand::kFail, command, job);
   if (!HasEffect(ruling)) return AnswerWithoutEffect(ruling, job.job_state());
 
   BeginChange(slot);
@@ -111,10 +109,8 @@ CommandResult StateMachine::Impl::Expire(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
-  if (IsOfAnother(command, job)) return Answer(ResultCode::kLeaseStale, job.job_state());
   const LeaseToken token = command.token;
-  const Ruling ruling =
-      Rule(LeaseCommand::kExpire, job.job_state(), Relate(token, job.last_token, job.token_end));
+  const Ruling ruling = RulingOn(LeaseCommand::kExpire, command, job);
   if (!HasEffect(ruling)) return AnswerWithoutEffect(ruling, job.job_state());
 
   BeginChange(slot);

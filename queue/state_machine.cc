@@ -365,6 +365,8 @@ JobView StateMachine::View(JobRef job) const {
 
 LeaseToken StateMachine::LastToken(JobRef job) const { return impl_->Checked(job).last_token; }
 
+uint64_t StateMachine::Sequence(JobRef job) const { return impl_->Checked(job).sequence; }
+
 size_t StateMachine::TakeReady(std::span<const std::string> queues,
                                std::span<const std::string> types, size_t max,
                                std::vector<JobRef>* out) {

@@ -168,8 +168,9 @@ class StateMachine {
   // ---- for the leader's broker ----
   JobRef Find(std::string_view id) const;  // slot UINT32_MAX: not there
   JobView View(JobRef job) const;
-  // Only that of View().
+  // Only these of View().
   LeaseToken LastToken(JobRef job) const;
+  uint64_t Sequence(JobRef job) const;
   // Holds up to `max` of the best ready jobs of these queues (and, if not empty, types): higher
   // priority first, then earlier run time, then enqueue order. Appends to *out; the number taken.
   size_t TakeReady(std::span<const std::string> queues, std::span<const std::string> types,

@@ -15,6 +15,7 @@
 #include "queue/idempotency_table.h"
 #include "queue/image_codec.h"
 #include "queue/job_record.h"
+#include "queue/lease_rules.h"
 #include "queue/ordered_slots.h"
 #include "queue/queue_table.h"
 #include "queue/ready_index.h"
@@ -62,8 +63,6 @@ struct StateMachine::Impl {
   uint32_t FindJob(std::string_view id) const { return FindJob(id, JobIdHash(id)); }
   // The job of a command that is being executed.
   uint32_t FindNext(const CommandView& command);
-  // Whether the lease that the command ends is one of another job, which had the same id.
-  bool IsOfAnother(const CommandView& command, const JobRecord& job) const;
   uint32_t FindJob(std::string_view id, uint64_t id_hash) const;
   const JobRecord& Checked(JobRef job) const;
   size_t MemoryBytes() const;
@@ -96,6 +95,8 @@ struct StateMachine::Impl {
   // Called before the id at this position of id_hashes is looked up: starts to bring into the cache
   // what the ids after it will need.
   void LookAhead(size_t position) const;
+  // What the command does to the job that has its id. It may be about an earlier one.
+  Ruling RulingOn(LeaseCommand kind, const CommandView& command, const JobRecord& job) const;
   CommandResult Complete(const CommandView& command);
   CommandResult Fail(const CommandView& command);
   CommandResult Expire(const CommandView& command);

@@ -13,6 +13,18 @@
 
 namespace dqueue::transport {
 
+// From node "a" to node "b".
+inline raft::Message Heartbeat(uint64_t commit) {
+  raft::Message message;
+  message.cluster = {1, 2};
+  message.from = raft::NodeIdOf("a");
+  message.from_incarnation = raft::Incarnation(7);
+  message.to = raft::NodeIdOf("b");
+  message.term = raft::Term(3);
+  message.body = raft::HeartbeatRequest{raft::Index(commit), raft::ReadId(commit)};
+  return message;
+}
+
 class FakeNode final : public node::Node {
  public:
   void Submit(queue::AnyCall call) override {
@@ -28,20 +40,21 @@ class FakeNode final : public node::Node {
     }
     if (taken) taken();
     std::unique_lock lock(mutex_);
-    if (!stalled_) return;
-    ++stuck_;
+    // Like a node's: one thread waits for the disk, the others leave that to it.
+    if (!stalled_ || stuck_) return;
+    stuck_ = true;
     changed_.notify_all();
     changed_.wait(lock, [this] { return !stalled_; });
-    --stuck_;
+    stuck_ = false;
   }
-  // From now on Receive() does not return, as if the disk did not answer; until false.
+  // From now on a Receive() does not return, as if the disk did not answer; until false.
   void Stall(bool stalled) {
     const std::lock_guard lock(mutex_);
     stalled_ = stalled;
     changed_.notify_all();
   }
-  // Threads in a Receive() that does not return.
-  int stuck() const {
+  // A thread is in a Receive() that does not return.
+  bool stuck() const {
     const std::lock_guard lock(mutex_);
     return stuck_;
   }
@@ -118,7 +131,7 @@ class FakeNode final : public node::Node {
 
  private:
   bool stalled_ = false;
-  int stuck_ = 0;
+  bool stuck_ = false;
   static constexpr std::chrono::seconds kPatience{20};
 
   mutable std::mutex mutex_;

@@ -17,17 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-raft::Message Heartbeat(uint64_t commit) {
-  raft::Message message;
-  message.cluster = {1, 2};
-  message.from = raft::NodeIdOf("a");
-  message.from_incarnation = raft::Incarnation(7);
-  message.to = raft::NodeIdOf("b");
-  message.term = raft::Term(3);
-  message.body = raft::HeartbeatRequest{raft::Index(commit), raft::ReadId(commit)};
-  return message;
-}
-
 raft::Message Append(size_t bytes) {
   raft::Message message = Heartbeat(0);
   raft::AppendRequest append;

@@ -1,18 +1,20 @@
 #include "transport/poller_reserve.h"
 
-#include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
-
-#include <condition_variable>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <thread>
+
+#include "transport/channels.h"
 
 namespace dqueue::transport {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// After waiting for so long a callback counts as stuck.
+constexpr std::chrono::milliseconds kPatience{20};
 
 class Reserve {
  public:
@@ -39,35 +41,27 @@ class Reserve {
   }
 
  private:
-  // A call that fails at once, because its channel is lame; its callback parks the thread that
-  // runs it. At most one at a time.
+  // A call whose callback parks the thread that runs it. At most one at a time.
   void MaybeCall(std::unique_lock<std::mutex>& lock) {
     if (!kept_ || called_) return;
     called_ = true;
     lock.unlock();
-    struct Call {
-      grpc::GenericStub stub{grpc::CreateChannel("", nullptr)};
-      grpc::ClientContext context;
-      grpc::Slice nothing;
-      grpc::ByteBuffer request{&nothing, 1};
-      grpc::ByteBuffer response;
-    };
-    auto call = std::make_shared<Call>();
-    call->stub.UnaryCall(&call->context, "/none", grpc::StubOptions(), &call->request,
-                         &call->response, [this, call](const grpc::Status&) { Park(); });
+    auto call = std::make_shared<LameCall>();
+    call->Begin([this, call] { Park(); });
   }
 
+  // Nobody tells that it is time: a poller that is stuck cannot, and the others need not know.
   void Park() {
-    std::unique_lock lock(mutex_);
-    while (!since_ || Clock::now() - *since_ < kPollerPatience) {
-      // Nobody tells: a poller that is stuck cannot, and the others need not know.
-      wake_.wait_for(lock, kPollerPatience);
+    while (true) {
+      std::this_thread::sleep_for(kPatience);
+      const std::lock_guard lock(mutex_);
+      if (!since_ || Clock::now() - *since_ < kPatience) continue;
+      called_ = false;
+      return;
     }
-    called_ = false;
   }
 
   std::mutex mutex_;
-  std::condition_variable wake_;
   bool kept_ = false;
   bool called_ = false;  // a thread is parked, or will be
   int waiting_ = 0;

@@ -6,12 +6,7 @@
 // For the whole process, as gRPC's threads are.
 #pragma once
 
-#include <chrono>
-
 namespace dqueue::transport {
-
-// After waiting for so long a callback counts as stuck.
-inline constexpr std::chrono::milliseconds kPollerPatience{20};
 
 // From now on. Without effect when called again.
 void KeepOnePollerInReserve();

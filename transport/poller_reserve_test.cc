@@ -15,17 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-raft::Message Heartbeat() {
-  raft::Message message;
-  message.cluster = {1, 2};
-  message.from = raft::NodeIdOf("a");
-  message.from_incarnation = raft::Incarnation(7);
-  message.to = raft::NodeIdOf("b");
-  message.term = raft::Term(3);
-  message.body = raft::HeartbeatRequest{raft::Index(1), raft::ReadId(1)};
-  return message;
-}
-
 // The thread that received a message waits for a disk that does not answer; all others are served,
 // again and again.
 TEST(PollerReserve, IsLetOutWhileAPollerIsStuck) {
@@ -61,9 +50,9 @@ TEST(PollerReserve, IsLetOutWhileAPollerIsStuck) {
     b.Stall(true);
     bool stuck = false;
     for (int i = 0; i < 200 && !stuck; ++i) {
-      links->Send(member.id, {Heartbeat()});
+      links->Send(member.id, {Heartbeat(1)});
       std::this_thread::sleep_for(10ms);
-      stuck = b.stuck() > 0;
+      stuck = b.stuck();
     }
     ASSERT_TRUE(stuck);
     const grpc::Status status = ask();
