@@ -144,16 +144,13 @@ void NodeImpl::Submit(queue::AnyCall call) {
   std::visit([&error](auto& c) { c.done(std::move(error)); }, call);
 }
 
-void NodeImpl::Receive(std::vector<raft::Message> messages, const std::function<void()>& taken) {
-  const bool run = !messages.empty() && inbox_.AddMessages(std::move(messages));
-  if (run && env_.run_loop_and_log) {
-    env_.run_loop_and_log([&taken] {
-      if (taken) taken();
-    });
-    return;
+void NodeImpl::Receive(std::vector<raft::Message> messages) {
+  if (messages.empty() || !inbox_.AddMessages(std::move(messages))) return;
+  if (env_.run_loop_and_log) {
+    env_.run_loop_and_log();
+  } else {
+    RunLoop();
   }
-  if (taken) taken();
-  if (run) RunLoop();
 }
 
 void NodeImpl::PeerDisconnected(raft::NodeId peer) {

@@ -31,8 +31,8 @@
 
 namespace dqueue::node {
 
-// Carries messages to other members. Called by whoever runs the loop's turn; must not block; may drop, delay
-// and reorder.
+// Carries messages to other members. Called by whoever runs the loop's turn; must not block; may
+// drop, delay and reorder.
 class PeerTransport {
  public:
   virtual ~PeerTransport() = default;
@@ -66,8 +66,8 @@ struct Env {
   // wake_loop is called.
   std::function<void()> run_loop;
   // Called instead of run_loop at the end of Receive(): the calling thread may also write the log,
-  // and then waits for the disk. before_disk is called once, before that. Null: run_loop is called.
-  std::function<void(const std::function<void()>& before_disk)> run_loop_and_log;
+  // and then waits for the disk. Null: run_loop is called.
+  std::function<void()> run_loop_and_log;
   std::function<void()> wake_log;
   std::function<void()> wake_snapshots;
   std::function<void(const absl::Status&)> fatal;
@@ -131,9 +131,9 @@ class Node {
 
   // From any thread.
   virtual void Submit(queue::AnyCall call) = 0;  // a client's request
-  // From a peer. May wait for the disk, of several callers at most one at a time; calls taken(), if
-  // not null, once before, when messages that are received from now on come behind these.
-  virtual void Receive(std::vector<raft::Message> messages, const std::function<void()>& taken) = 0;
+  // From a peer. May wait for the disk, of several callers at most one at a time. The messages are
+  // taken before that: those of a call that is made meanwhile come behind them.
+  virtual void Receive(std::vector<raft::Message> messages) = 0;
   virtual void PeerDisconnected(raft::NodeId peer) = 0;
   // Answered on the loop's thread.
   virtual void RequestView(std::function<void(const NodeView&)> done) = 0;

@@ -25,7 +25,7 @@ class NodeImpl final : public Node {
   absl::Status Start(raft::Time now);
 
   void Submit(queue::AnyCall call) override;
-  void Receive(std::vector<raft::Message> messages, const std::function<void()>& taken) override;
+  void Receive(std::vector<raft::Message> messages) override;
   void PeerDisconnected(raft::NodeId peer) override;
   void RequestView(std::function<void(const NodeView&)> done) override;
   void Drain(std::function<void()> done) override;

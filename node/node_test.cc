@@ -152,8 +152,7 @@ class Cluster {
     mail_.clear();
     for (auto& [to, messages] : mail) {
       for (auto& [name, machine] : machines_) {
-        if (machine.node && raft::NodeIdOf(name) == to)
-          machine.node->Receive(std::move(messages), nullptr);
+        if (machine.node && raft::NodeIdOf(name) == to) machine.node->Receive(std::move(messages));
       }
     }
   }

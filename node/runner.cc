@@ -28,7 +28,9 @@ class Wakeup {
  public:
   void Raise() {
     if (raised_.exchange(true, std::memory_order_acq_rel)) return;
-    std::lock_guard lock(mutex_);
+    // Whoever looked before that has begun to wait when the mutex is free; woken with it held, it
+    // would run into it.
+    { std::lock_guard lock(mutex_); }
     condition_.notify_one();
   }
   // Returns when raised (and lowers it) or at `until`.
@@ -61,9 +63,7 @@ class RunnerImpl final : public NodeRunner {
     };
     env.wake_loop = [this] { loop_wakeup_.Raise(); };
     env.run_loop = [this] { TakeTurn(); };
-    env.run_loop_and_log = [this](const std::function<void()>& before_disk) {
-      TakeTurnAndWrite(before_disk);
-    };
+    env.run_loop_and_log = [this] { TakeTurnAndWrite(); };
     env.wake_log = [this] {
       log_pending_.store(true, std::memory_order_release);
       if (will_write_) {
@@ -144,11 +144,10 @@ class RunnerImpl final : public NodeRunner {
 
   // The same, and if the turn gave the log something to write and nobody is writing, this thread
   // writes it: a change of threads less between a message and its answer.
-  void TakeTurnAndWrite(const std::function<void()>& before_disk) {
+  void TakeTurnAndWrite() {
     will_write_ = true;
     TakeTurn();
     will_write_ = false;
-    before_disk();
     if (std::exchange(write_wanted_, false)) WriteLog(/*stay=*/false);
   }
 

@@ -59,7 +59,7 @@ void Network::Deliver(uint64_t slot) {
   for (const raft::Message& message : *messages) {
     world_->trace().AddMessage(world_->now(), frame.from, frame.to, message);
   }
-  target.node().Receive(*std::move(messages), nullptr);
+  target.node().Receive(*std::move(messages));
 }
 
 void Network::Cut(int from, int to) {

@@ -104,6 +104,21 @@ struct FaultFileSystem::Inode {
 
   bool Clean() const { return before.empty() && durable_size == bytes.size(); }
 
+  // Before `data` is written here. Nothing can go wrong with a sector that does not change, unless
+  // its last change was lost.
+  void RememberChanged(uint64_t offset, std::span<const char> data) {
+    const uint64_t end = offset + data.size();
+    for (uint64_t sector = offset / kSectorBytes; sector * kSectorBytes < end; ++sector) {
+      const uint64_t at = sector * kSectorBytes;
+      const bool whole = at >= offset && at + kSectorBytes <= std::min<uint64_t>(end, bytes.size());
+      if (whole && !any_lost &&
+          std::memcmp(bytes.data() + at, data.data() + (at - offset), kSectorBytes) == 0) {
+        continue;
+      }
+      Remember(sector, sector);
+    }
+  }
+
   void Remember(uint64_t first_sector, uint64_t last_sector) {
     for (uint64_t sector = first_sector; sector <= last_sector; ++sector) {
       before.push_back({sector, before_bytes.size(), false});
@@ -277,8 +292,14 @@ class FaultFileSystem::Handle : public File {
     std::lock_guard lock(fs_->mu_);
     if (absl::Status s = Ready(); !s.ok()) return s;
     DQ_CHECK_MSG(writable_, path_ + " is open for reading only");
+    DQ_CHECK_MSG(!direct_ || (offset | data.size() | reinterpret_cast<uintptr_t>(data.data())) %
+                                     kDirectAlignment ==
+                                 0,
+                 path_ + ": a direct write that is not aligned");
     return fs_->Write(*inode_, path_, offset, data);
   }
+
+  void WriteDirectly() override { direct_ = true; }
 
   absl::Status Sync() override {
     std::lock_guard lock(fs_->mu_);
@@ -310,6 +331,7 @@ class FaultFileSystem::Handle : public File {
   const std::string path_;
   const InodePtr inode_;
   const bool writable_;
+  bool direct_ = false;
   const uint64_t epoch_;
 };
 
@@ -462,7 +484,7 @@ absl::Status FaultFileSystem::Write(Inode& inode, const std::string& path, uint6
 absl::Status FaultFileSystem::Store(Inode& inode, uint64_t offset, std::span<const char> data) {
   if (data.empty()) return absl::OkStatus();
   const uint64_t end = offset + data.size();
-  inode.Remember(offset / kSectorBytes, (end - 1) / kSectorBytes);
+  inode.RememberChanged(offset, data);
   if (inode.bytes.size() < end) inode.bytes.resize(end, '\0');
   std::memcpy(inode.bytes.data() + offset, data.data(), data.size());
   return absl::OkStatus();

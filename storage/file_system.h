@@ -17,6 +17,9 @@
 
 namespace dqueue::storage {
 
+// A power of two that no disk's block exceeds.
+inline constexpr uint64_t kDirectAlignment = 4096;
+
 class File {
  public:
   virtual ~File() = default;
@@ -24,6 +27,10 @@ class File {
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> out) const = 0;
   // Writes all of it or fails; the file grows as needed. Not durable before Sync().
   virtual absl::Status WriteAt(uint64_t offset, std::span<const char> data) = 0;
+  // From now on WriteAt() goes past the machine's page cache, where the file system can do that: a
+  // copy and a writeback less. Offset, size and address of what is written must then be multiples
+  // of kDirectAlignment. Not durable before Sync() either.
+  virtual void WriteDirectly() = 0;
   // Makes data and size durable (fdatasync). After a failure nothing is known about any unsynced
   // byte.
   virtual absl::Status Sync() = 0;

@@ -176,7 +176,9 @@ absl::Status RecoverLog(FileSystem& fs, const std::string& directory, const LogO
       absl::StatusOr<std::unique_ptr<File>> file = fs.OpenForWrite(scan.end.segment->path);
       if (!file.ok()) return file.status();
       if (absl::Status s = SettleTail(**file, scan); !s.ok()) return s;
-      writer.Continue(scan.end, *std::move(file), scan.state);
+      if (absl::Status s = writer.Continue(scan.end, *std::move(file), scan.state); !s.ok()) {
+        return s;
+      }
       recovered->torn_bytes = scan.torn_bytes;
       recovered->clean_shutdown = scan.clean_shutdown && scan.torn_bytes == 0;
       break;

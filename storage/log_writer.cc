@@ -24,7 +24,8 @@ LogWriter::LogWriter(FileSystem& fs, std::string directory, const LogOptions& op
                      SegmentPool* pool)
     : fs_(fs), directory_(std::move(directory)), options_(options), pool_(pool) {}
 
-void LogWriter::Continue(const LogEnd& end, std::unique_ptr<File> file, const LogState& state) {
+absl::Status LogWriter::Continue(const LogEnd& end, std::unique_ptr<File> file,
+                                 const LogState& state) {
   DQ_CHECK(segment_ == nullptr && end.segment != nullptr);
   DQ_CHECK(end.offset >= end.header.HeaderBytes() && end.offset <= end.header.segment_bytes);
   DQ_CHECK(end.offset % kRecordAlignment == 0);
@@ -32,13 +33,22 @@ void LogWriter::Continue(const LogEnd& end, std::unique_ptr<File> file, const Lo
   header_ = end.header;
   segment_ = end.segment;
   file_ = std::move(file);
-  offset_ = flushed_ = end.offset;
+  file_->WriteDirectly();
+  offset_ = written_ = end.offset;
   durable_lsn_ = header_.base_lsn + offset_;
   previous_crc_ = end.crc;
+  // The last block will be written again, with what follows.
+  const size_t in_block = offset_ % kDirectAlignment;
+  buffer_.AppendZeros(in_block);
+  const absl::StatusOr<size_t> got =
+      segment_->reader->ReadAt(offset_ - in_block, {buffer_.data(), in_block});
+  if (!got.ok()) return got.status();
+  DQ_CHECK(*got == in_block);
+  return absl::OkStatus();
 }
 
 absl::Status LogWriter::Begin(const Beginning& beginning, const LogState& state) {
-  DQ_CHECK(buffer_.empty() && unnamed_.empty());
+  DQ_CHECK(written_ == offset_ && unnamed_.empty());
   absl::StatusOr<FreeFile> free = pool_->Take();
   if (!free.ok()) return free.status();
   Marks marks = state.marks();
@@ -66,7 +76,8 @@ absl::Status LogWriter::Begin(const Beginning& beginning, const LogState& state)
   segment_->salt = header_.salt;
   unnamed_ = free->path;
   file_ = std::move(free->file);
-  offset_ = flushed_ = header_.HeaderBytes();
+  offset_ = written_ = header_.HeaderBytes();
+  buffer_.Truncate(0);
   durable_lsn_ = header_.previous_end;
   previous_crc_ = header_.previous_crc;
   dirty_ = true;
@@ -74,7 +85,7 @@ absl::Status LogWriter::Begin(const Beginning& beginning, const LogState& state)
 }
 
 absl::Status LogWriter::NextSegment() {
-  if (absl::Status s = Flush(); !s.ok()) return s;
+  if (absl::Status s = Flush(Extent::kAll); !s.ok()) return s;
   if (absl::Status s = SyncCurrent(); !s.ok()) return s;
   Beginning next;
   next.identity = header_.identity;
@@ -95,16 +106,15 @@ absl::Status LogWriter::AddRecord(RecordType type, std::string_view prefix, std:
     if (absl::Status s = NextSegment(); !s.ok()) return s;
   }
   if (buffer_.size() >= kFlushBytes) {
-    if (absl::Status s = Flush(); !s.ok()) return s;
+    if (absl::Status s = Flush(Extent::kWholeBlocks); !s.ok()) return s;
   }
-  DQ_CHECK(flushed_ + buffer_.size() == offset_);
-
   const size_t at = buffer_.size();
-  buffer_.append(kRecordHeaderBytes, '\0');
-  buffer_.append(prefix);
-  buffer_.append(data);
+  DQ_CHECK(at >= offset_ - written_ && (offset_ - at) % kDirectAlignment == 0);
+  buffer_.AppendZeros(kRecordHeaderBytes);
+  buffer_.Append(prefix);
+  buffer_.Append(data);
   RecordHeader header;
-  header.payload_crc = Crc32c(std::string_view(buffer_).substr(at + kRecordHeaderBytes));
+  header.payload_crc = Crc32c(buffer_.view().substr(at + kRecordHeaderBytes));
   header.length = static_cast<uint32_t>(length);
   header.type = static_cast<uint8_t>(type);
   header.lsn = header_.base_lsn + offset_;
@@ -113,7 +123,7 @@ absl::Status LogWriter::AddRecord(RecordType type, std::string_view prefix, std:
   header.previous_crc = previous_crc_;
   DQ_CHECK(header.lsn % kRecordAlignment == 0 && header.durable_lsn <= header.lsn);
   EncodeRecordHeader(header, buffer_.data() + at);
-  buffer_.resize(at + bytes, '\0');
+  buffer_.AppendZeros(at + bytes - buffer_.size());
   offset_ += bytes;
   previous_crc_ = header.payload_crc;
   dirty_ = true;
@@ -186,23 +196,30 @@ absl::Status LogWriter::AddCleanShutdown() {
   return AddRecord(RecordType::kCleanShutdown, {}, {});
 }
 
-absl::Status LogWriter::Flush() {
-  if (buffer_.empty()) return absl::OkStatus();
-  if (absl::Status s = file_->WriteAt(flushed_, buffer_); !s.ok()) return s;
-  flushed_ += buffer_.size();
-  written_bytes_ += buffer_.size();
-  buffer_.clear();
-  if (buffer_.capacity() > kMaxKeptBufferBytes) buffer_.shrink_to_fit();
+absl::Status LogWriter::Flush(Extent extent) {
+  if (written_ == offset_) return absl::OkStatus();
+  const size_t added = buffer_.size();
+  const size_t in_block = added % kDirectAlignment;
+  if (extent == Extent::kAll && in_block > 0) buffer_.AppendZeros(kDirectAlignment - in_block);
+  const size_t bytes = buffer_.size() / kDirectAlignment * kDirectAlignment;
+  if (bytes == 0) return absl::OkStatus();
+  if (absl::Status s = file_->WriteAt(offset_ - added, buffer_.first(bytes)); !s.ok()) return s;
+  const uint64_t end = extent == Extent::kAll ? offset_ : offset_ - in_block;
+  written_bytes_ += end - written_;
+  written_ = end;
+  buffer_.Truncate(added);
+  buffer_.KeepLast(in_block, kMaxKeptBufferBytes);
   return absl::OkStatus();
 }
 
 absl::Status LogWriter::SyncCurrent() {
-  DQ_CHECK(buffer_.empty() && flushed_ == offset_);
+  DQ_CHECK(written_ == offset_);
   if (!dirty_) return absl::OkStatus();
   if (!unnamed_.empty()) {
     header_.named_end = header_.base_lsn + offset_;
-    const std::string bytes = EncodeSegmentHeader(header_);
-    if (absl::Status s = file_->WriteAt(0, bytes); !s.ok()) return s;
+    AlignedBuffer bytes;
+    bytes.Append(EncodeSegmentHeader(header_));
+    if (absl::Status s = file_->WriteAt(0, bytes.first(bytes.size())); !s.ok()) return s;
     written_bytes_ += bytes.size();
   }
   if (!DQ_MUTANT(kSyncSkipped)) {
@@ -231,7 +248,7 @@ absl::Status LogWriter::NameCurrent() {
 }
 
 absl::Status LogWriter::Commit() {
-  if (absl::Status s = Flush(); !s.ok()) return s;
+  if (absl::Status s = Flush(Extent::kAll); !s.ok()) return s;
   return SyncCurrent();
 }
 

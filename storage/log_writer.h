@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "storage/aligned_buffer.h"
 #include "storage/entry_index.h"
 #include "storage/file_system.h"
 #include "storage/log.h"
@@ -45,7 +46,7 @@ class LogWriter {
   LogWriter(FileSystem& fs, std::string directory, const LogOptions& options, SegmentPool* pool);
 
   // Goes on after `end`, everything before which is durable. `file` is open for writing.
-  void Continue(const LogEnd& end, std::unique_ptr<File> file, const LogState& state);
+  absl::Status Continue(const LogEnd& end, std::unique_ptr<File> file, const LogState& state);
   // Begins a segment as the first of a log, or, with `previous`, as its next.
   struct Beginning {
     Identity identity;
@@ -81,7 +82,9 @@ class LogWriter {
   absl::Status AddRecord(RecordType type, std::string_view prefix, std::string_view data);
   absl::Status AddEntry(const raft::Entry& entry);
   absl::Status NextSegment();
-  absl::Status Flush();
+  enum class Extent { kWholeBlocks, kAll };
+  // Writes what has been added and not written.
+  absl::Status Flush(Extent extent);
   absl::Status SyncCurrent();
   absl::Status NameCurrent();
 
@@ -96,11 +99,12 @@ class LogWriter {
   std::unique_ptr<File> file_;
   std::string unnamed_;   // path of the current segment while it has no name of its own
   uint64_t offset_ = 0;   // in the segment, of the next record
-  uint64_t flushed_ = 0;  // in the segment; buffer_ belongs here
+  uint64_t written_ = 0;  // in the segment; what is before it is in the file
+  // The end of the segment, up to offset_: from the beginning of the block that holds written_.
+  AlignedBuffer buffer_;
   uint64_t durable_lsn_ = 0;
   uint32_t previous_crc_ = 0;
   bool dirty_ = false;  // something was added since the last sync
-  std::string buffer_;  // reused
 
   std::vector<Change> changes_;
   std::vector<std::shared_ptr<Segment>> new_segments_;

@@ -84,12 +84,19 @@ class PosixFile : public File {
         return ::pwrite(fd_.get(), data.data() + done, data.size() - done,
                         static_cast<off_t>(offset + done));
       });
+      if (n < 0 && errno == EINVAL && direct_) {
+        // The disk's blocks are larger, or what was written ends within one.
+        if (!SetDirect(false)) return ErrnoStatus(errno, path_, "leave direct writes");
+        continue;
+      }
       if (n < 0) return ErrnoStatus(errno, path_, "write at " + std::to_string(offset + done));
       if (n == 0) return absl::InternalError(path_ + ": write: nothing was written");
       done += static_cast<size_t>(n);
     }
     return absl::OkStatus();
   }
+
+  void WriteDirectly() override { SetDirect(true); }
 
   absl::Status Sync() override {
     // Not repeated on EINTR or any other error: afterwards nothing is known about unsynced bytes.
@@ -104,8 +111,20 @@ class PosixFile : public File {
   }
 
  private:
+  // False: this file system cannot.
+  bool SetDirect(bool direct) {
+    const int flags = ::fcntl(fd_.get(), F_GETFL);
+    if (flags < 0) return false;
+    if (::fcntl(fd_.get(), F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) != 0) {
+      return false;
+    }
+    direct_ = direct;
+    return true;
+  }
+
   const std::string path_;
   const Descriptor fd_;
+  bool direct_ = false;
 };
 
 class PosixFileLock : public FileLock {

@@ -5,9 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
+#include <vector>
 
+#include "storage/aligned_buffer.h"
 #include "storage/file_system.h"
 
 namespace dqueue::storage {
@@ -62,6 +66,65 @@ TEST_F(PosixFileSystemTest, WritesAndReads) {
 
   // Create() empties what is there.
   EXPECT_EQ((*fs_.Create(Path("f")))->Size().value(), 0u);
+}
+
+TEST_F(PosixFileSystemTest, DirectWritesThatAreNotAlignedAreWrittenAllTheSame) {
+  auto file = fs_.Create(Path("f"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  (*file)->WriteDirectly();
+  AlignedBuffer block;
+  block.Append(std::string(kDirectAlignment, 'a'));
+  EXPECT_TRUE((*file)->WriteAt(0, block.first(block.size())).ok());
+  EXPECT_TRUE((*file)->WriteAt(1, std::string("b")).ok());
+  EXPECT_TRUE((*file)->WriteAt(kDirectAlignment, block.first(block.size())).ok());
+  EXPECT_TRUE((*file)->Sync().ok());
+  std::string out(2 * kDirectAlignment, '?');
+  EXPECT_EQ((*file)->ReadAt(0, out).value(), out.size());
+  EXPECT_EQ(out, "ab" + std::string(2 * kDirectAlignment - 2, 'a'));
+}
+
+// As the log does it: the last block is written again and again, with more in it each time, while
+// others read what was written before.
+TEST_F(PosixFileSystemTest, WhatWasWrittenDirectlyIsReadWhileMoreIsWritten) {
+  constexpr size_t kFileBytes = 256 << 10;
+  const auto byte_at = [](size_t at) { return static_cast<char>('a' + at * 31 % 25); };
+  auto file = fs_.Create(Path("f"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  (*file)->WriteDirectly();
+  AlignedBuffer zeros;
+  zeros.AppendZeros(kFileBytes);
+  ASSERT_TRUE((*file)->WriteAt(0, zeros.first(kFileBytes)).ok());
+  std::atomic<size_t> written{0};
+  std::atomic<int> wrong{0};
+  {
+    std::vector<std::jthread> readers;
+    for (size_t r = 0; r < 2; ++r) {
+      readers.emplace_back([&, r] {
+        auto reader = fs_.OpenForRead(Path("f"));
+        std::string out(6000, '?');
+        for (size_t i = r; written < kFileBytes; ++i) {
+          const size_t end = written;
+          const size_t n = std::min(end, 1 + i * 7 % out.size());
+          if ((*reader)->ReadAt(end - n, {out.data(), n}).value() != n) ++wrong;
+          for (size_t k = 0; k < n; ++k) wrong += out[k] != byte_at(end - n + k);
+        }
+      });
+    }
+    AlignedBuffer tail;
+    for (size_t end = 0; end < kFileBytes;) {
+      const size_t begin = end - tail.size();
+      const size_t added = std::min<size_t>(1 + end % 300, kFileBytes - end);
+      for (size_t k = 0; k < added; ++k) tail.Append(std::string(1, byte_at(end + k)));
+      end += added;
+      const size_t bytes = tail.size();
+      tail.AppendZeros((kDirectAlignment - bytes % kDirectAlignment) % kDirectAlignment);
+      ASSERT_TRUE((*file)->WriteAt(begin, tail.first(tail.size())).ok());
+      tail.Truncate(bytes);
+      tail.KeepLast(bytes % kDirectAlignment, kFileBytes);
+      written = end;
+    }
+  }
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST_F(PosixFileSystemTest, ErrorsNamePathAndCause) {

@@ -1,7 +1,6 @@
 #include "storage/segment_pool.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "storage/segment_header.h"
 
@@ -11,10 +10,10 @@ namespace {
 constexpr size_t kZeroPieceBytes = 1 << 20;
 
 absl::Status FillWithZeros(File& file, uint64_t bytes) {
-  static const std::vector<char> zeros(kZeroPieceBytes, '\0');
+  alignas(kDirectAlignment) static char zeros[kZeroPieceBytes];  // never written to
   for (uint64_t at = 0; at < bytes; at += kZeroPieceBytes) {
     const size_t n = std::min<uint64_t>(kZeroPieceBytes, bytes - at);
-    if (absl::Status s = file.WriteAt(at, {zeros.data(), n}); !s.ok()) return s;
+    if (absl::Status s = file.WriteAt(at, {zeros, n}); !s.ok()) return s;
   }
   return file.Sync();
 }
@@ -40,6 +39,7 @@ absl::StatusOr<FreeFile> SegmentPool::Make() {
   absl::Status status = file.status();
   if (status.ok()) {
     out.file = *std::move(file);
+    out.file->WriteDirectly();
     status = FillWithZeros(*out.file, segment_bytes_);
     if (status.ok()) return out;
     out.file.reset();

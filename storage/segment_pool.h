@@ -15,7 +15,7 @@
 
 namespace dqueue::storage {
 
-// Its bytes are zero and durable, its name is not.
+// Its bytes are zero and durable, its name is not. The file is written directly.
 struct FreeFile {
   std::string path;
   std::unique_ptr<File> file;

@@ -32,14 +32,10 @@ class FakeNode final : public node::Node {
     calls_.push_back(std::move(call));
     changed_.notify_all();
   }
-  void Receive(std::vector<raft::Message> messages, const std::function<void()>& taken) override {
-    {
-      const std::lock_guard lock(mutex_);
-      for (raft::Message& message : messages) received_.push_back(std::move(message));
-      changed_.notify_all();
-    }
-    if (taken) taken();
+  void Receive(std::vector<raft::Message> messages) override {
     std::unique_lock lock(mutex_);
+    for (raft::Message& message : messages) received_.push_back(std::move(message));
+    changed_.notify_all();
     // Like a node's: one thread waits for the disk, the others leave that to it.
     if (!stalled_ || stuck_) return;
     stuck_ = true;

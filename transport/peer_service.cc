@@ -80,9 +80,8 @@ class PeerServiceImpl final : public PeerServiceBase,
     streams_.erase(stream);
   }
 
-  // Calls taken() once; then frames that are taken later come behind this one. May wait for the
-  // disk afterwards.
-  void Take(Frame frame, const std::string& from, const std::function<void()>& taken) {
+  // May wait for the disk.
+  void Take(Frame frame, const std::string& from) {
     std::vector<raft::Message> messages;
     messages.reserve(frame.messages_size());
     for (auto& encoded : *frame.mutable_messages()) {
@@ -93,9 +92,7 @@ class PeerServiceImpl final : public PeerServiceBase,
         OnBadMessage(from, std::string(message.status().message()));
       }
     }
-    const bool running =
-        router_->node().With([&](node::Node& node) { node.Receive(std::move(messages), taken); });
-    if (!running) taken();
+    router_->node().With([&](node::Node& node) { node.Receive(std::move(messages)); });
   }
 
  private:
@@ -127,8 +124,12 @@ void PeerStream::OnReadDone(bool ok) {
     Finish(grpc::Status::OK);
     return;
   }
-  const PollerMayWait may_wait;
-  service_->Take(std::exchange(frame_, Frame()), context_->peer(), [this] { StartRead(&frame_); });
+  // The next frame is read afterwards, because gRPC tells the other side at once that there is room
+  // for more, and that costs as much as an answer. A stalled disk is not waited for: a leader must
+  // be heard. (A frame that is read then may overtake this one, as in a network.)
+  PollerMayWait may_wait([this] { StartRead(&frame_); });
+  service_->Take(std::exchange(frame_, Frame()), context_->peer());
+  if (!may_wait.Done()) StartRead(&frame_);
 }
 
 void PeerStream::OnDone() {

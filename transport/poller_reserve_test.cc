@@ -57,6 +57,12 @@ TEST(PollerReserve, IsLetOutWhileAPollerIsStuck) {
     ASSERT_TRUE(stuck);
     const grpc::Status status = ask();
     EXPECT_TRUE(status.ok()) << status.error_message();
+    // The stream is read on: a leader's heartbeats are heard.
+    links->Send(member.id, {Heartbeat(1000 + round)});
+    EXPECT_TRUE(b.WaitForReceived([&](const std::vector<raft::Message>& received) {
+      const auto* last = std::get_if<raft::HeartbeatRequest>(&received.back().body);
+      return last != nullptr && last->commit == raft::Index(1000 + round);
+    }));
     b.Stall(false);
   }
   links->Stop();
