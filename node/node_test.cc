@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <climits>
 #include <deque>
 #include <map>
 
@@ -34,6 +35,8 @@ struct Machine {
   std::unique_ptr<Wire> wire;
   std::unique_ptr<Node> node;
   absl::Status fatal;
+  bool cut = false;              // neither sends nor receives
+  int snapshot_steps = INT_MAX;  // of its snapshot actor in one step of the cluster
 };
 
 class Cluster {
@@ -55,8 +58,8 @@ class Cluster {
     options.log.max_entry_bytes = 128 << 10;
     options.broker.max_batch_bytes = 32 << 10;
     options.snapshot_log_bytes = snapshot_log_bytes;
-    options.trailing_log_bytes = 0;
-    options.snapshot_chunk_bytes = 4096;
+    options.trailing_log_bytes = trailing_log_bytes;
+    options.snapshot_chunk_bytes = snapshot_chunk_bytes;
     options.reserve_bytes = 1 << 20;
     options.seed = 7;
     return options;
@@ -94,7 +97,7 @@ class Cluster {
         }
         while (machine.node->PollLog()) {
         }
-        while (machine.node->PollSnapshots()) {
+        for (int i = 0; i < machine.snapshot_steps && machine.node->PollSnapshots(); ++i) {
         }
       }
     }
@@ -144,6 +147,8 @@ class Cluster {
   const std::vector<std::string>& names() const { return names_; }
 
   uint64_t snapshot_log_bytes = 64 << 20;
+  uint64_t trailing_log_bytes = 0;
+  size_t snapshot_chunk_bytes = 4096;
 
  private:
   friend class Wire;
@@ -152,7 +157,8 @@ class Cluster {
     mail_.clear();
     for (auto& [to, messages] : mail) {
       for (auto& [name, machine] : machines_) {
-        if (machine.node && raft::NodeIdOf(name) == to) machine.node->Receive(std::move(messages));
+        if (!machine.node || machine.cut || raft::NodeIdOf(name) != to) continue;
+        machine.node->Receive(std::move(messages));
       }
     }
   }
@@ -165,6 +171,9 @@ class Cluster {
 };
 
 void Wire::Send(raft::NodeId to, std::vector<raft::Message> messages) {
+  for (const auto& [name, machine] : cluster_->machines_) {
+    if (raft::NodeIdOf(name) == self_ && machine.cut) return;
+  }
   cluster_->mail_.emplace_back(to, std::move(messages));
 }
 
@@ -288,6 +297,48 @@ TEST(Node, ALateFollowerIsSentASnapshot) {
   cluster.Crash(late);
   ASSERT_TRUE(cluster.Start(late).ok());
   EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 400; }));
+}
+
+// The follower has begun a snapshot of its own; before that is written, a newer one is received and
+// being restored. What the older one would compact is nothing of the log any more.
+TEST(Node, AnOwnSnapshotIsOvertakenByOneThatIsBeingRestored) {
+  constexpr size_t kJobBytes = 30 << 10;
+  Cluster cluster(3);
+  cluster.snapshot_log_bytes = 48 * kJobBytes;  // about 12 pieces, of which 8 may wait
+  cluster.trailing_log_bytes = 1;
+  cluster.snapshot_chunk_bytes = 4 << 20;
+  for (const std::string& name : cluster.names()) {
+    cluster.Crash(name);
+    ASSERT_TRUE(cluster.Start(name).ok());
+  }
+  const std::string leader = cluster.WaitForLeader();
+  const std::string late = leader == "n1" ? "n2" : "n1";
+  Machine& machine = cluster.machine(late);
+  machine.snapshot_steps = 0;
+  const auto enqueue = [&](int jobs) {
+    for (int i = 0; i < jobs; ++i) {
+      ASSERT_NE(cluster.Enqueue(cluster.WaitForLeader(), std::string(kJobBytes, 'x')), "");
+    }
+  };
+  enqueue(50);
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 50; }));
+  machine.cut = true;
+  enqueue(70);
+  const raft::Index last = cluster.node(late).raft().GetView().last_index;
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return cluster.node(cluster.Leader()).raft().GetView().first_index > last.Next();
+  })) << "the log was not compacted";
+  machine.cut = false;
+  cluster.Run(500ms);  // what is received waits behind what is to be written
+  machine.snapshot_steps = 1;
+  EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 120; }));
+  EXPECT_TRUE(machine.fatal.ok()) << machine.fatal;
+  enqueue(5);
+  cluster.Run(500ms);
+  EXPECT_EQ(cluster.node(late).state().Digest(), cluster.node(cluster.Leader()).state().Digest());
+  cluster.Crash(late);
+  ASSERT_TRUE(cluster.Start(late).ok());
+  EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 125; }));
 }
 
 TEST(Node, AStorageErrorEndsTheNode) {
