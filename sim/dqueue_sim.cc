@@ -29,6 +29,7 @@ struct Flags {
   std::string write;
   bool list_mutants = false;
   bool list_profiles = false;
+  bool help = false;
 };
 
 // Empty, or what is wrong.
@@ -54,6 +55,10 @@ std::string Parse(const std::vector<std::string>& args, Flags* flags) {
     }
     if (arg == "--list-profiles") {
       flags->list_profiles = true;
+      continue;
+    }
+    if (arg == "--help" || arg == "-h") {
+      flags->help = true;
       continue;
     }
     if (i + 1 == args.size()) return "unknown flag, or a value is missing: " + arg;
@@ -197,6 +202,10 @@ int Main(const std::vector<std::string>& args) {
   if (const std::string problem = Parse(args, &flags); !problem.empty()) {
     std::fprintf(stderr, "%s\n%s", problem.c_str(), kUsage);
     return 2;
+  }
+  if (flags.help) {
+    std::printf("%s", kUsage);
+    return 0;
   }
   if (flags.list_profiles) {
     for (const std::string_view name : ProfileNames()) {
