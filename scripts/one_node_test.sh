@@ -72,7 +72,7 @@ expect 8 'CANCELLED' $cli wait "$dead"
 expect 3 'no-such: ' $cli cancel "$later" no-such
 expect 3 '"id":"no-such","code":"NOT_FOUND","reason":"JOB_NOT_FOUND"' $cli retry no-such -o json
 waiting=$($cli enqueue --queue waits --type t)
-expect 7 '' $cli wait "$waiting" --timeout 300ms
+expect 7 '' $cli wait "$waiting" --timeout 2s
 
 # ---- Files.
 expect 0 '^3 jobs: 3 created, 0 there already, 0 failed' $cli enqueue --queue file --file "$here/sample-jobs.json"
