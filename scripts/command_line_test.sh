@@ -75,8 +75,8 @@ expect 2 'bad.json:1:2: item 0: priority: must be a whole number, not a string; 
   "$cli" enqueue --all-or-nothing --file bad.json
 expect 2 '--token is required' "$cli" ack ID
 expect 2 'is not a token' "$cli" ack ID --token 12
-expect 5 'UNAVAILABLE' "$cli" stats --timeout 300ms
-expect 5 '127.0.0.1:1' "$cli" get x --timeout 300ms
+expect 5 'UNAVAILABLE' "$cli" stats --timeout 1500ms
+expect 5 '127.0.0.1:1' "$cli" get x --timeout 1500ms
 expect 3 '' "$cli" log verify /no/such
 expect 0 '"version":"' "$cli" version -o json
 expect 0 '' bash -c '"$0" --help | head -n 1' "$cli"

@@ -64,4 +64,12 @@ queue::Error CommitUnknownError(const std::string& why) {
   return error;
 }
 
+queue::Error MalformedError(const std::string& why) {
+  queue::Error error;
+  error.code = absl::StatusCode::kInvalidArgument;
+  error.reason = kReasonMalformed;
+  error.message = "the request cannot be decoded: " + why;
+  return error;
+}
+
 }  // namespace dqueue::transport

@@ -33,5 +33,6 @@ bool NeverSent(const grpc::Status& status);
 queue::Error ShuttingDownError();
 queue::Error NoLeaderError();
 queue::Error CommitUnknownError(const std::string& why);
+queue::Error MalformedError(const std::string& why);
 
 }  // namespace dqueue::transport

@@ -43,7 +43,11 @@ void UnaryCall::Begin() {
   forwarded_ = metadata.find(kForwardedKey) != metadata.end();
   router_->Register(this);
   const size_t bytes = request_.Length();
-  if (bytes > kClientRequestBytesMax) {
+  if (!request_.Valid()) {
+    // The caller ended the stream, or went away, without a message. gRPC would end this process if
+    // it were asked to forward that.
+    Answer(ToGrpcStatus(MalformedError("it has no message")));
+  } else if (bytes > kClientRequestBytesMax) {
     Answer(ToGrpcStatus(TooLargeError(bytes)));
   } else if (router_->stopping()) {
     Answer(ToGrpcStatus(ShuttingDownError()));
@@ -124,7 +128,8 @@ void UnaryCall::OnForwardDone(Forward& forward, const grpc::Status& status) {
     forward_.reset();
     given_up = forward.given_up;
   }
-  if (status.ok()) {
+  // An answer without a message is none; whoever said that is no node of this cluster.
+  if (status.ok() && forward.response.Valid()) {
     AnswerResponse(std::move(forward.response), &forward.to);
     return;
   }

@@ -165,7 +165,7 @@ class NodeCall final : public UnaryCall {
   bool SubmitToNode(raft::Time deadline) override {
     CallT call;
     if (!Decode(&call.request)) {
-      AnswerMalformed();
+      Answer(ToGrpcStatus(MalformedError("it is damaged, or a text in it is not UTF-8")));
       return true;
     }
     Rules::Adjust(&call.request, Remaining());
@@ -193,14 +193,6 @@ class NodeCall final : public UnaryCall {
     if (reader.status().ok() && response.ParseFromZeroCopyStream(&reader)) {
       Rules::TakeBack(*router_, response);
     }
-  }
-
-  void AnswerMalformed() {
-    queue::Error error;
-    error.code = absl::StatusCode::kInvalidArgument;
-    error.reason = kReasonMalformed;
-    error.message = "the request cannot be decoded: it is damaged, or a text in it is not UTF-8";
-    Answer(ToGrpcStatus(error));
   }
 };
 

@@ -433,6 +433,40 @@ TEST(UnaryCall, BadRequests) {
   EXPECT_EQ(face.node.waiting(), 0u);
 }
 
+// Ends its side before it has said anything.
+class SilentCall final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  explicit SilentCall(grpc::GenericStub* stub) {
+    context_.set_deadline(std::chrono::system_clock::now() + 20s);
+    stub->PrepareBidiStreamingCall(&context_, "/dqueue.v1.JobService/GetJob", grpc::StubOptions(),
+                                   this);
+    StartWritesDone();
+    StartRead(&response_);
+    StartCall();
+  }
+  grpc::Status Wait() { return status_.get_future().get(); }
+  void OnDone(const grpc::Status& status) override { status_.set_value(status); }
+
+ private:
+  grpc::ClientContext context_;
+  grpc::ByteBuffer response_;
+  std::promise<grpc::Status> status_;
+};
+
+TEST(UnaryCall, WithoutAMessageIsRefusedByLeaderAndFollower) {
+  Face leader("a");
+  Face follower("b");
+  leader.Follow("a", leader.address());
+  follower.Follow("a", leader.address());
+  for (Face* face : {&leader, &follower}) {
+    grpc::GenericStub stub(face->channel());
+    const grpc::Status status = SilentCall(&stub).Wait();
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(ReadRemoteError(status).reason, "MALFORMED_REQUEST");
+  }
+  EXPECT_EQ(leader.node.waiting() + follower.node.waiting(), 0u);
+}
+
 TEST(Server, StopAnswersEveryoneInTime) {
   Face face("a");
   face.Follow("a", face.address());
