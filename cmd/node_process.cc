@@ -13,6 +13,7 @@
 #include "cmd/process_start.h"
 #include "node/runner.h"
 #include "storage/file_system.h"
+#include "transport/http/http_facade.h"
 #include "transport/server.h"
 
 namespace dqueue::cmd {
@@ -91,7 +92,7 @@ int RunNode(const NodeConfig& config) {
 
   // In the reverse order of what they use.
   std::unique_ptr<transport::Server> server;
-  std::unique_ptr<transport::HttpServer> http;
+  std::unique_ptr<transport::HttpFacade> http;
   const auto stop = [&] {
     http.reset();
     server.reset();
@@ -104,6 +105,10 @@ int RunNode(const NodeConfig& config) {
   server_options.node_name = options.name;
   server_options.reflection = config.reflection;
   server_options.keep_poller_in_reserve = true;
+  // One limit holds for both ports.
+  if (!config.http_listen.empty()) {
+    server_options.max_connections_hint += static_cast<int>(transport::HttpLimits().connections);
+  }
   auto started = transport::Server::Start(server_options, &node);
   if (!started.ok()) {
     stop();
@@ -111,8 +116,7 @@ int RunNode(const NodeConfig& config) {
   }
   server = *std::move(started);
   if (!config.http_listen.empty()) {
-    auto listening = transport::HttpServer::Start(config.http_listen,
-                                                  [&server] { return server->NotReadyReason(); });
+    auto listening = transport::HttpFacade::Start(config.http_listen, server.get());
     if (!listening.ok()) {
       stop();
       return Refuse(kExitIo, "--http-addr: " + Text(listening.status()));

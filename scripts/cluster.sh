@@ -7,6 +7,7 @@
 #   cluster_kill "$(cluster_leader)"
 #   cluster_cli stats              # dqueue-cli --server with all nodes
 #
+# With CLUSTER_HTTP=1 set before cluster_begin, node I serves HTTP at CLUSTER_HTTP_PORTS[I].
 # Nodes are counted from 1. Only processes that were started here are ever signalled, by their id.
 
 CLUSTER_DIR=
@@ -14,6 +15,8 @@ CLUSTER_BIN=
 CLUSTER_SERVERS=
 CLUSTER_PEERS=
 CLUSTER_PORTS=()
+CLUSTER_HTTP=
+CLUSTER_HTTP_PORTS=()
 CLUSTER_PIDS=()
 CLUSTER_FLAGS=()
 
@@ -26,6 +29,7 @@ cluster_begin() {
   CLUSTER_DIR=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-cluster-XXXXXX")
   for ((i = 1; i <= count; i++)); do
     CLUSTER_PORTS[i]=$(cluster_free_port)
+    [[ -z $CLUSTER_HTTP ]] || CLUSTER_HTTP_PORTS[i]=$(cluster_free_port)
     CLUSTER_PEERS+=${CLUSTER_PEERS:+,}n$i=127.0.0.1:${CLUSTER_PORTS[i]}
     CLUSTER_SERVERS+=${CLUSTER_SERVERS:+,}127.0.0.1:${CLUSTER_PORTS[i]}
   done
@@ -38,7 +42,7 @@ cluster_free_port() {
   local port
   while :; do
     port=$((15000 + (RANDOM << 1 ^ RANDOM) % 16000))
-    [[ " ${CLUSTER_PORTS[*]} " == *" $port "* ]] && continue
+    [[ " ${CLUSTER_PORTS[*]} ${CLUSTER_HTTP_PORTS[*]} " == *" $port "* ]] && continue
     if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
       echo "$port"
       return
@@ -49,10 +53,11 @@ cluster_free_port() {
 # cluster_start NODE
 cluster_start() {
   local i=$1
-  local peers=()
+  local peers=() http=off
   ((${#CLUSTER_PORTS[@]} > 1)) && peers=(--peers "$CLUSTER_PEERS")
+  [[ -z $CLUSTER_HTTP ]] || http=127.0.0.1:${CLUSTER_HTTP_PORTS[i]}
   "$CLUSTER_BIN/dqueue" --id "n$i" "${peers[@]}" --bootstrap --data-dir "$CLUSTER_DIR/n$i" \
-    --grpc-addr "127.0.0.1:${CLUSTER_PORTS[i]}" --http-addr off "${CLUSTER_FLAGS[@]}" \
+    --grpc-addr "127.0.0.1:${CLUSTER_PORTS[i]}" --http-addr "$http" "${CLUSTER_FLAGS[@]}" \
     >>"$CLUSTER_DIR/n$i.log" 2>&1 </dev/null &
   CLUSTER_PIDS[i]=$!
 }

@@ -152,6 +152,12 @@ class ServerImpl final : public Server {
 
   int port() const override { return port_; }
   std::string NotReadyReason() const override { return health_->NotReadyReason(); }
+  std::shared_ptr<grpc::Channel> InProcessChannel() override {
+    grpc::ChannelArguments args;
+    args.SetMaxReceiveMessageSize(-1);
+    args.SetMaxSendMessageSize(-1);
+    return server_->InProcessChannel(args);
+  }
 
  private:
   // Shared with the node's callbacks, which may come late.

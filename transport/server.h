@@ -3,12 +3,15 @@
 // that there are no loops).
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "node/node.h"
+
+namespace grpc {
+class Channel;
+}
 
 namespace dqueue::transport {
 
@@ -42,16 +45,9 @@ class Server {
   virtual int port() const = 0;
   // What the health service and /ready say: "" or the reason why not.
   virtual std::string NotReadyReason() const = 0;
-};
-
-// HTTP: /health (200 "OK" while the process lives) and /ready (200, or 503 with the reason).
-// Everything else is 404; other methods than GET and HEAD 405.
-class HttpServer {
- public:
-  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
-      const std::string& listen, std::function<std::string()> not_ready_reason);
-  virtual ~HttpServer() = default;
-  virtual int port() const = 0;
+  // To the services of this server without a connection. Calls on it must have ended before the
+  // server's destructor.
+  virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;
 };
 
 }  // namespace dqueue::transport

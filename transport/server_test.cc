@@ -10,9 +10,9 @@
 #include <thread>
 
 #include "dqueue/v1/service.grpc.pb.h"
-#include "node/runner.h"
 #include "storage/file_system.h"
 #include "transport/listen_socket.h"
+#include "transport/machine_test_fixture.h"
 #include "transport/rpc_error.h"
 
 namespace dqueue::transport {
@@ -21,45 +21,6 @@ namespace {
 using namespace std::chrono_literals;
 using grpc::StatusCode;
 using std::chrono::steady_clock;
-
-// As cmd/ puts a node together.
-class Machine {
- public:
-  explicit Machine(node::Options options) : options_(std::move(options)) {}
-  ~Machine() { Stop(); }
-
-  const std::string& name() const { return options_.name; }
-  bool running() const { return server_ != nullptr; }
-
-  void Start(const std::string& listen) {
-    links_ = PeerLinks::Create(options_.name);
-    auto runner = node::NodeRunner::Start(options_, storage::PosixFileSystem(), links_.get());
-    ASSERT_TRUE(runner.ok()) << runner.status();
-    runner_ = *std::move(runner);
-    links_->Attach(&runner_->node());
-    ServerOptions options;
-    options.listen = listen;
-    options.node_name = options_.name;
-    auto server = Server::Start(options, &runner_->node());
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
-  // Without handing leadership over: connections break in the middle.
-  void Stop() {
-    if (links_) links_->Stop();
-    server_.reset();
-    runner_.reset();
-    links_.reset();
-  }
-  void Drain() { runner_->Drain(10s); }
-  Server& server() { return *server_; }
-
- private:
-  const node::Options options_;
-  std::unique_ptr<PeerLinks> links_;
-  std::unique_ptr<node::NodeRunner> runner_;
-  std::unique_ptr<Server> server_;
-};
 
 template <class Response>
 struct Answered {
@@ -88,17 +49,10 @@ class ServerTest : public testing::Test {
       }
     }
     for (int i = 0; i < kNodes; ++i) {
-      node::Options options;
-      options.name = members[i].name;
-      options.data_dir = directory_ + "/" + options.name;
+      const node::Options options =
+          SmallNode(members[i].name, directory_ + "/" + members[i].name, members);
       std::filesystem::create_directories(options.data_dir);
-      options.members = members;
-      options.bootstrap = true;
-      options.log.segment_bytes = 8 << 20;
-      options.log.max_entry_bytes = 5 << 20;
-      options.log.prepared_segments = 1;
-      options.reserve_bytes = 1 << 20;
-      machines_.push_back(std::make_unique<Machine>(options));
+      machines_.push_back(std::make_unique<Machine>(options, storage::PosixFileSystem()));
       channels_.push_back(grpc::CreateChannel(addresses_[i], grpc::InsecureChannelCredentials()));
     }
     for (int i = 0; i < kNodes; ++i) {

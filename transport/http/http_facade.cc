@@ -1,0 +1,62 @@
+#include "transport/http/http_facade.h"
+
+#include <utility>
+
+#include "transport/http/rest_jobs.h"
+#include "transport/http/rest_v1.h"
+#include "transport/http/rpc_bridge.h"
+
+namespace dqueue::transport {
+namespace {
+
+HttpResponse PlainOk() {
+  HttpResponse response;
+  response.content_type = "text/plain; charset=utf-8";
+  response.body = "OK\n";
+  return response;
+}
+
+class HttpFacadeImpl final : public HttpFacade {
+ public:
+  explicit HttpFacadeImpl(Server* server) : bridge_(server->InProcessChannel()) {
+    router_.Add({"GET", "/health", [](HttpCall, const HttpReply& reply) { reply.Send(PlainOk()); },
+                 "health", "", 0});
+    router_.Add({"GET", "/ready",
+                 [server](HttpCall, const HttpReply& reply) {
+                   const std::string reason = server->NotReadyReason();
+                   reply.Send(reason.empty() ? PlainOk() : HttpProblem(503, "NOT_READY", reason));
+                 },
+                 "ready", "", 0});
+    AddV1Routes(&bridge_, &router_);
+    AddJobRoutes(&bridge_, &router_);
+  }
+
+  absl::Status Listen(const std::string& listen, const HttpLimits& limits) {
+    auto http = HttpServer::Start(listen, &router_, limits);
+    if (!http.ok()) return http.status();
+    http_ = *std::move(http);
+    return absl::OkStatus();
+  }
+
+  int port() const override { return http_->port(); }
+  const Router& router() const override { return router_; }
+
+ private:
+  // In the order of use: the server's thread ends first, then the calls.
+  RpcBridge bridge_;
+  Router router_;
+  std::unique_ptr<HttpServer> http_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HttpFacade>> HttpFacade::Start(const std::string& listen,
+                                                              Server* server,
+                                                              const HttpLimits& limits) {
+  auto facade = std::make_unique<HttpFacadeImpl>(server);
+  const absl::Status status = facade->Listen(listen, limits);
+  if (!status.ok()) return status;
+  return facade;
+}
+
+}  // namespace dqueue::transport

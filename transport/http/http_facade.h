@@ -1,0 +1,27 @@
+// HTTP of a node: the server, the table of routes, and the bridge to the node's gRPC services.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "transport/http/http_server.h"
+#include "transport/http/router.h"
+#include "transport/server.h"
+
+namespace dqueue::transport {
+
+class HttpFacade {
+ public:
+  // Errors as HttpServer::Start(). `server` must outlive it.
+  static absl::StatusOr<std::unique_ptr<HttpFacade>> Start(const std::string& listen,
+                                                           Server* server,
+                                                           const HttpLimits& limits = {});
+  // Connections are closed; calls that run are cancelled.
+  virtual ~HttpFacade() = default;
+  virtual int port() const = 0;
+  // Every route that is served.
+  virtual const Router& router() const = 0;
+};
+
+}  // namespace dqueue::transport

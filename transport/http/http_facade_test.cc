@@ -1,0 +1,442 @@
+// All routes over real connections, on a node of its own with real threads and files.
+#include "transport/http/http_facade.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <regex>
+#include <set>
+#include <thread>
+
+#include "storage/file_system.h"
+#include "transport/http/json_text.h"
+#include "transport/http/raw_client.h"
+#include "transport/machine_test_fixture.h"
+
+namespace dqueue::transport {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Answered {
+  int status = 0;
+  std::string head;
+  std::string body;
+
+  // A member of the body: a string's characters, or the value as it stands.
+  std::string operator[](const std::string& name) const {
+    const auto members = ParseJsonObject(body);
+    if (!members.ok() || !members->contains(name)) return "(none)";
+    const std::string_view value = members->at(name);
+    return JsonToText(value).value_or(std::string(value));
+  }
+  bool HasHeader(const std::string& line) const {
+    return head.find("\r\n" + line + "\r\n") != std::string::npos;
+  }
+};
+
+std::ostream& operator<<(std::ostream& out, const Answered& answer) {
+  return out << answer.head << answer.body;
+}
+
+class HttpFacadeTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    directory_ = testing::TempDir() + "/dqueue_http_test_" + std::to_string(getpid());
+    std::filesystem::remove_all(directory_);
+    std::filesystem::create_directories(directory_);
+    machine_ = new Machine(SmallNode("n1", directory_, {}), storage::PosixFileSystem());
+    machine_->Start("127.0.0.1:0");
+    ASSERT_FALSE(HasFatalFailure());
+    auto facade = HttpFacade::Start("127.0.0.1:0", &machine_->server());
+    ASSERT_TRUE(facade.ok()) << facade.status();
+    facade_ = std::move(facade)->release();
+    const auto end = std::chrono::steady_clock::now() + 30s;
+    while (Ask("GET", "/ready").status != 200 && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(10ms);
+    }
+    ASSERT_EQ(Ask("GET", "/ready").status, 200);
+  }
+  static void TearDownTestSuite() {
+    delete facade_;
+    delete machine_;
+    std::filesystem::remove_all(directory_);
+  }
+
+  static Answered Read(RawClient* client) {
+    const std::string answer = client->ReadAnswer();
+    Answered result;
+    result.status = answer.size() > 12 ? std::stoi(answer.substr(9, 3)) : 0;
+    result.head = answer.substr(0, answer.find("\r\n\r\n") + 2);
+    result.body = Body(answer);
+    return result;
+  }
+  static Answered Ask(const std::string& method, const std::string& target,
+                      const std::string& body = "", const std::string& headers = "") {
+    RawClient client(facade_->port());
+    client.Send(Bytes(method, target, body, headers));
+    return Read(&client);
+  }
+  static std::string Bytes(const std::string& method, const std::string& target,
+                           const std::string& body, const std::string& headers = "") {
+    const bool typed = body.empty() || headers.find("Content-Type") != std::string::npos;
+    return method + " " + target + " HTTP/1.1\r\nHost: x\r\n" +
+           (typed ? "" : "Content-Type: application/json\r\n") + headers +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  }
+  // Leases from a queue that one test has for itself.
+  static Answered Lease(const std::string& queue, const std::string& worker = "w") {
+    return Ask("POST", "/tasks/lease",
+               "{\"worker_id\":\"" + worker + "\",\"queue\":\"" + queue + "\"}");
+  }
+  static std::string Submit(const std::string& queue, const std::string& rest = "") {
+    return Ask("POST", "/tasks", "{\"queue\":\"" + queue + "\"" + rest + "}")["id"];
+  }
+
+  static std::string directory_;
+  static Machine* machine_;
+  static HttpFacade* facade_;
+};
+std::string HttpFacadeTest::directory_;
+Machine* HttpFacadeTest::machine_ = nullptr;
+HttpFacade* HttpFacadeTest::facade_ = nullptr;
+
+TEST_F(HttpFacadeTest, ATasksWholeLife) {
+  const Answered made = Ask("POST", "/tasks",
+                            R"({"type":"email","payload":{"to": "user@example.com"},)"
+                            R"("priority":10,"max_retries":2,"queue":"life"})");
+  ASSERT_EQ(made.status, 201) << made;
+  std::set<std::string> names;
+  const auto members = ParseJsonObject(made.body);
+  for (const auto& [name, value] : *members) names.insert(name);
+  EXPECT_EQ(names,
+            (std::set<std::string>{
+                "job_id", "id",         "type",       "queue",       "priority", "payload",
+                "status", "state",      "retries",    "attempts",    "attempt",  "max_retries",
+                "error",  "created_at", "updated_at", "lease_until", "result",   "result_error",
+                "run_at", "worker_id",  "lease_token"}));
+  EXPECT_EQ(made["id"], made["job_id"]);
+  EXPECT_EQ(made["payload"], R"({"to": "user@example.com"})") << "byte for byte";
+  EXPECT_EQ(made["state"] + made["status"] + made["priority"] + made["max_retries"],
+            "READYpending102");
+
+  const Answered leased = Lease("life");
+  ASSERT_EQ(leased.status, 200) << leased;
+  EXPECT_EQ(leased["id"], made["id"]);
+  EXPECT_EQ(leased["state"] + leased["status"] + leased["attempts"] + leased["worker_id"],
+            "RUNNINGprocessing1w");
+  EXPECT_TRUE(std::regex_match(leased["lease_until"],
+                               std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z)")))
+      << leased;
+  EXPECT_EQ(Lease("life").status, 204);
+
+  const std::string task = "/tasks/" + made["id"];
+  const Answered failed =
+      Ask("POST", task + "/nack", R"({"worker_id":"w","reason":"no database"})");
+  ASSERT_EQ(failed.status, 200) << failed;
+  EXPECT_EQ(failed["state"] + failed["status"] + failed["retries"], "RETRYfailed1");
+  EXPECT_EQ(failed["error"], "no database");
+
+  Answered again;
+  const auto end = std::chrono::steady_clock::now() + 30s;
+  while ((again = Lease("life")).status == 204 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(20ms);
+  }
+  ASSERT_EQ(again["attempts"], "2") << again;
+  const Answered acked = Ask("POST", task + "/ack", R"({"worker_id":"w"})");
+  EXPECT_EQ(acked.status, 200) << acked;
+  EXPECT_EQ(acked["state"] + acked["status"], "ACKEDdone");
+  EXPECT_EQ(Ask("GET", task)["state"], "ACKED");
+}
+
+TEST_F(HttpFacadeTest, LeasesAreFenced) {
+  const std::string id = Submit("fence");
+  const std::string ack = "/jobs/" + id + "/ack";
+  const Answered idle = Ask("POST", ack, R"({"worker_id":"w"})");
+  EXPECT_EQ(idle.status, 409) << idle;
+  EXPECT_EQ(idle["reason"], "LEASE_STALE");
+  const std::string token = Lease("fence")["lease_token"];
+  const Answered other = Ask("POST", ack, R"({"worker_id":"v"})");
+  EXPECT_EQ(other.status, 409) << other;
+  EXPECT_NE(other["error"].find("another worker"), std::string::npos);
+  EXPECT_EQ(Ask("POST", ack).status, 409) << "the default name is not the holder's either";
+  std::string wrong = token;
+  wrong[32] = wrong[32] == 'f' ? 'e' : 'f';  // of the sequence
+  const Answered stale = Ask("POST", ack, "{\"lease_token\":\"" + wrong + "\"}");
+  EXPECT_EQ(stale.status, 409) << stale;
+  EXPECT_EQ(stale["reason"], "LEASE_STALE");
+  EXPECT_EQ(Ask("POST", ack, "{\"lease_token\":\"x\"}").status, 400);
+  const std::string good = "{\"lease_token\":\"" + token + "\",\"result\":[1, 2]}";
+  const Answered done = Ask("POST", ack, good);
+  EXPECT_EQ(done.status, 200) << done;
+  EXPECT_EQ(done["result"], "[1, 2]");
+  EXPECT_EQ(Ask("POST", ack, good).status, 200) << "the same token again is harmless";
+}
+
+TEST_F(HttpFacadeTest, JobsOfTheOtherShape) {
+  EXPECT_EQ(Ask("POST", "/jobs/lease")["reason"], "NO_JOB_READY");
+  EXPECT_EQ(Ask("POST", "/jobs/lease").status, 404);
+  const Answered made = Ask("POST", "/jobs", R"({"payload":"42","max_retries":0})");
+  ASSERT_EQ(made.status, 201) << made;
+  EXPECT_NE(made.body.find(R"("payload":"42")"), std::string::npos) << "a string stays one";
+  EXPECT_EQ(made["queue"] + made["type"], "defaultdefault");
+  const Answered leased = Ask("POST", "/jobs/lease");
+  ASSERT_EQ(leased["id"], made["id"]) << leased;
+  EXPECT_EQ(leased["attempt"] + leased["worker_id"], "1http");
+  const Answered dead = Ask("POST", "/jobs/" + made["id"] + "/ack", R"({"result_error":"boom"})");
+  EXPECT_EQ(dead.status, 200) << dead;
+  EXPECT_EQ(dead["state"] + dead["status"] + dead["result_error"], "DEADdlqboom");
+
+  const Answered later = Ask("POST", "/jobs", R"({"payload":"x","delay_ms":60000,"priority":3})");
+  EXPECT_EQ(later["state"] + later["status"], "READYpending");
+  EXPECT_GT(later["run_at"], later["created_at"]);
+  const Answered at = Ask("POST", "/jobs", R"({"run_at":"2030-01-02T03:04:05Z"})");
+  EXPECT_EQ(at["run_at"], "2030-01-02T03:04:05Z") << at;
+}
+
+TEST_F(HttpFacadeTest, AReplayIsAnsweredWithTheOriginal) {
+  const std::string body = R"({"queue":"once","payload":{"a":1}})";
+  const Answered first = Ask("POST", "/jobs", body, "Idempotency-Key: k1\r\n");
+  ASSERT_EQ(first.status, 201) << first;
+  EXPECT_FALSE(first.HasHeader("Idempotent-Replayed: true"));
+  const Answered second = Ask("POST", "/jobs", body, "Idempotency-Key: k1\r\n");
+  EXPECT_EQ(second.status, 200) << second;
+  EXPECT_TRUE(second.HasHeader("Idempotent-Replayed: true")) << second;
+  EXPECT_EQ(second["id"], first["id"]);
+  const Answered in_body =
+      Ask("POST", "/tasks", R"({"queue":"once","payload":{"a":1},"idempotency_key":"k1"})");
+  EXPECT_EQ(in_body["id"], first["id"]) << in_body;
+  const Answered other =
+      Ask("POST", "/jobs", R"({"queue":"once","payload":{"a":2}})", "Idempotency-Key: k1\r\n");
+  EXPECT_EQ(other.status, 422) << other;
+  EXPECT_EQ(other["reason"], "IDEMPOTENCY_MISMATCH");
+  EXPECT_EQ(Ask("POST", "/jobs", R"({"idempotency_key":"a"})", "Idempotency-Key: b\r\n").status,
+            400);
+}
+
+TEST_F(HttpFacadeTest, BytesThatAreNoTextAreBase64) {
+  const Answered made =
+      Ask("POST", "/v1/jobs", R"({"id":"bytes","queue":"bytes","payload":"//79"})");
+  ASSERT_EQ(made.status, 201) << made;
+  EXPECT_EQ(made["id"] + made["created"], "bytestrue");
+  const Answered job = Ask("GET", "/jobs/bytes");
+  EXPECT_EQ(job["payload"] + job["payload_encoding"], "//79base64") << job;
+}
+
+TEST_F(HttpFacadeTest, BadBodies) {
+  const std::string deep = std::string(33, '[') + std::string(33, ']');
+  struct Row {
+    std::string target;
+    std::string body;
+    int status;
+    std::string part;
+  };
+  for (const Row& row : std::vector<Row>{
+           {"/tasks", "null", 400, "line 1, column 1: the body must be an object"},
+           {"/tasks", "[]", 400, "must be an object"},
+           {"/tasks", "\"x\"", 400, "must be an object"},
+           {"/tasks", R"({"type":"a",})", 400, "line 1, column 13"},
+           {"/tasks", R"({} {})", 400, "there is more"},
+           {"/tasks", std::string(1 << 20, ' '), 400, "INVALID_JSON"},
+           {"/tasks", R"({"payload":)" + deep + "}", 400, "deeper than 32"},
+           {"/tasks", R"({"type":"a","type":"b"})", 400, "comes twice"},
+           {"/tasks", R"({"type":"\ud800"})", 400, "INVALID_JSON"},
+           {"/tasks", "{\"type\":\"\xff\"}", 400, "INVALID_JSON"},
+           {"/tasks", R"({"type":"a\u0000b"})", 400, R"("field":"jobs[0].type")"},
+           {"/tasks", R"({"type":1})", 400, R"("field":"type")"},
+           {"/tasks", R"({"payload":7})", 400, "a string, an object or an array"},
+           {"/tasks", R"({"priority":256})", 400, "an integer, 0 to 255"},
+           {"/tasks", R"({"priority":-1})", 400, R"("value":"\"-1\"")"},
+           {"/tasks", R"({"priority":1.5})", 400, "0 to 255"},
+           {"/tasks", R"({"priority":"5"})", 400, R"("limit")"},
+           {"/tasks", R"({"priority":9007199254740993})", 400, "0 to 255"},
+           {"/tasks", R"({"priority":1e400})", 400, "0 to 255"},
+           {"/tasks", R"({"max_retries":1001})", 400, "0 to 1000"},
+           {"/tasks", R"({"delay_ms":-1})", 400, R"("field":"delay_ms")"},
+           {"/tasks", R"({"delay_ms":1,"run_at":"2030-01-02T03:04:05Z"})", 400, "run_at"},
+           {"/tasks", R"({"run_at":"tomorrow"})", 400, "a time like"},
+           {"/tasks", R"({"colour":"red"})", 400, "colour"},
+           {"/tasks", R"({"queue":"_sys"})", 400, R"("field":"jobs[0].queue")"},
+           {"/tasks", R"({"payload":")" + std::string((1 << 20) + 1, 'a') + "\"}", 413,
+            "PAYLOAD_TOO_LARGE"},
+           {"/tasks", std::string(7 << 20, ' '), 413, "REQUEST_TOO_LARGE"},
+           {"/tasks/lease", "", 400, R"("field":"worker_id")"},
+           {"/tasks/lease", R"({"worker_id":"w","wait_ms":60001})", 400, "0 to 60000"},
+           {"/tasks/lease", R"({"worker_id":"w","lease_ms":999})", 400, "1000 to 43200000"},
+           {"/tasks/a/ack", "{}", 400, "worker_id"},
+           {"/tasks/none/ack", R"({"worker_id":"w"})", 404, "JOB_NOT_FOUND"},
+           {"/jobs/a/ack", R"({"result":"a","result_error":"b"})", 400, "result_error"},
+           {"/v1/jobs", R"({"jobs":[]})", 400, R"("field_violations":[{"field":"jobs")"},
+           {"/v1/jobs", R"({"jobs":[{"colour":1}]})", 400, "colour"},
+           {"/v1/jobs", R"({"jobs":[{"id":"a","id":"b"}]})", 400, "comes twice"},
+           {"/v1/jobs", R"({"payload":"%%%"})", 400, "payload"},
+           {"/v1/jobs", R"({"priority":1.5})", 400, "priority"},
+           {"/v1/jobs:cancel", R"({"ids":"a","x":1})", 400, "MALFORMED_REQUEST"},
+           {"/v1/leases", R"({"worker_id":"w","max_jobs":0})", 400, R"("field":"max_jobs")"},
+       }) {
+    const Answered answer = Ask("POST", row.target, row.body);
+    EXPECT_EQ(answer.status, row.status) << row.body.substr(0, 80) << answer;
+    EXPECT_NE(answer.body.find(row.part), std::string::npos) << row.body.substr(0, 80) << answer;
+    EXPECT_TRUE(CheckJson(answer.body).ok()) << answer;
+  }
+  for (const char* type : {"text/plain", "application/json; charset=utf-16", "",
+                           "application/x-www-form-urlencoded"}) {
+    const std::string header = std::string("Content-Type: ") + type + "\r\n";
+    EXPECT_EQ(Ask("POST", "/tasks", "{}", header).status, 415) << type;
+    EXPECT_EQ(Ask("POST", "/v1/jobs", "{}", header).status, 415) << type;
+  }
+  EXPECT_EQ(Ask("POST", "/v1/jobs:cancel", R"({"ids":["none"]})",
+                "Content-Type: Application/JSON; charset=UTF-8\r\n")
+                .status,
+            200);
+}
+
+TEST_F(HttpFacadeTest, V1IsTheWholeApi) {
+  const Answered batch = Ask(
+      "POST", "/v1/jobs",
+      R"({"jobs":[{"id":"v1-a","queue":"v1","type":"t"},{"id":"v1-b","queue":"v1","payload":"e30="},)"
+      R"({"id":"bad id"},{"id":"v1-c","queue":"v1","delay":"3600s"}]})");
+  ASSERT_EQ(batch.status, 200) << batch;
+  EXPECT_NE(batch.body.find(R"("created":true)"), std::string::npos) << batch;
+  EXPECT_NE(batch.body.find(R"("reason":"INVALID_FIELD")"), std::string::npos) << batch;
+
+  const Answered got = Ask("GET", "/v1/jobs/v1-b");
+  EXPECT_EQ(got.status, 200) << got;
+  EXPECT_NE(got.body.find(R"("state":"JOB_STATE_READY")"), std::string::npos) << got;
+  EXPECT_NE(got.body.find(R"("last_error":"")"), std::string::npos) << "defaults are printed";
+
+  const Answered page = Ask("GET", "/v1/jobs?queue=v1&page_size=1&state=READY&full=true");
+  EXPECT_EQ(page.status, 200) << page;
+  EXPECT_NE(page["next_page_token"], "");
+  const Answered rest =
+      Ask("GET", "/v1/jobs?queue=v1&state=JOB_STATE_READY&page_token=" + page["next_page_token"]);
+  EXPECT_EQ(rest["next_page_token"], "") << rest;
+  EXPECT_NE(page["jobs"].find("v1-a") == std::string::npos,
+            rest["jobs"].find("v1-a") == std::string::npos);
+
+  const Answered leased =
+      Ask("POST", "/v1/leases", R"({"worker_id":"w","queues":["v1"],"max_jobs":10})");
+  ASSERT_EQ(leased.status, 200) << leased;
+  std::smatch match;
+  const std::regex pattern(R"re("id":"(v1-[ab])"(?:(?!"id":).)*?"token":(\{[^}]*\}))re");
+  std::string text = leased.body;
+  std::map<std::string, std::string> items;
+  while (std::regex_search(text, match, pattern)) {
+    items[match[1]] =
+        "{\"items\":[{\"id\":\"" + match[1].str() + "\",\"token\":" + match[2].str() + "}]}";
+    text = match.suffix();
+  }
+  ASSERT_EQ(items.size(), 2u) << leased;
+  const auto ok = [](const Answered& answer) {
+    return answer.status == 200 && answer.body.find(R"("code":0)") != std::string::npos;
+  };
+  EXPECT_TRUE(ok(Ask("POST", "/v1/leases:extend", items["v1-a"])));
+  EXPECT_TRUE(ok(Ask("POST", "/v1/leases:complete", items["v1-a"])));
+  EXPECT_TRUE(ok(Ask("POST", "/v1/leases:release", items["v1-b"])));
+  const Answered stale = Ask("POST", "/v1/leases:fail", items["v1-b"]);
+  EXPECT_EQ(stale.status, 200) << "each item has its own status";
+  EXPECT_NE(stale.body.find("LEASE_STALE"), std::string::npos) << stale;
+  EXPECT_TRUE(ok(Ask("POST", "/v1/jobs:cancel", R"({"ids":["v1-b"]})")));
+  EXPECT_TRUE(ok(Ask("POST", "/v1/jobs:retry", R"({"ids":["v1-b"]})")));
+
+  const Answered stats = Ask("GET", "/v1/stats?queue=v1");
+  EXPECT_NE(stats["total"].find(R"("enqueued":"3")"), std::string::npos) << stats;
+  const Answered cluster = Ask("GET", "/v1/cluster");
+  EXPECT_EQ(cluster["node_id"] + cluster["role"], "n1leader") << cluster;
+}
+
+TEST_F(HttpFacadeTest, BadParameters) {
+  for (const char* target :
+       {"/v1/jobs?page_size=abc", "/v1/jobs?page_size=-1", "/v1/jobs?state=HAPPY",
+        "/v1/jobs?full=1", "/v1/jobs?colour=red", "/v1/jobs?page_token=forged",
+        "/v1/stats?queue=%0a", "/v1/jobs/%20", "/v1/jobs/a?id=b&id=c"}) {
+    const Answered answer = Ask("GET", target);
+    EXPECT_EQ(answer.status, 400) << target << answer;
+    EXPECT_NE(answer["reason"], "(none)") << target << answer;
+  }
+  EXPECT_EQ(Ask("GET", "/v1/jobs/unheard-of").status, 404);
+  EXPECT_EQ(Ask("GET", "/tasks/unheard-of")["reason"], "JOB_NOT_FOUND");
+  const Answered wrong = Ask("DELETE", "/tasks/a");
+  EXPECT_EQ(wrong.status, 405);
+  EXPECT_TRUE(wrong.HasHeader("Allow: GET, HEAD, OPTIONS")) << wrong;
+}
+
+TEST_F(HttpFacadeTest, StatsAreNumbers) {
+  Submit("counted");
+  const Answered stats = Ask("GET", "/stats");
+  EXPECT_EQ(stats.status, 200);
+  EXPECT_NE(stats["queues"].find(R"("counted":{"scheduled":0,"ready":1,"leased":0)"),
+            std::string::npos)
+      << stats;
+  EXPECT_NE(stats["total"].find(R"("runnable":)"), std::string::npos) << stats;
+}
+
+TEST_F(HttpFacadeTest, AWaitingLeaseGetsTheJobAndOneThatHasGoneDoesNot) {
+  const std::string ask = R"({"worker_id":"w","queue":"wait","wait_ms":30000})";
+  {
+    RawClient impatient(facade_->port());
+    impatient.Send(Bytes("POST", "/tasks/lease", ask));
+    impatient.Close();
+  }
+  RawClient patient(facade_->port());
+  patient.Send(Bytes("POST", "/tasks/lease", ask));
+  const std::string id = Submit("wait");
+  const Answered leased = Read(&patient);
+  ASSERT_EQ(leased.status, 200) << leased;
+  EXPECT_EQ(leased["id"], id);
+}
+
+TEST_F(HttpFacadeTest, ABodyOfTheGreatestSizeIsTaken) {
+  // base64 of 1 MiB of zeros, eleven times: 15 MiB of body.
+  const std::string payload(1398100, 'A');
+  std::string jobs;
+  for (int i = 0; i < 11; ++i) {
+    jobs +=
+        (i == 0 ? "" : ",") + std::string("{\"queue\":\"large\",\"payload\":\"") + payload + "\"}";
+  }
+  const Answered answer = Ask("POST", "/v1/jobs", "{\"jobs\":[" + jobs + "]}");
+  EXPECT_EQ(answer.status, 200) << answer.body.substr(0, 500);
+  const Answered listed = Ask("GET", "/v1/jobs?queue=large&full=true");
+  EXPECT_EQ(listed.status, 200) << listed.head;
+  EXPECT_GT(listed.body.size(), 1u << 20);
+  EXPECT_NE(listed["next_page_token"], "") << "the node ends a page when it is large";
+}
+
+TEST_F(HttpFacadeTest, EveryRouteHasANameAndAllButTwoAScope) {
+  std::set<std::string> names;
+  int open = 0;
+  for (const Route& route : facade_->router().routes()) {
+    EXPECT_TRUE(names.insert(route.name).second) << route.name;
+    open += route.scope.empty();
+  }
+  EXPECT_EQ(open, 2) << "/health and /ready";
+}
+
+TEST(HttpFacade, EndsWhileCallsWait) {
+  const std::string directory =
+      testing::TempDir() + "/dqueue_http_end_test_" + std::to_string(getpid());
+  std::filesystem::create_directories(directory);
+  {
+    Machine machine(SmallNode("n1", directory, {}), storage::PosixFileSystem());
+    machine.Start("127.0.0.1:0");
+    auto facade = HttpFacade::Start("127.0.0.1:0", &machine.server());
+    ASSERT_TRUE(facade.ok()) << facade.status();
+    RawClient client((*facade)->port());
+    client.Send(
+        "POST /jobs/lease HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "Content-Length: 17\r\n\r\n{\"wait_ms\":60000}");
+    RawClient other((*facade)->port());
+    // So the first has been read.
+    other.Send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_EQ(Body(other.ReadAnswer()), "OK\n");
+    const auto begin = std::chrono::steady_clock::now();
+    facade->reset();
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
+    EXPECT_EQ(client.ReadAll(), "");
+  }
+  std::filesystem::remove_all(directory);
+}
+
+}  // namespace
+}  // namespace dqueue::transport

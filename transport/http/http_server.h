@@ -1,0 +1,83 @@
+// HTTP/1.1 and 1.0 on one thread: connections, limits, times. What the requests mean is the
+// handler's; it must not wait, and may answer later, from any thread.
+//
+// A connection's requests are handled one after the other, so pipelined ones are answered in order.
+// Whatever cannot be read as one request, without doubt about where it ends, gets a 4xx and the
+// connection ends.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "transport/http/http_message.h"
+
+namespace dqueue::transport {
+
+struct HttpLimits {
+  size_t connections = 512;  // more are closed as they come
+  size_t header_bytes = 8 << 10;
+  size_t header_fields = 100;
+  size_t target_bytes = 4 << 10;
+  // Of one body; what a route takes may be less. One that nobody wants is read and thrown away.
+  size_t body_bytes = 20 << 20;
+  std::chrono::milliseconds header_time{10'000};  // from the first byte, or from the connection
+  std::chrono::milliseconds body_time{30'000};
+  std::chrono::milliseconds idle_time{60'000};  // between an answer and the next request
+  // A client that takes nothing for so long, or not all in ten times this, is closed.
+  std::chrono::milliseconds write_time{30'000};
+};
+
+// Where one request is answered, once: the first Send() counts. Copies are the same reply. If the
+// last one goes without an answer, the client is told 500. Everything may be called from any
+// thread, also after the server is gone (then without effect).
+class HttpReply {
+ public:
+  // Of the server. Streams (server-sent events) will be a second way to answer beside Send().
+  class Exchange {
+   public:
+    virtual ~Exchange() = default;
+    virtual void Send(HttpResponse response) = 0;
+    virtual void OnGone(std::function<void()> gone) = 0;
+    virtual bool gone() const = 0;
+  };
+  explicit HttpReply(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+
+  void Send(HttpResponse response) const { exchange_->Send(std::move(response)); }
+  // `gone` (the last one given) is called at most once, if the client goes before it is answered:
+  // on the server's thread, or at once if it is known already. A client that ends its half of the
+  // connection is taken for gone, as nothing else tells that it went.
+  void OnGone(std::function<void()> gone) const { exchange_->OnGone(std::move(gone)); }
+  bool gone() const { return exchange_->gone(); }
+
+ private:
+  std::shared_ptr<Exchange> exchange_;
+};
+
+// Both are called on the server's thread.
+class HttpHandler {
+ public:
+  virtual ~HttpHandler() = default;
+  // By method, target and headers: the longest body that Handle() wants; 0: none.
+  virtual size_t BodyBytesMax(const HttpRequest& head) = 0;
+  virtual void Handle(HttpRequest request, HttpReply reply) = 0;
+};
+
+// The answer to what went wrong: {"error": message, "reason": reason, "details": {}}.
+HttpResponse HttpProblem(int status, const std::string& reason, const std::string& message);
+
+class HttpServer {
+ public:
+  // INVALID_ARGUMENT: the address; UNAVAILABLE: it cannot be bound. The handler must outlive the
+  // server.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const std::string& listen,
+                                                           HttpHandler* handler,
+                                                           const HttpLimits& limits = {});
+  // Closes every connection; afterwards the handler is not called any more.
+  virtual ~HttpServer() = default;
+  virtual int port() const = 0;
+};
+
+}  // namespace dqueue::transport

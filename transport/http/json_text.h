@@ -1,0 +1,50 @@
+// JSON in and out, by the rules of the façade: strict (RFC 8259, UTF-8), at most kJsonDepthMax
+// deep, no name twice in one object. Payloads are passed on as the very bytes that came, so values
+// are slices of the text and no tree is built.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace dqueue::transport {
+
+inline constexpr size_t kJsonDepthMax = 32;
+
+// OK, or INVALID_ARGUMENT with "line 1, column 7: …".
+absl::Status CheckJson(std::string_view text);
+
+// The members of the object that `text` is, each name decoded, each value as it stands there.
+// INVALID_ARGUMENT: not JSON, or no object. The views point into `text`.
+using JsonMembers = std::map<std::string, std::string_view>;
+absl::StatusOr<JsonMembers> ParseJsonObject(std::string_view text);
+
+// Of a value from JsonMembers; nullopt: of another type, or outside of the type's range. 1.0 and
+// "1" are no integers.
+std::optional<std::string> JsonToText(std::string_view value);
+std::optional<int64_t> JsonToInteger(std::string_view value);
+std::optional<bool> JsonToBool(std::string_view value);
+
+// A string with its quotes. `text` must be UTF-8.
+std::string JsonQuoted(std::string_view text);
+
+// Writes one object, member by member.
+class JsonObject {
+ public:
+  JsonObject& Text(std::string_view name, std::string_view text);
+  JsonObject& Integer(std::string_view name, int64_t value);
+  JsonObject& Unsigned(std::string_view name, uint64_t value);
+  JsonObject& Null(std::string_view name);
+  // `json` is a value already.
+  JsonObject& Raw(std::string_view name, std::string_view json);
+  std::string Finish() { return out_ + '}'; }
+
+ private:
+  std::string out_ = "{";
+};
+
+}  // namespace dqueue::transport

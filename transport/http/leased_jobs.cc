@@ -1,0 +1,32 @@
+#include "transport/http/leased_jobs.h"
+
+#include <random>
+
+#include "transport/http/rpc_methods.h"
+
+namespace dqueue::transport {
+
+std::function<void()> ReleaseLater(RpcBridge* bridge, const v1::LeaseJobsResponse& leased) {
+  if (leased.jobs().empty()) return nullptr;
+  v1::ReleaseJobsRequest request;
+  for (const v1::Job& job : leased.jobs()) {
+    auto* item = request.add_items();
+    item->set_id(job.id());
+    *item->mutable_token() = job.lease().token();
+  }
+  return [bridge, request] { bridge->Tell(kReleaseJobsMethod, request); };
+}
+
+std::string MakeRequestId() {
+  constexpr char kDigits[] = "0123456789abcdef";
+  constexpr int kWords = 4;
+  thread_local std::random_device device;
+  std::string id = "http-";
+  for (int i = 0; i < kWords; ++i) {
+    const uint32_t word = device();
+    for (int shift = 28; shift >= 0; shift -= 4) id += kDigits[word >> shift & 15];
+  }
+  return id;
+}
+
+}  // namespace dqueue::transport

@@ -1,0 +1,115 @@
+#include "transport/http/router.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "queue/validate.h"
+#include "raft/check.h"
+
+namespace dqueue::transport {
+namespace {
+
+bool IsName(std::string_view segment) { return segment.starts_with('{') && segment.ends_with('}'); }
+
+// How many segments are words of the pattern; nullopt: it does not match. `names` may be null.
+std::optional<int> Match(std::string_view pattern, const std::vector<std::string>& path,
+                         std::map<std::string, std::string>* names) {
+  if (path.empty()) return std::nullopt;  // "*"
+  int words = 0;
+  pattern.remove_prefix(1);
+  for (size_t i = 0; i < path.size(); ++i) {
+    const size_t slash = pattern.find('/');
+    const bool last = slash == std::string_view::npos;
+    if (last != (i + 1 == path.size())) return std::nullopt;
+    const std::string_view segment = pattern.substr(0, slash);
+    if (!last) pattern.remove_prefix(slash + 1);
+    if (IsName(segment)) {
+      if (path[i].empty()) return std::nullopt;
+      if (names != nullptr) {
+        (*names)[std::string(segment.substr(1, segment.size() - 2))] = path[i];
+      }
+    } else if (segment == path[i]) {
+      ++words;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return words;
+}
+
+std::string ShownPath(const HttpTarget& target) {
+  std::string path;
+  for (const std::string& segment : target.path) path += "/" + segment;
+  return queue::ShownValue(path);
+}
+
+}  // namespace
+
+void Router::Add(Route route) {
+  DQ_CHECK(route.pattern.starts_with('/'));
+  for (const Route& other : routes_) {
+    DQ_CHECK(other.method != route.method || other.pattern != route.pattern);
+  }
+  routes_.push_back(std::move(route));
+}
+
+const Route* Router::Find(const HttpRequest& request,
+                          std::map<std::string, std::string>* path) const {
+  const std::string& method = request.method == "HEAD" ? "GET" : request.method;
+  const Route* best = nullptr;
+  int most_words = -1;
+  for (const Route& route : routes_) {
+    if (route.method != method) continue;
+    const std::optional<int> words = Match(route.pattern, request.target.path, nullptr);
+    if (!words || *words <= most_words) continue;
+    best = &route;
+    most_words = *words;
+  }
+  if (best != nullptr && path != nullptr) Match(best->pattern, request.target.path, path);
+  return best;
+}
+
+std::string Router::Allowed(const HttpTarget& target) const {
+  std::set<std::string> methods;
+  for (const Route& route : routes_) {
+    if (!target.asterisk && !Match(route.pattern, target.path, nullptr)) continue;
+    methods.insert(route.method);
+    if (route.method == "GET") methods.insert("HEAD");
+  }
+  if (methods.empty()) return "";
+  methods.insert("OPTIONS");
+  std::string allowed;
+  for (const std::string& method : methods) allowed += (allowed.empty() ? "" : ", ") + method;
+  return allowed;
+}
+
+size_t Router::BodyBytesMax(const HttpRequest& head) {
+  const Route* route = Find(head, nullptr);
+  return route == nullptr ? 0 : route->body_bytes_max;
+}
+
+void Router::Handle(HttpRequest request, HttpReply reply) {
+  std::map<std::string, std::string> path;
+  if (const Route* route = Find(request, &path)) {
+    return route->handle({std::move(request), std::move(path)}, reply);
+  }
+  const std::string allowed = Allowed(request.target);
+  HttpResponse response;
+  if (allowed.empty()) {
+    response = HttpProblem(404, "NOT_FOUND", "nothing is at " + ShownPath(request.target));
+  } else if (request.method == "OPTIONS") {
+    response.status = 204;
+  } else {
+    response =
+        HttpProblem(405, "METHOD_NOT_ALLOWED",
+                    request.target.asterisk ? "only OPTIONS has the target *"
+                                            : ShownPath(request.target) + " takes " + allowed);
+  }
+  if (!allowed.empty()) response.headers.emplace_back("Allow", allowed);
+  reply.Send(std::move(response));
+}
+
+}  // namespace dqueue::transport

@@ -1,0 +1,51 @@
+// The table of routes: which handler a method and a path mean, and what is said where there is
+// none.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "transport/http/http_server.h"
+
+namespace dqueue::transport {
+
+// A request at its route.
+struct HttpCall {
+  HttpRequest request;
+  std::map<std::string, std::string> path;  // by the names in the pattern: {id}
+};
+
+struct Route {
+  std::string method;
+  // "/jobs/{id}/ack": a segment is a word, or a name in braces that stands for any but an empty
+  // one.
+  std::string pattern;
+  std::function<void(HttpCall call, const HttpReply& reply)> handle;
+  std::string name;  // for metrics and logs
+  // The right that a caller needs once there are keys; empty: none, ever.
+  std::string scope;
+  size_t body_bytes_max = 0;  // 0: takes no body
+};
+
+class Router : public HttpHandler {
+ public:
+  // DQ_CHECK: no two routes have the same method and pattern.
+  void Add(Route route);
+  const std::vector<Route>& routes() const { return routes_; }
+
+  size_t BodyBytesMax(const HttpRequest& head) override;
+  // No path: 404 NOT_FOUND. No method: 405 with Allow. OPTIONS: 204 with Allow. HEAD is GET.
+  // A word in a pattern goes before a name. Paths are compared as they are: "/a/" is not "/a".
+  void Handle(HttpRequest request, HttpReply reply) override;
+
+ private:
+  const Route* Find(const HttpRequest& request, std::map<std::string, std::string>* path) const;
+  // "" if no route has this path.
+  std::string Allowed(const HttpTarget& target) const;
+
+  std::vector<Route> routes_;
+};
+
+}  // namespace dqueue::transport

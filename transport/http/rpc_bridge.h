@@ -1,0 +1,60 @@
+// From HTTP to the node's own gRPC services, in the process: so that validation, forwarding to the
+// leader, waiting for one, and errors exist once. Asynchronous; an error is answered here.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/status.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "google/protobuf/message.h"
+#include "google/rpc/status.pb.h"
+#include "transport/http/http_server.h"
+
+namespace dqueue::transport {
+
+// {"error": message, "reason": REASON, "details": {metadata, "field_violations": […]}} with the
+// status that docs/http.md has for the reason or the code; Retry-After where RetryInfo says so.
+HttpResponse ErrorResponse(const google::rpc::Status& status);
+HttpResponse ErrorResponse(const grpc::Status& status);
+
+class RpcBridge {
+ public:
+  explicit RpcBridge(std::shared_ptr<grpc::Channel> channel);
+  // Cancels what runs and waits for its end: no callback runs later.
+  ~RpcBridge();
+  RpcBridge(const RpcBridge&) = delete;
+  RpcBridge& operator=(const RpcBridge&) = delete;
+
+  // `method`: "/dqueue.v1.JobService/GetJob". `done` gets the answer, on one of gRPC's threads,
+  // where it must not wait. An error answers `reply` instead, or goes to `failed` if that is given.
+  // The call is cancelled when the HTTP client goes.
+  template <class Response>
+  void Call(const char* method, const google::protobuf::Message& request, const HttpReply& reply,
+            std::function<void(const Response&)> done,
+            std::function<void(const grpc::Status&)> failed = nullptr) {
+    CallAny(
+        method, request, std::make_shared<Response>(), reply,
+        [done = std::move(done)](const google::protobuf::Message& response) {
+          done(static_cast<const Response&>(response));
+        },
+        std::move(failed));
+  }
+  // The same for a type that is known at run time only; `response` is where the answer goes.
+  void CallAny(const char* method, const google::protobuf::Message& request,
+               std::shared_ptr<google::protobuf::Message> response, const HttpReply& reply,
+               std::function<void(const google::protobuf::Message&)> done,
+               std::function<void(const grpc::Status&)> failed = nullptr);
+  // Without anybody who waits for the answer.
+  void Tell(const char* method, const google::protobuf::Message& request);
+
+ private:
+  class Calls;
+  const std::shared_ptr<Calls> calls_;
+};
+
+}  // namespace dqueue::transport
