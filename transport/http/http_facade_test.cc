@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <regex>
 #include <set>
 #include <thread>
@@ -401,6 +402,32 @@ TEST_F(HttpFacadeTest, ABodyOfTheGreatestSizeIsTaken) {
   EXPECT_EQ(listed.status, 200) << listed.head;
   EXPECT_GT(listed.body.size(), 1u << 20);
   EXPECT_NE(listed["next_page_token"], "") << "the node ends a page when it is large";
+}
+
+// The lines of the description that are a path or a method, as "GET /jobs/{id}".
+std::set<std::string> DescribedRoutes() {
+  std::ifstream file(DQUEUE_SOURCE_DIR "/docs/openapi.yaml");
+  std::set<std::string> routes;
+  const std::regex path_line("  (/[^ ]*):");
+  const std::regex method_line("    (get|post|put|delete|patch):");
+  std::string path;
+  std::smatch match;
+  for (std::string line; std::getline(file, line);) {
+    if (std::regex_match(line, match, path_line)) path = match[1];
+    if (!std::regex_match(line, match, method_line)) continue;
+    std::string method = match[1];
+    for (char& c : method) c = static_cast<char>(std::toupper(c));
+    routes.insert(method + " " + path);
+  }
+  return routes;
+}
+
+TEST_F(HttpFacadeTest, TheDescriptionHasEveryRouteAndNoOther) {
+  std::set<std::string> served;
+  for (const Route& route : facade_->router().routes()) {
+    served.insert(route.method + " " + route.pattern);
+  }
+  EXPECT_EQ(DescribedRoutes(), served);
 }
 
 TEST_F(HttpFacadeTest, EveryRouteHasANameAndAllButTwoAScope) {

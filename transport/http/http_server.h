@@ -48,7 +48,8 @@ class HttpReply {
   void Send(HttpResponse response) const { exchange_->Send(std::move(response)); }
   // `gone` (the last one given) is called at most once, if the client goes before it is answered:
   // on the server's thread, or at once if it is known already. A client that ends its half of the
-  // connection is taken for gone, as nothing else tells that it went.
+  // connection is taken for gone, as nothing else tells that it went. While its next request is
+  // there already it is not watched.
   void OnGone(std::function<void()> gone) const { exchange_->OnGone(std::move(gone)); }
   bool gone() const { return exchange_->gone(); }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <future>
 #include <mutex>
@@ -333,6 +335,33 @@ TEST_F(HttpServerTest, ConnectionsAreBounded) {
   std::string answer;
   for (int i = 0; i < 1000 && answer.empty(); ++i) answer = Talk(kGet);
   EXPECT_EQ(FirstLine(answer), "HTTP/1.1 200 OK");
+}
+
+TEST_F(HttpServerTest, AcceptsAgainAfterALackOfDescriptors) {
+  Start();
+  RawClient early = Connect();
+  early.Send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_EQ(Body(early.ReadAnswer()), "OK\n");
+
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit low{256, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  std::vector<UniqueFd> fill;
+  for (int fd = dup(early.fd()); fd >= 0; fd = dup(early.fd())) fill.emplace_back(fd);
+  fill.pop_back();  // the client's end takes the last one
+  RawClient late = Connect();
+  late.Send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+  // Each answer is a turn of the server's thread, so it has tried to accept.
+  for (int i = 0; i < 3; ++i) {
+    early.Send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_EQ(Body(early.ReadAnswer()), "OK\n");
+  }
+  pollfd answered{late.fd(), POLLIN, 0};
+  EXPECT_EQ(poll(&answered, 1, 0), 0);
+  fill.clear();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(Body(late.ReadAnswer()), "OK\n");
 }
 
 TEST_F(HttpServerTest, SlowClientsAreClosed) {

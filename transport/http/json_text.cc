@@ -145,16 +145,15 @@ absl::Status CheckJson(std::string_view text) {
   json::basic_parser<NameCheck> parser(options);
   json::error_code error;
   const size_t read = parser.write_some(false, text.data(), text.size(), error);
-  const std::string where = Position(text, read);
-  if (parser.handler().repeated()) {
-    return absl::InvalidArgumentError(
-        where + "the name " + queue::ShownValue(*parser.handler().repeated()) + " comes twice");
+  if (error) {
+    std::string problem = error.message();
+    if (parser.handler().repeated()) {
+      problem = "the name " + queue::ShownValue(*parser.handler().repeated()) + " comes twice";
+    } else if (error == json::error::too_deep) {
+      problem = "nested deeper than " + std::to_string(kJsonDepthMax) + " levels";
+    }
+    return absl::InvalidArgumentError(Position(text, read) + problem);
   }
-  if (error == json::error::too_deep) {
-    return absl::InvalidArgumentError(where + "nested deeper than " +
-                                      std::to_string(kJsonDepthMax) + " levels");
-  }
-  if (error) return absl::InvalidArgumentError(where + error.message());
   for (size_t i = read; i < text.size(); ++i) {
     if (!IsSpace(text[i])) {
       return absl::InvalidArgumentError(Position(text, i) + "there is more after the value");
