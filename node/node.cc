@@ -161,6 +161,16 @@ void NodeImpl::RequestView(std::function<void(const NodeView&)> done) {
   Post([this, done = std::move(done)](raft::Time) { done(MakeView()); });
 }
 
+void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
+  Post([this, done = std::move(done)](raft::Time) {
+    NodeMetrics metrics = metrics_;
+    metrics.view = MakeView();
+    // Every queue that fits a page; it cannot fail without a name.
+    DQ_CHECK(state_->Stats("", &metrics.stats).ok());
+    done(metrics);
+  });
+}
+
 void NodeImpl::Drain(std::function<void()> done) {
   Post([this, done = std::move(done)](raft::Time now) {
     draining_ = true;

@@ -24,7 +24,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "dqueue/v1/service.pb.h"
 #include "queue/broker.h"
+#include "raft/histogram.h"
 #include "raft/raft.h"
 #include "storage/file_system.h"
 #include "storage/log.h"
@@ -117,6 +119,20 @@ struct NodeView {
   uint64_t snapshot_index = 0;
 };
 
+// A copy, for scrapers. Counts are since this process began.
+struct NodeMetrics {
+  NodeView view;
+  // As this node has applied them; a follower may be behind. `leased`: of the leader only.
+  v1::GetStatsResponse stats;
+  raft::Histogram commit_time;  // leader: from proposing a batch to having applied it
+  uint64_t proposals = 0;       // batches
+  uint64_t leader_changes = 0;  // as seen here
+  uint64_t elections_won = 0;
+  uint64_t snapshots_written = 0;
+  uint64_t snapshots_installed = 0;  // received from a leader
+  uint64_t free_bytes = 0;           // of the disk, when last looked; 0: not yet
+};
+
 class Node {
  public:
   virtual ~Node() = default;
@@ -137,6 +153,7 @@ class Node {
   virtual void PeerDisconnected(raft::NodeId peer) = 0;
   // Answered on the loop's thread.
   virtual void RequestView(std::function<void(const NodeView&)> done) = 0;
+  virtual void RequestMetrics(std::function<void(const NodeMetrics&)> done) = 0;
   // Stop taking new calls, hand leadership over if leader; done() when that has succeeded or has
   // been given up.
   virtual void Drain(std::function<void()> done) = 0;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,7 @@ class NodeImpl final : public Node {
   void Receive(std::vector<raft::Message> messages) override;
   void PeerDisconnected(raft::NodeId peer) override;
   void RequestView(std::function<void(const NodeView&)> done) override;
+  void RequestMetrics(std::function<void(const NodeMetrics&)> done) override;
   void Drain(std::function<void()> done) override;
   bool Poll(raft::Time now) override;
   raft::Time Deadline() const override;
@@ -132,6 +134,10 @@ class NodeImpl final : public Node {
   std::deque<Milestone> milestones_;
   uint64_t applied_bytes_ = 0;
   uint64_t bytes_at_snapshot_ = 0;
+
+  NodeMetrics metrics_;  // what is counted here
+  // When the batches were proposed that are not applied yet, by their id.
+  std::map<uint64_t, raft::Time> proposed_;
 
   raft::Time next_space_check_{};
   bool low_space_ = false;

@@ -64,6 +64,8 @@ bool NodeImpl::Propose(raft::Time now) {
   for (int i = 0; i < kBatchesPerTurn; ++i) {
     std::optional<queue::Batch> batch = broker_->TakeBatch(now, wall_ms);
     if (!batch) return false;
+    ++metrics_.proposals;
+    proposed_.emplace(batch->id, now);
     Step(now, raft::Propose{batch->id, std::move(batch->payload)});
   }
   return true;
@@ -90,7 +92,9 @@ void NodeImpl::HandleOutput(raft::Time now, raft::Output output) {
   // Answers first: a proposal that ended with the leadership must not be answered twice.
   for (const raft::ProposalOutcome& outcome : output.proposals) {
     broker_->OnProposal(outcome);
-    if (outcome.kind == raft::ProposalOutcome::Kind::kCommitted) {
+    if (outcome.kind != raft::ProposalOutcome::Kind::kCommitted) {
+      proposed_.erase(outcome.id);
+    } else {
       DQ_CHECK(committed_.empty() || committed_.back().index < outcome.index);
       committed_.push_back({outcome.index, outcome.id});
     }
@@ -121,8 +125,10 @@ void NodeImpl::HandleStatus(const raft::Status& status) {
   const bool new_term = status_.term != status.term;
   if (status.leader != status_.leader && status.leader != raft::NodeId()) {
     status_ = status;
+    ++metrics_.leader_changes;
     Say("term " + std::to_string(status.term.value()) + ": leader is " + Hint().leader_id);
   }
+  if (!was_leader && status.role == raft::Role::kLeader) ++metrics_.elections_won;
   status_ = status;
   if (serving_ && (status.role != raft::Role::kLeader || new_term)) {
     serving_ = false;
@@ -203,6 +209,8 @@ void NodeImpl::ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entr
     }
     if (env_.probe != nullptr) env_.probe->AfterApply(entry, state_->Digest());
     if (mine) {
+      const auto proposed = proposed_.extract(committed_.front().batch_id);
+      if (!proposed.empty()) metrics_.commit_time.Observe(now - proposed.mapped());
       broker_->OnApplied(now, committed_.front().batch_id, results_);
       committed_.pop_front();
     }

@@ -102,6 +102,7 @@ void NodeImpl::SnapshotWritten(raft::Time now, std::optional<storage::Manifest> 
     Say("the disk is too full for a snapshot; trying again later");
     return;
   }
+  ++metrics_.snapshots_written;
   // A newer one was installed, or is being restored.
   if (manifest->meta.index <= snapshot_index_) return;
   if (restoring_ && manifest->meta.index <= restoring_->index) return;
@@ -132,6 +133,7 @@ void NodeImpl::SnapshotRestored(raft::Time now, const storage::Manifest& manifes
   broker_.reset();  // it watches the old state machine
   state_ = std::move(state);
   MakeBroker(++broker_salt_);
+  ++metrics_.snapshots_installed;
   snapshot_index_ = manifest.meta.index;
   snapshot_bytes_ = manifest.TotalBytes();
   bytes_at_snapshot_ = applied_bytes_;
@@ -143,6 +145,7 @@ void NodeImpl::SnapshotRestored(raft::Time now, const storage::Manifest& manifes
 }
 
 void NodeImpl::SpaceChecked(raft::Time now, uint64_t free_bytes, bool log_space_failed) {
+  metrics_.free_bytes = free_bytes;
   // A little more than the limit is wanted back before the answer changes, so that it does not
   // flap.
   const uint64_t limit =

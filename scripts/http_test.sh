@@ -103,6 +103,7 @@ for i in 1 2 3; do
   ready() { [[ $(ask /ready) == *OK ]]; }
   eventually 20 ready
   answers 200 'OK' ask /health
+  answers 200 'dqueue_raft_leader_known 1' ask /metrics
   shown
   tasks "tasks-$i"
   jobs "key-$i"

@@ -179,7 +179,7 @@ class LogImpl : public Log {
     for (std::shared_ptr<Segment>& segment : segments) segments_.push_back(std::move(segment));
     room_ = writer_.room();
     if (writer_.syncs() != syncs) {
-      stats_.last_sync = std::chrono::duration_cast<raft::Duration>(elapsed);
+      stats_.sync_time.Observe(std::chrono::duration_cast<raft::Duration>(elapsed));
     }
     UpdateStats();
     return absl::OkStatus();

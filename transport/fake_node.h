@@ -67,6 +67,14 @@ class FakeNode final : public node::Node {
     }
     done(view);
   }
+  void RequestMetrics(std::function<void(const node::NodeMetrics&)> done) override {
+    node::NodeMetrics metrics;
+    {
+      const std::lock_guard lock(mutex_);
+      metrics.view = view_;
+    }
+    done(metrics);
+  }
   void Drain(std::function<void()> done) override { done(); }
   bool Poll(raft::Time) override { return false; }
   raft::Time Deadline() const override { return raft::Time::max(); }

@@ -152,6 +152,10 @@ class ServerImpl final : public Server {
 
   int port() const override { return port_; }
   std::string NotReadyReason() const override { return health_->NotReadyReason(); }
+  bool RequestMetrics(std::function<void(const node::NodeMetrics&)> done) override {
+    return router_->node().With(
+        [&done](node::Node& node) { node.RequestMetrics(std::move(done)); });
+  }
   std::shared_ptr<grpc::Channel> InProcessChannel() override {
     grpc::ChannelArguments args;
     args.SetMaxReceiveMessageSize(-1);

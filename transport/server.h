@@ -3,6 +3,7 @@
 // that there are no loops).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -45,6 +46,8 @@ class Server {
   virtual int port() const = 0;
   // What the health service and /ready say: "" or the reason why not.
   virtual std::string NotReadyReason() const = 0;
+  // What the node counts, on one of its threads. False: it is gone, and `done` is not called.
+  virtual bool RequestMetrics(std::function<void(const node::NodeMetrics&)> done) = 0;
   // To the services of this server without a connection. Calls on it must have ended before the
   // server's destructor.
   virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;

@@ -2,9 +2,11 @@
 
 #include <utility>
 
+#include "transport/http/metrics_page.h"
 #include "transport/http/rest_jobs.h"
 #include "transport/http/rest_v1.h"
 #include "transport/http/rpc_bridge.h"
+#include "transport/rpc_error.h"
 
 namespace dqueue::transport {
 namespace {
@@ -14,6 +16,16 @@ HttpResponse PlainOk() {
   response.content_type = "text/plain; charset=utf-8";
   response.body = "OK\n";
   return response;
+}
+
+void SendMetrics(Server* server, const HttpReply& reply) {
+  const bool asked = server->RequestMetrics([reply](const node::NodeMetrics& node) {
+    HttpResponse response;
+    response.content_type = kMetricsContentType;
+    response.body = MetricsPage(node, ReadProcessMetrics());
+    reply.Send(std::move(response));
+  });
+  if (!asked) reply.Send(ErrorResponse(ToGrpcStatus(ShuttingDownError())));
 }
 
 class HttpFacadeImpl final : public HttpFacade {
@@ -27,6 +39,9 @@ class HttpFacadeImpl final : public HttpFacade {
                    reply.Send(reason.empty() ? PlainOk() : HttpProblem(503, "NOT_READY", reason));
                  },
                  "ready", "", 0});
+    router_.Add({"GET", "/metrics",
+                 [server](HttpCall, const HttpReply& reply) { SendMetrics(server, reply); },
+                 "metrics", "jobs:read", 0});
     AddV1Routes(&bridge_, &router_);
     AddJobRoutes(&bridge_, &router_);
   }

@@ -1,0 +1,42 @@
+// How often something took how long, under the bounds that scrapers are shown. Written by one
+// thread; others take copies under their owner's lock.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "raft/types.h"
+
+namespace dqueue::raft {
+
+class Histogram {
+ public:
+  // Upper bounds, in seconds. What took longer is in count() and sum only.
+  static constexpr std::array<double, 19> kBounds = {
+      0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+      0.25,   0.5,     1,      2.5,   5,      10,    30,   60,    300};
+
+  void Observe(Duration time) {
+    const double seconds = std::chrono::duration<double>(time).count();
+    sum_seconds_ += seconds;
+    ++count_;
+    for (size_t i = 0; i < kBounds.size(); ++i) {
+      if (seconds > kBounds[i]) continue;
+      ++counts_[i];
+      return;
+    }
+  }
+
+  uint64_t count() const { return count_; }
+  double sum_seconds() const { return sum_seconds_; }
+  // Of those up to kBounds[i] and beyond kBounds[i - 1].
+  uint64_t count_in(size_t i) const { return counts_[i]; }
+
+ private:
+  std::array<uint64_t, kBounds.size()> counts_{};
+  uint64_t count_ = 0;
+  double sum_seconds_ = 0;
+};
+
+}  // namespace dqueue::raft
