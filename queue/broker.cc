@@ -93,6 +93,7 @@ void BrokerImpl::StepDown(const LeaderHint& hint, Work::Failure failure) {
   serving_ = false;
   ++epoch_;
   leases_.Clear();
+  deletions_.clear();
   lease_requests_.resize(1);
   free_lease_requests_.clear();
   lease_request_numbers_.clear();
@@ -114,6 +115,7 @@ void BrokerImpl::StepDown(const LeaderHint& hint, Work::Failure failure) {
   }
   for (Work* work : std::exchange(gathering_, {}).works) PartFailed(work, failure);
   waiting_works_ = 0;
+  for (PickWork* work : std::exchange(picking_, {})) PartFailed(work, failure);
   for (const Chunk& chunk : std::exchange(chunks_, {})) {
     for (const CommandRef& ref : chunk.commands) PartFailed(ref.work, failure);
   }
@@ -138,6 +140,10 @@ void BrokerImpl::OnReady(JobRef job, std::string_view queue) {
 
 void BrokerImpl::OnHoldEnded(JobRef job) {
   if (!serving_) return;
+  if (!deletions_.empty()) {
+    const auto deletion = deletions_.find(state_->Sequence(job));
+    if (deletion != deletions_.end()) deletion->second.held = false;
+  }
   if (LogKnows(job, leases_.Fence(job))) leases_.ForgetFence(job);
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr) return;
@@ -154,7 +160,8 @@ void BrokerImpl::OnHoldEnded(JobRef job) {
 void BrokerImpl::OnPurged(JobRef job) {
   if (!serving_) return;
   leases_.ForgetFence(job);
-  // Only a command in flight can have kept it: of a job that is over, which the log will refuse.
+  // Only a command in flight can have kept it, which the log will refuse: of a job that is over, or
+  // was deleted though an earlier leader's lease of it went on.
   if (leases_.Find(job) != nullptr) EndLease(job, /*remember=*/false, /*release=*/false);
 }
 

@@ -10,6 +10,9 @@
 // round after it is woken. So are answers that refuse something from the leader's own knowledge (a
 // stale lease, an unknown job): a deposed leader knows nothing.
 //
+// A purge or redrive works in parts, one in each OnTimer, each a bounded time. When its deadline
+// comes first, what it has found goes on, and it is answered with `more`.
+//
 // A call's items may end differently; each has a status of its own. But if the fate of some is not
 // known, or some were carried out and others could not be proposed, the whole call is answered
 // COMMIT_UNKNOWN.
@@ -59,8 +62,15 @@ using CancelCall = Call<v1::CancelJobsRequest, v1::CancelJobsResponse>;
 using RetryCall = Call<v1::RetryJobsRequest, v1::RetryJobsResponse>;
 using StatsCall = Call<v1::GetStatsRequest, v1::GetStatsResponse>;
 
+using PauseCall = Call<v1::PauseQueueRequest, v1::PauseQueueResponse>;
+using ResumeCall = Call<v1::ResumeQueueRequest, v1::ResumeQueueResponse>;
+using DeleteCall = Call<v1::DeleteJobsRequest, v1::DeleteJobsResponse>;
+using PurgeCall = Call<v1::PurgeQueueRequest, v1::PurgeQueueResponse>;
+using RedriveCall = Call<v1::RedriveJobsRequest, v1::RedriveJobsResponse>;
+
 using AnyCall = std::variant<EnqueueCall, LeaseCall, CompleteCall, FailCall, ExtendCall,
-                             ReleaseCall, GetCall, ListCall, CancelCall, RetryCall, StatsCall>;
+                             ReleaseCall, GetCall, ListCall, CancelCall, RetryCall, StatsCall,
+                             PauseCall, ResumeCall, DeleteCall, PurgeCall, RedriveCall>;
 
 struct BrokerOptions {
   raft::Duration lease_timeout = std::chrono::seconds(30);
@@ -129,8 +139,8 @@ class Broker {
   // tick): at least 1 ms after now, and not more than 1 s while a job waits for its time, because
   // the wall clock may be set.
   raft::Time Deadline(raft::Time now, int64_t wall_ms) const;
-  // Does what is due: ends waits and deadlines. Cheap if nothing is. (Expiries and ticks come out
-  // of TakeBatch.)
+  // Does what is due: ends waits and deadlines, a part of a purge or redrive. Cheap if nothing is.
+  // (Expiries and ticks come out of TakeBatch.)
   void OnTimer(raft::Time now, int64_t wall_ms);
 
   struct Gauges {

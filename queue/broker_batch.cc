@@ -139,7 +139,7 @@ void BrokerImpl::DropOverdue(raft::Time now, Chunk* chunk) {
   for (const CommandRef& ref : chunk->commands) {
     // Once a part of a call is proposed, the rest follows: "no effect" could not be said any more.
     if (ref.work->deadline <= now && ref.work->proposed == 0) {
-      SettleLease(ref, epoch_, /*applied=*/false);
+      Settle(ref, epoch_, /*applied=*/false);
       PartFailed(ref.work, Work::Failure::kDeadline);
     } else {
       kept.bytes.append(chunk->bytes, at, ref.bytes);
@@ -224,7 +224,7 @@ void BrokerImpl::OnProposal(const raft::ProposalOutcome& outcome) {
   in_flight_.erase(it);
   if (batch.commands.empty()) own_batch_refused_ = true;
   for (const CommandRef& ref : batch.commands) {
-    SettleLease(ref, batch.epoch, /*applied=*/false);
+    Settle(ref, batch.epoch, /*applied=*/false);
     if (ref.work == nullptr) {
       own_batch_refused_ = true;
       continue;
@@ -246,7 +246,7 @@ void BrokerImpl::OnApplied(raft::Time now, uint64_t batch_id,
                    std::to_string(batch.commands.size()) + " commands");
   for (size_t i = 0; i < results.size(); ++i) {
     const CommandRef& ref = batch.commands[i];
-    SettleLease(ref, batch.epoch, /*applied=*/true);
+    Settle(ref, batch.epoch, /*applied=*/true);
     if (ref.work == nullptr) continue;
     ref.work->applied = true;
     ref.work->Set(ref.item, results[i], /*newer=*/!ref.ended_before);
@@ -256,8 +256,13 @@ void BrokerImpl::OnApplied(raft::Time now, uint64_t batch_id,
   ServeUnconfirmed(now);
 }
 
-void BrokerImpl::SettleLease(const CommandRef& ref, uint64_t epoch, bool applied) {
-  if (epoch != epoch_ || ref.lease == 0) return;
+void BrokerImpl::Settle(const CommandRef& ref, uint64_t epoch, bool applied) {
+  if (epoch != epoch_) return;
+  if (ref.lease != 0) SettleLease(ref, applied);
+  if (ref.deletes != 0) SettleDeletion(ref.deletes);
+}
+
+void BrokerImpl::SettleLease(const CommandRef& ref, bool applied) {
   const LeaseInfo* lease = leases_.Find(ref.job);
   if (lease == nullptr || lease->number != ref.lease) return;  // the job was purged
   DQ_CHECK(lease->commands > 0);

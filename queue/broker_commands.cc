@@ -1,4 +1,4 @@
-// Complete, fail, cancel, retry: commands about jobs that exist. The leader looks before it
+// Complete, fail, cancel, retry, delete: commands about jobs that exist. The leader looks before it
 // proposes, so that what is plainly wrong costs no log entry; the log has the last word on the
 // rest. A refusal from the leader's own knowledge waits for a confirmation round: a deposed leader
 // knows nothing.
@@ -191,6 +191,52 @@ void BrokerImpl::Submit(raft::Time now, int64_t, RetryCall call) {
            {.work = work, .item = static_cast<uint32_t>(i), .kind = CommandKind::kRetry});
     return true;
   });
+}
+
+void BrokerImpl::Submit(raft::Time now, int64_t, DeleteCall call) {
+  SubmitItems(now, std::move(call), [this](StatusWork<DeleteCall>* work, int i) {
+    const std::string& id = work->Id(i);
+    const JobRef job = state_->Find(id);
+    if (job == JobRef{}) {
+      work->Refuse(i, JobNotFoundError(id));
+      return false;
+    }
+    const JobView view = state_->View(job);
+    if (!IsOver(view.state) && leases_.Find(job) != nullptr) {
+      work->Refuse(i, InvalidStateError(id, v1::JOB_STATE_LEASED));
+      return false;
+    }
+    AppendDelete(work, static_cast<uint32_t>(i), job, view);
+    return true;
+  });
+}
+
+void BrokerImpl::AppendDelete(Work* work, uint32_t item, JobRef job, const JobView& view) {
+  log::v1::Delete message;
+  message.set_id(std::string(view.id));
+  message.set_job_sequence(view.sequence);
+  Append(log::v1::Command::kDeleteJobFieldNumber, message,
+         {.work = work, .item = item, .kind = CommandKind::kDelete, .deletes = view.sequence});
+  Deletion& deletion = deletions_[view.sequence];
+  deletion.job = job;
+  ++deletion.commands;
+}
+
+bool BrokerImpl::KeptForDeletion(JobRef job) {
+  if (deletions_.empty() || DQ_MUTANT(kDeletingNotGuarded)) return false;
+  const auto it = deletions_.find(state_->Sequence(job));
+  if (it == deletions_.end()) return false;
+  it->second.held = true;
+  return true;
+}
+
+void BrokerImpl::SettleDeletion(uint64_t job_sequence) {
+  const auto it = deletions_.find(job_sequence);
+  DQ_CHECK(it != deletions_.end() && it->second.commands > 0);
+  if (--it->second.commands > 0) return;
+  const Deletion deletion = it->second;
+  deletions_.erase(it);
+  if (deletion.held) state_->Release(deletion.job);
 }
 
 }  // namespace dqueue::queue

@@ -92,6 +92,14 @@ Error QueueNotFoundError(std::string_view queue) {
   return error;
 }
 
+Error TooManyQueuesError() {
+  Error error =
+      Make(absl::StatusCode::kResourceExhausted, "TOO_MANY_QUEUES",
+           "the cluster has as many queues as it can; the limit is " + std::to_string(kQueuesMax));
+  error.metadata["limit"] = std::to_string(kQueuesMax);
+  return error;
+}
+
 std::string StateName(v1::JobState state) {
   constexpr std::string_view kPrefix = "JOB_STATE_";
   std::string name = v1::JobState_Name(state);
@@ -129,10 +137,11 @@ Error EnqueueRefusedError(std::string_view id, const CommandResult& result) {
                        ", which has other content");
       break;
     case ResultCode::kTooManyQueues:
-      error = Make(
-          absl::StatusCode::kResourceExhausted, "TOO_MANY_QUEUES",
-          "the cluster has as many queues as it can; the limit is " + std::to_string(kQueuesMax));
-      error.metadata["limit"] = std::to_string(kQueuesMax);
+      return TooManyQueuesError();
+    case ResultCode::kQueuePaused:
+      error = Make(absl::StatusCode::kFailedPrecondition, "QUEUE_PAUSED",
+                   "the queue of " + JobNamed(id) + " is paused and takes no new jobs");
+      error.metadata["id"] = std::string(id);
       return error;
     default:
       CheckFailed(__FILE__, __LINE__, "an enqueue is refused for one of its reasons",

@@ -23,6 +23,7 @@ Error DeadlinePassedError();
 Error ShuttingDownError();
 Error JobNotFoundError(std::string_view id);
 Error QueueNotFoundError(std::string_view queue);
+Error TooManyQueuesError();
 // E.g. "SUCCEEDED".
 std::string StateName(v1::JobState state);
 Error InvalidStateError(std::string_view id, v1::JobState state);

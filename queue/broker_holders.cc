@@ -50,6 +50,8 @@ bool BrokerImpl::Adopt(raft::Time now, JobRef job, const JobView& view, LeaseTok
                        const std::string& worker_id, bool hold_required) {
   const LeaseInfo* lease = leases_.Find(job);
   const raft::Time expires = now + LeaseFor(view);
+  // It could end any moment.
+  if (hold_required && deletions_.contains(view.sequence)) return false;
   if (lease != nullptr) {
     // Held with an older token of an earlier term.
     if (hold_required && !lease->held) return false;

@@ -1,8 +1,9 @@
 // The inside of Broker, shared by the files that implement it: broker.cc (roles and admission),
-// broker_enqueue.cc, broker_commands.cc (complete, fail, cancel, retry), broker_batch.cc (commands
-// on their way through the log), broker_lease.cc (grants and who waits for them), broker_holders.cc
-// (extend, release, and who may speak for a job), broker_reads.cc (reads, confirmation rounds,
-// timers). Nobody else includes this.
+// broker_enqueue.cc, broker_commands.cc (complete, fail, cancel, retry, delete), broker_queues.cc
+// (pause, resume, purge, redrive), broker_batch.cc (commands on their way through the log),
+// broker_lease.cc (grants and who waits for them), broker_holders.cc (extend, release, and who may
+// speak for a job), broker_reads.cc (reads, confirmation rounds, timers). Nobody else includes
+// this.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "dqueue/v1/command.pb.h"
 #include "queue/broker.h"
@@ -43,6 +45,14 @@ struct CommandRef {
   uint64_t lease = 0;  // LeaseInfo::number; 0: no lease is marked as ACKING for it
   CommandKind kind = CommandKind::kEnqueue;
   bool ended_before = false;  // the log had seen the token when the command was made
+  uint64_t deletes = 0;       // the sequence of the job that it deletes; 0: none
+};
+
+// A job whose deletion is in flight: it is not leased before that is decided.
+struct Deletion {
+  JobRef job;
+  uint32_t commands = 0;
+  bool held = false;  // by the state machine, because it was ready and somebody wanted it
 };
 
 // Commands that will be one log entry, encoded already.
@@ -136,6 +146,12 @@ class BrokerImpl : public Observer {
   void Submit(raft::Time now, int64_t wall_ms, FailCall call);
   void Submit(raft::Time now, int64_t wall_ms, CancelCall call);
   void Submit(raft::Time now, int64_t wall_ms, RetryCall call);
+  void Submit(raft::Time now, int64_t wall_ms, DeleteCall call);
+  void AppendDelete(Work* work, uint32_t item, JobRef job, const JobView& view);
+  void SettleDeletion(uint64_t job_sequence);
+  // True if the job, just taken, is being deleted: then it is kept from everybody till that is
+  // over.
+  bool KeptForDeletion(JobRef job);
   template <class C, class F>
   void SubmitItems(raft::Time now, C call, const F& item);
   // A job that is over, and a command that ends a lease: it repeats what ended it, or is refused.
@@ -145,6 +161,21 @@ class BrokerImpl : public Observer {
   bool MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, int i);
   bool MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>* work, int i);
   int64_t NextRunTimeMs(const v1::FailJobsRequest::Item& item, const JobView& view, int64_t now_ms);
+
+  // ---- broker_queues.cc ----
+  void Submit(raft::Time now, int64_t wall_ms, PauseCall call);
+  void Submit(raft::Time now, int64_t wall_ms, ResumeCall call);
+  void Submit(raft::Time now, int64_t wall_ms, PurgeCall call);
+  void Submit(raft::Time now, int64_t wall_ms, RedriveCall call);
+  template <class C>
+  void SetQueue(raft::Time now, C call, bool paused, bool refuse_enqueues);
+  template <class C>
+  void SubmitPick(raft::Time now, C call, CommandKind kind, const JobFilter& filter);
+  // A part of the call whose turn it is.
+  void PickSome(raft::Time now);
+  // It must not be deleted, or is being deleted.
+  bool IsTaken(JobRef job, const JobView& view) const;
+  void AppendPicked(PickWork* work, JobRef job, const JobView& view);
 
   // ---- broker_batch.cc ----
   // Encodes the command `message` (the field of log.v1.Command with this number) into the batch
@@ -159,7 +190,9 @@ class BrokerImpl : public Observer {
   raft::Time NextTick(raft::Time now, int64_t wall_ms) const;
   // Answers calls of the chunk whose deadline passed before anything of them was proposed.
   void DropOverdue(raft::Time now, Chunk* chunk);
-  void SettleLease(const CommandRef& ref, uint64_t epoch, bool applied);
+  // The command is decided, whatever became of it: the guards that it set are taken away.
+  void Settle(const CommandRef& ref, uint64_t epoch, bool applied);
+  void SettleLease(const CommandRef& ref, bool applied);
   // One part of the call is decided; answers when it was the last.
   void PartDone(Work* work);
   void PartFailed(Work* work, Work::Failure failure);
@@ -272,7 +305,8 @@ class BrokerImpl : public Observer {
   log::v1::Expire log_expire_;
 
   LeaseTable leases_;
-  std::vector<LeaseRequest> lease_requests_;  // 0 is not used
+  absl::btree_map<uint64_t, Deletion> deletions_;  // by the job's sequence
+  std::vector<LeaseRequest> lease_requests_;       // 0 is not used
   std::vector<uint32_t> free_lease_requests_;
   std::map<std::string, uint32_t> lease_request_numbers_;
 
@@ -284,6 +318,10 @@ class BrokerImpl : public Observer {
   std::map<std::string, Sleepers, std::less<>> sleepers_;
   std::vector<uint64_t> departed_;  // lease calls whose callers have gone
   absl::btree_set<std::pair<raft::Time, uint64_t>> timers_;
+
+  // Purges and redrives that have not seen all jobs, and whose turn is next.
+  std::deque<PickWork*> picking_;
+  uint32_t pick_from_ = 0;  // where the next of them begins
 
   Gathering gathering_;
   std::map<uint64_t, Gathering> rounds_;

@@ -110,6 +110,7 @@ void BrokerImpl::TakeJobs(raft::Time now, const LeaseWait& wait, v1::LeaseJobsRe
         leases_.SetHeld(ref);
         continue;
       }
+      if (KeptForDeletion(ref)) continue;
       if (bytes >= kAnswerBytesMax) {
         state_->Release(ref);
         continue;

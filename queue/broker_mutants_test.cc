@@ -52,6 +52,18 @@ TEST_F(BrokerMutantsTest, AckingNotGuarded) {
   CommitAll();
 }
 
+TEST_F(BrokerMutantsTest, DeletingNotGuarded) {
+  Enqueue("a");
+  active_mutant = Mutant::kDeletingNotGuarded;
+  v1::DeleteJobsRequest request;
+  request.add_ids("a");
+  const auto deleted = Submit<DeleteCall>(request);
+  Take();
+  EXPECT_EQ(Lease(LeaseRequest("w")).size(), 1u);
+  CommitAll();
+  EXPECT_EQ(ItemReason(deleted), "OK") << "and the worker has it still";
+}
+
 TEST_F(BrokerMutantsTest, AnswerBeforeCommit) {
   active_mutant = Mutant::kAnswerBeforeCommit;
   const auto reply = Submit<EnqueueCall>(EnqueueRequest(Spec("a"), Spec("b")));

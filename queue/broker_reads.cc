@@ -30,6 +30,9 @@ void BrokerImpl::Submit(raft::Time now, int64_t, StatsCall call) {
 }
 
 void BrokerImpl::OverlayLease(raft::Time now, JobRef ref, v1::Job* job) const {
+  if (!state_->View(ref).held) return;
+  job->set_state(v1::JOB_STATE_LEASED);
+  // Nobody's while it is being deleted.
   const LeaseInfo* lease = leases_.Find(ref);
   if (lease != nullptr && lease->held) FillLease(now, *lease, job);
 }
@@ -113,6 +116,7 @@ raft::Time BrokerImpl::Deadline(raft::Time now, int64_t wall_ms) const {
   raft::Time due = std::min(NextExpiry(), NextTick(now, wall_ms));
   if (!timers_.empty()) due = std::min(due, timers_.begin()->first);
   for (const Chunk& chunk : chunks_) due = std::min(due, chunk.first_deadline);
+  if (!picking_.empty()) due = now;
   // What is due already waits for the node to take batches again; it should not spin meanwhile.
   return std::max(due, now + std::chrono::milliseconds(1));
 }
@@ -127,6 +131,7 @@ void BrokerImpl::OnTimer(raft::Time now) {
     pending_commands_ -= commands - chunk.commands.size();
     pending_bytes_ -= bytes - chunk.bytes.size();
   }
+  PickSome(now);
 }
 
 void BrokerImpl::EndWait(raft::Time now, uint64_t number) {

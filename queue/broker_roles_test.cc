@@ -37,6 +37,19 @@ class BrokerRolesTest : public BrokerTest {
     add(Submit<CancelCall>(cancel));
     add(Submit<RetryCall>(retry));
     add(Submit<StatsCall>({}));
+    v1::PauseQueueRequest pause;
+    pause.set_queue("other");
+    v1::ResumeQueueRequest resume;
+    resume.set_queue("other");
+    v1::DeleteJobsRequest remove;
+    remove.add_ids("a");
+    v1::PurgeQueueRequest purge;
+    purge.set_queue("q");
+    add(Submit<PauseCall>(pause));
+    add(Submit<ResumeCall>(resume));
+    add(Submit<DeleteCall>(remove));
+    add(Submit<PurgeCall>(purge));
+    add(Submit<RedriveCall>({}));
     return reasons;
   }
 };

@@ -13,6 +13,7 @@
 
 #include "queue/broker.h"
 #include "queue/broker_errors.h"
+#include "queue/command_reader.h"
 #include "queue/error_status.h"
 #include "queue/state_machine.h"
 #include "queue/validate.h"
@@ -45,6 +46,45 @@ class Work {
   uint32_t proposed = 0;
   bool applied = false;  // a command was applied
   Failure failure = Failure::kNone;
+};
+
+// A call for all jobs that match: it looks for them part by part, and counts those that its
+// commands have changed.
+class PickWork : public Work {
+ public:
+  PickWork(raft::Time call_deadline, CommandKind command, const JobFilter& filter)
+      : Work(call_deadline),
+        kind(command),
+        queue(filter.queue),
+        type_(filter.type),
+        error_contains_(filter.error_contains),
+        states_(filter.states) {}
+
+  JobFilter filter() const {
+    return {.queue = queue, .type = type_, .states = states_, .error_contains = error_contains_};
+  }
+  void Set(uint32_t, const CommandResult& result, bool) override {
+    // Else somebody else has deleted, retried or replaced the job meanwhile.
+    if (result.code == ResultCode::kOk) ++changed;
+  }
+
+  const CommandKind kind;  // kDelete or kRetry
+  const std::string queue;
+  size_t jobs_max = 0;
+  size_t picked = 0;
+  uint64_t changed = 0;
+  bool more = false;
+  std::optional<Error> refusal;
+  // It looks at [begin, end), then comes round and looks at [0, begin).
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  uint32_t position = 0;
+  bool came_round = false;
+
+ private:
+  const std::string type_;
+  const std::string error_contains_;
+  const uint32_t states_;
 };
 
 // One google.rpc.Status for each item. C is a Call whose response is only that.

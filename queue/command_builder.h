@@ -66,9 +66,17 @@ class BatchBuilder {
     expire->set_worker_id(std::string(worker));
     return *this;
   }
-  // The command added last, which ends a lease, is about this job only.
+  // The command added last is about this job only.
   BatchBuilder& OfJob(uint64_t sequence) {
     log::v1::Command& command = *batch_.mutable_commands()->rbegin();
+    if (command.has_retry()) {
+      command.mutable_retry()->set_job_sequence(sequence);
+      return *this;
+    }
+    if (command.has_delete_job()) {
+      command.mutable_delete_job()->set_job_sequence(sequence);
+      return *this;
+    }
     log::v1::Token* const token = command.has_complete()
                                       ? command.mutable_complete()->mutable_token()
                                   : command.has_fail() ? command.mutable_fail()->mutable_token()
@@ -82,6 +90,22 @@ class BatchBuilder {
   }
   BatchBuilder& Retry(std::string_view id) {
     batch_.add_commands()->mutable_retry()->set_id(std::string(id));
+    return *this;
+  }
+
+  BatchBuilder& Delete(std::string_view id) {
+    batch_.add_commands()->mutable_delete_job()->set_id(std::string(id));
+    return *this;
+  }
+  BatchBuilder& Pause(std::string_view queue, bool refuse_enqueues = false) {
+    auto* set = batch_.add_commands()->mutable_set_queue();
+    set->set_queue(std::string(queue));
+    set->set_paused(true);
+    set->set_refuse_enqueues(refuse_enqueues);
+    return *this;
+  }
+  BatchBuilder& Resume(std::string_view queue) {
+    batch_.add_commands()->mutable_set_queue()->set_queue(std::string(queue));
     return *this;
   }
 

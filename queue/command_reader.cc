@@ -130,11 +130,13 @@ ReadStatus ReadEnqueue(std::string_view message, CommandView* out, std::vector<J
   return EndOf(reader);
 }
 
-// Complete, Fail, Expire, Cancel and Retry have id and token under the same numbers; so have
-// result, error and worker_id.
+// All commands about one job have its id under the same number; so have those that end a lease
+// token and text, and Retry and Delete the sequence.
 static_assert(log::v1::Complete::kIdFieldNumber == 1 && log::v1::Fail::kIdFieldNumber == 1 &&
               log::v1::Expire::kIdFieldNumber == 1 && log::v1::Cancel::kIdFieldNumber == 1 &&
-              log::v1::Retry::kIdFieldNumber == 1);
+              log::v1::Retry::kIdFieldNumber == 1 && log::v1::Delete::kIdFieldNumber == 1);
+static_assert(log::v1::Retry::kJobSequenceFieldNumber == 2 &&
+              log::v1::Delete::kJobSequenceFieldNumber == 2);
 static_assert(log::v1::Complete::kTokenFieldNumber == 2 && log::v1::Fail::kTokenFieldNumber == 2 &&
               log::v1::Expire::kTokenFieldNumber == 2);
 static_assert(log::v1::Complete::kResultFieldNumber == 3 && log::v1::Fail::kErrorFieldNumber == 3 &&
@@ -144,6 +146,7 @@ ReadStatus ReadJobCommand(std::string_view message, CommandView* out) {
   const bool ends_lease = out->kind == CommandKind::kComplete || out->kind == CommandKind::kFail ||
                           out->kind == CommandKind::kExpire;
   const bool is_fail = out->kind == CommandKind::kFail;
+  const bool has_sequence = out->kind == CommandKind::kRetry || out->kind == CommandKind::kDelete;
   ByteReader reader(message);
   WireField field;
   while (NextField(reader, &field)) {
@@ -154,12 +157,35 @@ ReadStatus ReadJobCommand(std::string_view message, CommandView* out) {
       if (status != ReadStatus::kOk) return status;
     } else if (field.tag == BytesTag(3) && ends_lease) {
       out->text = field.bytes;
+    } else if (field.tag == NumberTag(2) && has_sequence) {
+      out->job_sequence = field.value;
     } else if (field.tag == NumberTag(log::v1::Fail::kRejectFieldNumber) && is_fail) {
       out->reject = field.value != 0;
     } else if (field.tag == NumberTag(log::v1::Fail::kNextRunTimeMsFieldNumber) && is_fail) {
       out->next_run_time_ms = static_cast<int64_t>(field.value);
     } else {
       return ReadStatus::kUnknown;
+    }
+  }
+  return EndOf(reader);
+}
+
+ReadStatus ReadSetQueue(std::string_view message, CommandView* out) {
+  ByteReader reader(message);
+  WireField field;
+  while (NextField(reader, &field)) {
+    switch (field.tag) {
+      case BytesTag(log::v1::SetQueue::kQueueFieldNumber):
+        out->text = field.bytes;
+        break;
+      case NumberTag(log::v1::SetQueue::kPausedFieldNumber):
+        out->paused = field.value != 0;
+        break;
+      case NumberTag(log::v1::SetQueue::kRefuseEnqueuesFieldNumber):
+        out->refuse_enqueues = field.value != 0;
+        break;
+      default:
+        return ReadStatus::kUnknown;
     }
   }
   return EndOf(reader);
@@ -179,6 +205,10 @@ CommandKind KindOf(uint32_t tag) {
       return CommandKind::kCancel;
     case BytesTag(Command::kRetryFieldNumber):
       return CommandKind::kRetry;
+    case BytesTag(Command::kDeleteJobFieldNumber):
+      return CommandKind::kDelete;
+    case BytesTag(Command::kSetQueueFieldNumber):
+      return CommandKind::kSetQueue;
     default:
       return CommandKind::kNone;
   }
@@ -193,8 +223,9 @@ ReadStatus ReadCommand(std::string_view message, CommandView* out, std::vector<J
     if (kind == CommandKind::kNone) return ReadStatus::kUnknown;
     if (out->kind != CommandKind::kNone) return ReadStatus::kMalformed;
     out->kind = kind;
-    const ReadStatus status = kind == CommandKind::kEnqueue ? ReadEnqueue(field.bytes, out, jobs)
-                                                            : ReadJobCommand(field.bytes, out);
+    const ReadStatus status = kind == CommandKind::kEnqueue    ? ReadEnqueue(field.bytes, out, jobs)
+                              : kind == CommandKind::kSetQueue ? ReadSetQueue(field.bytes, out)
+                                                               : ReadJobCommand(field.bytes, out);
     if (status != ReadStatus::kOk) return status;
   }
   if (reader.ok() && out->kind == CommandKind::kNone) return ReadStatus::kUnknown;

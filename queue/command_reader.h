@@ -41,15 +41,32 @@ struct JobOrder {
   std::string_view message;  // all of it, for ForEachHeader and ForEachLabel
 };
 
-enum class CommandKind : uint8_t { kNone, kEnqueue, kComplete, kFail, kExpire, kCancel, kRetry };
+enum class CommandKind : uint8_t {
+  kNone,
+  kEnqueue,
+  kComplete,
+  kFail,
+  kExpire,
+  kCancel,
+  kRetry,
+  kDelete,
+  kSetQueue,
+};
+
+// Whether it is about one job, which it names by its id.
+inline bool NamesJob(CommandKind kind) {
+  return kind != CommandKind::kEnqueue && kind != CommandKind::kSetQueue;
+}
 
 struct CommandView {
   CommandKind kind = CommandKind::kNone;
-  std::string_view id;  // all but enqueue
-  LeaseToken token;     // complete, fail, expire; so is the next
-  uint64_t job_sequence = 0;
-  std::string_view text;  // complete: result; fail: error; expire: worker_id
+  std::string_view id;        // NamesJob()
+  LeaseToken token;           // complete, fail, expire
+  uint64_t job_sequence = 0;  // these, and retry and delete
+  std::string_view text;  // complete: result; fail: error; expire: worker_id; set queue: its name
   bool reject = false;
+  bool paused = false;  // set queue; so is the next
+  bool refuse_enqueues = false;
   int64_t next_run_time_ms = 0;
   // Enqueue: its jobs are [first_job, first_job + job_count) of the batch's.
   uint32_t first_job = 0;

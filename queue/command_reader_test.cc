@@ -89,6 +89,16 @@ log::v1::CommandBatch AsMessage(const BatchView& view) {
         break;
       case CommandKind::kRetry:
         out.mutable_retry()->set_id(Text(command.id));
+        out.mutable_retry()->set_job_sequence(command.job_sequence);
+        break;
+      case CommandKind::kDelete:
+        out.mutable_delete_job()->set_id(Text(command.id));
+        out.mutable_delete_job()->set_job_sequence(command.job_sequence);
+        break;
+      case CommandKind::kSetQueue:
+        out.mutable_set_queue()->set_queue(Text(command.text));
+        out.mutable_set_queue()->set_paused(command.paused);
+        out.mutable_set_queue()->set_refuse_enqueues(command.refuse_enqueues);
         break;
     }
   }
@@ -167,6 +177,9 @@ TEST(CommandReaderTest, WhatThisVersionDoesNotKnowIsReported) {
       {"a field of expire", "\x12\x04\x22\x02\x78\x01"},
       {"a field of cancel", "\x12\x04\x2a\x02\x78\x01"},
       {"a field of retry", "\x12\x04\x32\x02\x78\x01"},
+      {"a field of delete", "\x12\x04\x3a\x02\x78\x01"},
+      {"a field of set queue", "\x12\x04\x42\x02\x78\x01"},
+      {"a sequence in cancel", "\x12\x04\x2a\x02\x10\x01"},
       {"a token in cancel", std::string("\x12\x04\x2a\x02\x12\x00", 6)},
       {"fail's reject in expire", "\x12\x04\x22\x02\x20\x01"},
       {"a number where text was", "\x12\x04\x2a\x02\x08\x01"},

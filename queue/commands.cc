@@ -1,8 +1,9 @@
-// What the commands about one job do (enqueue.cc has the other). Nothing here looks at a clock, a
-// hold's owner or an address: the same entries give the same state everywhere.
+// What the commands about jobs and queues that are there do (enqueue.cc makes jobs). Nothing here
+// looks at a clock, a hold's owner or an address: the same entries give the same state everywhere.
 #include <algorithm>
 
 #include "queue/lease_rules.h"
+#include "queue/limits.h"
 #include "queue/state_machine_impl.h"
 #include "raft/check.h"
 #include "raft/mutant.h"
@@ -44,8 +45,7 @@ bool HasEffect(Ruling ruling) { return ruling == Ruling::kApply || ruling == Rul
 
 Ruling StateMachine::Impl::RulingOn(LeaseCommand kind, const CommandView& command,
                                     const JobRecord& job) const {
-  const bool of_another = command.job_sequence != 0 && command.job_sequence != job.sequence;
-  if (of_another && !DQ_MUTANT(kReusedIdNotTold)) return Ruling::kLeaseStale;
+  if (IsOfAnother(command, job) && !DQ_MUTANT(kReusedIdNotTold)) return Ruling::kLeaseStale;
   return Rule(kind, job.job_state(), Relate(command.token, job.last_token, job.token_end));
 }
 
@@ -147,6 +147,9 @@ CommandResult StateMachine::Impl::Retry(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   JobRecord& job = jobs[slot];
+  if (IsOfAnother(command, job)) {
+    return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
+  }
   if (job.job_state() != v1::JOB_STATE_DEAD && job.job_state() != v1::JOB_STATE_CANCELLED) {
     return Answer(ResultCode::kInvalidState, job.job_state());
   }
@@ -164,6 +167,37 @@ CommandResult StateMachine::Impl::Retry(const CommandView& command) {
   Count(slot, Total::kRetries);
   EndChange(slot);
   return Answer(ResultCode::kOk, v1::JOB_STATE_READY);
+}
+
+CommandResult StateMachine::Impl::Delete(const CommandView& command) {
+  const uint32_t slot = FindNext(command);
+  const bool there =
+      slot != kNoSlot && (!IsOfAnother(command, jobs[slot]) || DQ_MUTANT(kDeleteUntold));
+  if (!there) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
+  Purge(slot);
+  return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
+}
+
+CommandResult StateMachine::Impl::SetQueue(const CommandView& command) {
+  const QueueSettings settings{.paused = command.paused,
+                               .refuses_enqueues = command.paused && command.refuse_enqueues};
+  uint32_t queue = queues.Find(command.text);
+  if (queue == kNoSlot) {
+    if (!settings.paused) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
+    if (queues.size() >= kQueuesMax) {
+      return Answer(ResultCode::kTooManyQueues, v1::JOB_STATE_UNSPECIFIED);
+    }
+    queue = AddQueue(command.text);
+  }
+  const QueueSettings before = queues[queue].settings;
+  if (settings != before) {
+    SaveQueueForImage(queue);
+    queues.SetSettings(queue, settings);
+  }
+  if (before.paused && !settings.paused) {
+    ready.ForEachHead(queue, [this](uint32_t slot) { TellReady(slot); });
+  }
+  return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
 }
 
 // To the dead-letter set of its queue. Between BeginChange and EndChange.

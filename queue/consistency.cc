@@ -103,6 +103,9 @@ std::string StateMachine::Impl::CheckConsistency() const {
                std::to_string(counted[queue][total]);
       }
     }
+    if (record.settings.refuses_enqueues && !record.settings.paused) {
+      return where + "it refuses jobs though it is not paused";
+    }
     if (!record.totals.AddUp()) return where + "its totals do not add up to enqueued";
     if (record.held != held_in[queue]) return where + "its number of held jobs is wrong";
     held_count += held_in[queue];

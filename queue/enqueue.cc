@@ -125,6 +125,9 @@ EnqueueMeeting StateMachine::Impl::Meet(EnqueueCandidate& candidate, EnqueuedTog
   if (new_queue && queues.size() + new_queues > kQueuesMax) {
     return {ResultCode::kTooManyQueues, {}};
   }
+  if (!new_queue && queues[candidate.queue].settings.refuses_enqueues) {
+    return {ResultCode::kQueuePaused, {}};
+  }
   return {};
 }
 
@@ -186,10 +189,7 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
   uint32_t queue = candidate.queue;
   // Another job of the same command may have made it since.
   if (queue == kNoSlot) queue = queues.Find(order.queue);
-  if (queue == kNoSlot) {
-    queue = queues.Add(order.queue);
-    ready.AddQueue(queues[queue].name_hash);
-  }
+  if (queue == kNoSlot) queue = AddQueue(order.queue);
 
   candidate.Spec();
   const uint32_t slot = jobs.Allocate();

@@ -42,6 +42,24 @@ ImageCounts ReadCounts(ByteReader& reader) {
   return counts;
 }
 
+constexpr uint8_t kPausedBit = 1;
+constexpr uint8_t kRefusesEnqueuesBit = 2;
+
+char* PutSettings(char* p, const QueueSettings& settings) {
+  const int bits =
+      (settings.paused ? kPausedBit : 0) | (settings.refuses_enqueues ? kRefusesEnqueuesBit : 0);
+  *p++ = static_cast<char>(bits);
+  return p;
+}
+
+// False if such settings cannot be.
+bool ReadSettings(ByteReader& reader, QueueSettings* out) {
+  const uint8_t bits = reader.Byte();
+  out->paused = (bits & kPausedBit) != 0;
+  out->refuses_enqueues = (bits & kRefusesEnqueuesBit) != 0;
+  return bits <= (kPausedBit | kRefusesEnqueuesBit) && (out->paused || !out->refuses_enqueues);
+}
+
 bool AtEnd(const ByteReader& reader) { return reader.ok() && reader.remaining() == 0; }
 
 // A time of the log, or a failed read.
@@ -81,20 +99,21 @@ bool ParseHeader(std::string_view body, uint32_t* version, ImageHeader* out) {
 }
 
 void AppendQueue(uint32_t number, const QueueRecord& queue, std::string* out) {
-  AppendFrame(FrameKind::kQueue, (2 + kTotals) * kVarintBytesMax + queue.name.size(), out,
+  AppendFrame(FrameKind::kQueue, 1 + (2 + kTotals) * kVarintBytesMax + queue.name.size(), out,
               [&](char* p) {
                 p = PutVarint(p, number);
                 p = PutString(p, queue.name);
                 for (const uint64_t value : queue.totals.values()) p = PutVarint(p, value);
-                return p;
+                return PutSettings(p, queue.settings);
               });
 }
 
-bool ParseQueue(std::string_view body, ImageQueue* out) {
+bool ParseQueue(std::string_view body, uint32_t version, ImageQueue* out) {
   ByteReader reader(body);
   out->number = reader.Varint32();
   out->name = reader.String();
   for (uint64_t& value : out->totals.values()) value = reader.Varint();
+  if (version > 1 && !ReadSettings(reader, &out->settings)) return false;
   return AtEnd(reader);
 }
 

@@ -19,7 +19,9 @@
 namespace dqueue::queue {
 
 inline constexpr std::string_view kImageMagic = "DQIMAGE1";
-inline constexpr uint32_t kImageVersion = 1;
+// Version 1 had no settings of queues.
+inline constexpr uint32_t kImageVersion = 2;
+inline constexpr uint32_t kImageVersionMin = 1;
 inline constexpr size_t kFrameHeaderSize = 5;
 
 enum class FrameKind : uint8_t {
@@ -49,6 +51,7 @@ struct ImageQueue {
   uint32_t number = 0;
   std::string_view name;
   Totals totals;
+  QueueSettings settings;
 };
 
 // A job's record fields other than blocks, lane and hash; views into the body for the rest.
@@ -90,7 +93,8 @@ void AppendEnd(const ImageCounts& counts, std::string* out);
 
 // False if the body is not one of that kind, or something is left after it.
 bool ParseHeader(std::string_view body, uint32_t* version, ImageHeader* out);
-bool ParseQueue(std::string_view body, ImageQueue* out);
+// `version` is the header's.
+bool ParseQueue(std::string_view body, uint32_t version, ImageQueue* out);
 bool ParseJob(std::string_view body, ImageJob* out);
 bool ParseKey(std::string_view body, ImageKey* out);
 bool ParseEnd(std::string_view body, ImageCounts* out);

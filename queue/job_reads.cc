@@ -12,8 +12,10 @@
 namespace dqueue::queue {
 namespace {
 
-// Looked at by one List call at most.
-constexpr uint32_t kListScanMax = 20000;
+// Looked at by one call of List or Pick at most.
+constexpr uint32_t kScanMax = 20000;
+// Looking through so many bytes of an error counts as another job.
+constexpr size_t kErrorBytesPerLook = 256;
 // A page ends before it would grow beyond this: gRPC's default limit on a message is 4 MiB, one job
 // has up to 2 MiB and a little.
 constexpr size_t kPageBytesMax = 2 << 20;
@@ -142,6 +144,36 @@ void StateMachine::FillJob(JobRef ref, bool full, v1::Job* out) const {
   ForEachPair(spec.labels, add_to(out->mutable_labels()));
 }
 
+bool StateMachine::Impl::Matches(const JobFilter& filter, uint32_t queue,
+                                 const JobRecord& job) const {
+  if (job.state == 0) return false;
+  if (!filter.queue.empty() && ready.queue_of(job.lane) != queue) return false;
+  if (!filter.type.empty() && ready.type_of(job.lane) != filter.type) return false;
+  const v1::JobState state = job.held() ? v1::JOB_STATE_LEASED : job.job_state();
+  if (filter.states != 0 && (filter.states & JobStateBit(state)) == 0) return false;
+  return filter.error_contains.empty() ||
+         job.outcome.error().find(filter.error_contains) != std::string_view::npos;
+}
+
+uint32_t StateMachine::pick_end() const { return impl_->jobs.end(); }
+
+void StateMachine::Pick(const JobFilter& filter, size_t max, uint32_t end, uint32_t* position,
+                        std::vector<JobRef>* out) const {
+  const Impl& impl = *impl_;
+  DQ_CHECK(end <= impl.jobs.end());
+  const uint32_t queue = impl.queues.Find(filter.queue);
+  if (!filter.queue.empty() && queue == kNoSlot) *position = end;
+  size_t found = 0;
+  for (size_t looks = 0; *position < end && looks < kScanMax && found < max; ++looks) {
+    const uint32_t slot = (*position)++;
+    const JobRecord& job = impl.jobs[slot];
+    if (!filter.error_contains.empty()) looks += job.outcome.error().size() / kErrorBytesPerLook;
+    if (!impl.Matches(filter, queue, job)) continue;
+    out->push_back(JobRef{slot});
+    ++found;
+  }
+}
+
 absl::Status StateMachine::List(const v1::ListJobsRequest& request,
                                 v1::ListJobsResponse* out) const {
   const Impl& impl = *impl_;
@@ -159,28 +191,14 @@ absl::Status StateMachine::List(const v1::ListJobsRequest& request,
       request.page_size() == 0 ? kPageSizeDefault : std::min(request.page_size(), kPageSizeMax);
   const uint32_t queue = request.queue().empty() ? kNoSlot : impl.queues.Find(request.queue());
   if (!request.queue().empty() && queue == kNoSlot) return absl::OkStatus();
-
-  const auto matches = [&](const JobRecord& job) {
-    if (job.state == 0) return false;
-    if (queue != kNoSlot && impl.ready.queue_of(job.lane) != queue) return false;
-    if (!request.type().empty() && impl.ready.type_of(job.lane) != request.type()) return false;
-    switch (request.state()) {
-      case v1::JOB_STATE_UNSPECIFIED:
-        return true;
-      case v1::JOB_STATE_LEASED:
-        return job.held();
-      case v1::JOB_STATE_READY:
-        return job.job_state() == v1::JOB_STATE_READY && !job.held();
-      default:
-        return job.job_state() == request.state();
-    }
-  };
+  JobFilter filter{.queue = request.queue(), .type = request.type()};
+  if (request.state() != v1::JOB_STATE_UNSPECIFIED) filter.states = JobStateBit(request.state());
   const uint32_t end = impl.jobs.end();
-  const uint32_t scan_end = slot < end ? slot + std::min(end - slot, kListScanMax) : end;
+  const uint32_t scan_end = slot < end ? slot + std::min(end - slot, kScanMax) : end;
   size_t bytes = 0;
   while (slot < scan_end && out->jobs_size() < page_size) {
     const JobRecord& job = impl.jobs[slot];
-    if (matches(job)) {
+    if (impl.Matches(filter, queue, job)) {
       const size_t size = job.spec_size + job.outcome.allocated();
       if (request.full() && bytes > 0 && bytes + size > kPageBytesMax) break;
       bytes += size;
@@ -204,6 +222,8 @@ absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* o
     v1::QueueStats& stats = *out->add_queues();
     stats.set_queue(record.name);
     FillTotals(record.totals, record.held, &stats);
+    stats.set_paused(record.settings.paused);
+    stats.set_refuses_enqueues(record.settings.refuses_enqueues);
     set_age(impl.ready.OldestSince(number), &stats);
   };
   if (!queue.empty()) {
@@ -212,6 +232,8 @@ absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* o
     add(number);
     *out->mutable_total() = out->queues(0);
     out->mutable_total()->clear_queue();
+    out->mutable_total()->clear_paused();
+    out->mutable_total()->clear_refuses_enqueues();
     return absl::OkStatus();
   }
   FillTotals(impl.queues.sum(), impl.held.size(), out->mutable_total());

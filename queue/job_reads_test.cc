@@ -188,6 +188,84 @@ TEST(ListManyTest, ACallLooksAtABoundedNumberOfJobs) {
   EXPECT_EQ(response.jobs_size(), 50);
 }
 
+// ---- Pick ----
+
+std::vector<std::string> PickIds(const StateMachine& machine, const JobFilter& filter,
+                                 size_t max = 1000) {
+  std::vector<JobRef> found;
+  uint32_t position = 0;
+  machine.Pick(filter, max, machine.pick_end(), &position, &found);
+  std::vector<std::string> ids;
+  for (const JobRef job : found) ids.emplace_back(machine.View(job).id);
+  return ids;
+}
+
+TEST(PickTest, FindsWhatTheFilterSays) {
+  StateMachine machine;
+  auto later = MakeJob("later");
+  later.set_run_time_ms(9000);
+  ApplyNext(machine, BatchBuilder(1000)
+                         .Enqueue(MakeJob("held"))
+                         .Enqueue(MakeJob("ready"))
+                         .Enqueue(later)
+                         .Enqueue(MakeJob("mail", "q2", "mail"))
+                         .Enqueue(MakeJob("dead"))
+                         .Enqueue(MakeJob("gone"))
+                         .Fail("dead", {1, 1}, "no such host", 0, true)
+                         .Delete("gone"));
+  TakeIds(machine, {"q"}, 1);
+  EXPECT_THAT(PickIds(machine, {}), ElementsAre("held", "ready", "later", "mail", "dead"));
+  EXPECT_THAT(PickIds(machine, {.queue = "q2"}), ElementsAre("mail"));
+  EXPECT_THAT(PickIds(machine, {.queue = "unknown"}), IsEmpty());
+  EXPECT_THAT(PickIds(machine, {.type = "mail"}), ElementsAre("mail"));
+  EXPECT_THAT(PickIds(machine, {.queue = "q", .type = "mail"}), IsEmpty());
+  EXPECT_THAT(PickIds(machine, {.states = JobStateBit(v1::JOB_STATE_LEASED)}), ElementsAre("held"));
+  EXPECT_THAT(PickIds(machine, {.queue = "q",
+                                .states = JobStateBit(v1::JOB_STATE_READY) |
+                                          JobStateBit(v1::JOB_STATE_SCHEDULED)}),
+              ElementsAre("ready", "later"));
+  EXPECT_THAT(PickIds(machine, {.error_contains = "such h"}), ElementsAre("dead"));
+  EXPECT_THAT(PickIds(machine, {.error_contains = "Such"}), IsEmpty());
+}
+
+TEST(PickTest, GoesOnWhereItStopped) {
+  StateMachine machine;
+  BatchBuilder batch(1000);
+  for (int i = 0; i < 10; ++i) batch.Enqueue(MakeJob(std::to_string(i)));
+  ApplyNext(machine, batch);
+  std::vector<JobRef> found;
+  uint32_t position = 3;
+  machine.Pick({}, 2, 8, &position, &found);
+  EXPECT_EQ(position, 5u);
+  machine.Pick({}, 100, 8, &position, &found);
+  EXPECT_EQ(position, 8u);
+  EXPECT_EQ(found.size(), 5u);
+}
+
+TEST(PickTest, ACallLooksAtABoundedNumberOfJobsAndErrors) {
+  StateMachine machine;
+  for (int i = 0; i < 30; ++i) {
+    BatchBuilder batch(1000);
+    for (int j = 0; j < 1000; ++j) batch.Enqueue(MakeJob(std::to_string(i * 1000 + j)));
+    ApplyNext(machine, batch);
+  }
+  std::vector<JobRef> found;
+  uint32_t position = 0;
+  const JobFilter dead{.states = JobStateBit(v1::JOB_STATE_DEAD)};
+  machine.Pick(dead, 1, machine.pick_end(), &position, &found);
+  EXPECT_EQ(position, 20000u);
+
+  BatchBuilder fail(1000);
+  for (int i = 0; i < 5000; ++i) {
+    fail.Fail(std::to_string(i), {1, 1}, std::string(4096, 'x'), 0, true);
+  }
+  ApplyNext(machine, fail);
+  position = 0;
+  machine.Pick({.error_contains = "y"}, 1, machine.pick_end(), &position, &found);
+  EXPECT_LT(position, 2000u) << "long texts take time";
+  EXPECT_TRUE(found.empty());
+}
+
 TEST(ListManyTest, PagesOfLargeJobsStayBelowTheMessageLimit) {
   StateMachine machine;
   std::set<std::string> ids;

@@ -88,19 +88,32 @@ void QueueModel::Advance(int64_t time_ms) {
 
 CommandResult QueueModel::Execute(const log::v1::Command& command) {
   if (command.has_enqueue()) return Enqueue(command.enqueue());
-  const std::string& id = command.has_complete() ? command.complete().id()
-                          : command.has_fail()   ? command.fail().id()
-                          : command.has_expire() ? command.expire().id()
-                          : command.has_cancel() ? command.cancel().id()
-                                                 : command.retry().id();
+  if (command.has_set_queue()) return SetQueue(command.set_queue());
+  const std::string& id = command.has_complete()     ? command.complete().id()
+                          : command.has_fail()       ? command.fail().id()
+                          : command.has_expire()     ? command.expire().id()
+                          : command.has_cancel()     ? command.cancel().id()
+                          : command.has_delete_job() ? command.delete_job().id()
+                                                     : command.retry().id();
   const auto it = jobs_.find(id);
   if (it == jobs_.end()) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   Job& job = it->second;
-  const uint64_t of = command.has_complete() ? command.complete().token().job_sequence()
-                      : command.has_fail()   ? command.fail().token().job_sequence()
-                      : command.has_expire() ? command.expire().token().job_sequence()
-                                             : 0;
-  if (of != 0 && of != job.sequence) return Answer(ResultCode::kLeaseStale, job.state);
+  const uint64_t of = command.has_complete()     ? command.complete().token().job_sequence()
+                      : command.has_fail()       ? command.fail().token().job_sequence()
+                      : command.has_expire()     ? command.expire().token().job_sequence()
+                      : command.has_retry()      ? command.retry().job_sequence()
+                      : command.has_delete_job() ? command.delete_job().job_sequence()
+                                                 : 0;
+  if (of != 0 && of != job.sequence) {
+    const bool by_operator = command.has_retry() || command.has_delete_job();
+    return by_operator ? Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED)
+                       : Answer(ResultCode::kLeaseStale, job.state);
+  }
+  if (command.has_delete_job()) {
+    Events(job).set_purged(Events(job).purged() + 1);
+    jobs_.erase(it);
+    return {};
+  }
   if (command.has_complete()) {
     return Complete(job, TokenOf(command.complete().token()), command.complete().result());
   }
@@ -109,6 +122,19 @@ CommandResult QueueModel::Execute(const log::v1::Command& command) {
     return Expire(job, TokenOf(command.expire().token()), command.expire().worker_id());
   }
   return command.has_cancel() ? Cancel(job) : Retry(job);
+}
+
+CommandResult QueueModel::SetQueue(const log::v1::SetQueue& command) {
+  if (!events_.contains(command.queue())) {
+    if (!command.paused()) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
+    if (events_.size() == kQueuesMax) {
+      return Answer(ResultCode::kTooManyQueues, v1::JOB_STATE_UNSPECIFIED);
+    }
+  }
+  v1::QueueStats& queue = events_[command.queue()];
+  queue.set_paused(command.paused());
+  queue.set_refuses_enqueues(command.paused() && command.refuse_enqueues());
+  return {};
 }
 
 CommandResult QueueModel::Enqueue(const log::v1::Enqueue& command) {
@@ -160,6 +186,10 @@ CommandResult QueueModel::EnqueueOne(const log::v1::Enqueue::Job& spec) {
   }
   if (!events_.contains(spec.queue()) && events_.size() == kQueuesMax) {
     result.code = ResultCode::kTooManyQueues;
+    return result;
+  }
+  if (events_.contains(spec.queue()) && events_.at(spec.queue()).refuses_enqueues()) {
+    result.code = ResultCode::kQueuePaused;
     return result;
   }
   Job job;
@@ -288,6 +318,7 @@ std::vector<std::string> QueueModel::Take(const std::vector<std::string>& queues
   std::vector<Job*> fit;
   for (auto& [id, job] : jobs_) {
     if (job.state != v1::JOB_STATE_READY || job.held) continue;
+    if (events_.at(job.spec.queue()).paused()) continue;
     const auto names = [](const std::vector<std::string>& all, const std::string& one) {
       return std::find(all.begin(), all.end(), one) != all.end();
     };

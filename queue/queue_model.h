@@ -77,6 +77,7 @@ class QueueModel {
   CommandResult Expire(Job& job, LeaseToken token, const std::string& worker);
   CommandResult Cancel(Job& job);
   CommandResult Retry(Job& job);
+  CommandResult SetQueue(const log::v1::SetQueue& command);
   void Enter(Job& job, v1::JobState state);
   void Kill(Job& job, v1::DeadReason reason);
   v1::QueueStats& Events(const Job& job) { return events_[job.spec.queue()]; }
@@ -85,7 +86,7 @@ class QueueModel {
   uint64_t next_sequence_ = 1;
   std::map<std::string, Job> jobs_;
   std::map<std::pair<std::string, std::string>, Key> keys_;  // by queue and key
-  std::map<std::string, v1::QueueStats> events_;             // by queue: what ever happened
+  std::map<std::string, v1::QueueStats> events_;  // by queue: what ever happened, and its settings
 };
 
 }  // namespace dqueue::queue

@@ -1,5 +1,5 @@
-// The queues by number and by name, and what is counted for each. A queue, once it had a job, stays
-// for ever: at most kQueuesMax of them.
+// The queues by number and by name, what is counted for each, and whether they are paused. A queue,
+// once it had a job or was paused, stays for ever: at most kQueuesMax of them.
 #pragma once
 
 #include <array>
@@ -51,11 +51,19 @@ class Totals {
 // Where jobs of this state are counted.
 Total TotalOf(v1::JobState state);
 
+// What an operator may say of a queue.
+struct QueueSettings {
+  bool paused = false;            // nothing is taken from it
+  bool refuses_enqueues = false;  // only if paused
+  friend bool operator==(const QueueSettings&, const QueueSettings&) = default;
+};
+
 struct QueueRecord {
   std::string name;
   uint64_t name_hash = 0;
   Totals totals;
-  uint64_t hash = 0;   // of the name and the totals as they were at the last Settle
+  QueueSettings settings;
+  uint64_t hash = 0;   // of all of the above as they were at the last Settle
   uint32_t held = 0;   // not replicated
   uint32_t image = 0;  // the last image that got this record ahead of its turn; not replicated
   bool touched = false;
@@ -77,6 +85,10 @@ class QueueTable {
     Touch(queue);
     queues_[queue]->totals[total] += static_cast<uint64_t>(change);
     sum_[total] += static_cast<uint64_t>(change);
+  }
+  void SetSettings(uint32_t queue, QueueSettings settings) {
+    Touch(queue);
+    queues_[queue]->settings = settings;
   }
   // For a restored queue, just added.
   void SetTotals(uint32_t queue, const Totals& totals);

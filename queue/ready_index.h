@@ -50,6 +50,14 @@ class ReadyIndex {
   // Whether Take would find one.
   bool HasReady(std::span<const uint32_t> queues, std::span<const std::string> types) const;
 
+  // Calls f(slot) with the best ready job of each type of the queue that has any.
+  template <class F>
+  void ForEachHead(uint32_t queue, const F& f) const {
+    for (const OrderedSlot& head : queues_[queue]->heads) {
+      f(lanes_[head.slot()].ready.begin()->slot());
+    }
+  }
+
   size_t size() const { return size_; }
   size_t lane_count() const { return lanes_.used(); }
   // When the job of the queue that has been ready for longest became so; INT64_MAX if none is.

@@ -189,6 +189,7 @@ struct StateMachine::Restorer::Impl {
   bool magic_seen = false;
   bool header_seen = false;
   bool end_seen = false;
+  uint32_t version = 0;
   ImageHeader header;
   ImageCounts read;
   // By the image's number of the queue: its number here, kNoSlot until its frame has come; and its
@@ -274,16 +275,15 @@ absl::Status StateMachine::Restorer::Impl::Frame(FrameKind kind, std::string_vie
 }
 
 absl::Status StateMachine::Restorer::Impl::Header(std::string_view body) {
-  uint32_t version = 0;
-  if (!ParseHeader(body, &version, &header)) {
-    return Damaged(version > kImageVersion
-                       ? "format version " + std::to_string(version) + "; this program reads " +
-                             std::to_string(kImageVersion) + ": upgrade it"
-                       : "its header cannot be read");
-  }
-  if (version != kImageVersion) {
+  const bool readable = ParseHeader(body, &version, &header);
+  if (version > kImageVersion) {
     return Damaged("format version " + std::to_string(version) + "; this program reads " +
-                   std::to_string(kImageVersion));
+                   std::to_string(kImageVersion) + ": upgrade it");
+  }
+  if (!readable) return Damaged("its header cannot be read");
+  if (version < kImageVersionMin) {
+    return Damaged("format version " + std::to_string(version) + "; the oldest is " +
+                   std::to_string(kImageVersionMin));
   }
   if (header.counts.queues > kQueuesMax) {
     return Damaged(std::to_string(header.counts.queues) + " queues; the limit is " +
@@ -302,16 +302,16 @@ absl::Status StateMachine::Restorer::Impl::Header(std::string_view body) {
 
 absl::Status StateMachine::Restorer::Impl::Queue(std::string_view body) {
   ImageQueue queue;
-  if (!ParseQueue(body, &queue)) return Damaged("a queue cannot be read");
+  if (!ParseQueue(body, version, &queue)) return Damaged("a queue cannot be read");
   if (queue.number >= queues.size() || queues[queue.number] != kNoSlot) {
     return Damaged("a queue of number " + std::to_string(queue.number) + " out of turn");
   }
   StateMachine::Impl& state = *target->impl_;
   if (state.queues.Find(queue.name) != kNoSlot) return Damaged("two queues of one name");
   if (!queue.totals.AddUp()) return Damaged("the totals of a queue do not add up");
-  const uint32_t number = state.queues.Add(queue.name);
-  state.ready.AddQueue(state.queues[number].name_hash);
+  const uint32_t number = state.AddQueue(queue.name);
   state.queues.SetTotals(number, queue.totals);
+  state.queues.SetSettings(number, queue.settings);
   queues[queue.number] = number;
   ++read.queues;
   return absl::OkStatus();

@@ -57,6 +57,37 @@ TEST(SnapshotTest, OrderOfDeliveryAndTimersComeBack) {
   EXPECT_EQ(restored.job_count(), 4u);
 }
 
+TEST(SnapshotTest, SettingsOfQueuesComeBack) {
+  StateMachine machine;
+  ApplyNext(machine, BatchBuilder(1000)
+                         .Enqueue(MakeJob("a", "open"))
+                         .Enqueue(MakeJob("b", "paused"))
+                         .Pause("paused")
+                         .Pause("closed", true));
+  StateMachine restored;
+  ASSERT_TRUE(
+      Restore(TakeImage(machine), machine.applied_index(), machine.Digest(), &restored).ok());
+  EXPECT_EQ(restored.CheckConsistency(), "");
+  EXPECT_THAT(TakeIds(restored, {"open", "paused"}, 9), ElementsAre("a"));
+  EXPECT_EQ(ApplyNext(restored, BatchBuilder(1000).Enqueue(MakeJob("c", "closed"))).back().code,
+            ResultCode::kQueuePaused);
+}
+
+TEST(SnapshotTest, AnImageHasTheSettingsOfItsIndex) {
+  StateMachine machine;
+  ApplyNext(machine, BatchBuilder(1000).Enqueue(MakeJob("a", "one")).Pause("two"));
+  const uint64_t digest = machine.Digest();
+  machine.BeginSnapshot();
+  ApplyNext(machine, BatchBuilder(1000).Pause("one").Resume("two").Pause("three"));
+  std::string image;
+  while (!machine.ContinueSnapshot(100, &image)) {
+  }
+  StateMachine restored;
+  ASSERT_TRUE(Restore(image, machine.snapshot_index(), digest, &restored).ok());
+  EXPECT_THAT(TakeIds(restored, {"one"}, 9), ElementsAre("a"));
+  EXPECT_FALSE(restored.HasQueue("three"));
+}
+
 TEST(SnapshotTest, ASideBufferIsDrainedInPieces) {
   StateMachine machine;
   BatchBuilder fill(1000);
@@ -294,6 +325,17 @@ class DamageTest : public ::testing::Test {
 
 TEST_F(DamageTest, TheUndamagedImageIsFine) { EXPECT_TRUE(TryRestore(image_).ok()); }
 
+// As a version without settings of queues wrote it; its digest is the same.
+TEST_F(DamageTest, AnImageOfVersion1IsFine) {
+  image_ = WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 1; });
+  EXPECT_FALSE(TryRestore(image_).ok()) << "its queues are of version 2";
+  for (int queue = 0; queue < 2; ++queue) {
+    image_ = WithFrame(
+        FrameKind::kQueue, [](std::string& b) { b.pop_back(); }, queue);
+  }
+  EXPECT_TRUE(TryRestore(image_).ok());
+}
+
 TEST_F(DamageTest, EveryTruncationIsFound) {
   for (size_t size = 0; size < image_.size(); ++size) {
     const absl::Status status = TryRestore(std::string_view(image_).substr(0, size));
@@ -351,6 +393,15 @@ TEST_F(DamageTest, EachKindOfDamageHasItsReason) {
   ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b[3] ^= 1; }), "do not add up");
   ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b.pop_back(); }),
                "a queue cannot be read");
+  for (const char settings : {'\2', '\4', '\7'}) {
+    ExpectDamage(WithFrame(FrameKind::kQueue, [&](std::string& b) { b.back() = settings; }),
+                 "a queue cannot be read");
+  }
+  ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b.back() = 1; }), "digest");
+  ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 3; }),
+               "format version 3; this program reads 2: upgrade it");
+  ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 0; }),
+               "format version 0; the oldest is 1");
   const auto job = [&](int at, char value, const std::string& reason) {
     ExpectDamage(WithFrame(FrameKind::kJob, [&](std::string& b) { b[at] = value; }), reason);
   };

@@ -49,7 +49,7 @@ void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes,
   id_hashes.clear();
   next_id = 0;
   for (const CommandView& command : batch.commands) {
-    if (command.kind != CommandKind::kEnqueue) id_hashes.push_back(JobIdHash(command.id));
+    if (NamesJob(command.kind)) id_hashes.push_back(JobIdHash(command.id));
     for (const JobOrder& order : OrdersOf(command)) id_hashes.push_back(JobIdHash(order.id));
   }
   Advance(batch.time_ms);
@@ -74,6 +74,10 @@ CommandResult StateMachine::Impl::Execute(const CommandView& command) {
       return Cancel(command);
     case CommandKind::kRetry:
       return Retry(command);
+    case CommandKind::kDelete:
+      return Delete(command);
+    case CommandKind::kSetQueue:
+      return SetQueue(command);
     case CommandKind::kNone:
       break;
   }
@@ -165,6 +169,24 @@ const JobRecord& StateMachine::Impl::Checked(JobRef job) const {
   return record;
 }
 
+uint32_t StateMachine::Impl::FindOpenQueue(std::string_view name) const {
+  const uint32_t queue = queues.Find(name);
+  if (queue == kNoSlot) return kNoSlot;
+  return queues[queue].settings.paused && !DQ_MUTANT(kPauseNotChecked) ? kNoSlot : queue;
+}
+
+uint32_t StateMachine::Impl::AddQueue(std::string_view name) {
+  const uint32_t queue = queues.Add(name);
+  ready.AddQueue(queues[queue].name_hash);
+  return queue;
+}
+
+void StateMachine::Impl::TellReady(uint32_t slot) const {
+  if (observer == nullptr) return;
+  const QueueRecord& queue = queues[ready.queue_of(jobs[slot].lane)];
+  if (!queue.settings.paused) observer->OnReady(JobRef{slot}, queue.name);
+}
+
 OrderedSlot StateMachine::Impl::DeliveryPlace(uint32_t slot) const {
   return OrderedSlot(jobs[slot].DeliveryOrder(), jobs[slot].sequence, slot);
 }
@@ -231,9 +253,7 @@ void StateMachine::Impl::Place(uint32_t slot) {
                  .second);
   }
   Count(slot, TotalOf(job.job_state()));
-  if (observer != nullptr && job.job_state() == v1::JOB_STATE_READY) {
-    observer->OnReady(JobRef{slot}, queues[ready.queue_of(job.lane)].name);
-  }
+  if (job.job_state() == v1::JOB_STATE_READY) TellReady(slot);
 }
 
 void StateMachine::Impl::Move(uint32_t slot, v1::JobState state) {
@@ -255,10 +275,8 @@ void StateMachine::Impl::AddBlockBytes(const JobRecord& job) {
 
 void StateMachine::Impl::Purge(uint32_t slot) {
   JobRecord& job = jobs[slot];
-  DQ_CHECK(IsFinished(job.job_state()));
-  SaveForImage(slot);
-  job_hash_sum -= RecordHash(job);
-  if (DQ_MUTANT(kRedeliverAfterDone)) {
+  BeginChange(slot);
+  if (DQ_MUTANT(kRedeliverAfterDone) && IsFinished(job.job_state())) {
     if (job.held()) {
       UnholdSlot(slot);
       if (observer != nullptr) observer->OnHoldEnded(JobRef{slot});
@@ -266,9 +284,7 @@ void StateMachine::Impl::Purge(uint32_t slot) {
       ready.Erase(job.lane, DeliveryPlace(slot), job.since_ms);
     }
   }
-  DQ_CHECK(!job.held());
-  ErasePlace(slot);
-  Count(slot, TotalOf(job.job_state()), -1);
+  Unplace(slot);
   Count(slot, Total::kPurged);
   by_id.Erase(JobIdHash(IdOf(job.spec_view())), slot);
   block_bytes -= job.spec_size + kAllocationOverhead + job.outcome.allocated();
@@ -372,7 +388,7 @@ size_t StateMachine::TakeReady(std::span<const std::string> queues,
                                std::vector<JobRef>* out) {
   std::vector<uint32_t> numbers;
   for (const std::string& name : queues) {
-    const uint32_t queue = impl_->queues.Find(name);
+    const uint32_t queue = impl_->FindOpenQueue(name);
     if (queue != kNoSlot) numbers.push_back(queue);
   }
   std::vector<uint32_t> slots;
@@ -388,7 +404,7 @@ size_t StateMachine::TakeReady(std::span<const std::string> queues,
 bool StateMachine::HasReady(std::span<const std::string> queues,
                             std::span<const std::string> types) const {
   for (const std::string& name : queues) {
-    const uint32_t queue = impl_->queues.Find(name);
+    const uint32_t queue = impl_->FindOpenQueue(name);
     if (queue != kNoSlot && impl_->ready.HasReady({&queue, 1}, types)) return true;
   }
   return false;
@@ -411,13 +427,15 @@ void StateMachine::Release(JobRef job) {
   } else {
     DQ_CHECK(impl_->InsertPlace(job.slot));
   }
-  if (impl_->observer != nullptr) {
-    impl_->observer->OnReady(job, impl_->queues[impl_->ready.queue_of(record.lane)].name);
-  }
+  impl_->TellReady(job.slot);
 }
 
 void StateMachine::ReleaseAll() {
   while (!impl_->held.empty()) Release(JobRef{impl_->held.back()});
+}
+
+bool StateMachine::HasQueue(std::string_view queue) const {
+  return impl_->queues.Find(queue) != kNoSlot;
 }
 
 uint64_t StateMachine::job_count() const { return impl_->jobs.used(); }

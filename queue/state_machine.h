@@ -29,7 +29,11 @@
 //    place.
 //  - Cancel: live jobs only, repeatable. Retry: DEAD and CANCELLED jobs become READY with
 //    `failed` and `expired` at 0 (`delivered` and the last token stay; an expire time that has
-//    passed no longer applies).
+//    passed no longer applies). Delete: any job is gone at once, a held one too, and counts as
+//    purged. Retry and Delete may be of a certain job, as those that end a lease are.
+//  - SetQueue: a paused queue gives no job away (TakeReady passes it by); everything else goes on.
+//    It may also refuse new jobs; those that are there already are still answered as such. Pausing
+//    makes a queue, resuming does not.
 //  Numbers beyond all limits are brought into range (times to the years 1970 to 9999, priority to
 //  kPriorityMax): validate.h refuses them long before, but an entry in the log must mean something.
 //
@@ -53,8 +57,8 @@
 
 namespace dqueue::queue {
 
-// A job in this process's memory. Valid until the job is purged (only finished jobs are) or the
-// state machine is restored.
+// A job in this process's memory. Valid until the job is purged (Observer::OnPurged) or the state
+// machine is restored.
 struct JobRef {
   uint32_t slot = UINT32_MAX;
   friend auto operator<=>(const JobRef&, const JobRef&) = default;
@@ -83,6 +87,7 @@ enum class ResultCode : uint8_t {
   // its own expiry. Or it was one of an earlier job of this id, now purged.
   kLeaseStale,
   kTooManyQueues,
+  kQueuePaused,  // enqueue: the queue takes no new jobs
 };
 
 struct CommandResult {
@@ -102,10 +107,10 @@ struct CommandResult {
 class Observer {
  public:
   virtual ~Observer() = default;
-  // A job can be taken from this queue now.
+  // A job can be taken from this queue now. When a queue is resumed: the best job of each type.
   virtual void OnReady(JobRef job, std::string_view queue) = 0;
-  // A held job left READY by a command (completed, failed, expired, cancelled, killed): its hold is
-  // over.
+  // A held job left READY by a command (completed, failed, expired, cancelled, killed, deleted):
+  // its hold is over.
   virtual void OnHoldEnded(JobRef job) = 0;
   // The job is gone; soon this JobRef may be another's.
   virtual void OnPurged(JobRef job) = 0;
@@ -131,6 +136,15 @@ struct JobView {
   uint32_t jitter_permille = 0;
   int64_t expire_time_ms = 0;
 };
+
+// Which jobs somebody is looking for. What is empty or 0 fits all.
+struct JobFilter {
+  std::string_view queue = {};
+  std::string_view type = {};
+  uint32_t states = 0;  // JobJobStateBit()s; LEASED: held jobs, READY: those not held
+  std::string_view error_contains = {};  // part of the last error
+};
+constexpr uint32_t JobStateBit(v1::JobState state) { return uint32_t{1} << state; }
 
 class StateMachine {
  public:
@@ -171,8 +185,9 @@ class StateMachine {
   // Only these of View().
   LeaseToken LastToken(JobRef job) const;
   uint64_t Sequence(JobRef job) const;
-  // Holds up to `max` of the best ready jobs of these queues (and, if not empty, types): higher
-  // priority first, then earlier run time, then enqueue order. Appends to *out; the number taken.
+  // Holds up to `max` of the best ready jobs of these queues (and, if not empty, types) that are
+  // not paused: higher priority first, then earlier run time, then enqueue order. Appends to *out;
+  // the number taken.
   size_t TakeReady(std::span<const std::string> queues, std::span<const std::string> types,
                    size_t max, std::vector<JobRef>* out);
   // Whether TakeReady would take something.
@@ -184,6 +199,13 @@ class StateMachine {
   void Release(JobRef job);
   // Ends all holds (leadership lost).
   void ReleaseAll();
+  bool HasQueue(std::string_view queue) const;
+  // Appends to *out up to `max` jobs that match, in no useful order. Looks from *position on (0: at
+  // the first), at a bounded number of jobs below `end` (at most pick_end()), and moves *position
+  // behind what it has seen. Jobs that are there all the time are seen once.
+  void Pick(const JobFilter& filter, size_t max, uint32_t end, uint32_t* position,
+            std::vector<JobRef>* out) const;
+  uint32_t pick_end() const;
 
   // ---- reads ----
   // As the log has it (LEASED and Lease are the broker's to add). `full`: with payload, result,

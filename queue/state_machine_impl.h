@@ -65,6 +65,11 @@ struct StateMachine::Impl {
   uint32_t FindNext(const CommandView& command);
   uint32_t FindJob(std::string_view id, uint64_t id_hash) const;
   const JobRecord& Checked(JobRef job) const;
+  // By number; kNoSlot: there is none, or nothing can be taken from it.
+  uint32_t FindOpenQueue(std::string_view name) const;
+  uint32_t AddQueue(std::string_view name);
+  // To the observer, if it can be taken.
+  void TellReady(uint32_t slot) const;
   size_t MemoryBytes() const;
 
   // Moving a job between the ordered structures. A change of a job is: BeginChange, Unplace, set
@@ -86,6 +91,7 @@ struct StateMachine::Impl {
   void UnholdSlot(uint32_t slot);
   void Count(uint32_t slot, Total total, int64_t change = 1);
   void AddBlockBytes(const JobRecord& job);
+  // The job is gone for good, whatever its state.
   void Purge(uint32_t slot);
   void DropKey(uint32_t slot);
 
@@ -96,12 +102,17 @@ struct StateMachine::Impl {
   // what the ids after it will need.
   void LookAhead(size_t position) const;
   // What the command does to the job that has its id. It may be about an earlier one.
+  bool IsOfAnother(const CommandView& command, const JobRecord& job) const {
+    return command.job_sequence != 0 && command.job_sequence != job.sequence;
+  }
   Ruling RulingOn(LeaseCommand kind, const CommandView& command, const JobRecord& job) const;
   CommandResult Complete(const CommandView& command);
   CommandResult Fail(const CommandView& command);
   CommandResult Expire(const CommandView& command);
   CommandResult Cancel(const CommandView& command);
   CommandResult Retry(const CommandView& command);
+  CommandResult Delete(const CommandView& command);
+  CommandResult SetQueue(const CommandView& command);
   void Kill(uint32_t slot, v1::DeadReason reason);
   void SetOutcome(uint32_t slot, std::string_view error, std::string_view result);
 
@@ -115,6 +126,10 @@ struct StateMachine::Impl {
   uint64_t IdentityOf(const JobRecord& job) const;
   // The slot.
   uint32_t Create(EnqueueCandidate& candidate);
+
+  // ---- job_reads.cc ----
+  // `queue`: the number of the filter's queue.
+  bool Matches(const JobFilter& filter, uint32_t queue, const JobRecord& job) const;
 
   // ---- snapshot.cc ----
   // Before a replicated field of the record changes, or the record goes.

@@ -52,6 +52,21 @@ TEST_F(StateMachineMutantsTest, ReusedIdNotTold) {
   EXPECT_EQ(Apply(late).code, ResultCode::kOk);
 }
 
+TEST_F(StateMachineMutantsTest, DeleteUntold) {
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Delete("a").Enqueue(MakeJob("a")));
+  const BatchBuilder late = BatchBuilder(2000).Delete("a").OfJob(1);
+  EXPECT_EQ(Apply(late).code, ResultCode::kNotFound);
+  active_mutant = Mutant::kDeleteUntold;
+  EXPECT_EQ(Apply(late).code, ResultCode::kOk);
+}
+
+TEST_F(StateMachineMutantsTest, PauseNotChecked) {
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Pause("q"));
+  EXPECT_TRUE(TakeIds(machine_, {"q"}, 1).empty());
+  active_mutant = Mutant::kPauseNotChecked;
+  EXPECT_THAT(TakeIds(machine_, {"q"}, 1), ElementsAre("a"));
+}
+
 TEST_F(StateMachineMutantsTest, RedeliverAfterDone) {
   active_mutant = Mutant::kRedeliverAfterDone;
   auto job = MakeJob("a");

@@ -970,12 +970,167 @@ TEST_F(StateMachineTest, EveryDifferenceShowsInTheDigest) {
       {a, BatchBuilder(1000).Fail("a", {1, 1}, "failed", 2000)},
       {a, BatchBuilder(1000).Expire("a", {1, 1})},
       {a, BatchBuilder(1000).Cancel("a")},
+      {a, BatchBuilder(1000).Delete("a")},
+      {a, BatchBuilder(1000).Pause("q")},
+      {a, BatchBuilder(1000).Pause("q", true)},
+      {BatchBuilder(1000).Pause("q")},
+      {BatchBuilder(1000).Pause("q2")},
   };
   std::map<uint64_t, size_t> seen;
   for (size_t i = 0; i < histories.size(); ++i) {
     const auto [it, inserted] = seen.try_emplace(digest_of(histories[i]), i);
     EXPECT_TRUE(inserted) << "history " << i << " looks like " << it->second;
   }
+}
+
+// ---- what operators do to queues and their jobs ----
+
+TEST_F(StateMachineTest, DeleteTakesAJobOfAnyStateAtOnce) {
+  auto later = MakeJob("scheduled");
+  later.set_run_time_ms(9000);
+  later.set_expire_time_ms(10000);
+  Apply(BatchBuilder(1000)
+            .Enqueue(MakeJob("ready"))
+            .Enqueue(later)
+            .Enqueue(MakeJob("done"))
+            .Enqueue(MakeJob("dead"))
+            .Enqueue(MakeJob("cancelled"))
+            .Complete("done", {1, 1}, "result")
+            .Fail("dead", {1, 2}, "why", 0, true)
+            .Cancel("cancelled"));
+  uint64_t purged = 0;
+  for (const char* id : {"ready", "scheduled", "done", "dead", "cancelled"}) {
+    EXPECT_EQ(Apply(BatchBuilder(1000).Delete(id)).code, ResultCode::kOk) << id;
+    EXPECT_EQ(machine_.Find(id), JobRef{}) << id;
+    EXPECT_EQ(StatsOf(machine_, "q").purged(), ++purged) << id;
+    EXPECT_EQ(machine_.CheckConsistency(), "") << id;
+    EXPECT_EQ(Apply(BatchBuilder(1000).Delete(id)).code, ResultCode::kNotFound) << id;
+  }
+  EXPECT_EQ(StatsOf(machine_, "q").enqueued(), 5u);
+  EXPECT_EQ(machine_.NextTickMs(), INT64_MAX) << "no timer is left";
+}
+
+TEST_F(StateMachineTest, ADeletedJobsKeyStaysTaken) {
+  auto job = MakeJob("a");
+  job.set_idempotency_key("k");
+  job.set_idempotency_window_ms(5000);
+  Apply(BatchBuilder(1000).Enqueue(job).Delete("a"));
+  job.set_id("b");
+  const CommandResult again = Enqueue(job, 2000);
+  EXPECT_EQ(again.code, ResultCode::kExisting);
+  EXPECT_EQ(again.existing_id, "a");
+  EXPECT_EQ(Enqueue(job, 6000).code, ResultCode::kOk);
+}
+
+TEST_F(StateMachineTest, DeleteAndRetryMeanTheJobThatTheyName) {
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Delete("a").Enqueue(MakeJob("a")));
+  EXPECT_EQ(Apply(BatchBuilder(1000).Delete("a").OfJob(1)).code, ResultCode::kNotFound);
+  EXPECT_EQ(StateOf(machine_, "a"), v1::JOB_STATE_READY);
+  Apply(BatchBuilder(1000).Cancel("a"));
+  EXPECT_EQ(Apply(BatchBuilder(1000).Retry("a").OfJob(1)).code, ResultCode::kNotFound);
+  EXPECT_EQ(StateOf(machine_, "a"), v1::JOB_STATE_CANCELLED);
+  EXPECT_EQ(Apply(BatchBuilder(1000).Retry("a").OfJob(2)).code, ResultCode::kOk);
+  EXPECT_EQ(Apply(BatchBuilder(1000).Delete("a").OfJob(2)).code, ResultCode::kOk);
+}
+
+TEST_F(StateMachineTest, DeletingAHeldJobEndsItsHold) {
+  Recorder recorder(&machine_);
+  machine_.SetObserver(&recorder);
+  Enqueue(MakeJob("a"));
+  TakeIds(machine_, {"q"}, 1);
+  recorder.Take();
+  EXPECT_EQ(Apply(BatchBuilder(1000).Delete("a")).code, ResultCode::kOk);
+  EXPECT_THAT(recorder.Take(), ElementsAre("hold ended a", "purged"));
+  EXPECT_EQ(StatsOf(machine_, "q").leased(), 0u);
+  EXPECT_EQ(Apply(BatchBuilder(1000).Complete("a", {1, 1})).code, ResultCode::kNotFound);
+  machine_.SetObserver(nullptr);
+}
+
+TEST_F(StateMachineTest, APausedQueueGivesNothingAway) {
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Enqueue(MakeJob("b", "other")).Pause("q"));
+  EXPECT_FALSE(machine_.HasReady(std::vector<std::string>{"q"}, {}));
+  EXPECT_TRUE(machine_.HasReady(std::vector<std::string>{"q", "other"}, {}));
+  EXPECT_THAT(TakeIds(machine_, {"q", "other"}, 9), ElementsAre("b"));
+  EXPECT_TRUE(StatsOf(machine_, "q").paused());
+  EXPECT_FALSE(StatsOf(machine_, "q").refuses_enqueues());
+  EXPECT_EQ(Enqueue(MakeJob("c")).code, ResultCode::kOk) << "it takes jobs";
+  Apply(BatchBuilder(1000).Resume("q"));
+  EXPECT_FALSE(StatsOf(machine_, "q").paused());
+  EXPECT_THAT(TakeIds(machine_, {"q"}, 9), ElementsAre("a", "c"));
+}
+
+TEST_F(StateMachineTest, WhatIsHeldOrDueGoesOnWhilePaused) {
+  auto later = MakeJob("later");
+  later.set_run_time_ms(2000);
+  auto expiring = MakeJob("expiring");
+  expiring.set_expire_time_ms(2000);
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("held")).Enqueue(later).Enqueue(expiring));
+  TakeIds(machine_, {"q"}, 1);
+  Apply(BatchBuilder(1000).Pause("q"));
+  EXPECT_TRUE(machine_.View(machine_.Find("held")).held);
+  EXPECT_EQ(Apply(BatchBuilder(2000).Complete("held", {1, 1})).code, ResultCode::kOk);
+  EXPECT_EQ(StateOf(machine_, "later"), v1::JOB_STATE_READY);
+  EXPECT_EQ(StateOf(machine_, "expiring"), v1::JOB_STATE_DEAD);
+  EXPECT_TRUE(machine_.Hold(machine_.Find("later"))) << "a lease of an earlier leader goes on";
+}
+
+TEST_F(StateMachineTest, NobodyIsToldOfReadyJobsWhilePausedAndOfEachTypeThen) {
+  Recorder recorder(&machine_);
+  machine_.SetObserver(&recorder);
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("held")).Pause("q"));
+  recorder.Take();
+  machine_.Hold(machine_.Find("held"));
+  machine_.Release(machine_.Find("held"));
+  auto urgent = MakeJob("urgent");
+  urgent.set_priority(9);
+  Apply(BatchBuilder(1000).Enqueue(urgent).Enqueue(MakeJob("mail", "q", "mail")));
+  EXPECT_THAT(recorder.Take(), IsEmpty());
+  Apply(BatchBuilder(1000).Pause("q", true));
+  EXPECT_THAT(recorder.Take(), IsEmpty()) << "still paused";
+  Apply(BatchBuilder(1000).Resume("q"));
+  EXPECT_THAT(recorder.Take(), ElementsAre("ready urgent in q", "ready mail in q"));
+  Apply(BatchBuilder(1000).Resume("q"));
+  EXPECT_THAT(recorder.Take(), IsEmpty()) << "it was not paused";
+  machine_.SetObserver(nullptr);
+}
+
+TEST_F(StateMachineTest, AQueueThatRefusesJobsKnowsThoseItHas) {
+  auto keyed = MakeJob("keyed");
+  keyed.set_idempotency_key("k");
+  keyed.set_idempotency_window_ms(5000);
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Enqueue(keyed).Pause("q", true));
+  EXPECT_TRUE(StatsOf(machine_, "q").refuses_enqueues());
+  EXPECT_EQ(Enqueue(MakeJob("a")).code, ResultCode::kExisting);
+  keyed.set_id("again");
+  EXPECT_EQ(Enqueue(keyed).code, ResultCode::kExisting);
+  EXPECT_EQ(Enqueue(MakeJob("b")).code, ResultCode::kQueuePaused);
+  const CommandResult all = Apply(BatchBuilder(1000).EnqueueAll(
+      {MakeJob("c", "other"), MakeJob("a"), MakeJob("d"), MakeJob("e")}));
+  EXPECT_EQ(all.code, ResultCode::kQueuePaused);
+  EXPECT_EQ(all.failed_item, 2u);
+  EXPECT_EQ(machine_.job_count(), 2u) << "all or nothing";
+  Apply(BatchBuilder(1000).Pause("q"));
+  EXPECT_EQ(Enqueue(MakeJob("b")).code, ResultCode::kOk) << "pausing again says it anew";
+}
+
+TEST_F(StateMachineTest, PausingMakesAQueueAndResumingDoesNot) {
+  EXPECT_EQ(Apply(BatchBuilder(1000).Resume("q")).code, ResultCode::kNotFound);
+  EXPECT_FALSE(machine_.HasQueue("q"));
+  EXPECT_EQ(Apply(BatchBuilder(1000).Pause("q", true)).code, ResultCode::kOk);
+  EXPECT_TRUE(machine_.HasQueue("q"));
+  EXPECT_EQ(Enqueue(MakeJob("a")).code, ResultCode::kQueuePaused);
+  EXPECT_EQ(Apply(BatchBuilder(1000).Resume("q")).code, ResultCode::kOk);
+  EXPECT_EQ(Enqueue(MakeJob("a")).code, ResultCode::kOk);
+}
+
+TEST_F(StateMachineTest, PausingCannotMakeTooManyQueues) {
+  for (size_t i = 0; i < kQueuesMax;) {
+    BatchBuilder batch(1000);
+    for (int j = 0; j < 10000; ++j) batch.Pause("q" + std::to_string(i++));
+    ApplyNext(machine_, batch);
+  }
+  EXPECT_EQ(Apply(BatchBuilder(1000).Pause("one more")).code, ResultCode::kTooManyQueues);
+  EXPECT_EQ(Apply(BatchBuilder(1000).Pause("q7", true)).code, ResultCode::kOk) << "it is there";
 }
 
 TEST_F(StateMachineTest, MemoryIsGivenBackOrReused) {

@@ -229,6 +229,22 @@ std::optional<Error> CheckIdAt(const std::string& id, int index) {
   return InvalidField(ItemField("ids", index, ""), ShownValue(id), kIdLimit);
 }
 
+std::optional<Error> CheckQueue(const std::string& queue) {
+  if (IsQueue(queue)) return std::nullopt;
+  return InvalidField("queue", ShownValue(queue), kQueueLimit);
+}
+
+// Empty: every type.
+std::optional<Error> CheckType(const std::string& type) {
+  if (type.empty() || IsType(type)) return std::nullopt;
+  return InvalidField("type", ShownValue(type), kTypeLimit);
+}
+
+std::optional<Error> CheckPickJobs(int32_t max_jobs) {
+  if (max_jobs >= 0 && max_jobs <= kPickJobsMax) return std::nullopt;
+  return InvalidField("max_jobs", std::to_string(max_jobs), "0 to 10000");
+}
+
 std::optional<Error> CheckLeaseDuration(const google::protobuf::Duration& d) {
   if (InRange(d, kLeaseMsMin, kLeaseMsMax)) return std::nullopt;
   return InvalidField("lease_duration", Shown(d), kLeaseDurationLimit);
@@ -423,6 +439,40 @@ std::optional<Error> CheckRequest(const v1::CancelJobsRequest& request) {
 std::optional<Error> CheckRequest(const v1::RetryJobsRequest& request) {
   return CheckBatch("ids", request.ids_size(), request);
 }
+std::optional<Error> CheckRequest(const v1::DeleteJobsRequest& request) {
+  return CheckBatch("ids", request.ids_size(), request);
+}
+
+std::optional<Error> CheckRequest(const v1::PauseQueueRequest& request) {
+  return CheckQueue(request.queue());
+}
+std::optional<Error> CheckRequest(const v1::ResumeQueueRequest& request) {
+  return CheckQueue(request.queue());
+}
+
+std::optional<Error> CheckRequest(const v1::PurgeQueueRequest& request) {
+  if (auto error = CheckQueue(request.queue())) return error;
+  for (int i = 0; i < request.states_size(); ++i) {
+    const int state = request.states(i);
+    if (!v1::JobState_IsValid(state) || state == v1::JOB_STATE_UNSPECIFIED ||
+        state == v1::JOB_STATE_LEASED) {
+      return InvalidField(ItemField("states", i, ""), std::to_string(state),
+                          "SCHEDULED (1), READY (2), SUCCEEDED (4), DEAD (5) or CANCELLED (6)");
+    }
+  }
+  return CheckPickJobs(request.max_jobs());
+}
+
+std::optional<Error> CheckRequest(const v1::RedriveJobsRequest& request) {
+  if (!request.queue().empty()) {
+    if (auto error = CheckQueue(request.queue())) return error;
+  }
+  if (auto error = CheckType(request.type())) return error;
+  if (auto error = CheckText("error_contains", request.error_contains(), 0, kErrorBytesMax)) {
+    return error;
+  }
+  return CheckPickJobs(request.max_jobs());
+}
 
 std::optional<Error> CheckRequest(const v1::GetJobRequest& request) {
   if (IsId(request.id())) return std::nullopt;
@@ -430,12 +480,10 @@ std::optional<Error> CheckRequest(const v1::GetJobRequest& request) {
 }
 
 std::optional<Error> CheckRequest(const v1::ListJobsRequest& request) {
-  if (!request.queue().empty() && !IsQueue(request.queue())) {
-    return InvalidField("queue", ShownValue(request.queue()), kQueueLimit);
+  if (!request.queue().empty()) {
+    if (auto error = CheckQueue(request.queue())) return error;
   }
-  if (!request.type().empty() && !IsType(request.type())) {
-    return InvalidField("type", ShownValue(request.type()), kTypeLimit);
-  }
+  if (auto error = CheckType(request.type())) return error;
   if (!v1::JobState_IsValid(request.state())) {
     return InvalidField("state", std::to_string(static_cast<int>(request.state())),
                         "a JobState (0 to 6)");
@@ -447,8 +495,7 @@ std::optional<Error> CheckRequest(const v1::ListJobsRequest& request) {
 }
 
 std::optional<Error> CheckRequest(const v1::GetStatsRequest& request) {
-  if (request.queue().empty() || IsQueue(request.queue())) return std::nullopt;
-  return InvalidField("queue", ShownValue(request.queue()), kQueueLimit);
+  return request.queue().empty() ? std::nullopt : CheckQueue(request.queue());
 }
 
 std::optional<Error> CheckItem(const v1::CompleteJobsRequest& request, int index) {
@@ -481,6 +528,9 @@ std::optional<Error> CheckItem(const v1::CancelJobsRequest& request, int index) 
   return CheckIdAt(request.ids(index), index);
 }
 std::optional<Error> CheckItem(const v1::RetryJobsRequest& request, int index) {
+  return CheckIdAt(request.ids(index), index);
+}
+std::optional<Error> CheckItem(const v1::DeleteJobsRequest& request, int index) {
   return CheckIdAt(request.ids(index), index);
 }
 

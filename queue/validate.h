@@ -35,6 +35,11 @@ std::optional<Error> CheckRequest(const v1::RetryJobsRequest& request);
 std::optional<Error> CheckRequest(const v1::GetJobRequest& request);
 std::optional<Error> CheckRequest(const v1::ListJobsRequest& request);
 std::optional<Error> CheckRequest(const v1::GetStatsRequest& request);
+std::optional<Error> CheckRequest(const v1::PauseQueueRequest& request);
+std::optional<Error> CheckRequest(const v1::ResumeQueueRequest& request);
+std::optional<Error> CheckRequest(const v1::DeleteJobsRequest& request);
+std::optional<Error> CheckRequest(const v1::PurgeQueueRequest& request);
+std::optional<Error> CheckRequest(const v1::RedriveJobsRequest& request);
 
 // One item; `index` is its position, for the name of the field. now_ms: the leader's clock.
 std::optional<Error> CheckJob(const v1::JobSpec& job, int index, int64_t now_ms);
@@ -44,6 +49,7 @@ std::optional<Error> CheckItem(const v1::ExtendLeasesRequest& request, int index
 std::optional<Error> CheckItem(const v1::ReleaseJobsRequest& request, int index);
 std::optional<Error> CheckItem(const v1::CancelJobsRequest& request, int index);
 std::optional<Error> CheckItem(const v1::RetryJobsRequest& request, int index);
+std::optional<Error> CheckItem(const v1::DeleteJobsRequest& request, int index);
 
 // Milliseconds, rounded up, of what has passed the checks above.
 int64_t DurationMs(const google::protobuf::Duration& duration);

@@ -435,6 +435,75 @@ TEST(Validate, CancelAndRetry) {
   CheckIdCalls<v1::RetryJobsRequest>();
 }
 
+TEST(Validate, PauseAndResume) {
+  v1::PauseQueueRequest pause;
+  EXPECT_EQ(Told(CheckRequest(pause)), Is("queue", "\"\"", kQueue)) << "no default";
+  pause.set_queue("q");
+  EXPECT_EQ(Told(CheckRequest(pause)), "fine");
+  pause.set_queue("a/b");
+  EXPECT_EQ(Told(CheckRequest(pause)), Is("queue", "\"a/b\"", kQueue));
+  v1::ResumeQueueRequest resume;
+  EXPECT_EQ(Told(CheckRequest(resume)), Is("queue", "\"\"", kQueue));
+  resume.set_queue("_q");
+  EXPECT_EQ(Told(CheckRequest(resume)), Is("queue", "\"_q\"", kQueue));
+  resume.set_queue("q");
+  EXPECT_EQ(Told(CheckRequest(resume)), "fine");
+}
+
+TEST(Validate, Delete) { CheckIdCalls<v1::DeleteJobsRequest>(); }
+
+TEST(Validate, Purge) {
+  using Request = v1::PurgeQueueRequest;
+  const char states[] = "SCHEDULED (1), READY (2), SUCCEEDED (4), DEAD (5) or CANCELLED (6)";
+  const auto state = [](int number) {
+    return [number](Request* r) {
+      r->add_states(v1::JOB_STATE_READY);
+      r->add_states(static_cast<v1::JobState>(number));
+    };
+  };
+  const std::vector<Case<Request>> cases = {
+      {"queue only", [](Request*) {}, "fine"},
+      {"no queue", [](Request* r) { r->clear_queue(); }, Is("queue", "\"\"", kQueue)},
+      {"bad queue", [](Request* r) { r->set_queue("a b"); }, Is("queue", "\"a b\"", kQueue)},
+      {"dead", state(v1::JOB_STATE_DEAD), "fine"},
+      {"cancelled", state(v1::JOB_STATE_CANCELLED), "fine"},
+      {"unspecified", state(0), Is("states[1]", "0", states)},
+      {"leased", state(v1::JOB_STATE_LEASED), Is("states[1]", "3", states)},
+      {"unknown", state(7), Is("states[1]", "7", states)},
+      {"most", [](Request* r) { r->set_max_jobs(10000); }, "fine"},
+      {"too many", [](Request* r) { r->set_max_jobs(10001); },
+       Is("max_jobs", "10001", "0 to 10000")},
+      {"negative", [](Request* r) { r->set_max_jobs(-1); }, Is("max_jobs", "-1", "0 to 10000")},
+  };
+  for (const auto& c : cases) {
+    Request request;
+    request.set_queue("q");
+    c.change(&request);
+    EXPECT_EQ(Told(CheckRequest(request)), c.told) << c.name;
+  }
+}
+
+TEST(Validate, Redrive) {
+  using Request = v1::RedriveJobsRequest;
+  const std::vector<Case<Request>> cases = {
+      {"every dead job", [](Request*) {}, "fine"},
+      {"bad queue", [](Request* r) { r->set_queue("a b"); }, Is("queue", "\"a b\"", kQueue)},
+      {"bad type", [](Request* r) { r->set_type("a b"); }, Is("type", "\"a b\"", kType)},
+      {"error", [](Request* r) { r->set_error_contains(std::string(4096, 'e')); }, "fine"},
+      {"long error", [](Request* r) { r->set_error_contains(std::string(4097, 'e')); },
+       Is("error_contains", "\"" + std::string(75, 'e') + "\"...", "at most 4096 bytes")},
+      {"error that is no text", [](Request* r) { r->set_error_contains("\xff"); },
+       Is("error_contains", "\"\\xff\"", kUtf8)},
+      {"too many", [](Request* r) { r->set_max_jobs(10001); },
+       Is("max_jobs", "10001", "0 to 10000")},
+  };
+  for (const auto& c : cases) {
+    Request request;
+    c.change(&request);
+    EXPECT_EQ(Told(CheckRequest(request)), c.told) << c.name;
+  }
+}
+
 TEST(Validate, Reads) {
   v1::GetJobRequest get;
   EXPECT_EQ(Told(CheckRequest(get)), Is("id", "\"\"", kId));

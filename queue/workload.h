@@ -92,13 +92,20 @@ class Workload {
                   Chance(60) ? now_ms_ + static_cast<int64_t>(Below(2000)) : 0, Chance(10));
     } else if (dice < 90) {
       batch->Expire(Id(), Token(), "worker" + std::to_string(Below(9)));
-    } else if (dice < 94) {
+    } else if (dice < 93) {
       batch->Cancel(Id());
-    } else {
+    } else if (dice < 96) {
       batch->Retry(Id());
+    } else if (dice < 98) {
+      batch->Delete(Id());
+    } else if (Chance(60)) {
+      batch->Resume(Queue());
+    } else {
+      batch->Pause(Queue(), Chance(30));
     }
     // One of the newest jobs: of few ids, so it is sometimes the one that is meant.
-    if (dice >= 44 && dice < 90 && Chance(20)) {
+    const bool names_job = (dice >= 44 && dice < 90) || (dice >= 93 && dice < 98);
+    if (names_job && Chance(20)) {
       batch->OfJob(1 + enqueued_ - std::min(enqueued_, Below(2 * ids_)));
     }
   }

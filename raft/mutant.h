@@ -36,6 +36,9 @@ enum class Mutant {
   kAnswerBeforeCommit,          // enqueues answered when proposed
   kExpiryNotLogged,             // an expired lease is not counted
   kReusedIdNotTold,             // a command ends a lease of a later job with the same id
+  kDeleteUntold,                // a delete takes a later job with the same id
+  kDeletingNotGuarded,          // a job whose deletion is in flight can be leased
+  kPauseNotChecked,             // jobs are taken from paused queues
   kRedeliverAfterDone,          // a completed job stays in the ready order
   kAttemptsResetOnFailure,      // a failure forgets the earlier ones
 };

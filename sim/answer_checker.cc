@@ -18,7 +18,8 @@ constexpr std::string_view kDefiniteReasons[] = {"NOT_LEADER",      "NO_LEADER",
                                                  "DUPLICATE_JOB",   "IDEMPOTENCY_MISMATCH",
                                                  "BATCH_REJECTED",  "SHUTTING_DOWN",
                                                  "DEADLINE_PASSED", "PAYLOAD_TOO_LARGE",
-                                                 "QUEUE_NOT_FOUND", "TOO_MANY_QUEUES"};
+                                                 "QUEUE_NOT_FOUND", "TOO_MANY_QUEUES",
+                                                 "QUEUE_PAUSED"};
 
 queue::LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), token.sequence()}; }
 
@@ -107,6 +108,20 @@ void AnswerChecker::Arrive(const ServerCall& call, const v1::ReleaseJobsRequest&
 
 void AnswerChecker::Arrive(const ServerCall&, const v1::CancelJobsRequest&) {}
 void AnswerChecker::Arrive(const ServerCall&, const v1::RetryJobsRequest&) {}
+
+void AnswerChecker::Arrive(const ServerCall& call, const v1::DeleteJobsRequest& request) {
+  for (const std::string& id : request.ids()) {
+    world_->grants().OnDeleteArrives(world_->node(call.node), id);
+  }
+}
+
+void AnswerChecker::Arrive(const ServerCall& call, const v1::PurgeQueueRequest& request) {
+  world_->grants().OnPurgeArrives(world_->node(call.node), request.queue());
+}
+
+void AnswerChecker::PurgeAnswered(const ServerCall& call, const v1::PurgeQueueRequest& request) {
+  world_->grants().OnPurgeAnswered(world_->node(call.node), request.queue());
+}
 
 // ---- Enqueue
 
@@ -321,6 +336,105 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::RetryJobsRequest&
   }
 }
 
+// ---- Queues
+
+void AnswerChecker::CheckSet(const ServerCall& call, const std::string& queue, bool paused,
+                             bool refuses) {
+  ++acknowledged_;
+  const raft::Index applied = FreshIndex(call);
+  const auto it = world_->jobs().queues().find(queue);
+  if (it != world_->jobs().queues().end()) {
+    for (const QueueVersion& v : it->second.past) {
+      const bool in_time = v.index > call.required && v.index <= applied;
+      if (in_time && v.paused == paused && v.refuses == refuses) return;
+    }
+  }
+  Violate("J25 pause", world_->node(call.node).name() + " acknowledges the " +
+                           (paused ? "pause" : "resumption") + " of queue " + queue +
+                           ", which the log does not have");
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::PauseQueueRequest& request,
+                             const v1::PauseQueueResponse&) {
+  CheckSet(call, request.queue(), true, request.refuse_enqueues());
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::ResumeQueueRequest& request,
+                             const v1::ResumeQueueResponse&) {
+  CheckSet(call, request.queue(), false, false);
+}
+
+template <class F>
+int64_t AnswerChecker::CountMoves(const ServerCall& call, const F& is_it) const {
+  const raft::Index applied = FreshIndex(call);
+  int64_t count = 0;
+  for (const ModelJob& job : world_->jobs().jobs()) {
+    count += std::count_if(job.past.begin(), job.past.end(), [&](const JobVersion& v) {
+      return v.index > call.required && v.index <= applied && is_it(job, v);
+    });
+  }
+  return count;
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::DeleteJobsRequest& request,
+                             const v1::DeleteJobsResponse& response) {
+  for (int i = 0; i < request.ids_size(); ++i) {
+    if (response.results(i).code() != 0) {
+      CheckReason(ReasonOf(response.results(i)));
+      continue;
+    }
+    ++acknowledged_;
+    const auto is_it = [&](const ModelJob& job, const JobVersion& v) {
+      return job.id == request.ids(i) && v.gone;
+    };
+    if (CountMoves(call, is_it) == 0) {
+      Violate("J26 delete", world_->node(call.node).name() + " acknowledges the deletion of " +
+                                request.ids(i) + ", which the log does not have");
+    }
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::PurgeQueueRequest& request,
+                             const v1::PurgeQueueResponse& response) {
+  ++acknowledged_;
+  const int64_t gone = CountMoves(call, [&](const ModelJob& job, const JobVersion& v) {
+    return job.queue == request.queue() && v.gone;
+  });
+  if (response.purged() > std::min<int64_t>(gone, request.max_jobs())) {
+    Violate("J27 sweep", world_->node(call.node).name() + " says that it purged " +
+                             std::to_string(response.purged()) + " jobs of " + request.queue() +
+                             ", but " + std::to_string(gone) + " are gone, and " +
+                             std::to_string(request.max_jobs()) + " were allowed");
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::RedriveJobsRequest& request,
+                             const v1::RedriveJobsResponse& response) {
+  ++acknowledged_;
+  const auto wanted = [&](const ModelJob& job) {
+    return (request.queue().empty() || job.queue == request.queue()) &&
+           (request.type().empty() || job.type == request.type());
+  };
+  const int64_t moved = CountMoves(call, [&](const ModelJob& job, const JobVersion& v) {
+    return wanted(job) && v.state == v1::JOB_STATE_READY;
+  });
+  if (response.redriven() > std::min<int64_t>(moved, request.max_jobs())) {
+    Violate("J27 sweep", world_->node(call.node).name() + " says that it redrove " +
+                             std::to_string(response.redriven()) + " jobs, but " +
+                             std::to_string(moved) + " became ready, and " +
+                             std::to_string(request.max_jobs()) + " were allowed");
+  }
+  if (response.more()) return;
+  for (const ModelJob& job : world_->jobs().jobs()) {
+    const JobVersion* version = job.At(FreshIndex(call));
+    if (version == nullptr || version->gone || version->index > call.required) continue;
+    if (wanted(job) && version->state == v1::JOB_STATE_DEAD) {
+      Violate("J27 sweep", world_->node(call.node).name() + " has redriven all, but " + Show(job) +
+                               " has been dead all the time");
+    }
+  }
+}
+
 // ---- Reads
 
 void AnswerChecker::CheckJob(const SimNode& node, const v1::Job& job, raft::Index applied,
@@ -447,6 +561,10 @@ void AnswerChecker::AfterCommit(const SimNode& node, const raft::Entry& entry,
                                          ", but every such call was answered \"no effect\"");
     }
   };
+  const auto deleted_now = [&](const log::v1::Delete& command) {
+    const ModelJob* job = model.FindSequence(command.id(), command.job_sequence());
+    return job != nullptr && job->now.gone && job->now.index == entry.index ? job : nullptr;
+  };
   for (const log::v1::Command& command : batch.commands()) {
     switch (command.kind_case()) {
       case log::v1::Command::kEnqueue:
@@ -478,6 +596,15 @@ void AnswerChecker::AfterCommit(const SimNode& node, const raft::Entry& entry,
         break;
       case log::v1::Command::kRetry:
         CompareJob(node, command.retry().id());
+        break;
+      case log::v1::Command::kDeleteJob:
+        if (const ModelJob* job = deleted_now(command.delete_job())) {
+          world_->grants().OnDeleted(entry.term, *job);
+        }
+        CompareJob(node, command.delete_job().id());
+        break;
+      case log::v1::Command::kSetQueue:
+        CompareQueue(node, command.set_queue().queue());
         break;
       case log::v1::Command::KIND_NOT_SET:
         break;
@@ -521,13 +648,24 @@ void AnswerChecker::CompareAll(const SimNode& node) {
   if (state.Digest() != state.RecomputeDigest()) {
     Violate("J23 digest", node.name() + " keeps another digest than its state has");
   }
-  for (const auto& [name, queue] : model.queues()) {
-    v1::GetStatsResponse stats;
-    const absl::Status status = state.Stats(name, &stats);
-    if (!status.ok()) {
-      Violate("J9 conservation", node.name() + " does not know queue " + name);
-    }
-    CompareStats(node, stats.total(), queue, name);
+  for (const auto& [name, queue] : model.queues()) CompareQueue(node, name);
+}
+
+void AnswerChecker::CompareQueue(const SimNode& node, const std::string& name) const {
+  const queue::StateMachine& state = node.node().state();
+  const auto expected = world_->jobs().queues().find(name);
+  v1::GetStatsResponse stats;
+  const bool known = state.Stats(name, &stats).ok();
+  if (known != (expected != world_->jobs().queues().end())) {
+    Violate("J9 conservation",
+            node.name() + (known ? " knows" : " does not know") + " queue " + name);
+  }
+  if (!known) return;
+  CompareStats(node, stats.queues(0), expected->second, name);
+  const QueueVersion settings = expected->second.At(state.applied_index());
+  if (stats.queues(0).paused() != settings.paused ||
+      stats.queues(0).refuses_enqueues() != settings.refuses) {
+    Violate("J25 pause", node.name() + " has other settings of queue " + name);
   }
 }
 

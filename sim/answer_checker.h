@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "dqueue/v1/command.pb.h"
@@ -46,11 +47,17 @@ class AnswerChecker {
   void Arrive(const ServerCall&, const v1::GetJobRequest&) {}
   void Arrive(const ServerCall&, const v1::ListJobsRequest&) {}
   void Arrive(const ServerCall&, const v1::GetStatsRequest&) {}
+  void Arrive(const ServerCall&, const v1::PauseQueueRequest&) {}
+  void Arrive(const ServerCall&, const v1::ResumeQueueRequest&) {}
+  void Arrive(const ServerCall& call, const v1::DeleteJobsRequest& request);
+  void Arrive(const ServerCall& call, const v1::PurgeQueueRequest& request);
+  void Arrive(const ServerCall&, const v1::RedriveJobsRequest&) {}
 
   // … and is answered.
   template <class Request, class Response>
   void Answer(const ServerCall& call, const Request& request,
               const queue::Outcome<Response>& outcome) {
+    if constexpr (std::is_same_v<Request, v1::PurgeQueueRequest>) PurgeAnswered(call, request);
     if (outcome.ok()) {
       Answered(call, request, outcome.value);
     } else {
@@ -90,6 +97,17 @@ class AnswerChecker {
                 const v1::ListJobsResponse& response);
   void Answered(const ServerCall& call, const v1::GetStatsRequest& request,
                 const v1::GetStatsResponse& response);
+  void Answered(const ServerCall& call, const v1::PauseQueueRequest& request,
+                const v1::PauseQueueResponse& response);
+  void Answered(const ServerCall& call, const v1::ResumeQueueRequest& request,
+                const v1::ResumeQueueResponse& response);
+  void Answered(const ServerCall& call, const v1::DeleteJobsRequest& request,
+                const v1::DeleteJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::PurgeQueueRequest& request,
+                const v1::PurgeQueueResponse& response);
+  void Answered(const ServerCall& call, const v1::RedriveJobsRequest& request,
+                const v1::RedriveJobsResponse& response);
+  void PurgeAnswered(const ServerCall& call, const v1::PurgeQueueRequest& request);
 
   void Refused(const ServerCall& call, const v1::EnqueueJobsRequest& request,
                const queue::Error& error);
@@ -112,8 +130,14 @@ class AnswerChecker {
                   LeaseEnd end, const google::rpc::Status& status);
   void CheckMoved(const ServerCall& call, const std::string& id, const google::rpc::Status& status,
                   bool cancel);
+  // The log has such a setting of the queue since the call came in.
+  void CheckSet(const ServerCall& call, const std::string& queue, bool paused, bool refuses);
+  // How many jobs have become what `is_it` says since then.
+  template <class F>
+  int64_t CountMoves(const ServerCall& call, const F& is_it) const;
   void CheckJob(const SimNode& node, const v1::Job& job, raft::Index applied, const char* how);
   void CompareJob(const SimNode& node, const std::string& id);
+  void CompareQueue(const SimNode& node, const std::string& name) const;
   void CompareStats(const SimNode& node, const v1::QueueStats& stats, const ModelQueue& queue,
                     const std::string& name) const;
 

@@ -8,9 +8,10 @@ namespace {
 // The trace keeps no strings of its own.
 const char* ReasonText(std::string_view reason) {
   constexpr const char* kReasons[] = {
-      "NOT_LEADER",     "NO_LEADER",       "OVERLOADED",           "DISK_LOW",      "INVALID_FIELD",
-      "LEASE_STALE",    "INVALID_STATE",   "JOB_NOT_FOUND",        "DUPLICATE_JOB", "SHUTTING_DOWN",
-      "BATCH_REJECTED", "DEADLINE_PASSED", "IDEMPOTENCY_MISMATCH", "COMMIT_UNKNOWN"};
+      "NOT_LEADER",           "NO_LEADER",      "OVERLOADED",     "DISK_LOW",
+      "INVALID_FIELD",        "LEASE_STALE",    "INVALID_STATE",  "JOB_NOT_FOUND",
+      "DUPLICATE_JOB",        "SHUTTING_DOWN",  "BATCH_REJECTED", "DEADLINE_PASSED",
+      "IDEMPOTENCY_MISMATCH", "COMMIT_UNKNOWN", "QUEUE_PAUSED",   "QUEUE_NOT_FOUND"};
   for (const char* known : kReasons) {
     if (reason == known) return known;
   }

@@ -233,6 +233,76 @@ TEST_F(CheckersTest, ACancelThatIsNotInTheLog) {
   EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J19 cancel");
 }
 
+TEST_F(CheckersTest, ADeletionThatIsNotInTheLog) {
+  v1::DeleteJobsRequest request;
+  request.add_ids("b");
+  v1::DeleteJobsResponse response;
+  response.add_results();
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J26 delete");
+}
+
+TEST_F(CheckersTest, ADeletionOfALeasedJob) {
+  const auto rule = [&](const char* id) {
+    return RuleOf(
+        [&] { s_.world.grants().OnDeleted(s_.Term(number_), *s_.world.jobs().Find(id)); });
+  };
+  EXPECT_EQ(rule("a"), "J26 delete");
+  EXPECT_EQ(rule("b"), "");
+  ASSERT_EQ(s_.Release(number_, lease_), "OK");
+  EXPECT_EQ(rule("a"), "");
+}
+
+TEST_F(CheckersTest, APauseThatIsNotInTheLog) {
+  v1::PauseQueueRequest request;
+  request.set_queue(lease_.queue());
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, v1::PauseQueueResponse()), "J25 pause");
+  v1::ResumeQueueRequest resume;
+  resume.set_queue(lease_.queue());
+  EXPECT_EQ(RuleOfAnswer(CallNow(), resume, v1::ResumeQueueResponse()), "J25 pause");
+}
+
+TEST_F(CheckersTest, AGrantFromAPausedQueue) {
+  queue::PauseCall call;
+  call.request.set_queue(lease_.queue());
+  bool paused = false;
+  call.done = [&](const auto& outcome) { paused = outcome.ok(); };
+  s_.world.node(number_).node().Submit(std::move(call));
+  s_.world.Run(1s);
+  ASSERT_TRUE(paused);
+  EXPECT_EQ(RuleOf([&] { s_.world.grants().OnGrant(leader(), "b", Token(100)); }), "J25 pause");
+}
+
+TEST_F(CheckersTest, SweepsThatClaimTooMuchOrMissSomething) {
+  v1::PurgeQueueRequest purge;
+  purge.set_queue(lease_.queue());
+  purge.set_max_jobs(10);
+  v1::PurgeQueueResponse purged;
+  s_.world.answers().Arrive(CallNow(), purge);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), purge, purged), "");
+  purged.set_purged(1);
+  s_.world.answers().Arrive(CallNow(), purge);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), purge, purged), "J27 sweep") << "none is gone";
+
+  v1::FailJobsRequest fail;
+  fail.add_items()->set_id("a");
+  *fail.mutable_items(0)->mutable_token() = lease_.lease().token();
+  fail.mutable_items(0)->set_reject(true);
+  queue::FailCall call;
+  call.request = fail;
+  call.done = [](auto) {};
+  s_.world.answers().Arrive(CallNow(), fail);
+  s_.world.node(number_).node().Submit(std::move(call));
+  s_.world.Run(1s);
+  v1::RedriveJobsRequest redrive;
+  redrive.set_max_jobs(10);
+  v1::RedriveJobsResponse redriven;
+  EXPECT_EQ(RuleOfAnswer(CallNow(), redrive, redriven), "J27 sweep") << "\"a\" is dead";
+  redriven.set_more(true);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), redrive, redriven), "");
+  redriven.set_redriven(1);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), redrive, redriven), "J27 sweep") << "none came back";
+}
+
 TEST_F(CheckersTest, StaleAndWrongReads) {
   v1::GetJobRequest request;
   request.set_id("a");

@@ -93,6 +93,10 @@ void GrantChecker::OnGrant(const SimNode& node, const std::string& id, queue::Le
                                v1::JobState_Name(version.state) + " at index " +
                                std::to_string(applied.value()));
   }
+  if (model.queues().at(job->queue).At(applied).paused) {
+    Violate("J25 pause", node.name() + " grants " + Show(*job) + " of queue " + job->queue +
+                             ", which is paused at index " + std::to_string(applied.value()));
+  }
   std::vector<Grant>& grants = GrantsOf(*job);
   for (const Grant& earlier : grants) {
     if (earlier.token.term != token.term) continue;
@@ -140,11 +144,54 @@ void GrantChecker::OnReleaseArrives(const SimNode& node, const std::string& id,
   if (Grant* grant = FindGrant(*job, token)) grant->release_arrived = true;
 }
 
-bool GrantChecker::CertainlyReady(const SimNode& node, const ModelJob& job,
-                                  raft::Index since) const {
+void GrantChecker::OnDeleteArrives(const SimNode& node, const std::string& id) {
+  touched_[{node.number(), id}] = node.boots();
+}
+
+void GrantChecker::OnPurgeArrives(const SimNode& node, const std::string& queue) {
+  Purges& purges = purges_[{node.number(), queue}];
+  if (purges.boot != node.boots()) purges = {.boot = node.boots()};
+  ++purges.open;
+}
+
+void GrantChecker::OnPurgeAnswered(const SimNode& node, const std::string& queue) {
+  Purges& purges = purges_[{node.number(), queue}];
+  --purges.open;
+  purges.closed = world_->now();
+}
+
+void GrantChecker::OnDeleted(raft::Term term, const ModelJob& job) const {
+  if (grants_.size() <= job.slot) return;
+  const JobModel& model = world_->jobs();
+  const raft::Index by = model.applied();
+  for (const Grant& grant : grants_[job.slot]) {
+    if (grant.token.term != term.value() || grant.release_arrived) continue;
+    const bool ended = model.Ended(job, grant.token, LeaseEnd::kFailed, by) ||
+                       model.Ended(job, grant.token, LeaseEnd::kExpired, by) ||
+                       model.Ended(job, grant.token, LeaseEnd::kCompleted, by);
+    const bool left = std::any_of(job.past.begin(), job.past.end(), [&](const JobVersion& v) {
+      return v.index > grant.applied && v.state != v1::JOB_STATE_READY;
+    });
+    if (ended || left) continue;
+    Violate("J26 delete", "the leader of term " + std::to_string(term.value()) + " deletes " +
+                              Show(job) + " while the lease " + Show(grant.token) + " of worker " +
+                              grant.worker + " has not ended");
+  }
+}
+
+bool GrantChecker::CertainlyReady(const SimNode& node, const ModelJob& job, raft::Index since,
+                                  Time from) const {
   const JobVersion* version = job.At(node.node().state().applied_index());
   if (version == nullptr || version->gone || version->state != v1::JOB_STATE_READY) return false;
   if (version->index > since) return false;
+  const QueueVersion queue =
+      world_->jobs().queues().at(job.queue).At(node.node().state().applied_index());
+  if (queue.paused || queue.index > since) return false;
+  const auto purges = purges_.find({node.number(), job.queue});
+  if (purges != purges_.end() && purges->second.boot == node.boots() &&
+      (purges->second.open > 0 || purges->second.closed > from)) {
+    return false;
+  }
   const auto it = touched_.find({node.number(), job.id});
   return it == touched_.end() || it->second != node.boots();
 }
@@ -223,7 +270,7 @@ void GrantChecker::CheckOrder(const SimNode& node, const ServerCall& call,
     if (call.cancelled) return;
     for (const uint32_t slot : model.live()) {
       const ModelJob& job = model.jobs()[slot];
-      if (Wants(request, job) && CertainlyReady(node, job, call.required)) {
+      if (Wants(request, job) && CertainlyReady(node, job, call.required, call.arrived)) {
         Violate("J12 starvation", node.name() + " has nothing for worker " + request.worker_id() +
                                       ", but " + Show(job) + " has been ready all the time");
       }
@@ -242,7 +289,8 @@ void GrantChecker::CheckOrder(const SimNode& node, const ServerCall& call,
   }
   for (const uint32_t slot : model.live()) {
     const ModelJob& job = model.jobs()[slot];
-    if (given.contains(slot) || !Wants(request, job) || !CertainlyReady(node, job, applied)) {
+    if (given.contains(slot) || !Wants(request, job) ||
+        !CertainlyReady(node, job, applied, Time::max())) {
       continue;
     }
     if (DeliveryOrder(job, *job.At(applied)) < DeliveryOrder(*worst, *worst->At(applied))) {

@@ -2,7 +2,10 @@
 // grant must be of a job that could be leased at the index that the leader had applied; every
 // second delivery of a job needs a reason (its lease ran out and the log says so, it failed, was
 // given back, was cancelled and retried, or the leader changed); tokens rise; an ended or
-// superseded lease changes nothing.
+// superseded lease changes nothing. No grant is of a job whose queue is paused at that index; as an
+// answer is never older than what anybody had seen when its call came in (J16), nothing is leased
+// from a queue whose pause was acknowledged before the grant's confirmation began. No leader
+// deletes a job that it has leased out.
 #pragma once
 
 #include <cstdint>
@@ -48,6 +51,12 @@ class GrantChecker {
   // A lease call was answered.
   void OnLeaseAnswer(const ServerCall& call, const v1::LeaseJobsRequest& request,
                      const v1::LeaseJobsResponse& response);
+  // The leader may keep this job, or until the purge is answered those of this queue, from workers.
+  void OnDeleteArrives(const SimNode& node, const std::string& id);
+  void OnPurgeArrives(const SimNode& node, const std::string& queue);
+  void OnPurgeAnswered(const SimNode& node, const std::string& queue);
+  // A deletion was committed in `term`, with effect.
+  void OnDeleted(raft::Term term, const ModelJob& job) const;
   void OnExtensionArrives(const SimNode& node, const std::string& id, queue::LeaseToken token,
                           Duration lease);
   // An extension was answered OK.
@@ -87,8 +96,9 @@ class GrantChecker {
   };
   void CheckOrder(const SimNode& node, const ServerCall& call, const v1::LeaseJobsRequest& request,
                   const v1::LeaseJobsResponse& response);
-  // Whether this leader must be able to grant the job: it is ready and nobody ever named it here.
-  bool CertainlyReady(const SimNode& node, const ModelJob& job, raft::Index since) const;
+  // Whether this leader must have been able to grant the job from index `since` and time `from` on:
+  // it is ready, its queue is open, and nobody ever named it here.
+  bool CertainlyReady(const SimNode& node, const ModelJob& job, raft::Index since, Time from) const;
   Grant* FindGrant(const ModelJob& job, queue::LeaseToken token);
   const Grant* FindGrant(const ModelJob& job, queue::LeaseToken token) const;
   std::vector<Grant>& GrantsOf(const ModelJob& job);
@@ -97,6 +107,12 @@ class GrantChecker {
   std::vector<std::vector<Grant>> grants_;  // by the job's slot in the model
   // By node and job id: the life of the process in which it last heard of a lease of it.
   std::map<std::pair<int, std::string>, uint64_t> touched_;
+  struct Purges {
+    uint64_t boot = 0;
+    int open = 0;
+    Time closed{};  // when the last was answered
+  };
+  std::map<std::pair<int, std::string>, Purges> purges_;  // by node and queue
   // By the job's slot: the highest token that a client made up. A leader cannot know what earlier
   // ones granted, so it may believe one of their terms.
   std::map<uint32_t, queue::LeaseToken> invented_;

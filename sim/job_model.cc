@@ -39,6 +39,13 @@ const JobVersion* ModelJob::At(raft::Index index) const {
   return after == past.begin() ? nullptr : &*std::prev(after);
 }
 
+QueueVersion ModelQueue::At(raft::Index index) const {
+  const auto after =
+      std::upper_bound(past.begin(), past.end(), index,
+                       [](raft::Index i, const QueueVersion& v) { return i < v.index; });
+  return after == past.begin() ? QueueVersion() : *std::prev(after);
+}
+
 const ModelJob* JobModel::Find(std::string_view id) const {
   const auto it = by_id_.find(id);
   return it == by_id_.end() ? nullptr : &jobs_[it->second.back()];
@@ -98,11 +105,19 @@ ModelJob* JobModel::Present(std::string_view id) {
   return job.now.gone ? nullptr : &job;
 }
 
-ModelJob* JobModel::Leased(std::string_view id, const log::v1::Token& token) {
+ModelJob* JobModel::Present(std::string_view id, uint64_t sequence) {
   ModelJob* job = Present(id);
-  const bool another =
-      job != nullptr && token.job_sequence() != 0 && token.job_sequence() != job->sequence();
+  const bool another = job != nullptr && sequence != 0 && sequence != job->sequence();
   return another ? nullptr : job;
+}
+
+ModelJob* JobModel::Leased(std::string_view id, const log::v1::Token& token) {
+  return Present(id, token.job_sequence());
+}
+
+bool JobModel::Refuses(const std::string& queue) const {
+  const auto it = queues_.find(queue);
+  return it != queues_.end() && !it->second.past.empty() && it->second.past.back().refuses;
 }
 
 void JobModel::Changed(ModelJob& job) {
@@ -145,6 +160,9 @@ void JobModel::Purge(ModelJob& job) {
   --queue.jobs[job.now.state];
   ++queue.purged;
   purging_.erase({job.since_ms + RetentionOf(job), job.slot});
+  due_.erase({job.now.run_ms, job.slot});
+  expiring_.erase({job.expire_ms, job.slot});
+  live_.erase(job.slot);
   job.now.gone = true;
   Changed(job);
 }
@@ -187,6 +205,12 @@ void JobModel::Apply(raft::Index index, const log::v1::CommandBatch& batch) {
       case log::v1::Command::kRetry:
         Execute(command.retry());
         break;
+      case log::v1::Command::kDeleteJob:
+        Execute(command.delete_job());
+        break;
+      case log::v1::Command::kSetQueue:
+        Execute(command.set_queue());
+        break;
       case log::v1::Command::KIND_NOT_SET:
         CheckFailed(__FILE__, __LINE__, "a command without a kind was committed", {});
     }
@@ -220,6 +244,7 @@ void JobModel::Execute(const log::v1::Enqueue& command) {
       }
       keys[key] = number;
     }
+    if (Refuses(spec.queue())) return;
     ids[spec.id()] = number;
     fresh.push_back(&spec);
   }
@@ -322,7 +347,7 @@ void JobModel::Execute(const log::v1::Cancel& command) {
 }
 
 void JobModel::Execute(const log::v1::Retry& command) {
-  ModelJob* job = Present(command.id());
+  ModelJob* job = Present(command.id(), command.job_sequence());
   if (job == nullptr) return;
   if (job->now.state != v1::JOB_STATE_DEAD && job->now.state != v1::JOB_STATE_CANCELLED) return;
   ++queues_[job->queue].retries;
@@ -331,6 +356,16 @@ void JobModel::Execute(const log::v1::Retry& command) {
   job->now.run_ms = time_ms_;
   if (job->expire_ms > 0 && job->expire_ms <= time_ms_) job->expire_ms = 0;
   Become(*job, v1::JOB_STATE_READY);
+}
+
+void JobModel::Execute(const log::v1::Delete& command) {
+  if (ModelJob* job = Present(command.id(), command.job_sequence())) Purge(*job);
+}
+
+void JobModel::Execute(const log::v1::SetQueue& command) {
+  if (!command.paused() && !queues_.contains(command.queue())) return;
+  queues_[command.queue()].past.push_back(
+      {applied_, command.paused(), command.paused() && command.refuse_enqueues()});
 }
 
 }  // namespace dqueue::sim

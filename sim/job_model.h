@@ -71,10 +71,21 @@ struct ModelJob {
   const JobVersion* At(raft::Index index) const;
 };
 
+// What an operator said of a queue, from some index on.
+struct QueueVersion {
+  raft::Index index;
+  bool paused = false;
+  bool refuses = false;
+};
+
 struct ModelQueue {
   uint64_t enqueued = 0, purged = 0, completions = 0, failures = 0, expirations = 0, deaths = 0,
            cancellations = 0, retries = 0;
   std::map<v1::JobState, uint64_t> jobs;
+  std::vector<QueueVersion> past;  // in order; empty: never paused
+
+  // As of `index`.
+  QueueVersion At(raft::Index index) const;
 };
 
 class JobModel {
@@ -113,8 +124,13 @@ class JobModel {
   void Execute(const log::v1::Expire& command);
   void Execute(const log::v1::Cancel& command);
   void Execute(const log::v1::Retry& command);
+  void Execute(const log::v1::Delete& command);
+  void Execute(const log::v1::SetQueue& command);
   void Create(const log::v1::Enqueue::Job& spec);
   ModelJob* Present(std::string_view id);
+  // With this sequence, if it is not 0.
+  ModelJob* Present(std::string_view id, uint64_t sequence);
+  bool Refuses(const std::string& queue) const;
   // The job that a command with this token is about; nullptr if another one has its id now.
   ModelJob* Leased(std::string_view id, const log::v1::Token& token);
   void Become(ModelJob& job, v1::JobState state);

@@ -104,7 +104,7 @@ void Load::Start() {
 
 void Load::StopProducing() {
   for (const auto& producer : producers_) producer->Finish();
-  for (const auto& op : operators_) op->Stop();
+  for (const auto& op : operators_) op->Finish();
 }
 
 void Load::WorkDiligently() {
@@ -112,6 +112,7 @@ void Load::WorkDiligently() {
 }
 
 void Load::Stop() {
+  for (const auto& op : operators_) op->Stop();
   for (const auto& worker : workers_) worker->Stop();
 }
 

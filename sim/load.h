@@ -44,7 +44,7 @@ class Load {
   ~Load();
 
   void Start();
-  // No new jobs; what was begun is repeated until it is decided.
+  // No new jobs; what was begun is repeated until it is decided. Operators resume what is paused.
   void StopProducing();
   // From now on workers do only their duty.
   void WorkDiligently();

@@ -31,6 +31,9 @@ const std::vector<NamedMutant>& AllMutants() {
       DQ_NAMED(kAnswerBeforeCommit),
       DQ_NAMED(kExpiryNotLogged),
       DQ_NAMED(kReusedIdNotTold),
+      DQ_NAMED(kDeleteUntold),
+      DQ_NAMED(kDeletingNotGuarded),
+      DQ_NAMED(kPauseNotChecked),
       DQ_NAMED(kRedeliverAfterDone),
       DQ_NAMED(kAttemptsResetOnFailure),
   };

@@ -1,5 +1,9 @@
-// A client that looks, cancels and retries.
+// A client that looks, cancels, retries and deletes, and pauses, resumes, purges and redrives
+// queues.
 #pragma once
+
+#include <cstdint>
+#include <string>
 
 #include "sim/caller.h"
 #include "sim/load.h"
@@ -13,12 +17,25 @@ class Operator {
       : world_(world), caller_(world, number), load_(load), book_(book) {}
 
   void Start() { Next(); }
+  // From now on it only resumes queues, all of them again and again: a pause may still be on its
+  // way.
+  void Finish() {
+    finishing_ = true;
+    stopped_ = load_.pause == 0;
+  }
   void Stop() { stopped_ = true; }
 
  private:
   void Next();
   void Act();
   void Read();
+  void ActOn(const std::string& id);
+  void Resume(const std::string& queue);
+  void Purge();
+  void Redrive();
+  std::string AnyQueue();
+  template <class C>
+  void Call(typename C::RequestType request);
   template <class Response>
   void Seen(const std::optional<queue::Outcome<Response>>& outcome);
 
@@ -26,7 +43,9 @@ class Operator {
   Caller caller_;
   const LoadProfile load_;
   JobBook* book_;
+  bool finishing_ = false;
   bool stopped_ = false;
+  uint64_t next_to_resume_ = 0;
 };
 
 }  // namespace dqueue::sim

@@ -141,6 +141,11 @@ void DrawLoad(Random& random, LoadProfile* l) {
   l->wrong_token = swarm.Maybe(0.01, 0.1);
   l->cancel = swarm.Maybe(0.5, 2);
   l->retry = swarm.Maybe(0.5, 2);
+  l->pause = swarm.Maybe(0.1, 0.6);
+  l->resume = 3 * l->pause;
+  l->remove = swarm.Maybe(0.3, 1.5);
+  l->purge = swarm.Maybe(0.05, 0.3);
+  l->redrive = swarm.Maybe(0.1, 0.5);
 }
 
 Profile DrawSwarm(Random& random) {
@@ -211,6 +216,7 @@ void MakeReuse(Profile* p) {
   p->load.short_retention = 1;
   p->load.operators = 2;
   p->load.cancel = 8;
+  p->load.remove = 4;
   p->load.workers = 5;
   p->load.hold_mean = 100ms;
   p->load.zombie = 0.3;

@@ -108,6 +108,11 @@ struct LoadProfile {
   double cancel = 1;
   double retry = 1;
   double read = 4;
+  double pause = 0;
+  double resume = 0;
+  double remove = 0;
+  double purge = 0;
+  double redrive = 0;
 };
 
 struct Profile {
