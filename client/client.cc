@@ -57,6 +57,23 @@ Result<std::vector<Status>> SendItems(Rpc& rpc, const CallSpec& spec,
   return result;
 }
 
+template <class Request, class Response>
+Result<Response> CallJobs(Rpc& rpc, const CallSpec& spec,
+                          grpc::Status (v1::JobService::Stub::*method)(grpc::ClientContext*,
+                                                                       const Request&, Response*),
+                          const Request& request) {
+  Result<Response> result;
+  result.status = rpc.Call(spec, [&](Server& server, grpc::ClientContext* context) {
+    return (server.jobs.get()->*method)(context, request, &result.value);
+  });
+  return result;
+}
+
+// A server takes its time to look at all jobs; another would begin anew.
+CallSpec SweepSpec(Duration timeout) {
+  return {.changes = true, .timeout = timeout, .attempt_max = timeout};
+}
+
 size_t IdCost(const std::string& id) { return id.size() + 16; }
 
 template <class Request>
@@ -226,6 +243,56 @@ Result<std::vector<Status>> Client::Retry(const std::vector<std::string>& ids) {
       [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
         return server.jobs->RetryJobs(context, request, response);
       });
+}
+
+Result<std::vector<Status>> Client::DeleteJobs(const std::vector<std::string>& ids) {
+  return SendItems<v1::DeleteJobsRequest, v1::DeleteJobsResponse>(
+      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, ids, {},
+      [](const std::string& id, v1::DeleteJobsRequest* request) {
+        request->add_ids(MakeUtf8(id, id.size()));
+      },
+      IdCost,
+      [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
+        return server.jobs->DeleteJobs(context, request, response);
+      });
+}
+
+Result<QueueStats> Client::PauseQueue(const std::string& queue, bool refuse_enqueues) {
+  v1::PauseQueueRequest request;
+  request.set_queue(MakeUtf8(queue, queue.size()));
+  request.set_refuse_enqueues(refuse_enqueues);
+  const auto answer = CallJobs(impl_->rpc, {.changes = true, .timeout = impl_->options.timeout},
+                               &v1::JobService::Stub::PauseQueue, request);
+  return {answer.status, FromProto(answer.value.stats())};
+}
+
+Result<QueueStats> Client::ResumeQueue(const std::string& queue) {
+  v1::ResumeQueueRequest request;
+  request.set_queue(MakeUtf8(queue, queue.size()));
+  const auto answer = CallJobs(impl_->rpc, {.changes = true, .timeout = impl_->options.timeout},
+                               &v1::JobService::Stub::ResumeQueue, request);
+  return {answer.status, FromProto(answer.value.stats())};
+}
+
+Result<SweepResult> Client::PurgeQueue(const PurgeOptions& options) {
+  v1::PurgeQueueRequest request;
+  request.set_queue(MakeUtf8(options.queue, options.queue.size()));
+  for (const JobState state : options.states) request.add_states(ToProto(state));
+  request.set_max_jobs(options.max_jobs);
+  const auto answer = CallJobs(impl_->rpc, SweepSpec(impl_->options.timeout),
+                               &v1::JobService::Stub::PurgeQueue, request);
+  return {answer.status, {static_cast<uint64_t>(answer.value.purged()), answer.value.more()}};
+}
+
+Result<SweepResult> Client::RedriveJobs(const RedriveOptions& options) {
+  v1::RedriveJobsRequest request;
+  request.set_queue(MakeUtf8(options.queue, options.queue.size()));
+  request.set_type(MakeUtf8(options.type, options.type.size()));
+  request.set_error_contains(MakeUtf8(options.error_contains, options.error_contains.size()));
+  request.set_max_jobs(options.max_jobs);
+  const auto answer = CallJobs(impl_->rpc, SweepSpec(impl_->options.timeout),
+                               &v1::JobService::Stub::RedriveJobs, request);
+  return {answer.status, {static_cast<uint64_t>(answer.value.redriven()), answer.value.more()}};
 }
 
 Result<Stats> Client::GetStats(const std::string& queue) {

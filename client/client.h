@@ -125,6 +125,8 @@ struct QueueStats {
   uint64_t completions = 0, failures = 0, expirations = 0, deaths = 0, cancellations = 0,
            retries = 0;
   Duration oldest_ready_age{};
+  bool paused = false;  // of one queue, not of the total; so is the next
+  bool refuses_enqueues = false;
 };
 struct Stats {
   QueueStats total;
@@ -155,6 +157,25 @@ struct ListFilter {
 struct JobPage {
   std::vector<Job> jobs;
   std::string next_page_token;
+};
+
+// Jobs of one queue; of no state: SCHEDULED and READY.
+struct PurgeOptions {
+  std::string queue{};
+  std::vector<JobState> states{};
+  int max_jobs = 1000;  // of one call, 1 to 10,000
+};
+// Dead jobs; what is empty fits all.
+struct RedriveOptions {
+  std::string queue{};
+  std::string type{};
+  std::string error_contains{};
+  int max_jobs = 1000;  // of one call, 1 to 10,000
+};
+struct SweepResult {
+  // Those that an attempt changed whose answer was lost do not count.
+  uint64_t jobs = 0;
+  bool more = false;  // some that match are left: call again
 };
 
 struct LeaseOptions {
@@ -216,6 +237,18 @@ class Client {
   Result<std::vector<Status>> Cancel(const std::vector<std::string>& ids);
   Result<std::vector<Status>> Retry(const std::vector<std::string>& ids);
   Result<Stats> GetStats(const std::string& queue = "");
+
+  // No job of the queue is leased until it is resumed. With refuse_enqueues it takes no new jobs
+  // either: QUEUE_PAUSED. Both answer with the queue as it is then, and may be repeated.
+  Result<QueueStats> PauseQueue(const std::string& queue, bool refuse_enqueues = false);
+  Result<QueueStats> ResumeQueue(const std::string& queue);
+  // At once, whatever their state, unless leased: INVALID_STATE. One status each, in order; after a
+  // lost answer JOB_NOT_FOUND may mean that this very call deleted the job.
+  Result<std::vector<Status>> DeleteJobs(const std::vector<std::string>& ids);
+  // Deletes the jobs that match.
+  Result<SweepResult> PurgeQueue(const PurgeOptions& options);
+  // Retry() of the dead jobs that match.
+  Result<SweepResult> RedriveJobs(const RedriveOptions& options);
   // Of the node at `server` (empty: any).
   Result<ClusterView> GetCluster(const std::string& server = "");
   // Returns when the job is finished (SUCCEEDED, DEAD, CANCELLED) or after `limit` with

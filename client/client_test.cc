@@ -541,5 +541,73 @@ TEST(ClientTest, ItemsCarryTokensAndTexts) {
   EXPECT_FALSE(request.items(1).has_retry_delay());
 }
 
+TEST(ClientTest, OperationsOnQueues) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  server.pause.Next([](grpc::ServerContext*, const auto&, v1::PauseQueueResponse* response) {
+    response->mutable_stats()->set_queue("mail");
+    response->mutable_stats()->set_ready(7);
+    response->mutable_stats()->set_paused(true);
+    response->mutable_stats()->set_refuses_enqueues(true);
+    return grpc::Status::OK;
+  });
+  const Result<QueueStats> paused = client.PauseQueue("mail", true);
+  ASSERT_TRUE(paused.ok());
+  EXPECT_EQ(paused.value.queue, "mail");
+  EXPECT_EQ(paused.value.ready, 7u);
+  EXPECT_TRUE(paused.value.paused);
+  EXPECT_TRUE(paused.value.refuses_enqueues);
+  EXPECT_EQ(server.pause.requests()[0].queue(), "mail");
+  EXPECT_TRUE(server.pause.requests()[0].refuse_enqueues());
+
+  server.resume.NextError(FakeError(StatusCode::NOT_FOUND, "QUEUE_NOT_FOUND"));
+  EXPECT_EQ(client.ResumeQueue("mail").status.reason, "QUEUE_NOT_FOUND");
+  EXPECT_FALSE(client.ResumeQueue("mail").value.paused);
+
+  server.remove.Next([](grpc::ServerContext*, const auto&, v1::DeleteJobsResponse* response) {
+    response->add_results();
+    *response->add_results() = FakeStatus(StatusCode::FAILED_PRECONDITION, "INVALID_STATE");
+    return grpc::Status::OK;
+  });
+  const Result<std::vector<Status>> deleted = client.DeleteJobs({"a", "b"});
+  ASSERT_TRUE(deleted.ok());
+  EXPECT_TRUE(deleted.value[0].ok());
+  EXPECT_EQ(deleted.value[1].reason, "INVALID_STATE");
+  EXPECT_THAT(server.remove.requests()[0].ids(), ElementsAre("a", "b"));
+}
+
+TEST(ClientTest, SweepsTellHowManyAndWhetherMoreIsLeft) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  server.purge.NextError(FakeError(StatusCode::UNAVAILABLE, "COMMIT_UNKNOWN"));
+  server.purge.Always([](grpc::ServerContext*, const auto&, v1::PurgeQueueResponse* response) {
+    response->set_purged(5);
+    response->set_more(true);
+    return grpc::Status::OK;
+  });
+  const Result<SweepResult> purged =
+      client.PurgeQueue({.queue = "q", .states = {JobState::kDead}, .max_jobs = 5});
+  ASSERT_TRUE(purged.ok());
+  EXPECT_EQ(purged.value.jobs, 5u);
+  EXPECT_TRUE(purged.value.more);
+  ASSERT_EQ(server.purge.requests().size(), 2u) << "repeated";
+  EXPECT_EQ(server.purge.requests()[1].queue(), "q");
+  EXPECT_EQ(server.purge.requests()[1].max_jobs(), 5);
+  EXPECT_THAT(server.purge.requests()[1].states(), ElementsAre(v1::JOB_STATE_DEAD));
+
+  server.redrive.Next([](grpc::ServerContext*, const auto&, v1::RedriveJobsResponse* response) {
+    response->set_redriven(2);
+    return grpc::Status::OK;
+  });
+  const Result<SweepResult> redriven =
+      client.RedriveJobs({.queue = "q", .type = "t", .error_contains = "why", .max_jobs = 9});
+  ASSERT_TRUE(redriven.ok());
+  EXPECT_EQ(redriven.value.jobs, 2u);
+  EXPECT_FALSE(redriven.value.more);
+  const v1::RedriveJobsRequest request = server.redrive.requests()[0];
+  EXPECT_EQ(request.queue() + "/" + request.type() + "/" + request.error_contains(), "q/t/why");
+  EXPECT_EQ(request.max_jobs(), 9);
+}
+
 }  // namespace
 }  // namespace dqueue::client

@@ -89,27 +89,6 @@ std::string DeadReasonName(v1::DeadReason reason) {
   }
 }
 
-QueueStats FromProto(const v1::QueueStats& in) {
-  QueueStats out;
-  out.queue = in.queue();
-  out.scheduled = in.scheduled();
-  out.ready = in.ready();
-  out.leased = in.leased();
-  out.succeeded = in.succeeded();
-  out.dead = in.dead();
-  out.cancelled = in.cancelled();
-  out.enqueued = in.enqueued();
-  out.purged = in.purged();
-  out.completions = in.completions();
-  out.failures = in.failures();
-  out.expirations = in.expirations();
-  out.deaths = in.deaths();
-  out.cancellations = in.cancellations();
-  out.retries = in.retries();
-  out.oldest_ready_age = GetDuration(in.oldest_ready_age());
-  return out;
-}
-
 // The length of the character at the start of `text`; 0 if there is no whole, valid one (RFC 3629).
 size_t Utf8Length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -209,6 +188,29 @@ Job FromProto(v1::Job&& in) {
     out.worker_id = std::move(*in.mutable_lease()->mutable_worker_id());
     out.lease_remaining = GetDuration(in.lease().remaining());
   }
+  return out;
+}
+
+QueueStats FromProto(const v1::QueueStats& in) {
+  QueueStats out;
+  out.queue = in.queue();
+  out.scheduled = in.scheduled();
+  out.ready = in.ready();
+  out.leased = in.leased();
+  out.succeeded = in.succeeded();
+  out.dead = in.dead();
+  out.cancelled = in.cancelled();
+  out.enqueued = in.enqueued();
+  out.purged = in.purged();
+  out.completions = in.completions();
+  out.failures = in.failures();
+  out.expirations = in.expirations();
+  out.deaths = in.deaths();
+  out.cancellations = in.cancellations();
+  out.retries = in.retries();
+  out.oldest_ready_age = GetDuration(in.oldest_ready_age());
+  out.paused = in.paused();
+  out.refuses_enqueues = in.refuses_enqueues();
   return out;
 }
 

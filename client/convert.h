@@ -14,6 +14,7 @@ namespace dqueue::client {
 void ToProto(JobSpec&& spec, v1::JobSpec* out);
 // Takes the texts out of `job`.
 Job FromProto(v1::Job&& job);
+QueueStats FromProto(const v1::QueueStats& stats);
 Stats FromProto(const v1::GetStatsResponse& response);
 ClusterView FromProto(v1::GetClusterResponse&& response);
 v1::JobState ToProto(JobState state);

@@ -143,6 +143,20 @@ class FakeServer {
         for (int i = 0; i < request.ids_size(); ++i) response->add_results();
         return grpc::Status::OK;
       }};
+  FakeMethod<v1::PauseQueueRequest, v1::PauseQueueResponse> pause{
+      Nothing<v1::PauseQueueRequest, v1::PauseQueueResponse>};
+  FakeMethod<v1::ResumeQueueRequest, v1::ResumeQueueResponse> resume{
+      Nothing<v1::ResumeQueueRequest, v1::ResumeQueueResponse>};
+  FakeMethod<v1::DeleteJobsRequest, v1::DeleteJobsResponse> remove{
+      [](grpc::ServerContext*, const v1::DeleteJobsRequest& request,
+         v1::DeleteJobsResponse* response) {
+        for (int i = 0; i < request.ids_size(); ++i) response->add_results();
+        return grpc::Status::OK;
+      }};
+  FakeMethod<v1::PurgeQueueRequest, v1::PurgeQueueResponse> purge{
+      Nothing<v1::PurgeQueueRequest, v1::PurgeQueueResponse>};
+  FakeMethod<v1::RedriveJobsRequest, v1::RedriveJobsResponse> redrive{
+      Nothing<v1::RedriveJobsRequest, v1::RedriveJobsResponse>};
   FakeMethod<v1::GetClusterRequest, v1::GetClusterResponse> cluster{
       [](grpc::ServerContext*, const v1::GetClusterRequest&, v1::GetClusterResponse* response) {
         response->set_node_id("fake");
@@ -164,6 +178,10 @@ class FakeServer {
 
  private:
   template <class Request, class Response>
+  static grpc::Status Nothing(grpc::ServerContext*, const Request&, Response*) {
+    return grpc::Status::OK;
+  }
+  template <class Request, class Response>
   static grpc::Status AllGood(grpc::ServerContext*, const Request& request, Response* response) {
     for (int i = 0; i < request.items_size(); ++i) response->add_results();
     return grpc::Status::OK;
@@ -183,6 +201,26 @@ class FakeServer {
     grpc::Status CancelJobs(grpc::ServerContext* context, const v1::CancelJobsRequest* request,
                             v1::CancelJobsResponse* response) override {
       return fake_->cancel.Call(context, *request, response);
+    }
+    grpc::Status PauseQueue(grpc::ServerContext* context, const v1::PauseQueueRequest* request,
+                            v1::PauseQueueResponse* response) override {
+      return fake_->pause.Call(context, *request, response);
+    }
+    grpc::Status ResumeQueue(grpc::ServerContext* context, const v1::ResumeQueueRequest* request,
+                             v1::ResumeQueueResponse* response) override {
+      return fake_->resume.Call(context, *request, response);
+    }
+    grpc::Status DeleteJobs(grpc::ServerContext* context, const v1::DeleteJobsRequest* request,
+                            v1::DeleteJobsResponse* response) override {
+      return fake_->remove.Call(context, *request, response);
+    }
+    grpc::Status PurgeQueue(grpc::ServerContext* context, const v1::PurgeQueueRequest* request,
+                            v1::PurgeQueueResponse* response) override {
+      return fake_->purge.Call(context, *request, response);
+    }
+    grpc::Status RedriveJobs(grpc::ServerContext* context, const v1::RedriveJobsRequest* request,
+                             v1::RedriveJobsResponse* response) override {
+      return fake_->redrive.Call(context, *request, response);
     }
 
    private:

@@ -56,6 +56,7 @@ CommandList MakeCommands() {
   CommandList list;
   AddJobCommands(&list);
   AddLeaseCommands(&list);
+  AddQueueCommands(&list);
   AddClusterCommands(&list);
   AddLogCommands(&list);
   list.push_back(std::make_unique<VersionCommand>());

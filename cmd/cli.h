@@ -57,7 +57,8 @@ class Command {
 
 using CommandList = std::vector<std::unique_ptr<Command>>;
 std::unique_ptr<Command> MakeEnqueueCommand();
-void AddJobCommands(CommandList* list);      // enqueue, get, list, cancel, retry, wait
+void AddJobCommands(CommandList* list);      // enqueue, get, list, cancel, retry, delete, wait
+void AddQueueCommands(CommandList* list);    // pause, resume, purge, redrive
 void AddLeaseCommands(CommandList* list);    // lease, ack, nack, extend, release
 void AddClusterCommands(CommandList* list);  // stats, status
 void AddLogCommands(CommandList* list);      // log dump, log verify

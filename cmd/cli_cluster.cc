@@ -38,7 +38,7 @@ class StatsCommand : public Command {
       return kExitOk;
     }
     TextTable table({"QUEUE", "SCHEDULED", "READY", "LEASED", "SUCCEEDED", "DEAD", "CANCELLED",
-                     "PURGED", "ENQUEUED", "OLDEST READY"});
+                     "PURGED", "ENQUEUED", "OLDEST READY", "PAUSED"});
     for (const client::QueueStats& queue : stats.queues) table.Row(QueueRow(queue, queue.queue));
     table.Row(QueueRow(stats.total, "(total)"));
     std::fputs(table.ToString().c_str(), stdout);
@@ -56,28 +56,10 @@ class StatsCommand : public Command {
             std::to_string(q.cancelled),
             std::to_string(q.purged),
             std::to_string(q.enqueued),
-            FormatDuration(q.oldest_ready_age)};
-  }
-
-  static void WriteQueue(const client::QueueStats& q, JsonWriter* json, std::string_view key = {}) {
-    json->BeginObject(key)
-        .Text("queue", q.queue)
-        .Unsigned("scheduled", q.scheduled)
-        .Unsigned("ready", q.ready)
-        .Unsigned("leased", q.leased)
-        .Unsigned("succeeded", q.succeeded)
-        .Unsigned("dead", q.dead)
-        .Unsigned("cancelled", q.cancelled)
-        .Unsigned("purged", q.purged)
-        .Unsigned("enqueued", q.enqueued)
-        .Unsigned("completions", q.completions)
-        .Unsigned("failures", q.failures)
-        .Unsigned("expirations", q.expirations)
-        .Unsigned("deaths", q.deaths)
-        .Unsigned("cancellations", q.cancellations)
-        .Unsigned("retries", q.retries)
-        .Signed("oldest_ready_age_ms", q.oldest_ready_age.count())
-        .EndObject();
+            FormatDuration(q.oldest_ready_age),
+            q.refuses_enqueues ? "yes, refuses jobs"
+            : q.paused         ? "yes"
+                               : "-"};
   }
 
   std::string queue_;

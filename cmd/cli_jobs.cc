@@ -113,7 +113,7 @@ class ListCommand : public Command {
   bool all_ = false;
 };
 
-// cancel and retry: the same thing for many ids.
+// cancel, retry and delete: the same thing for many ids.
 class ForEachIdCommand : public Command {
  public:
   size_t args_min() const override { return 1; }
@@ -179,6 +179,20 @@ class RetryCommand : public ForEachIdCommand {
   const char* Done() const override { return "ready"; }
 };
 
+class DeleteCommand : public ForEachIdCommand {
+ public:
+  CommandText text() const override {
+    return {"delete", "ID…", "jobs are removed at once, unless they are leased", ""};
+  }
+
+ protected:
+  client::Result<std::vector<client::Status>> Call(client::Client& client,
+                                                   const std::vector<std::string>& ids) override {
+    return client.DeleteJobs(ids);
+  }
+  const char* Done() const override { return "deleted"; }
+};
+
 class WaitCommand : public Command {
  public:
   CommandText text() const override {
@@ -206,6 +220,7 @@ void AddJobCommands(CommandList* list) {
   list->push_back(std::make_unique<ListCommand>());
   list->push_back(std::make_unique<CancelCommand>());
   list->push_back(std::make_unique<RetryCommand>());
+  list->push_back(std::make_unique<DeleteCommand>());
   list->push_back(std::make_unique<WaitCommand>());
 }
 

@@ -67,6 +67,29 @@ std::string TimeText(const std::optional<client::WallTime>& time) {
   return time ? FormatTime(*time) : "-";
 }
 
+void WriteQueue(const client::QueueStats& q, JsonWriter* json, std::string_view key) {
+  json->BeginObject(key)
+      .Text("queue", q.queue)
+      .Unsigned("scheduled", q.scheduled)
+      .Unsigned("ready", q.ready)
+      .Unsigned("leased", q.leased)
+      .Unsigned("succeeded", q.succeeded)
+      .Unsigned("dead", q.dead)
+      .Unsigned("cancelled", q.cancelled)
+      .Unsigned("purged", q.purged)
+      .Unsigned("enqueued", q.enqueued)
+      .Unsigned("completions", q.completions)
+      .Unsigned("failures", q.failures)
+      .Unsigned("expirations", q.expirations)
+      .Unsigned("deaths", q.deaths)
+      .Unsigned("cancellations", q.cancellations)
+      .Unsigned("retries", q.retries)
+      .Signed("oldest_ready_age_ms", q.oldest_ready_age.count())
+      .Bool("paused", q.paused)
+      .Bool("refuses_enqueues", q.refuses_enqueues)
+      .EndObject();
+}
+
 std::string JobText(const client::Job& job) {
   std::string out;
   const auto line = [&](const char* name, const std::string& value) {

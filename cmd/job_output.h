@@ -1,4 +1,4 @@
-// How jobs and statuses look on the command line.
+// How jobs, statuses and queues look on the command line.
 #pragma once
 
 #include <string>
@@ -13,6 +13,8 @@ namespace dqueue::cmd {
 void WriteJob(const client::Job& job, JsonWriter* json, std::string_view key = {});
 // {"code": "NOT_FOUND", "reason": "JOB_NOT_FOUND", "message": "…"}, within an object that is open.
 void WriteStatus(const client::Status& status, JsonWriter* json);
+// An object with every number of a queue.
+void WriteQueue(const client::QueueStats& q, JsonWriter* json, std::string_view key = {});
 
 // One line a field.
 std::string JobText(const client::Job& job);

@@ -74,6 +74,10 @@ printf '[{"id":"a","priority":"high"}]' >bad.json
 expect 2 'bad.json:1:2: item 0: priority: must be a whole number, not a string; nothing was sent' \
   "$cli" enqueue --all-or-nothing --file bad.json
 expect 2 '--token is required' "$cli" ack ID
+for command in pause resume purge; do expect 2 '--queue is required' "$cli" "$command"; done
+expect 2 '--state: "leased" is not one of scheduled, ready' "$cli" purge --queue q --state dead,leased
+expect 2 'delete needs ID' "$cli" delete
+expect 0 'dqueue-cli pause --queue mail --refuse-enqueues' "$cli" pause --help
 expect 2 'is not a token' "$cli" ack ID --token 12
 expect 5 'UNAVAILABLE' "$cli" stats --timeout 1500ms
 expect 5 '127.0.0.1:1' "$cli" get x --timeout 1500ms
@@ -89,6 +93,7 @@ complete_with() {
 expect 0 '^enqueue$' complete_with dqueue-cli enq
 expect 0 '^dump verify$' complete_with dqueue-cli log ''
 expect 0 '^--idempotency-key --id$|^--id --idempotency-key$' complete_with dqueue-cli enqueue --id
+expect 0 '^--refuse-enqueues$' complete_with dqueue-cli pause --r
 expect 0 '^table json$' complete_with dqueue-cli stats -o ''
 expect 2 'is not available; bash is' "$cli" completion fish
 

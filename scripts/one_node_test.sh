@@ -74,6 +74,49 @@ expect 3 '"id":"no-such","code":"NOT_FOUND","reason":"JOB_NOT_FOUND"' $cli retry
 waiting=$($cli enqueue --queue waits --type t)
 expect 7 '' $cli wait "$waiting" --timeout 2s
 
+# ---- Queues that are paused, purged and redriven.
+held=$($cli enqueue --queue ops --type t)
+read -r got token <<<"$(take ops)"
+equal "$held" "$got" "leased job"
+expect 0 '^ops paused$' $cli pause --queue ops
+ready=$($cli enqueue --queue ops --type t)
+expect 0 'no job is ready' $cli lease --queue ops
+expect 0 'ops +0 +1 +1 .* yes' $cli stats --queue ops
+expect 0 '"paused":true,"refuses_enqueues":false' $cli stats --queue ops -o json
+expect 4 'LEASED' $cli delete "$held"
+expect 0 'succeeded' $cli ack "$held" --token "$token"
+expect 0 "$held deleted" $cli delete "$held"
+expect 3 'JOB_NOT_FOUND' $cli delete "$held"
+expect 0 'refuses jobs' $cli pause --queue ops --refuse-enqueues
+expect 4 'QUEUE_PAUSED' $cli enqueue --queue ops --type t
+expect 0 'ops .* yes, refuses jobs' $cli stats
+expect 0 '"queue":"ops",.*"paused":false' $cli resume --queue ops -o json
+expect 3 'QUEUE_NOT_FOUND' $cli resume --queue unheard-of
+expect 0 '^unheard-of paused$' $cli pause --queue unheard-of
+expect 0 '^unheard-of resumed$' $cli resume --queue unheard-of
+read -r got token <<<"$(take ops)"
+equal "$ready" "$got" "job of a resumed queue"
+expect 0 'rejected' $cli nack "$ready" --token "$token" --reject --reason 'connection refused: db1'
+expect 0 '^0 jobs redriven$' $cli redrive --queue ops --error timeout
+expect 0 '^0 jobs redriven$' $cli redrive --type other
+expect 0 '^1 jobs redriven$' $cli redrive --queue ops --type t --error 'refused: db'
+expect 0 '"purged":0' $cli purge --queue ops --state dead,cancelled --yes -o json
+expect 3 'QUEUE_NOT_FOUND' $cli purge --queue typo --yes
+$cli enqueue --queue ops --type t --count 25000 >/dev/null
+expect 0 '^25,001 jobs purged$' $cli purge --queue ops --yes
+expect 0 'ops +0 +0 +0 +0 +0 +0 +25002 +25002 ' $cli stats --queue ops
+# On a terminal it asks.
+$cli enqueue --queue ops --type t >/dev/null
+on_terminal() {
+  script -qec "$bin/dqueue-cli purge --queue ops --server $CLUSTER_SERVERS" /dev/null <<<"$1"
+}
+if command -v script >/dev/null; then
+  answer=$(on_terminal n) && fail "purge went on: $answer"
+  [[ $answer =~ 'Delete all SCHEDULED and READY jobs of queue "ops"? [y/N]'.*'nothing was deleted' ]] ||
+    fail "purge did not ask: $answer"
+  [[ $(on_terminal y) =~ '1 jobs purged' ]] || fail "purge did not go on"
+fi
+
 # ---- Files.
 expect 0 '^3 jobs: 3 created, 0 there already, 0 failed' $cli enqueue --queue file --file "$here/sample-jobs.json"
 expect 0 '\\n      \\"value\\": 42\\n' $cli list --queue file --full -o json

@@ -18,6 +18,22 @@ struct CallRules<queue::EnqueueCall> {
   static void TakeBack(CallRouter&, const v1::EnqueueJobsResponse&) {}
 };
 
+// They say what the queue shall be, whatever it was. Deleting, purging and redriving are not
+// repeated: by then the same id may belong to another job, other jobs may match, and how many the
+// first attempt has changed would be lost.
+template <>
+struct CallRules<queue::PauseCall> {
+  static bool Repeatable(const v1::PauseQueueRequest&) { return true; }
+  static void Adjust(v1::PauseQueueRequest*, std::chrono::microseconds) {}
+  static void TakeBack(CallRouter&, const v1::PauseQueueResponse&) {}
+};
+template <>
+struct CallRules<queue::ResumeCall> {
+  static bool Repeatable(const v1::ResumeQueueRequest&) { return true; }
+  static void Adjust(v1::ResumeQueueRequest*, std::chrono::microseconds) {}
+  static void TakeBack(CallRouter&, const v1::ResumeQueueResponse&) {}
+};
+
 namespace {
 
 constexpr MethodInfo kEnqueueJobs{"/dqueue.v1.JobService/EnqueueJobs", true};
@@ -26,6 +42,11 @@ constexpr MethodInfo kListJobs{"/dqueue.v1.JobService/ListJobs", false};
 constexpr MethodInfo kCancelJobs{"/dqueue.v1.JobService/CancelJobs", true};
 constexpr MethodInfo kRetryJobs{"/dqueue.v1.JobService/RetryJobs", true};
 constexpr MethodInfo kGetStats{"/dqueue.v1.JobService/GetStats", false};
+constexpr MethodInfo kPauseQueue{"/dqueue.v1.JobService/PauseQueue", true};
+constexpr MethodInfo kResumeQueue{"/dqueue.v1.JobService/ResumeQueue", true};
+constexpr MethodInfo kDeleteJobs{"/dqueue.v1.JobService/DeleteJobs", true};
+constexpr MethodInfo kPurgeQueue{"/dqueue.v1.JobService/PurgeQueue", true};
+constexpr MethodInfo kRedriveJobs{"/dqueue.v1.JobService/RedriveJobs", true};
 
 using Context = grpc::CallbackServerContext;
 using Bytes = grpc::ByteBuffer;
@@ -35,7 +56,12 @@ using v1::JobService;
 using RawJobService = JobService::WithRawCallbackMethod_EnqueueJobs<
     JobService::WithRawCallbackMethod_GetJob<JobService::WithRawCallbackMethod_ListJobs<
         JobService::WithRawCallbackMethod_CancelJobs<JobService::WithRawCallbackMethod_RetryJobs<
-            JobService::WithRawCallbackMethod_GetStats<JobService::Service>>>>>>;
+            JobService::WithRawCallbackMethod_GetStats<JobService::WithRawCallbackMethod_PauseQueue<
+                JobService::WithRawCallbackMethod_ResumeQueue<
+                    JobService::WithRawCallbackMethod_DeleteJobs<
+                        JobService::WithRawCallbackMethod_PurgeQueue<
+                            JobService::WithRawCallbackMethod_RedriveJobs<
+                                JobService::Service>>>>>>>>>>>;
 
 class JobServiceImpl final : public RawJobService {
  public:
@@ -58,6 +84,21 @@ class JobServiceImpl final : public RawJobService {
   }
   Reactor* GetStats(Context* context, const Bytes* request, Bytes* response) override {
     return BeginCall<queue::StatsCall>(router_, kGetStats, context, request, response);
+  }
+  Reactor* PauseQueue(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::PauseCall>(router_, kPauseQueue, context, request, response);
+  }
+  Reactor* ResumeQueue(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::ResumeCall>(router_, kResumeQueue, context, request, response);
+  }
+  Reactor* DeleteJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::DeleteCall>(router_, kDeleteJobs, context, request, response);
+  }
+  Reactor* PurgeQueue(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::PurgeCall>(router_, kPurgeQueue, context, request, response);
+  }
+  Reactor* RedriveJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::RedriveCall>(router_, kRedriveJobs, context, request, response);
   }
 
  private:

@@ -191,6 +191,49 @@ TEST_F(ServerTest, AnyNodeDoesEverything) {
   EXPECT_EQ(Call(1, &JobStub::ListJobs, list).response.jobs_size(), 9);
 }
 
+TEST_F(ServerTest, AnyNodeOperatesOnQueues) {
+  WaitForLeader();
+  for (int node = 0; node < kNodes; ++node) {
+    const std::string prefix = "n" + std::to_string(node) + "-";
+    v1::EnqueueJobsRequest jobs = Jobs(prefix, 3);
+    const std::string queue = "ops" + std::to_string(node);
+    for (v1::JobSpec& job : *jobs.mutable_jobs()) job.set_queue(queue);
+    ASSERT_TRUE(Call(node, &JobStub::EnqueueJobs, jobs).status.ok());
+    v1::PauseQueueRequest pause;
+    pause.set_queue(queue);
+    pause.set_refuse_enqueues(true);
+    const auto paused = Call(node, &JobStub::PauseQueue, pause);
+    ASSERT_TRUE(paused.status.ok()) << paused.status.error_message();
+    EXPECT_TRUE(paused.response.stats().paused());
+    EXPECT_EQ(paused.response.stats().ready(), 3u);
+    jobs.mutable_jobs(0)->set_id(prefix + "new");
+    const auto refused = Call(node, &JobStub::EnqueueJobs, jobs);
+    EXPECT_EQ(refused.response.results(0).error().code(), StatusCode::FAILED_PRECONDITION);
+    v1::ResumeQueueRequest resume;
+    resume.set_queue(queue);
+    EXPECT_FALSE(Call(node, &JobStub::ResumeQueue, resume).response.stats().paused());
+    v1::DeleteJobsRequest remove;
+    remove.add_ids(prefix + "0");
+    remove.add_ids(prefix + "none");
+    const auto removed = Call(node, &JobStub::DeleteJobs, remove);
+    ASSERT_EQ(removed.response.results_size(), 2);
+    EXPECT_EQ(removed.response.results(0).code(), 0);
+    EXPECT_EQ(removed.response.results(1).code(), StatusCode::NOT_FOUND);
+    v1::PurgeQueueRequest purge;
+    purge.set_queue(queue);
+    const auto purged = Call(node, &JobStub::PurgeQueue, purge);
+    EXPECT_EQ(purged.response.purged(), 2);
+    EXPECT_FALSE(purged.response.more());
+    v1::RedriveJobsRequest redrive;
+    redrive.set_queue(queue);
+    const auto redriven = Call(node, &JobStub::RedriveJobs, redrive);
+    EXPECT_TRUE(redriven.status.ok());
+    EXPECT_EQ(redriven.response.redriven(), 0);
+    resume.set_queue("unheard-of");
+    EXPECT_EQ(Call(node, &JobStub::ResumeQueue, resume).reason(), "QUEUE_NOT_FOUND");
+  }
+}
+
 TEST_F(ServerTest, ErrorsKeepTheirDetailsOnTheWay) {
   for (int node = 0; node < kNodes; ++node) {
     v1::GetJobRequest get;
