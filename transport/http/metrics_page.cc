@@ -67,6 +67,10 @@ void AddQueues(Exposition* out, const v1::GetStatsResponse& stats) {
     out->Sample(static_cast<double>(age.seconds()) + age.nanos() / 1e9,
                 {{"queue", stats.queues(i).queue()}});
   }
+  out->Family("dqueue_queue_paused", Type::kGauge, "1 while the queue grants no leases.");
+  for (int i = 0; i < queues; ++i) {
+    out->Sample(uint64_t{stats.queues(i).paused()}, {{"queue", stats.queues(i).queue()}});
+  }
 }
 
 void AddRaft(Exposition* out, const node::NodeMetrics& node) {

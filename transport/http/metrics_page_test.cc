@@ -52,6 +52,7 @@ node::NodeMetrics WithQueues(int queues) {
     queue.set_queue("q" + std::to_string(i));
     queue.set_enqueued(10);
     queue.set_ready(3);
+    queue.set_paused(i == 1);
     queue.mutable_oldest_ready_age()->set_seconds(1);
     queue.mutable_oldest_ready_age()->set_nanos(500000000);
   }
@@ -65,6 +66,8 @@ TEST(MetricsPageTest, ShowsEachQueue) {
   EXPECT_THAT(page, HasSubstr("\ndqueue_jobs_enqueued_total{queue=\"q1\"} 10\n"));
   EXPECT_THAT(page, HasSubstr("\ndqueue_queue_depth{queue=\"q0\"} 3\n"));
   EXPECT_THAT(page, HasSubstr("\ndqueue_queue_oldest_ready_age_seconds{queue=\"q0\"} 1.5\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_queue_paused{queue=\"q0\"} 0\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_queue_paused{queue=\"q1\"} 1\n"));
   EXPECT_THAT(page, Not(HasSubstr(kOtherQueues)));
 }
 
