@@ -27,7 +27,6 @@ class QueueWork : public Work {
   QueueWork(C c, const StateMachine* state)
       : Work(c.deadline), call_(std::move(c)), state_(state) {}
 
-  const C& call() const { return call_; }
   void Set(uint32_t, const CommandResult& result, bool) override {
     const std::string& queue = call_.request.queue();
     if (result.code == ResultCode::kNotFound) {

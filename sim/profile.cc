@@ -214,9 +214,10 @@ void MakeReuse(Profile* p) {
   p->load.own_ids = 1;
   p->load.repeat = 0.6;
   p->load.short_retention = 1;
-  p->load.operators = 2;
+  p->load.operators = 3;
   p->load.cancel = 8;
-  p->load.remove = 4;
+  p->load.remove = 2;
+  p->load.pause = p->load.resume = p->load.purge = p->load.redrive = 0;
   p->load.workers = 5;
   p->load.hold_mean = 100ms;
   p->load.zombie = 0.3;
