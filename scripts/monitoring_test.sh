@@ -11,18 +11,23 @@ source "$here/assert.sh"
 # shellcheck source=scripts/cluster.sh
 source "$here/cluster.sh"
 
-# Prometheus is unpacked, not installed: its package would start a server, on dqueue's port.
+# Prometheus is unpacked, not installed: its package would start a server, on dqueue's port. Where it cannot be had,
+# the test is skipped.
 find_prometheus() {
   local tools=$bin/../tools
-  if command -v promtool prometheus >/dev/null; then
+  if command -v promtool && command -v prometheus; then
     promtool=promtool prometheus=prometheus
     return
   fi
-  if [[ ! -x $tools/usr/bin/promtool ]]; then
-    mkdir -p "$tools"
-    (cd "$tools" && apt-get download -q prometheus >/dev/null && dpkg-deb -x prometheus_*.deb .)
-  fi
   promtool=$tools/usr/bin/promtool prometheus=$tools/usr/bin/prometheus
+  [[ -x $prometheus ]] && return
+  mkdir -p "$tools"
+  cd "$tools"
+  apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; } || {
+    echo "skipped: there is no package of Prometheus to be had"
+    exit 77
+  }
+  dpkg-deb -x prometheus_*.deb .
 }
 
 scraper=
