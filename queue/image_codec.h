@@ -1,5 +1,4 @@
-// The bytes of a snapshot image. docs/storage-format.md has the layout for readers of files; here
-// it is code.
+// The bytes of a snapshot image; docs/storage.md has the files that hold them.
 //
 // An image is: the magic "DQIMAGE1", a header frame, then frames of queues, jobs and idempotency
 // keys, then an end frame. A frame is its kind (one byte), the length of its body (fixed, 32 bits,
