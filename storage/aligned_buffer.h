@@ -23,11 +23,13 @@ class AlignedBuffer {
   std::span<const char> first(size_t bytes) const { return {data(), bytes}; }
 
   void Append(std::string_view bytes) {
+    if (bytes.empty()) return;
     Reserve(size_ + bytes.size());
     std::memcpy(data() + size_, bytes.data(), bytes.size());
     size_ += bytes.size();
   }
   void AppendZeros(size_t count) {
+    if (count == 0) return;
     Reserve(size_ + count);
     std::memset(data() + size_, 0, count);
     size_ += count;
@@ -40,7 +42,7 @@ class AlignedBuffer {
       *this = std::move(smaller);
       return;
     }
-    std::memmove(data(), data() + size_ - bytes, bytes);
+    if (bytes > 0) std::memmove(data(), data() + size_ - bytes, bytes);
     size_ = bytes;
   }
   void Truncate(size_t bytes) { size_ = std::min(size_, bytes); }

@@ -39,6 +39,7 @@ absl::Status LogWriter::Continue(const LogEnd& end, std::unique_ptr<File> file,
   previous_crc_ = end.crc;
   // The last block will be written again, with what follows.
   const size_t in_block = offset_ % kDirectAlignment;
+  if (in_block == 0) return absl::OkStatus();
   buffer_.AppendZeros(in_block);
   const absl::StatusOr<size_t> got =
       segment_->reader->ReadAt(offset_ - in_block, {buffer_.data(), in_block});
