@@ -29,6 +29,7 @@
 
 #include "dqueue/v1/service.pb.h"
 #include "queue/error.h"
+#include "queue/key.h"
 #include "queue/state_machine.h"
 #include "raft/raft.h"
 #include "raft/types.h"
@@ -48,6 +49,10 @@ struct Call {
   std::function<void(Outcome<Response>)> done;
   // Set (from any thread) when the caller has gone: nothing is granted to it any more. May be null.
   std::shared_ptr<std::atomic<bool>> cancelled;
+  // The queues that the caller may see; null: all. A queue named in the request that is not one of
+  // them is answered QUEUE_DENIED, with no effect at all; a job named by its id that is in another
+  // queue is answered as if it did not exist; what is listed or counted leaves other queues out.
+  QueueAccessPtr access;
 };
 
 using EnqueueCall = Call<v1::EnqueueJobsRequest, v1::EnqueueJobsResponse>;
@@ -67,6 +72,14 @@ using ResumeCall = Call<v1::ResumeQueueRequest, v1::ResumeQueueResponse>;
 using DeleteCall = Call<v1::DeleteJobsRequest, v1::DeleteJobsResponse>;
 using PurgeCall = Call<v1::PurgeQueueRequest, v1::PurgeQueueResponse>;
 using RedriveCall = Call<v1::RedriveJobsRequest, v1::RedriveJobsResponse>;
+
+using GroupCall = Call<v1::GroupDeadJobsRequest, v1::GroupDeadJobsResponse>;
+using WorkersCall = Call<v1::ListWorkersRequest, v1::ListWorkersResponse>;
+
+using CreateKeyCall = Call<CreateKeyOrder, v1::Key>;
+using ListKeysCall = Call<ListKeysOrder, v1::ListKeysResponse>;
+using RevokeKeyCall = Call<RevokeKeyOrder, v1::Key>;
+using UseKeysCall = Call<UseKeysOrder, UseKeysDone>;
 
 using AnyCall = std::variant<EnqueueCall, LeaseCall, CompleteCall, FailCall, ExtendCall,
                              ReleaseCall, GetCall, ListCall, CancelCall, RetryCall, StatsCall,

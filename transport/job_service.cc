@@ -1,52 +1,35 @@
 #include <algorithm>
 
 #include "dqueue/v1/service.grpc.pb.h"
+#include "transport/rpc_methods.h"
 #include "transport/services.h"
 #include "transport/unary_call.h"
 
 namespace dqueue::transport {
 
 template <>
-struct CallRules<queue::EnqueueCall> {
+struct CallRules<queue::EnqueueCall> : DefaultRules<queue::EnqueueCall> {
   // Jobs without an id get one from the request's, so either makes a repetition harmless.
   static bool Repeatable(const v1::EnqueueJobsRequest& request) {
     return !request.request_id().empty() ||
            std::all_of(request.jobs().begin(), request.jobs().end(),
                        [](const v1::JobSpec& job) { return !job.id().empty(); });
   }
-  static void Adjust(v1::EnqueueJobsRequest*, std::chrono::microseconds) {}
-  static void TakeBack(CallRouter&, const v1::EnqueueJobsResponse&) {}
 };
 
 // They say what the queue shall be, whatever it was. Deleting, purging and redriving are not
 // repeated: by then the same id may belong to another job, other jobs may match, and how many the
 // first attempt has changed would be lost.
 template <>
-struct CallRules<queue::PauseCall> {
+struct CallRules<queue::PauseCall> : DefaultRules<queue::PauseCall> {
   static bool Repeatable(const v1::PauseQueueRequest&) { return true; }
-  static void Adjust(v1::PauseQueueRequest*, std::chrono::microseconds) {}
-  static void TakeBack(CallRouter&, const v1::PauseQueueResponse&) {}
 };
 template <>
-struct CallRules<queue::ResumeCall> {
+struct CallRules<queue::ResumeCall> : DefaultRules<queue::ResumeCall> {
   static bool Repeatable(const v1::ResumeQueueRequest&) { return true; }
-  static void Adjust(v1::ResumeQueueRequest*, std::chrono::microseconds) {}
-  static void TakeBack(CallRouter&, const v1::ResumeQueueResponse&) {}
 };
 
 namespace {
-
-constexpr MethodInfo kEnqueueJobs{"/dqueue.v1.JobService/EnqueueJobs", true};
-constexpr MethodInfo kGetJob{"/dqueue.v1.JobService/GetJob", false};
-constexpr MethodInfo kListJobs{"/dqueue.v1.JobService/ListJobs", false};
-constexpr MethodInfo kCancelJobs{"/dqueue.v1.JobService/CancelJobs", true};
-constexpr MethodInfo kRetryJobs{"/dqueue.v1.JobService/RetryJobs", true};
-constexpr MethodInfo kGetStats{"/dqueue.v1.JobService/GetStats", false};
-constexpr MethodInfo kPauseQueue{"/dqueue.v1.JobService/PauseQueue", true};
-constexpr MethodInfo kResumeQueue{"/dqueue.v1.JobService/ResumeQueue", true};
-constexpr MethodInfo kDeleteJobs{"/dqueue.v1.JobService/DeleteJobs", true};
-constexpr MethodInfo kPurgeQueue{"/dqueue.v1.JobService/PurgeQueue", true};
-constexpr MethodInfo kRedriveJobs{"/dqueue.v1.JobService/RedriveJobs", true};
 
 using Context = grpc::CallbackServerContext;
 using Bytes = grpc::ByteBuffer;

@@ -26,7 +26,7 @@ queue::Error TooLargeError(size_t bytes) {
 
 }  // namespace
 
-UnaryCall::UnaryCall(std::shared_ptr<CallRouter> router, const MethodInfo& method,
+UnaryCall::UnaryCall(std::shared_ptr<CallRouter> router, const RpcMethod& method,
                      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                      grpc::ByteBuffer* response)
     : router_(std::move(router)),

@@ -24,6 +24,7 @@
 #include "queue/broker.h"
 #include "transport/call_router.h"
 #include "transport/rpc_error.h"
+#include "transport/rpc_methods.h"
 
 namespace dqueue::transport {
 
@@ -35,16 +36,9 @@ inline constexpr char kForwardedKey[] = "dqueue-forwarded";
 inline constexpr char kLeaderKey[] = "dqueue-leader";
 inline constexpr char kLeaderAddressKey[] = "dqueue-leader-address";
 
-struct MethodInfo {
-  const char* path;     // "/dqueue.v1.JobService/GetJob"
-  bool changes;         // has an effect that could be repeated by mistake
-  bool grants = false;  // an answer that got lost must be taken back
-  std::chrono::milliseconds wait_max{0};
-};
-
 class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<UnaryCall> {
  public:
-  UnaryCall(std::shared_ptr<CallRouter> router, const MethodInfo& method,
+  UnaryCall(std::shared_ptr<CallRouter> router, const RpcMethod& method,
             grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
             grpc::ByteBuffer* response);
   ~UnaryCall() override = default;
@@ -116,7 +110,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   void FinishClaimed(const grpc::Status& status);
   void AnswerResponse(grpc::ByteBuffer response, const Leader* by);
 
-  const MethodInfo& method_;
+  const RpcMethod& method_;
   // Valid until the answer.
   grpc::CallbackServerContext* const context_;
   grpc::ByteBuffer* const response_;
@@ -139,15 +133,17 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   std::shared_ptr<UnaryCall> self_;  // until OnDone
 };
 
-// Rules that differ from method to method; specialised beside the services.
+// Rules that differ from method to method; CallRules is specialised beside the services.
 template <class CallT>
-struct CallRules {
+struct DefaultRules {
   using Request = typename CallT::RequestType;
   static bool Repeatable(const Request&) { return false; }
   // Before the request goes to the node.
   static void Adjust(Request*, std::chrono::microseconds /*remaining*/) {}
   static void TakeBack(CallRouter&, const typename CallT::ResponseType&) {}
 };
+template <class CallT>
+struct CallRules : DefaultRules<CallT> {};
 
 template <class CallT>
 class NodeCall final : public UnaryCall {
@@ -199,7 +195,7 @@ class NodeCall final : public UnaryCall {
 // In a service's method.
 template <class CallT>
 grpc::ServerUnaryReactor* BeginCall(const std::shared_ptr<CallRouter>& router,
-                                    const MethodInfo& method, grpc::CallbackServerContext* context,
+                                    const RpcMethod& method, grpc::CallbackServerContext* context,
                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   auto call = std::make_shared<NodeCall<CallT>>(router, method, context, request, response);
   call->Begin();

@@ -3,22 +3,12 @@
 #include "dqueue/v1/service.grpc.pb.h"
 #include "node/runner.h"
 #include "queue/limits.h"
+#include "transport/rpc_methods.h"
 #include "transport/services.h"
 #include "transport/unary_call.h"
 
 namespace dqueue::transport {
 namespace {
-
-constexpr MethodInfo kLeaseJobs{
-    .path = "/dqueue.v1.WorkerService/LeaseJobs",
-    .changes = true,
-    .grants = true,
-    .wait_max = std::chrono::milliseconds(queue::kWaitMsMax),
-};
-constexpr MethodInfo kCompleteJobs{"/dqueue.v1.WorkerService/CompleteJobs", true};
-constexpr MethodInfo kFailJobs{"/dqueue.v1.WorkerService/FailJobs", true};
-constexpr MethodInfo kExtendLeases{"/dqueue.v1.WorkerService/ExtendLeases", true};
-constexpr MethodInfo kReleaseJobs{"/dqueue.v1.WorkerService/ReleaseJobs", true};
 
 constexpr std::chrono::seconds kTakeBackTime{2};
 // An answer needs some of the call's time for its way back.
@@ -84,10 +74,8 @@ struct CallRules<queue::LeaseCall> {
 };
 
 template <>
-struct CallRules<queue::ExtendCall> {
+struct CallRules<queue::ExtendCall> : DefaultRules<queue::ExtendCall> {
   static bool Repeatable(const v1::ExtendLeasesRequest&) { return true; }
-  static void Adjust(v1::ExtendLeasesRequest*, std::chrono::microseconds) {}
-  static void TakeBack(CallRouter&, const v1::ExtendLeasesResponse&) {}
 };
 
 namespace {

@@ -32,16 +32,16 @@ class HttpFacadeImpl final : public HttpFacade {
  public:
   explicit HttpFacadeImpl(Server* server) : bridge_(server->InProcessChannel()) {
     router_.Add({"GET", "/health", [](HttpCall, const HttpReply& reply) { reply.Send(PlainOk()); },
-                 "health", "", 0});
+                 "health", queue::Scope::kNone, 0});
     router_.Add({"GET", "/ready",
                  [server](HttpCall, const HttpReply& reply) {
                    const std::string reason = server->NotReadyReason();
                    reply.Send(reason.empty() ? PlainOk() : HttpProblem(503, "NOT_READY", reason));
                  },
-                 "ready", "", 0});
+                 "ready", queue::Scope::kNone, 0});
     router_.Add({"GET", "/metrics",
                  [server](HttpCall, const HttpReply& reply) { SendMetrics(server, reply); },
-                 "metrics", "jobs:read", 0});
+                 "metrics", queue::Scope::kMetricsRead, 0});
     AddV1Routes(&bridge_, &router_);
     AddJobRoutes(&bridge_, &router_);
   }

@@ -435,7 +435,7 @@ TEST_F(HttpFacadeTest, EveryRouteHasANameAndAllButTwoAScope) {
   int open = 0;
   for (const Route& route : facade_->router().routes()) {
     EXPECT_TRUE(names.insert(route.name).second) << route.name;
-    open += route.scope.empty();
+    open += route.scope == queue::Scope::kNone;
   }
   EXPECT_EQ(open, 2) << "/health and /ready";
 }

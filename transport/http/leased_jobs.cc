@@ -2,7 +2,7 @@
 
 #include <random>
 
-#include "transport/http/rpc_methods.h"
+#include "transport/rpc_methods.h"
 
 namespace dqueue::transport {
 
@@ -14,7 +14,7 @@ std::function<void()> ReleaseLater(RpcBridge* bridge, const v1::LeaseJobsRespons
     item->set_id(job.id());
     *item->mutable_token() = job.lease().token();
   }
-  return [bridge, request] { bridge->Tell(kReleaseJobsMethod, request); };
+  return [bridge, request] { bridge->Tell(kReleaseJobs, request); };
 }
 
 std::string MakeRequestId() {

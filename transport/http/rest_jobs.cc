@@ -15,8 +15,8 @@
 #include "transport/http/body_fields.h"
 #include "transport/http/job_json.h"
 #include "transport/http/leased_jobs.h"
-#include "transport/http/rpc_methods.h"
 #include "transport/rpc_error.h"
+#include "transport/rpc_methods.h"
 
 namespace dqueue::transport {
 namespace {
@@ -47,7 +47,7 @@ void AnswerWithJob(RpcBridge* bridge, int status, const std::string& id, bool re
     reply.Send(std::move(response));
   };
   bridge->Call<v1::GetJobResponse>(
-      kGetJobMethod, request, reply,
+      kGetJob, request, reply,
       [send, status](const v1::GetJobResponse& got) { send(JobResponse(status, got.job())); },
       [send, status, id](const grpc::Status&) {
         HttpResponse response;
@@ -107,7 +107,7 @@ void Submit(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   }
   request.set_request_id(MakeRequestId());
   bridge->Call<v1::EnqueueJobsResponse>(
-      kEnqueueJobsMethod, request, reply, [bridge, reply](const v1::EnqueueJobsResponse& enqueued) {
+      kEnqueueJobs, request, reply, [bridge, reply](const v1::EnqueueJobsResponse& enqueued) {
         const auto& result = enqueued.results(0);
         if (result.error().code() != 0) return reply.Send(ErrorResponse(result.error()));
         AnswerWithJob(bridge, result.created() ? 201 : 200, result.id(), !result.created(), reply);
@@ -117,9 +117,9 @@ void Submit(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
 void GetJob(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   v1::GetJobRequest request;
   request.set_id(call.path.at("id"));
-  bridge->Call<v1::GetJobResponse>(
-      kGetJobMethod, request, reply,
-      [reply](const v1::GetJobResponse& got) { reply.Send(JobResponse(200, got.job())); });
+  bridge->Call<v1::GetJobResponse>(kGetJob, request, reply, [reply](const v1::GetJobResponse& got) {
+    reply.Send(JobResponse(200, got.job()));
+  });
 }
 
 // The differences between the two families of routes.
@@ -164,7 +164,7 @@ void Lease(RpcBridge* bridge, const Family& family, const HttpCall& call, const 
     return reply.Send(*std::move(problem));
   }
   bridge->Call<v1::LeaseJobsResponse>(
-      kLeaseJobsMethod, request, reply,
+      kLeaseJobs, request, reply,
       [bridge, reply, nothing = family.nothing_status](const v1::LeaseJobsResponse& leased) {
         if (leased.jobs().empty()) return reply.Send(NothingToLease(nothing));
         HttpResponse response = JobResponse(200, leased.jobs(0));
@@ -219,13 +219,13 @@ void End(RpcBridge* bridge, const Ending& ending, const HttpReply& reply) {
   if (ending.failed) {
     v1::FailJobsRequest request;
     fill(&request)->set_error(ending.text);
-    bridge->Call<v1::FailJobsResponse>(kFailJobsMethod, request, reply,
+    bridge->Call<v1::FailJobsResponse>(kFailJobs, request, reply,
                                        AfterEnding<v1::FailJobsResponse>(bridge, ending.id, reply));
   } else {
     v1::CompleteJobsRequest request;
     fill(&request)->set_result(ending.text);
     bridge->Call<v1::CompleteJobsResponse>(
-        kCompleteJobsMethod, request, reply,
+        kCompleteJobs, request, reply,
         AfterEnding<v1::CompleteJobsResponse>(bridge, ending.id, reply));
   }
 }
@@ -247,7 +247,7 @@ void EndByName(RpcBridge* bridge, const Ending& ending, const HttpReply& reply) 
   v1::GetJobRequest request;
   request.set_id(ending.id);
   bridge->Call<v1::GetJobResponse>(
-      kGetJobMethod, request, reply, [bridge, ending, reply](const v1::GetJobResponse& got) {
+      kGetJob, request, reply, [bridge, ending, reply](const v1::GetJobResponse& got) {
         const v1::Job& job = got.job();
         if (!job.has_lease() || job.lease().worker_id() != ending.worker_id) {
           return reply.Send(NotHeld(job, ending.worker_id));
@@ -289,7 +289,7 @@ void Nack(RpcBridge* bridge, const Family& family, const HttpCall& call, const H
 }
 
 void GetStats(RpcBridge* bridge, const HttpReply& reply) {
-  bridge->Call<v1::GetStatsResponse>(kGetStatsMethod, v1::GetStatsRequest(), reply,
+  bridge->Call<v1::GetStatsResponse>(kGetStats, v1::GetStatsRequest(), reply,
                                      [reply](const v1::GetStatsResponse& stats) {
                                        HttpResponse response;
                                        response.content_type = "application/json";
@@ -302,25 +302,25 @@ void AddFamily(RpcBridge* bridge, const Family& family, Router* router) {
   const std::string name = family.root.substr(1);
   router->Add({"POST", family.root,
                [bridge](HttpCall call, const HttpReply& reply) { Submit(bridge, call, reply); },
-               name + ".submit", "jobs:submit", kBodyBytesMax});
+               name + ".submit", queue::Scope::kJobsSubmit, kBodyBytesMax});
   router->Add({"POST", family.root + "/lease",
                [bridge, family](HttpCall call, const HttpReply& reply) {
                  Lease(bridge, family, call, reply);
                },
-               name + ".lease", "jobs:lease", kBodyBytesMax});
+               name + ".lease", queue::Scope::kJobsLease, kBodyBytesMax});
   router->Add({"POST", family.root + "/{id}/ack",
                [bridge, family](HttpCall call, const HttpReply& reply) {
                  Ack(bridge, family, call, reply);
                },
-               name + ".ack", "jobs:ack", kBodyBytesMax});
+               name + ".ack", queue::Scope::kJobsAck, kBodyBytesMax});
   router->Add({"POST", family.root + "/{id}/nack",
                [bridge, family](HttpCall call, const HttpReply& reply) {
                  Nack(bridge, family, call, reply);
                },
-               name + ".nack", "jobs:ack", kBodyBytesMax});
+               name + ".nack", queue::Scope::kJobsAck, kBodyBytesMax});
   router->Add({"GET", family.root + "/{id}",
                [bridge](HttpCall call, const HttpReply& reply) { GetJob(bridge, call, reply); },
-               name + ".get", "jobs:read", 0});
+               name + ".get", queue::Scope::kJobsRead, 0});
 }
 
 }  // namespace
@@ -330,7 +330,7 @@ void AddJobRoutes(RpcBridge* bridge, Router* router) {
   AddFamily(bridge, {.root = "/jobs", .default_worker = kNoName, .nothing_status = 404}, router);
   router->Add({"GET", "/stats",
                [bridge](HttpCall, const HttpReply& reply) { GetStats(bridge, reply); }, "stats",
-               "jobs:read", 0});
+               queue::Scope::kJobsRead, 0});
 }
 
 }  // namespace dqueue::transport

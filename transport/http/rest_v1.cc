@@ -11,7 +11,7 @@
 #include "queue/validate.h"
 #include "transport/http/body_fields.h"
 #include "transport/http/leased_jobs.h"
-#include "transport/http/rpc_methods.h"
+#include "transport/rpc_methods.h"
 #include "transport/unary_call.h"
 
 namespace dqueue::transport {
@@ -97,8 +97,7 @@ std::optional<HttpResponse> ReadParameters(const std::map<std::string, std::stri
 struct V1Route {
   const char* method;
   const char* pattern;
-  const char* rpc;
-  const char* scope;
+  const RpcMethod& rpc;
   const Message& request;
   const Message& response;
 };
@@ -106,26 +105,25 @@ struct V1Route {
 std::vector<V1Route> Table() {
   const auto& none = v1::GetClusterRequest::default_instance();
   return {
-      {"GET", "/v1/jobs/{id}", kGetJobMethod, "jobs:read", v1::GetJobRequest::default_instance(),
+      {"GET", "/v1/jobs/{id}", kGetJob, v1::GetJobRequest::default_instance(),
        v1::GetJobResponse::default_instance()},
-      {"GET", "/v1/jobs", kListJobsMethod, "jobs:read", v1::ListJobsRequest::default_instance(),
+      {"GET", "/v1/jobs", kListJobs, v1::ListJobsRequest::default_instance(),
        v1::ListJobsResponse::default_instance()},
-      {"POST", "/v1/jobs:cancel", kCancelJobsMethod, "jobs:submit",
-       v1::CancelJobsRequest::default_instance(), v1::CancelJobsResponse::default_instance()},
-      {"POST", "/v1/jobs:retry", kRetryJobsMethod, "jobs:submit",
-       v1::RetryJobsRequest::default_instance(), v1::RetryJobsResponse::default_instance()},
-      {"GET", "/v1/stats", kGetStatsMethod, "jobs:read", v1::GetStatsRequest::default_instance(),
+      {"POST", "/v1/jobs:cancel", kCancelJobs, v1::CancelJobsRequest::default_instance(),
+       v1::CancelJobsResponse::default_instance()},
+      {"POST", "/v1/jobs:retry", kRetryJobs, v1::RetryJobsRequest::default_instance(),
+       v1::RetryJobsResponse::default_instance()},
+      {"GET", "/v1/stats", kGetStats, v1::GetStatsRequest::default_instance(),
        v1::GetStatsResponse::default_instance()},
-      {"POST", "/v1/leases:complete", kCompleteJobsMethod, "jobs:ack",
-       v1::CompleteJobsRequest::default_instance(), v1::CompleteJobsResponse::default_instance()},
-      {"POST", "/v1/leases:fail", kFailJobsMethod, "jobs:ack",
-       v1::FailJobsRequest::default_instance(), v1::FailJobsResponse::default_instance()},
-      {"POST", "/v1/leases:extend", kExtendLeasesMethod, "jobs:lease",
-       v1::ExtendLeasesRequest::default_instance(), v1::ExtendLeasesResponse::default_instance()},
-      {"POST", "/v1/leases:release", kReleaseJobsMethod, "jobs:lease",
-       v1::ReleaseJobsRequest::default_instance(), v1::ReleaseJobsResponse::default_instance()},
-      {"GET", "/v1/cluster", kGetClusterMethod, "cluster:read", none,
-       v1::GetClusterResponse::default_instance()},
+      {"POST", "/v1/leases:complete", kCompleteJobs, v1::CompleteJobsRequest::default_instance(),
+       v1::CompleteJobsResponse::default_instance()},
+      {"POST", "/v1/leases:fail", kFailJobs, v1::FailJobsRequest::default_instance(),
+       v1::FailJobsResponse::default_instance()},
+      {"POST", "/v1/leases:extend", kExtendLeases, v1::ExtendLeasesRequest::default_instance(),
+       v1::ExtendLeasesResponse::default_instance()},
+      {"POST", "/v1/leases:release", kReleaseJobs, v1::ReleaseJobsRequest::default_instance(),
+       v1::ReleaseJobsResponse::default_instance()},
+      {"GET", "/v1/cluster", kGetCluster, none, v1::GetClusterResponse::default_instance()},
   };
 }
 
@@ -143,7 +141,7 @@ void Forward(RpcBridge* bridge, const V1Route& route, const HttpCall& call,
 void LeaseJobs(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   v1::LeaseJobsRequest request;
   if (auto problem = ReadBody(call.request, &request)) return reply.Send(*std::move(problem));
-  bridge->Call<v1::LeaseJobsResponse>(kLeaseJobsMethod, request, reply,
+  bridge->Call<v1::LeaseJobsResponse>(kLeaseJobs, request, reply,
                                       [bridge, reply](const v1::LeaseJobsResponse& leased) {
                                         HttpResponse response = JsonResponse(200, leased);
                                         response.undelivered = ReleaseLater(bridge, leased);
@@ -158,7 +156,7 @@ void EnqueueOne(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply)
   }
   request.set_request_id(MakeRequestId());
   bridge->Call<v1::EnqueueJobsResponse>(
-      kEnqueueJobsMethod, request, reply, [reply](const v1::EnqueueJobsResponse& enqueued) {
+      kEnqueueJobs, request, reply, [reply](const v1::EnqueueJobsResponse& enqueued) {
         const auto& result = enqueued.results(0);
         if (result.error().code() != 0) return reply.Send(ErrorResponse(result.error()));
         HttpResponse response = JsonResponse(result.created() ? 201 : 200, result);
@@ -173,7 +171,7 @@ void Enqueue(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   if (!members.ok() || !members->contains("jobs")) return EnqueueOne(bridge, call, reply);
   v1::EnqueueJobsRequest request;
   if (auto problem = ReadBody(call.request, &request)) return reply.Send(*std::move(problem));
-  bridge->Call<v1::EnqueueJobsResponse>(kEnqueueJobsMethod, request, reply,
+  bridge->Call<v1::EnqueueJobsResponse>(kEnqueueJobs, request, reply,
                                         [reply](const v1::EnqueueJobsResponse& enqueued) {
                                           reply.Send(JsonResponse(200, enqueued));
                                         });
@@ -187,15 +185,15 @@ void AddV1Routes(RpcBridge* bridge, Router* router) {
                  [bridge, route](HttpCall call, const HttpReply& reply) {
                    Forward(bridge, route, call, reply);
                  },
-                 route.rpc, route.scope,
+                 route.rpc.path, route.rpc.scope,
                  route.method == std::string("POST") ? kClientRequestBytesMax : 0});
   }
   router->Add({"POST", "/v1/jobs",
                [bridge](HttpCall call, const HttpReply& reply) { Enqueue(bridge, call, reply); },
-               kEnqueueJobsMethod, "jobs:submit", kClientRequestBytesMax});
+               kEnqueueJobs.path, kEnqueueJobs.scope, kClientRequestBytesMax});
   router->Add({"POST", "/v1/leases",
                [bridge](HttpCall call, const HttpReply& reply) { LeaseJobs(bridge, call, reply); },
-               kLeaseJobsMethod, "jobs:lease", kClientRequestBytesMax});
+               kLeaseJobs.path, kLeaseJobs.scope, kClientRequestBytesMax});
 }
 
 }  // namespace dqueue::transport

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "queue/key.h"
 #include "transport/http/http_server.h"
 
 namespace dqueue::transport {
@@ -23,10 +24,9 @@ struct Route {
   // one.
   std::string pattern;
   std::function<void(HttpCall call, const HttpReply& reply)> handle;
-  std::string name;  // for metrics and logs
-  // The right that a caller needs once there are keys; empty: none, ever.
-  std::string scope;
-  size_t body_bytes_max = 0;  // 0: takes no body
+  std::string name;                          // for metrics and logs
+  queue::Scope scope = queue::Scope::kNone;  // that a caller needs; kNone: none, ever
+  size_t body_bytes_max = 0;                 // 0: takes no body
 };
 
 class Router : public HttpHandler {

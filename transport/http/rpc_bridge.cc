@@ -178,7 +178,7 @@ class RpcBridge::Calls : public std::enable_shared_from_this<Calls> {
   explicit Calls(std::shared_ptr<grpc::Channel> channel) : stub_(std::move(channel)) {}
 
   // False: this bridge has stopped, and `done` is not called.
-  bool Begin(const std::shared_ptr<One>& call, const char* method, const Message& request,
+  bool Begin(const std::shared_ptr<One>& call, const RpcMethod& method, const Message& request,
              Done done) {
     call->request = Encode(request);
     call->context.set_deadline(std::chrono::system_clock::now() + kCallTime);
@@ -187,7 +187,8 @@ class RpcBridge::Calls : public std::enable_shared_from_this<Calls> {
       if (stopped_) return false;
       running_.insert(call);
     }
-    stub_.UnaryCall(&call->context, method, grpc::StubOptions(), &call->request, &call->response,
+    stub_.UnaryCall(&call->context, method.path, grpc::StubOptions(), &call->request,
+                    &call->response,
                     [self = shared_from_this(), call,
                      done = std::move(done)](const grpc::Status& status) mutable {
                       done(status, &call->response);
@@ -223,7 +224,7 @@ RpcBridge::RpcBridge(std::shared_ptr<grpc::Channel> channel)
 
 RpcBridge::~RpcBridge() { calls_->Stop(); }
 
-void RpcBridge::CallAny(const char* method, const Message& request,
+void RpcBridge::CallAny(const RpcMethod& method, const Message& request,
                         std::shared_ptr<Message> response, const HttpReply& reply,
                         std::function<void(const Message&)> done,
                         std::function<void(const grpc::Status&)> failed) {
@@ -244,7 +245,7 @@ void RpcBridge::CallAny(const char* method, const Message& request,
   }
 }
 
-void RpcBridge::Tell(const char* method, const Message& request) {
+void RpcBridge::Tell(const RpcMethod& method, const Message& request) {
   calls_->Begin(std::make_shared<Calls::One>(), method, request,
                 [](const grpc::Status&, grpc::ByteBuffer*) {});
 }

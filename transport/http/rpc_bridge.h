@@ -14,6 +14,7 @@
 #include "google/protobuf/message.h"
 #include "google/rpc/status.pb.h"
 #include "transport/http/http_server.h"
+#include "transport/rpc_methods.h"
 
 namespace dqueue::transport {
 
@@ -30,12 +31,12 @@ class RpcBridge {
   RpcBridge(const RpcBridge&) = delete;
   RpcBridge& operator=(const RpcBridge&) = delete;
 
-  // `method`: "/dqueue.v1.JobService/GetJob". `done` gets the answer, on one of gRPC's threads,
+  // `done` gets the answer, on one of gRPC's threads,
   // where it must not wait. An error answers `reply` instead, or goes to `failed` if that is given.
   // The call is cancelled when the HTTP client goes.
   template <class Response>
-  void Call(const char* method, const google::protobuf::Message& request, const HttpReply& reply,
-            std::function<void(const Response&)> done,
+  void Call(const RpcMethod& method, const google::protobuf::Message& request,
+            const HttpReply& reply, std::function<void(const Response&)> done,
             std::function<void(const grpc::Status&)> failed = nullptr) {
     CallAny(
         method, request, std::make_shared<Response>(), reply,
@@ -45,12 +46,12 @@ class RpcBridge {
         std::move(failed));
   }
   // The same for a type that is known at run time only; `response` is where the answer goes.
-  void CallAny(const char* method, const google::protobuf::Message& request,
+  void CallAny(const RpcMethod& method, const google::protobuf::Message& request,
                std::shared_ptr<google::protobuf::Message> response, const HttpReply& reply,
                std::function<void(const google::protobuf::Message&)> done,
                std::function<void(const grpc::Status&)> failed = nullptr);
   // Without anybody who waits for the answer.
-  void Tell(const char* method, const google::protobuf::Message& request);
+  void Tell(const RpcMethod& method, const google::protobuf::Message& request);
 
  private:
   class Calls;

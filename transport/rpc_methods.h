@@ -1,0 +1,82 @@
+// Every call that a client can make, by its path, and what holds for it. The one table that the
+// services, the check of keys and the HTTP bridge go by: a call that is not in it is refused.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <string_view>
+
+#include "queue/key.h"
+#include "queue/limits.h"
+
+namespace dqueue::transport {
+
+struct RpcMethod {
+  const char* path;     // "/dqueue.v1.JobService/GetJob"
+  queue::Scope scope;   // that a caller needs
+  bool changes;         // has an effect that could be repeated by mistake
+  bool grants = false;  // an answer that got lost must be taken back
+  std::chrono::milliseconds wait_max{0};
+};
+
+using queue::Scope;
+
+inline constexpr RpcMethod kEnqueueJobs{"/dqueue.v1.JobService/EnqueueJobs", Scope::kJobsSubmit,
+                                        true};
+inline constexpr RpcMethod kGetJob{"/dqueue.v1.JobService/GetJob", Scope::kJobsRead, false};
+inline constexpr RpcMethod kListJobs{"/dqueue.v1.JobService/ListJobs", Scope::kJobsRead, false};
+inline constexpr RpcMethod kCancelJobs{"/dqueue.v1.JobService/CancelJobs", Scope::kJobsSubmit,
+                                       true};
+inline constexpr RpcMethod kRetryJobs{"/dqueue.v1.JobService/RetryJobs", Scope::kJobsSubmit, true};
+inline constexpr RpcMethod kGetStats{"/dqueue.v1.JobService/GetStats", Scope::kJobsRead, false};
+inline constexpr RpcMethod kPauseQueue{"/dqueue.v1.JobService/PauseQueue", Scope::kQueuesManage,
+                                       true};
+inline constexpr RpcMethod kResumeQueue{"/dqueue.v1.JobService/ResumeQueue", Scope::kQueuesManage,
+                                        true};
+inline constexpr RpcMethod kDeleteJobs{"/dqueue.v1.JobService/DeleteJobs", Scope::kQueuesManage,
+                                       true};
+inline constexpr RpcMethod kPurgeQueue{"/dqueue.v1.JobService/PurgeQueue", Scope::kQueuesManage,
+                                       true};
+inline constexpr RpcMethod kRedriveJobs{"/dqueue.v1.JobService/RedriveJobs", Scope::kQueuesManage,
+                                        true};
+inline constexpr RpcMethod kGroupDeadJobs{"/dqueue.v1.JobService/GroupDeadJobs", Scope::kJobsRead,
+                                          false};
+
+inline constexpr RpcMethod kLeaseJobs{"/dqueue.v1.WorkerService/LeaseJobs", Scope::kJobsLease, true,
+                                      true, std::chrono::milliseconds(queue::kWaitMsMax)};
+inline constexpr RpcMethod kCompleteJobs{"/dqueue.v1.WorkerService/CompleteJobs", Scope::kJobsAck,
+                                         true};
+inline constexpr RpcMethod kFailJobs{"/dqueue.v1.WorkerService/FailJobs", Scope::kJobsAck, true};
+inline constexpr RpcMethod kExtendLeases{"/dqueue.v1.WorkerService/ExtendLeases", Scope::kJobsLease,
+                                         true};
+inline constexpr RpcMethod kReleaseJobs{"/dqueue.v1.WorkerService/ReleaseJobs", Scope::kJobsLease,
+                                        true};
+inline constexpr RpcMethod kListWorkers{"/dqueue.v1.WorkerService/ListWorkers", Scope::kJobsRead,
+                                        false};
+
+inline constexpr RpcMethod kGetCluster{"/dqueue.v1.ClusterService/GetCluster", Scope::kClusterRead,
+                                       false};
+inline constexpr RpcMethod kTransferLeadership{"/dqueue.v1.ClusterService/TransferLeadership",
+                                               Scope::kClusterManage, true};
+
+inline constexpr RpcMethod kCreateKey{"/dqueue.v1.KeyService/CreateKey", Scope::kKeysCreate, true};
+inline constexpr RpcMethod kListKeys{"/dqueue.v1.KeyService/ListKeys", Scope::kKeysRead, false};
+inline constexpr RpcMethod kRevokeKey{"/dqueue.v1.KeyService/RevokeKey", Scope::kKeysRevoke, true};
+
+inline constexpr std::array kRpcMethods = {
+    &kEnqueueJobs,  &kGetJob,        &kListJobs,    &kCancelJobs,   &kRetryJobs,
+    &kGetStats,     &kPauseQueue,    &kResumeQueue, &kDeleteJobs,   &kPurgeQueue,
+    &kRedriveJobs,  &kGroupDeadJobs, &kLeaseJobs,   &kCompleteJobs, &kFailJobs,
+    &kExtendLeases, &kReleaseJobs,   &kListWorkers, &kGetCluster,   &kTransferLeadership,
+    &kCreateKey,    &kListKeys,      &kRevokeKey,
+};
+
+// Null: there is no such call.
+constexpr const RpcMethod* FindRpcMethod(std::string_view path) {
+  for (const RpcMethod* method : kRpcMethods) {
+    if (path == method->path) return method;
+  }
+  return nullptr;
+}
+
+}  // namespace dqueue::transport
