@@ -1,6 +1,5 @@
 #include "queue/key.h"
 
-#include <bit>
 #include <iterator>
 #include <utility>
 
@@ -19,7 +18,7 @@ constexpr NamedScope kScopes[] = {
     {Scope::kClusterRead, "cluster:read"},   {Scope::kClusterManage, "cluster:manage"},
     {Scope::kMetricsRead, "metrics:read"},
 };
-static_assert(std::size(kScopes) == std::popcount(kAllScopes));
+static_assert((uint32_t{1} << std::size(kScopes)) - 1 == kAllScopes);
 
 void SetTime(int64_t time_ms, google::protobuf::Timestamp* out) {
   out->set_seconds(time_ms / 1000);

@@ -31,7 +31,7 @@ enum class Scope : uint32_t {
   kClusterManage = 1 << 9,
   kMetricsRead = 1 << 10,
 };
-inline constexpr uint32_t kAllScopes = (1 << 11) - 1;
+inline constexpr uint32_t kAllScopes = (1u << 11) - 1;
 constexpr uint32_t ScopeBit(Scope scope) { return static_cast<uint32_t>(scope); }
 
 // "jobs:submit". Of kNone: "".

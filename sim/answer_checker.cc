@@ -606,6 +606,10 @@ void AnswerChecker::AfterCommit(const SimNode& node, const raft::Entry& entry,
       case log::v1::Command::kSetQueue:
         CompareQueue(node, command.set_queue().queue());
         break;
+      case log::v1::Command::kCreateKey:
+      case log::v1::Command::kRevokeKey:
+      case log::v1::Command::kUseKeys:
+        break;
       case log::v1::Command::KIND_NOT_SET:
         break;
     }

@@ -211,6 +211,10 @@ void JobModel::Apply(raft::Index index, const log::v1::CommandBatch& batch) {
       case log::v1::Command::kSetQueue:
         Execute(command.set_queue());
         break;
+      case log::v1::Command::kCreateKey:
+      case log::v1::Command::kRevokeKey:
+      case log::v1::Command::kUseKeys:
+        break;
       case log::v1::Command::KIND_NOT_SET:
         CheckFailed(__FILE__, __LINE__, "a command without a kind was committed", {});
     }

@@ -37,7 +37,7 @@ class RouterTest : public testing::Test {
                    }
                    reply.Send(std::move(response));
                  },
-                 pattern, "", body});
+                 pattern, queue::Scope::kNone, body});
   }
   static HttpRequest Request(const std::string& method, const std::string& target) {
     HttpRequest request;
