@@ -89,8 +89,10 @@ class KeyTable {
   explicit KeyTable(std::vector<KeyRecord> keys);
   // Null: there is no such key. Revoked ones are found.
   const KeyRecord* Find(std::string_view id) const;
+  // By id.
+  auto begin() const { return keys_.begin(); }
+  auto end() const { return keys_.end(); }
   bool empty() const { return keys_.empty(); }
-  size_t size() const { return keys_.size(); }
 
  private:
   absl::btree_map<std::string, KeyRecord> keys_;

@@ -17,8 +17,12 @@ constexpr size_t kStubsMax = 64;
 }  // namespace
 
 CallRouter::CallRouter(node::Node* node, std::string self_name,
+                       std::shared_ptr<Authenticator> authenticator,
                        std::function<void(const Leader&)> on_leader)
-    : gate_(node), self_name_(std::move(self_name)), on_leader_(std::move(on_leader)) {}
+    : gate_(node),
+      self_name_(std::move(self_name)),
+      authenticator_(std::move(authenticator)),
+      on_leader_(std::move(on_leader)) {}
 
 CallRouter::~CallRouter() { Stop(); }
 

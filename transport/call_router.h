@@ -17,6 +17,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "transport/keys/authenticator.h"
 #include "transport/node_gate.h"
 
 namespace dqueue::transport {
@@ -40,7 +41,8 @@ inline constexpr int kForwardHopsMax = 3;
 class CallRouter : public std::enable_shared_from_this<CallRouter> {
  public:
   // `on_leader` is called on the node's loop thread, with each change.
-  CallRouter(node::Node* node, std::string self_name, std::function<void(const Leader&)> on_leader);
+  CallRouter(node::Node* node, std::string self_name, std::shared_ptr<Authenticator> authenticator,
+             std::function<void(const Leader&)> on_leader);
   ~CallRouter();
 
   void Start();
@@ -51,6 +53,7 @@ class CallRouter : public std::enable_shared_from_this<CallRouter> {
 
   Leader leader() const;
   NodeGate& node() { return gate_; }
+  Authenticator& authenticator() { return *authenticator_; }
   // To send a call to the node at `address`.
   std::shared_ptr<grpc::GenericStub> StubFor(const std::string& address);
 
@@ -74,6 +77,7 @@ class CallRouter : public std::enable_shared_from_this<CallRouter> {
 
   NodeGate gate_;
   const std::string self_name_;
+  const std::shared_ptr<Authenticator> authenticator_;
   const std::function<void(const Leader&)> on_leader_;
   std::atomic<bool> stopping_{false};
 

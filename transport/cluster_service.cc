@@ -1,5 +1,7 @@
 #include "dqueue/v1/service.grpc.pb.h"
+#include "transport/keys/credentials.h"
 #include "transport/rpc_error.h"
+#include "transport/rpc_methods.h"
 #include "transport/services.h"
 
 namespace dqueue::transport {
@@ -88,8 +90,16 @@ class ClusterServiceImpl final : public v1::ClusterService::CallbackService {
  public:
   explicit ClusterServiceImpl(std::shared_ptr<CallRouter> router) : router_(std::move(router)) {}
 
-  grpc::ServerUnaryReactor* GetCluster(grpc::CallbackServerContext*, const v1::GetClusterRequest*,
+  grpc::ServerUnaryReactor* GetCluster(grpc::CallbackServerContext* context,
+                                       const v1::GetClusterRequest*,
                                        v1::GetClusterResponse* response) override {
+    const Authenticator::Ruling ruling =
+        router_->authenticator().Check(CredentialsOf(*context), kGetCluster.scope);
+    if (ruling.standing != Authenticator::Standing::kAllowed) {
+      grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+      reactor->Finish(ToGrpcStatus(ruling.error));
+      return reactor;
+    }
     auto call = std::make_shared<GetClusterCall>(router_, response);
     call->Begin();
     return call.get();

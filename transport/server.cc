@@ -82,8 +82,9 @@ class Health {
 class ServerImpl final : public Server {
  public:
   ServerImpl(const ServerOptions& options, node::Node* node)
-      : router_(std::make_shared<CallRouter>(
-            node, options.node_name,
+      : authenticator_(std::make_shared<Authenticator>(options.auth)),
+        router_(std::make_shared<CallRouter>(
+            node, options.node_name, authenticator_,
             [health = health_](const Leader& leader) { health->SetLeader(leader); })),
         jobs_(MakeJobService(router_)),
         workers_(MakeWorkerService(router_)),
@@ -156,6 +157,7 @@ class ServerImpl final : public Server {
     return router_->node().With(
         [&done](node::Node& node) { node.RequestMetrics(std::move(done)); });
   }
+  std::shared_ptr<Authenticator> authenticator() override { return authenticator_; }
   std::shared_ptr<grpc::Channel> InProcessChannel() override {
     grpc::ChannelArguments args;
     args.SetMaxReceiveMessageSize(-1);
@@ -166,6 +168,7 @@ class ServerImpl final : public Server {
  private:
   // Shared with the node's callbacks, which may come late.
   const std::shared_ptr<Health> health_ = std::make_shared<Health>();
+  const std::shared_ptr<Authenticator> authenticator_;
   const std::shared_ptr<CallRouter> router_;
   const std::unique_ptr<grpc::Service> jobs_;
   const std::unique_ptr<grpc::Service> workers_;

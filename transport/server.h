@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "node/node.h"
+#include "transport/keys/authenticator.h"
 
 namespace grpc {
 class Channel;
@@ -20,6 +21,7 @@ struct ServerOptions {
   std::string listen;  // host:port, ":9090" means all interfaces; port 0: any
   std::string node_name;
   bool reflection = false;
+  bool auth = false;  // callers need API keys (keys/authenticator.h)
   // For a process that holds one node: one of gRPC's threads waits in reserve (poller_reserve.h).
   bool keep_poller_in_reserve = false;
   int max_connections_hint =
@@ -48,6 +50,8 @@ class Server {
   virtual std::string NotReadyReason() const = 0;
   // What the node counts, on one of its threads. False: it is gone, and `done` is not called.
   virtual bool RequestMetrics(std::function<void(const node::NodeMetrics&)> done) = 0;
+  // Of all who call this node, over HTTP too.
+  virtual std::shared_ptr<Authenticator> authenticator() = 0;
   // To the services of this server without a connection. Calls on it must have ended before the
   // server's destructor.
   virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;

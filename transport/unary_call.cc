@@ -4,6 +4,8 @@
 
 #include "node/runner.h"
 #include "raft/check.h"
+#include "transport/keys/audit.h"
+#include "transport/keys/credentials.h"
 
 namespace dqueue::transport {
 namespace {
@@ -24,6 +26,12 @@ queue::Error TooLargeError(size_t bytes) {
   return error;
 }
 
+std::string OutcomeOf(const grpc::Status& status) {
+  if (status.ok()) return "OK";
+  const std::string reason = ReadRemoteError(status).reason;
+  return reason.empty() ? "refused" : reason;
+}
+
 }  // namespace
 
 UnaryCall::UnaryCall(std::shared_ptr<CallRouter> router, const RpcMethod& method,
@@ -33,7 +41,8 @@ UnaryCall::UnaryCall(std::shared_ptr<CallRouter> router, const RpcMethod& method
       method_(method),
       context_(context),
       response_(response),
-      request_(*request) {}
+      request_(*request),
+      credentials_(CredentialsOf(*context)) {}
 
 void UnaryCall::Begin() {
   self_ = shared_from_this();
@@ -52,7 +61,19 @@ void UnaryCall::Begin() {
   } else if (router_->stopping()) {
     Answer(ToGrpcStatus(ShuttingDownError()));
   } else {
-    Dispatch();
+    Admit();
+    if (!answered()) Dispatch();
+  }
+}
+
+void UnaryCall::Admit() {
+  Authenticator::Ruling ruling = router_->authenticator().Check(credentials_, method_.scope);
+  const bool ours = forwarded_ || router_->leader().self;
+  if (ruling.standing == Authenticator::Standing::kAllowed) {
+    caller_ = std::move(ruling.caller);
+    admitted_ = true;
+  } else if (ruling.standing == Authenticator::Standing::kRefused || ours) {
+    Answer(ToGrpcStatus(ruling.error));
   }
 }
 
@@ -60,8 +81,14 @@ void UnaryCall::Dispatch() {
   const Leader leader = router_->leader();
   if (!forwarded_ && leader.known() && !leader.self && !leader.address.empty()) {
     ForwardTo(leader);
-  } else {
+  } else if (admitted_) {
     SubmitLocal();
+  } else if (leader.self) {
+    // It has become the leader meanwhile.
+    Admit();
+    if (admitted_) SubmitLocal();
+  } else {
+    OnNoLeader(ToGrpcStatus(NoLeaderError()), false);
   }
 }
 
@@ -107,6 +134,9 @@ void UnaryCall::ForwardTo(const Leader& leader) {
   forward->to = leader;
   forward->context.set_deadline(deadline_);
   forward->context.AddMetadata(kForwardedKey, "1");
+  if (!credentials_.authorization.empty()) {
+    forward->context.AddMetadata(kAuthorizationKey, credentials_.authorization);
+  }
   {
     const std::lock_guard lock(forward_mutex_);
     forward_ = forward;
@@ -239,6 +269,9 @@ void UnaryCall::AnswerResponse(grpc::ByteBuffer response, const Leader* by) {
 void UnaryCall::FinishClaimed(const grpc::Status& status) {
   DQ_CHECK(answered());
   router_->Unregister(this);
+  if (!forwarded_ && IsAudited(method_)) {
+    WriteAudit(method_, caller_, credentials_.source, Subject(), OutcomeOf(status));
+  }
   // After this the object may be gone as far as gRPC is concerned; the caller holds a reference.
   Finish(status);
 }

@@ -23,6 +23,7 @@
 
 #include "queue/broker.h"
 #include "transport/call_router.h"
+#include "transport/keys/authenticator.h"
 #include "transport/rpc_error.h"
 #include "transport/rpc_methods.h"
 
@@ -67,6 +68,12 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   virtual bool Repeatable() const = 0;
   // Takes back what the client will never see; `response` was its answer.
   virtual void TakeBack(const grpc::ByteBuffer& response) { (void)response; }
+  // What the call is about, for the audit log: without secrets.
+  virtual std::string Subject() const = 0;
+
+  // Once it has been let in.
+  const Caller& caller() const { return caller_; }
+  const Credentials& credentials() const { return credentials_; }
 
   void OnResult(grpc::ByteBuffer response);
   void OnError(const queue::Error& error);
@@ -100,6 +107,9 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
     bool given_up = false;  // cancelled because another leader appeared
   };
 
+  // Whether the caller may do this: then it is admitted_. Else it is answered, or the leader has to
+  // say.
+  void Admit();
   void Dispatch();
   void SubmitLocal();
   void ForwardTo(const Leader& leader);
@@ -115,6 +125,9 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   grpc::CallbackServerContext* const context_;
   grpc::ByteBuffer* const response_;
   grpc::ByteBuffer request_;
+  const Credentials credentials_;
+  Caller caller_;
+  bool admitted_ = false;
   std::chrono::system_clock::time_point deadline_;
   bool forwarded_ = false;
   int hops_ = 0;
@@ -140,7 +153,7 @@ struct DefaultRules {
   static bool Repeatable(const Request&) { return false; }
   // Before the request goes to the node.
   static void Adjust(Request*, std::chrono::microseconds /*remaining*/) {}
-  static void TakeBack(CallRouter&, const typename CallT::ResponseType&) {}
+  static void TakeBack(CallRouter&, const Credentials&, const typename CallT::ResponseType&) {}
 };
 template <class CallT>
 struct CallRules : DefaultRules<CallT> {};
@@ -167,6 +180,7 @@ class NodeCall final : public UnaryCall {
     Rules::Adjust(&call.request, Remaining());
     call.deadline = deadline;
     call.cancelled = CancelledFlag();
+    call.access = caller().access;
     call.done = [self = Self()](queue::Outcome<Response> outcome) {
       if (outcome.ok()) {
         self->OnResult(Encode(outcome.value));
@@ -182,12 +196,17 @@ class NodeCall final : public UnaryCall {
     return Decode(&request) && Rules::Repeatable(request);
   }
 
+  std::string Subject() const override {
+    typename CallT::RequestType request;
+    return Decode(&request) ? request.ShortDebugString() : "";
+  }
+
   void TakeBack(const grpc::ByteBuffer& bytes) override {
     grpc::ByteBuffer copy(bytes);
     grpc::ProtoBufferReader reader(&copy);
     Response response;
     if (reader.status().ok() && response.ParseFromZeroCopyStream(&reader)) {
-      Rules::TakeBack(*router_, response);
+      Rules::TakeBack(*router_, credentials(), response);
     }
   }
 };

@@ -3,6 +3,7 @@
 #include "dqueue/v1/service.grpc.pb.h"
 #include "node/runner.h"
 #include "queue/limits.h"
+#include "transport/keys/credentials.h"
 #include "transport/rpc_methods.h"
 #include "transport/services.h"
 #include "transport/unary_call.h"
@@ -20,13 +21,16 @@ struct TakeBackCall {
   grpc::ByteBuffer request;
   grpc::ByteBuffer response;
 
-  static void Send(CallRouter& router, const std::string& address,
+  static void Send(CallRouter& router, const std::string& address, const Credentials& credentials,
                    const v1::ReleaseJobsRequest& request) {
     auto call = std::make_shared<TakeBackCall>();
     bool own = false;
     grpc::SerializationTraits<v1::ReleaseJobsRequest>::Serialize(request, &call->request, &own);
     call->context.set_deadline(std::chrono::system_clock::now() + kTakeBackTime);
     call->context.AddMetadata(kForwardedKey, "1");
+    if (!credentials.authorization.empty()) {
+      call->context.AddMetadata(kAuthorizationKey, credentials.authorization);
+    }
     router.StubFor(address)->UnaryCall(&call->context, kReleaseJobs.path, grpc::StubOptions(),
                                        &call->request, &call->response,
                                        [call](const grpc::Status&) {});
@@ -54,7 +58,8 @@ struct CallRules<queue::LeaseCall> {
     request->mutable_wait()->set_nanos(static_cast<int32_t>(most_us % 1000000) * 1000);
   }
 
-  static void TakeBack(CallRouter& router, const v1::LeaseJobsResponse& response) {
+  static void TakeBack(CallRouter& router, const Credentials& credentials,
+                       const v1::LeaseJobsResponse& response) {
     if (response.jobs().empty()) return;
     queue::ReleaseCall call;
     for (const v1::Job& job : response.jobs()) {
@@ -64,7 +69,7 @@ struct CallRules<queue::LeaseCall> {
     }
     const Leader leader = router.leader();
     if (leader.known() && !leader.self) {
-      TakeBackCall::Send(router, leader.address, call.request);
+      TakeBackCall::Send(router, leader.address, credentials, call.request);
       return;
     }
     call.deadline = node::MonotonicNow() + kTakeBackTime;

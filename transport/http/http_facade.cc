@@ -19,18 +19,21 @@ HttpResponse PlainOk() {
 }
 
 void SendMetrics(Server* server, const HttpReply& reply) {
-  const bool asked = server->RequestMetrics([reply](const node::NodeMetrics& node) {
-    HttpResponse response;
-    response.content_type = kMetricsContentType;
-    response.body = MetricsPage(node, ReadProcessMetrics());
-    reply.Send(std::move(response));
-  });
+  // Here, and not on the node's loop: it reads files.
+  const bool asked = server->RequestMetrics(
+      [reply, process = ReadProcessMetrics()](const node::NodeMetrics& node) {
+        HttpResponse response;
+        response.content_type = kMetricsContentType;
+        response.body = MetricsPage(node, process);
+        reply.Send(std::move(response));
+      });
   if (!asked) reply.Send(ErrorResponse(ToGrpcStatus(ShuttingDownError())));
 }
 
 class HttpFacadeImpl final : public HttpFacade {
  public:
-  explicit HttpFacadeImpl(Server* server) : bridge_(server->InProcessChannel()) {
+  explicit HttpFacadeImpl(Server* server)
+      : bridge_(server->InProcessChannel()), router_(server->authenticator()) {
     router_.Add({"GET", "/health", [](HttpCall, const HttpReply& reply) { reply.Send(PlainOk()); },
                  "health", queue::Scope::kNone, 0});
     router_.Add({"GET", "/ready",
@@ -41,7 +44,7 @@ class HttpFacadeImpl final : public HttpFacade {
                  "ready", queue::Scope::kNone, 0});
     router_.Add({"GET", "/metrics",
                  [server](HttpCall, const HttpReply& reply) { SendMetrics(server, reply); },
-                 "metrics", queue::Scope::kMetricsRead, 0});
+                 "metrics", queue::Scope::kMetricsRead, 0, /*is_call=*/false});
     AddV1Routes(&bridge_, &router_);
     AddJobRoutes(&bridge_, &router_);
   }

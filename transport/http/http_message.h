@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "transport/keys/authenticator.h"
 
 namespace dqueue::transport {
 
@@ -30,6 +31,8 @@ struct HttpRequest {
   HttpTarget target;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  // The Authorization field, if there is just one, and the other end of the connection.
+  Credentials credentials;
 
   // The first with this name, in any case; "" if there is none.
   const std::string& Header(const std::string& name) const;

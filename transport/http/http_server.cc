@@ -204,8 +204,12 @@ class Session : public std::enable_shared_from_this<Session> {
 
 class Session::ExchangeImpl final : public HttpReply::Exchange {
  public:
-  ExchangeImpl(std::shared_ptr<Gate> gate, std::weak_ptr<Session> session, uint64_t number)
-      : gate_(std::move(gate)), session_(std::move(session)), number_(number) {}
+  ExchangeImpl(std::shared_ptr<Gate> gate, std::weak_ptr<Session> session, uint64_t number,
+               Credentials credentials)
+      : gate_(std::move(gate)),
+        session_(std::move(session)),
+        number_(number),
+        credentials_(std::move(credentials)) {}
   ~ExchangeImpl() override {
     if (!answered_) Post(HttpProblem(500, "INTERNAL", "this request got no answer"));
   }
@@ -234,6 +238,7 @@ class Session::ExchangeImpl final : public HttpReply::Exchange {
     const std::lock_guard lock(mutex_);
     return gone_;
   }
+  const Credentials& credentials() const override { return credentials_; }
   void TellGone() {
     std::function<void()> on_gone;
     {
@@ -258,6 +263,7 @@ class Session::ExchangeImpl final : public HttpReply::Exchange {
   const std::shared_ptr<Gate> gate_;
   const std::weak_ptr<Session> session_;
   const uint64_t number_;
+  const Credentials credentials_;
   mutable std::mutex mutex_;
   bool answered_ = false;
   bool gone_ = false;
@@ -358,6 +364,13 @@ HttpRequest Session::TakeHead() {
   for (const auto& field : parser_->get()) {
     request.headers.emplace_back(Text(field.name_string()), Text(field.value()));
   }
+  // Of several, another program on the way might have read the other one.
+  if (parser_->get().count(http::field::authorization) == 1) {
+    request.credentials.authorization = Text(parser_->get()[http::field::authorization]);
+  }
+  error_code gone;
+  const tcp::endpoint remote = beast::get_lowest_layer(stream_).socket().remote_endpoint(gone);
+  if (!gone) request.credentials.source = remote.address().to_string();
   return request;
 }
 
@@ -430,7 +443,8 @@ void Session::OnBody(error_code error) {
 void Session::Dispatch() {
   stream_.expires_never();
   handling_ = true;
-  auto exchange = std::make_shared<ExchangeImpl>(server_->gate(), weak_from_this(), number_);
+  auto exchange = std::make_shared<ExchangeImpl>(server_->gate(), weak_from_this(), number_,
+                                                 request_.credentials);
   exchange_ = exchange;
   server_->handler().Handle(std::move(request_), HttpReply(std::move(exchange)));
   request_ = {};

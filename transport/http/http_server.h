@@ -42,6 +42,7 @@ class HttpReply {
     virtual void Send(HttpResponse response) = 0;
     virtual void OnGone(std::function<void()> gone) = 0;
     virtual bool gone() const = 0;
+    virtual const Credentials& credentials() const = 0;
   };
   explicit HttpReply(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
 
@@ -52,6 +53,8 @@ class HttpReply {
   // there already it is not watched.
   void OnGone(std::function<void()> gone) const { exchange_->OnGone(std::move(gone)); }
   bool gone() const { return exchange_->gone(); }
+  // Of who asks.
+  const Credentials& credentials() const { return exchange_->credentials(); }
 
  private:
   std::shared_ptr<Exchange> exchange_;

@@ -6,7 +6,8 @@
 
 namespace dqueue::transport {
 
-std::function<void()> ReleaseLater(RpcBridge* bridge, const v1::LeaseJobsResponse& leased) {
+std::function<void()> ReleaseLater(RpcBridge* bridge, const Credentials& credentials,
+                                   const v1::LeaseJobsResponse& leased) {
   if (leased.jobs().empty()) return nullptr;
   v1::ReleaseJobsRequest request;
   for (const v1::Job& job : leased.jobs()) {
@@ -14,7 +15,7 @@ std::function<void()> ReleaseLater(RpcBridge* bridge, const v1::LeaseJobsRespons
     item->set_id(job.id());
     *item->mutable_token() = job.lease().token();
   }
-  return [bridge, request] { bridge->Tell(kReleaseJobs, request); };
+  return [bridge, credentials, request] { bridge->Tell(kReleaseJobs, request, credentials); };
 }
 
 std::string MakeRequestId() {

@@ -9,8 +9,10 @@
 
 namespace dqueue::transport {
 
-// For HttpResponse::undelivered: gives the jobs back at once. Null if there are none.
-std::function<void()> ReleaseLater(RpcBridge* bridge, const v1::LeaseJobsResponse& leased);
+// For HttpResponse::undelivered: gives the jobs back at once, for the caller who leased them. Null
+// if there are none.
+std::function<void()> ReleaseLater(RpcBridge* bridge, const Credentials& credentials,
+                                   const v1::LeaseJobsResponse& leased);
 
 // A fresh one, unlike any other: with it the node may repeat a call that lost its leader.
 std::string MakeRequestId();

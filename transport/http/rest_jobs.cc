@@ -168,7 +168,7 @@ void Lease(RpcBridge* bridge, const Family& family, const HttpCall& call, const 
       [bridge, reply, nothing = family.nothing_status](const v1::LeaseJobsResponse& leased) {
         if (leased.jobs().empty()) return reply.Send(NothingToLease(nothing));
         HttpResponse response = JobResponse(200, leased.jobs(0));
-        response.undelivered = ReleaseLater(bridge, leased);
+        response.undelivered = ReleaseLater(bridge, reply.credentials(), leased);
         reply.Send(std::move(response));
       });
 }

@@ -141,12 +141,12 @@ void Forward(RpcBridge* bridge, const V1Route& route, const HttpCall& call,
 void LeaseJobs(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   v1::LeaseJobsRequest request;
   if (auto problem = ReadBody(call.request, &request)) return reply.Send(*std::move(problem));
-  bridge->Call<v1::LeaseJobsResponse>(kLeaseJobs, request, reply,
-                                      [bridge, reply](const v1::LeaseJobsResponse& leased) {
-                                        HttpResponse response = JsonResponse(200, leased);
-                                        response.undelivered = ReleaseLater(bridge, leased);
-                                        reply.Send(std::move(response));
-                                      });
+  bridge->Call<v1::LeaseJobsResponse>(
+      kLeaseJobs, request, reply, [bridge, reply](const v1::LeaseJobsResponse& leased) {
+        HttpResponse response = JsonResponse(200, leased);
+        response.undelivered = ReleaseLater(bridge, reply.credentials(), leased);
+        reply.Send(std::move(response));
+      });
 }
 
 void EnqueueOne(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {

@@ -8,6 +8,8 @@
 
 #include "queue/validate.h"
 #include "raft/check.h"
+#include "transport/http/rpc_bridge.h"
+#include "transport/rpc_error.h"
 
 namespace dqueue::transport {
 namespace {
@@ -88,12 +90,26 @@ std::string Router::Allowed(const HttpTarget& target) const {
 
 size_t Router::BodyBytesMax(const HttpRequest& head) {
   const Route* route = Find(head, nullptr);
-  return route == nullptr ? 0 : route->body_bytes_max;
+  if (route == nullptr) return 0;
+  // Handle() tells why.
+  const bool refused = route->scope != queue::Scope::kNone &&
+                       authenticator_->Look(head.credentials, route->scope).standing ==
+                           Authenticator::Standing::kRefused;
+  return refused ? 0 : route->body_bytes_max;
+}
+
+std::optional<HttpResponse> Router::Refusal(const Route& route, const HttpRequest& request) const {
+  if (route.scope == queue::Scope::kNone) return std::nullopt;
+  const Authenticator::Ruling ruling = authenticator_->Check(request.credentials, route.scope);
+  if (ruling.standing == Authenticator::Standing::kAllowed) return std::nullopt;
+  if (ruling.standing == Authenticator::Standing::kUnknown && route.is_call) return std::nullopt;
+  return ErrorResponse(ToGrpcStatus(ruling.error));
 }
 
 void Router::Handle(HttpRequest request, HttpReply reply) {
   std::map<std::string, std::string> path;
   if (const Route* route = Find(request, &path)) {
+    if (auto refusal = Refusal(*route, request)) return reply.Send(*std::move(refusal));
     return route->handle({std::move(request), std::move(path)}, reply);
   }
   const std::string allowed = Allowed(request.target);

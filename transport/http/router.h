@@ -4,7 +4,10 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "queue/key.h"
@@ -27,17 +30,23 @@ struct Route {
   std::string name;                          // for metrics and logs
   queue::Scope scope = queue::Scope::kNone;  // that a caller needs; kNone: none, ever
   size_t body_bytes_max = 0;                 // 0: takes no body
+  // It ends in a gRPC call, which looks at the caller's key once more: at the leader, if need be.
+  bool is_call = true;
 };
 
 class Router : public HttpHandler {
  public:
+  explicit Router(std::shared_ptr<Authenticator> authenticator)
+      : authenticator_(std::move(authenticator)) {}
+
   // DQ_CHECK: no two routes have the same method and pattern.
   void Add(Route route);
   const std::vector<Route>& routes() const { return routes_; }
 
   size_t BodyBytesMax(const HttpRequest& head) override;
   // No path: 404 NOT_FOUND. No method: 405 with Allow. OPTIONS: 204 with Allow. HEAD is GET.
-  // A word in a pattern goes before a name. Paths are compared as they are: "/a/" is not "/a".
+  // Without the right that the route wants: 401 or 403, and its body is not kept. A word in a
+  // pattern goes before a name. Paths are compared as they are: "/a/" is not "/a".
   void Handle(HttpRequest request, HttpReply reply) override;
 
  private:
@@ -45,6 +54,10 @@ class Router : public HttpHandler {
   // "" if no route has this path.
   std::string Allowed(const HttpTarget& target) const;
 
+  // Why the caller may not have this.
+  std::optional<HttpResponse> Refusal(const Route& route, const HttpRequest& request) const;
+
+  const std::shared_ptr<Authenticator> authenticator_;
   std::vector<Route> routes_;
 };
 

@@ -14,7 +14,9 @@ class Answer final : public HttpReply::Exchange {
   void Send(HttpResponse response) override { response_ = std::move(response); }
   void OnGone(std::function<void()>) override {}
   bool gone() const override { return false; }
+  const Credentials& credentials() const override { return credentials_; }
   HttpResponse response_;
+  Credentials credentials_;
 };
 
 class RouterTest : public testing::Test {
@@ -51,7 +53,7 @@ class RouterTest : public testing::Test {
     return answer->response_;
   }
 
-  Router router_;
+  Router router_{std::make_shared<Authenticator>(false)};
 };
 
 std::string Allow(const HttpResponse& response) {

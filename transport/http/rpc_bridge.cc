@@ -12,6 +12,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "queue/limits.h"
 #include "transport/http/json_text.h"
+#include "transport/keys/credentials.h"
 #include "transport/rpc_error.h"
 #include "transport/unary_call.h"
 
@@ -120,6 +121,11 @@ grpc::ByteBuffer Encode(const Message& message) {
   return bytes;
 }
 
+bool IsHeaderValue(std::string_view text) {
+  const auto good = [](char c) { return c >= 0x20 && c <= 0x7e; };
+  return !text.empty() && std::all_of(text.begin(), text.end(), good);
+}
+
 bool Decode(grpc::ByteBuffer* bytes, Message* message) {
   grpc::ProtoBufferReader reader(bytes);
   return reader.status().ok() && message->ParseFromZeroCopyStream(&reader);
@@ -132,6 +138,7 @@ HttpResponse ErrorResponse(const google::rpc::Status& status) {
   HttpResponse response;
   response.status = HttpStatus(status.code(), details.info);
   response.content_type = "application/json";
+  if (response.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   const bool known = !details.info.reason().empty();
   response.body = JsonObject()
                       .Text("error", status.message())
@@ -179,9 +186,14 @@ class RpcBridge::Calls : public std::enable_shared_from_this<Calls> {
 
   // False: this bridge has stopped, and `done` is not called.
   bool Begin(const std::shared_ptr<One>& call, const RpcMethod& method, const Message& request,
-             Done done) {
+             const Credentials& credentials, Done done) {
     call->request = Encode(request);
     call->context.set_deadline(std::chrono::system_clock::now() + kCallTime);
+    call->context.AddMetadata(kSourceKey, credentials.source);
+    // gRPC ends the process over a value that is no header value.
+    if (IsHeaderValue(credentials.authorization)) {
+      call->context.AddMetadata(kAuthorizationKey, credentials.authorization);
+    }
     {
       const std::lock_guard lock(mutex_);
       if (stopped_) return false;
@@ -240,13 +252,14 @@ void RpcBridge::CallAny(const RpcMethod& method, const Message& request,
   auto call = std::make_shared<Calls::One>();
   // Before it begins: its end may begin another call for the same reply.
   reply.OnGone([call] { call->context.TryCancel(); });
-  if (!calls_->Begin(call, method, request, on_end)) {
+  if (!calls_->Begin(call, method, request, reply.credentials(), on_end)) {
     reply.Send(ErrorResponse(ToGrpcStatus(ShuttingDownError())));
   }
 }
 
-void RpcBridge::Tell(const RpcMethod& method, const Message& request) {
-  calls_->Begin(std::make_shared<Calls::One>(), method, request,
+void RpcBridge::Tell(const RpcMethod& method, const Message& request,
+                     const Credentials& credentials) {
+  calls_->Begin(std::make_shared<Calls::One>(), method, request, credentials,
                 [](const grpc::Status&, grpc::ByteBuffer*) {});
 }
 

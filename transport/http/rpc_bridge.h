@@ -50,8 +50,9 @@ class RpcBridge {
                std::shared_ptr<google::protobuf::Message> response, const HttpReply& reply,
                std::function<void(const google::protobuf::Message&)> done,
                std::function<void(const grpc::Status&)> failed = nullptr);
-  // Without anybody who waits for the answer.
-  void Tell(const RpcMethod& method, const google::protobuf::Message& request);
+  // For this caller, who does not wait for an answer.
+  void Tell(const RpcMethod& method, const google::protobuf::Message& request,
+            const Credentials& credentials);
 
  private:
   class Calls;

@@ -1,0 +1,26 @@
+#include "transport/keys/audit.h"
+
+#include <spdlog/spdlog.h>
+
+#include <string_view>
+
+#include "transport/escape.h"
+
+namespace dqueue::transport {
+
+bool IsAudited(const RpcMethod& method) {
+  constexpr uint32_t kAudited =
+      queue::ScopeBit(Scope::kQueuesManage) | queue::ScopeBit(Scope::kKeysCreate) |
+      queue::ScopeBit(Scope::kKeysRevoke) | queue::ScopeBit(Scope::kClusterManage);
+  return (queue::ScopeBit(method.scope) & kAudited) != 0;
+}
+
+void WriteAudit(const RpcMethod& method, const Caller& caller, const std::string& source,
+                const std::string& subject, const std::string& outcome) {
+  const std::string_view path = method.path;
+  spdlog::info("audit: {} by key {} of \"{}\" from {}: {{{}}}: {}",
+               path.substr(path.rfind('/') + 1), caller.key_id.empty() ? "-" : caller.key_id,
+               EscapeText(caller.owner_id), EscapeText(source), EscapeText(subject, 400), outcome);
+}
+
+}  // namespace dqueue::transport

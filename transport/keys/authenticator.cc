@@ -1,0 +1,169 @@
+#include "transport/keys/authenticator.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "transport/escape.h"
+#include "transport/keys/secret_key.h"
+
+namespace dqueue::transport {
+namespace {
+
+constexpr std::chrono::seconds kFailureWindow{10};
+constexpr size_t kSourcesMax = 4096;
+
+queue::Error KeyError(const char* reason, std::string message) {
+  queue::Error error;
+  error.code = absl::StatusCode::kUnauthenticated;
+  error.reason = reason;
+  error.message = std::move(message);
+  return error;
+}
+
+// The key in "Bearer <key>"; empty: there is none.
+std::string_view BearerOf(std::string_view authorization) {
+  constexpr std::string_view kScheme = "bearer ";
+  if (authorization.size() <= kScheme.size()) return "";
+  const std::string_view scheme = authorization.substr(0, kScheme.size());
+  if (!absl::EqualsIgnoreCase(absl::string_view(scheme.data(), scheme.size()),
+                              absl::string_view(kScheme.data(), kScheme.size()))) {
+    return "";
+  }
+  return authorization.substr(kScheme.size());
+}
+
+}  // namespace
+
+queue::Error ScopeMissingError(queue::Scope scope) {
+  queue::Error error;
+  error.code = absl::StatusCode::kPermissionDenied;
+  error.reason = "SCOPE_MISSING";
+  error.message = "the key has no right to " + std::string(queue::ScopeName(scope));
+  error.metadata = {{"scope", std::string(queue::ScopeName(scope))}};
+  return error;
+}
+
+Authenticator::Ruling Authenticator::Check(const Credentials& credentials, queue::Scope needed,
+                                           Clock::time_point now) {
+  Ruling ruling = Look(credentials, needed);
+  if (!on_) return ruling;
+  if (ruling.standing == Standing::kAllowed) {
+    allowed_.fetch_add(1, std::memory_order_relaxed);
+    const std::lock_guard lock(mutex_);
+    used_.insert(ruling.caller.key_id);
+    return ruling;
+  }
+  NoteFailure(credentials, now, &ruling);
+  return ruling;
+}
+
+Authenticator::Ruling Authenticator::Look(const Credentials& credentials,
+                                          queue::Scope needed) const {
+  Ruling ruling;
+  if (!on_) return ruling;
+  ruling.standing = Standing::kRefused;
+  const std::string_view text = BearerOf(credentials.authorization);
+  if (text.empty()) {
+    ruling.error = KeyError("KEY_MISSING",
+                            "this node wants an API key: send it as \"authorization: Bearer "
+                            "<key>\"");
+    return ruling;
+  }
+  // One error for all that is not a key: which part was right is nobody's business.
+  ruling.error = KeyError("KEY_INVALID", "there is no such API key");
+  const std::optional<SecretKey> key = ParseSecretKey(text);
+  if (!key) return ruling;
+  std::shared_ptr<const KnownKeys> keys;
+  {
+    const std::lock_guard lock(mutex_);
+    keys = known_;
+  }
+  static const Known kNobody;
+  const auto found = keys->find(key->id);
+  const Known& known = found == keys->end() ? kNobody : found->second;
+  // Computed and compared for an unknown key too: it takes as long.
+  const bool same = SameDigest(DigestOfKey(text), known.digest);
+  if (found == keys->end()) {
+    ruling.standing = Standing::kUnknown;
+    return ruling;
+  }
+  if (!same) return ruling;
+  if (known.revoked) {
+    ruling.error = KeyError("KEY_REVOKED", "the API key " + key->id + " is revoked");
+    return ruling;
+  }
+  if ((known.caller.scopes & queue::ScopeBit(needed)) != queue::ScopeBit(needed)) {
+    ruling.error = ScopeMissingError(needed);
+    return ruling;
+  }
+  ruling.standing = Standing::kAllowed;
+  ruling.caller = known.caller;
+  return ruling;
+}
+
+void Authenticator::NoteFailure(const Credentials& credentials, Clock::time_point now,
+                                Ruling* ruling) {
+  bool log = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (failures_.size() >= kSourcesMax && !failures_.contains(credentials.source)) {
+      std::erase_if(failures_,
+                    [now](const auto& entry) { return now - entry.second.since > kFailureWindow; });
+      // Still full: a flood from many addresses. Forget them all rather than grow.
+      if (failures_.size() >= kSourcesMax) failures_.clear();
+    }
+    Failures& failures = failures_[credentials.source];
+    if (now - failures.since > kFailureWindow) failures = Failures{.since = now};
+    if (ruling->standing == Standing::kUnknown && ++failures.unknown > kUnknownPerSource) {
+      ruling->standing = Standing::kRefused;
+    }
+    log = ruling->standing == Standing::kRefused && !std::exchange(failures.logged, true);
+  }
+  if (ruling->standing != Standing::kRefused) return;
+  refused_.fetch_add(1, std::memory_order_relaxed);
+  if (log) {
+    spdlog::warn(
+        "audit: refused a call from {}: {} (further ones of this caller are not logged "
+        "for ten seconds)",
+        EscapeText(credentials.source), ruling->error.reason);
+  }
+}
+
+void Authenticator::SetKeys(const queue::KeyTable& keys) {
+  auto known = std::make_shared<KnownKeys>();
+  for (const auto& [id, record] : keys) {
+    Known& entry = (*known)[id];
+    entry.digest = record.digest;
+    entry.revoked = record.revoked();
+    entry.caller = {.key_id = id,
+                    .owner_id = record.owner_id,
+                    .scopes = record.scopes,
+                    .access = nullptr,
+                    .admin = record.type == v1::KEY_TYPE_ADMIN};
+    if (!record.queues.empty()) {
+      entry.caller.access = std::make_shared<const queue::QueueAccess>(record.queues);
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  known_ = std::move(known);
+}
+
+std::vector<std::string> Authenticator::TakeUses() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> uses(used_.begin(), used_.end());
+  used_.clear();
+  return uses;
+}
+
+Authenticator::Counts Authenticator::counts() const {
+  return {allowed_.load(std::memory_order_relaxed), refused_.load(std::memory_order_relaxed)};
+}
+
+size_t Authenticator::sources() const {
+  const std::lock_guard lock(mutex_);
+  return failures_.size();
+}
+
+}  // namespace dqueue::transport

@@ -1,0 +1,210 @@
+#include "transport/keys/authenticator.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "transport/keys/audit.h"
+#include "transport/keys/secret_key.h"
+
+namespace dqueue::transport {
+namespace {
+
+using queue::Scope;
+using Standing = Authenticator::Standing;
+using std::chrono::seconds;
+
+class AuthenticatorTest : public testing::Test {
+ protected:
+  // The text of a new key that the authenticator knows.
+  std::string Add(v1::KeyType type, std::vector<std::string> queues = {}, bool revoked = false) {
+    const SecretKey key = MakeSecretKey(type);
+    queue::KeyRecord record;
+    record.id = key.id;
+    record.digest = DigestOfKey(key.secret);
+    record.owner_id = "owner-" + std::to_string(records_.size());
+    record.type = type;
+    record.scopes = queue::DefaultScopes(type);
+    record.queues = std::move(queues);
+    record.revoke_time_ms = revoked ? 5 : 0;
+    records_.push_back(record);
+    auth_.SetKeys(queue::KeyTable(records_));
+    return key.secret;
+  }
+  Authenticator::Ruling Check(const std::string& authorization, Scope scope,
+                              const std::string& source = "10.0.0.1") {
+    return auth_.Check({authorization, source}, scope, now_);
+  }
+
+  Authenticator auth_{true};
+  std::vector<queue::KeyRecord> records_;
+  Authenticator::Clock::time_point now_{seconds(1000)};
+};
+
+TEST_F(AuthenticatorTest, OffLetsEverybodyDoEverything) {
+  Authenticator off(false);
+  for (const RpcMethod* method : kRpcMethods) {
+    const auto ruling = off.Check({}, method->scope);
+    EXPECT_EQ(ruling.standing, Standing::kAllowed);
+    EXPECT_TRUE(ruling.caller.admin);
+    EXPECT_EQ(ruling.caller.access, nullptr);
+  }
+}
+
+TEST_F(AuthenticatorTest, KeyAllowsItsScopes) {
+  const std::string key = Add(v1::KEY_TYPE_CLIENT);
+  const auto ruling = Check("Bearer " + key, Scope::kJobsSubmit);
+  EXPECT_EQ(ruling.standing, Standing::kAllowed);
+  EXPECT_EQ(ruling.caller.key_id, records_[0].id);
+  EXPECT_EQ(ruling.caller.owner_id, "owner-0");
+  EXPECT_FALSE(ruling.caller.admin);
+  EXPECT_EQ(ruling.caller.access, nullptr);
+  EXPECT_EQ(Check("bearer " + key, Scope::kJobsRead).standing, Standing::kAllowed);
+
+  const auto refused = Check("Bearer " + key, Scope::kJobsLease);
+  EXPECT_EQ(refused.standing, Standing::kRefused);
+  EXPECT_EQ(refused.error.reason, "SCOPE_MISSING");
+  EXPECT_EQ(refused.error.code, absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(refused.error.metadata.at("scope"), "jobs:lease");
+}
+
+TEST_F(AuthenticatorTest, EachTypeHasJustItsScopes) {
+  const std::pair<v1::KeyType, std::vector<Scope>> table[] = {
+      {v1::KEY_TYPE_CLIENT,
+       {Scope::kJobsSubmit, Scope::kJobsRead, Scope::kKeysRead, Scope::kKeysRevoke}},
+      {v1::KEY_TYPE_WORKER,
+       {Scope::kJobsLease, Scope::kJobsAck, Scope::kJobsRead, Scope::kKeysRead}},
+      {v1::KEY_TYPE_ADMIN,
+       {Scope::kJobsSubmit, Scope::kJobsRead, Scope::kJobsLease, Scope::kJobsAck,
+        Scope::kQueuesManage, Scope::kKeysCreate, Scope::kKeysRevoke, Scope::kKeysRead,
+        Scope::kClusterRead, Scope::kClusterManage, Scope::kMetricsRead}},
+  };
+  for (const auto& [type, scopes] : table) {
+    const std::string key = Add(type);
+    for (uint32_t bit = 1; bit < queue::kAllScopes; bit <<= 1) {
+      const Scope scope = static_cast<Scope>(bit);
+      const bool may = std::find(scopes.begin(), scopes.end(), scope) != scopes.end();
+      EXPECT_EQ(Check("Bearer " + key, scope).standing == Standing::kAllowed, may)
+          << KeyTypeName(type) << " " << queue::ScopeName(scope);
+    }
+  }
+}
+
+TEST_F(AuthenticatorTest, RefusesWhatIsNoCredential) {
+  const std::string key = Add(v1::KEY_TYPE_ADMIN);
+  for (const std::string& text : {std::string(), std::string("Bearer"), std::string("Bearer "), key,
+                                  "Basic " + key, "Token " + key}) {
+    const auto ruling = Check(text, Scope::kJobsRead);
+    EXPECT_EQ(ruling.standing, Standing::kRefused) << text;
+    EXPECT_EQ(ruling.error.reason, "KEY_MISSING") << text;
+    EXPECT_EQ(ruling.error.code, absl::StatusCode::kUnauthenticated);
+  }
+  for (const std::string& text : {"Bearer  " + key, std::string("Bearer x"), "Bearer " + key + " ",
+                                  "Bearer " + key.substr(1)}) {
+    const auto ruling = Check(text, Scope::kJobsRead);
+    EXPECT_EQ(ruling.standing, Standing::kRefused) << text;
+    EXPECT_EQ(ruling.error.reason, "KEY_INVALID") << text;
+    EXPECT_EQ(ruling.error.message.find(key.substr(20)), std::string::npos);
+  }
+}
+
+TEST_F(AuthenticatorTest, RightIdWithAnotherSecretIsRefused) {
+  const std::string key = Add(v1::KEY_TYPE_ADMIN);
+  // As if somebody had read the id in a list and could compute the check characters.
+  records_[0].digest = DigestOfKey("something else");
+  auth_.SetKeys(queue::KeyTable(records_));
+  const auto ruling = Check("Bearer " + key, Scope::kJobsRead);
+  EXPECT_EQ(ruling.standing, Standing::kRefused);
+  EXPECT_EQ(ruling.error.reason, "KEY_INVALID");
+}
+
+TEST_F(AuthenticatorTest, RevokedKeyIsRefusedAtOnce) {
+  const std::string key = Add(v1::KEY_TYPE_CLIENT);
+  EXPECT_EQ(Check("Bearer " + key, Scope::kJobsRead).standing, Standing::kAllowed);
+  records_[0].revoke_time_ms = 7;
+  auth_.SetKeys(queue::KeyTable(records_));
+  const auto ruling = Check("Bearer " + key, Scope::kJobsRead);
+  EXPECT_EQ(ruling.standing, Standing::kRefused);
+  EXPECT_EQ(ruling.error.reason, "KEY_REVOKED");
+}
+
+TEST_F(AuthenticatorTest, QueuesComeWithTheCaller) {
+  const std::string key = Add(v1::KEY_TYPE_WORKER, {"email", "video-*"});
+  const auto ruling = Check("Bearer " + key, Scope::kJobsLease);
+  ASSERT_NE(ruling.caller.access, nullptr);
+  for (const char* queue : {"email", "video-", "video-small"}) {
+    EXPECT_TRUE(ruling.caller.access->Allows(queue)) << queue;
+  }
+  for (const char* queue : {"", "emails", "Email", "video", "default"}) {
+    EXPECT_FALSE(ruling.caller.access->Allows(queue)) << queue;
+  }
+}
+
+TEST_F(AuthenticatorTest, UnknownKeysAreTheLeadersToDecideUpToALimit) {
+  int unknown = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string stranger = MakeSecretKey(v1::KEY_TYPE_CLIENT).secret;
+    const auto ruling = Check("Bearer " + stranger, Scope::kJobsRead, "10.9.9.9");
+    EXPECT_EQ(ruling.error.reason, "KEY_INVALID");
+    unknown += ruling.standing == Standing::kUnknown;
+  }
+  EXPECT_EQ(unknown, Authenticator::kUnknownPerSource);
+  // Neither another source nor a good key pays for it, and it ends.
+  const std::string stranger = MakeSecretKey(v1::KEY_TYPE_CLIENT).secret;
+  EXPECT_EQ(Check("Bearer " + stranger, Scope::kJobsRead).standing, Standing::kUnknown);
+  const std::string key = Add(v1::KEY_TYPE_CLIENT);
+  EXPECT_EQ(Check("Bearer " + key, Scope::kJobsRead, "10.9.9.9").standing, Standing::kAllowed);
+  now_ += seconds(11);
+  EXPECT_EQ(Check("Bearer " + stranger, Scope::kJobsRead, "10.9.9.9").standing, Standing::kUnknown);
+}
+
+TEST_F(AuthenticatorTest, ManySourcesDoNotGrowItForEver) {
+  for (int i = 0; i < 20000; ++i) Check("", Scope::kJobsRead, std::to_string(i));
+  EXPECT_EQ(auth_.counts().refused, 20000u);
+  EXPECT_LE(auth_.sources(), 4096u);
+}
+
+TEST_F(AuthenticatorTest, UsesAreTakenOnce) {
+  const std::string key = Add(v1::KEY_TYPE_CLIENT);
+  Check("Bearer " + key, Scope::kJobsRead);
+  Check("Bearer " + key, Scope::kJobsRead);
+  Check("Bearer " + key, Scope::kJobsLease);
+  EXPECT_EQ(auth_.TakeUses(), std::vector<std::string>{records_[0].id});
+  EXPECT_TRUE(auth_.TakeUses().empty());
+  EXPECT_EQ(auth_.counts().allowed, 2u);
+}
+
+TEST(RpcMethodsTest, WhatChangesMoreThanJobsIsAudited) {
+  EXPECT_TRUE(IsAudited(kPurgeQueue));
+  EXPECT_TRUE(IsAudited(kCreateKey));
+  EXPECT_TRUE(IsAudited(kRevokeKey));
+  EXPECT_TRUE(IsAudited(kTransferLeadership));
+  EXPECT_FALSE(IsAudited(kEnqueueJobs));
+  EXPECT_FALSE(IsAudited(kListKeys));
+}
+
+// Default-deny: whoever adds a method to the API has to say here what it needs.
+TEST(RpcMethodsTest, NameEveryMethodOfTheApiAndNothingElse) {
+  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+  const auto* file = pool->FindFileByName("dqueue/v1/service.proto");
+  ASSERT_NE(file, nullptr);
+  size_t methods = 0;
+  for (int i = 0; i < file->service_count(); ++i) {
+    for (int j = 0; j < file->service(i)->method_count(); ++j) {
+      ++methods;
+      const std::string path =
+          "/" + file->service(i)->full_name() + "/" + file->service(i)->method(j)->name();
+      const RpcMethod* method = FindRpcMethod(path);
+      ASSERT_NE(method, nullptr) << path;
+      EXPECT_NE(method->scope, Scope::kNone) << path;
+    }
+  }
+  EXPECT_EQ(methods, kRpcMethods.size());
+  EXPECT_EQ(FindRpcMethod("/dqueue.v1.JobService/Nothing"), nullptr);
+}
+
+}  // namespace
+}  // namespace dqueue::transport

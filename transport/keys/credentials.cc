@@ -1,0 +1,42 @@
+#include "transport/keys/credentials.h"
+
+#include <string>
+#include <string_view>
+
+namespace dqueue::transport {
+namespace {
+
+std::string Text(const grpc::string_ref& text) { return std::string(text.data(), text.size()); }
+
+// "ipv4:10.0.0.1:4711" is "10.0.0.1", "ipv6:%5B::1%5D:4711" is "::1".
+std::string HostOfPeer(std::string_view peer) {
+  const size_t scheme = peer.find(':');
+  const size_t port = peer.rfind(':');
+  if (scheme == std::string_view::npos || port <= scheme) return std::string(peer);
+  std::string_view host = peer.substr(scheme + 1, port - scheme - 1);
+  for (const std::string_view bracket : {"%5B", "["}) {
+    if (host.starts_with(bracket)) host.remove_prefix(bracket.size());
+  }
+  for (const std::string_view bracket : {"%5D", "]"}) {
+    if (host.ends_with(bracket)) host.remove_suffix(bracket.size());
+  }
+  return std::string(host);
+}
+
+}  // namespace
+
+Credentials CredentialsOf(const grpc::ServerContextBase& context) {
+  Credentials credentials;
+  const auto& metadata = context.client_metadata();
+  if (metadata.count(kAuthorizationKey) == 1) {
+    credentials.authorization = Text(metadata.find(kAuthorizationKey)->second);
+  }
+  const std::string peer = context.peer();
+  const auto source = metadata.find(kSourceKey);
+  const bool in_process = peer.starts_with("inproc");
+  credentials.source =
+      in_process && source != metadata.end() ? Text(source->second) : HostOfPeer(peer);
+  return credentials;
+}
+
+}  // namespace dqueue::transport
