@@ -26,6 +26,7 @@ struct NodeFlags {
   std::string data_dir = "./data";
   std::string grpc_addr = ":9090";
   std::string http_addr = ":8080";
+  bool http_read_only = false;
   std::string advertise_addr;
   Millis lease_timeout{30000};
   int64_t max_retries = 3;
@@ -49,6 +50,8 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
   table->Text("grpc-addr", &flags->grpc_addr, "HOST:PORT",
               "listen here for clients and peers (gRPC)");
   table->Text("http-addr", &flags->http_addr, "HOST:PORT|off", "listen here for HTTP").AllowEmpty();
+  table->Bool("http-read-only", &flags->http_read_only,
+              "refuse what would change something over HTTP");
   table
       ->Text("advertise-addr", &flags->advertise_addr, "HOST:PORT",
              "tell others to reach this node here")
@@ -199,6 +202,7 @@ absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
         " can read and change all jobs; keep it in a trusted network or on 127.0.0.1");
   }
   config->reflection = flags.reflection;
+  config->http_read_only = flags.http_read_only;
   config->log_level = flags.log_level;
   config->log_format = flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
   return absl::OkStatus();

@@ -16,7 +16,8 @@ namespace dqueue::cmd {
 struct NodeConfig {
   node::Options node;
   std::string grpc_listen;
-  std::string http_listen;     // empty: no HTTP
+  std::string http_listen;  // empty: no HTTP
+  bool http_read_only = false;
   std::string advertise_addr;  // host:port told to others
   bool reflection = false;
   std::string log_level = "info";

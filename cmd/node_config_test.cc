@@ -67,6 +67,8 @@ TEST(NodeConfig, AdvertisesWhereItListens) {
   EXPECT_EQ(Read({"--id=a", "--grpc-addr=[::]:7000"}).config.advertise_addr, "127.0.0.1:7000");
   EXPECT_EQ(Read({"--id=a", "--advertise-addr=h:7001"}).config.advertise_addr, "h:7001");
   EXPECT_EQ(Read({"--id=a", "--http-addr="}).config.http_listen, "");
+  EXPECT_FALSE(Read({"--id=a"}).config.http_read_only);
+  EXPECT_TRUE(Read({"--id=a", "--http-read-only"}).config.http_read_only);
 }
 
 TEST(NodeConfig, SeedsDiffer) {
@@ -104,7 +106,7 @@ TEST(NodeConfig, HelpAndVersionWin) {
   EXPECT_EQ(Read({"--zzz", "--help"}).kind, NodeCommand::Kind::kHelp);
   EXPECT_EQ(Read({"--id=", "--version"}).kind, NodeCommand::Kind::kVersion);
   for (const char* flag : {"--id", "--peers", "--bootstrap", "--data-dir", "--grpc-addr",
-                           "--http-addr", "--lease-timeout", "--max-retries"}) {
+                           "--http-addr", "--http-read-only", "--lease-timeout", "--max-retries"}) {
     EXPECT_THAT(NodeHelp(), HasSubstr(flag));
   }
 }

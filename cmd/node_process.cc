@@ -116,7 +116,9 @@ int RunNode(const NodeConfig& config) {
   }
   server = *std::move(started);
   if (!config.http_listen.empty()) {
-    auto listening = transport::HttpFacade::Start(config.http_listen, server.get());
+    transport::HttpFacadeOptions http_options;
+    http_options.read_only = config.http_read_only;
+    auto listening = transport::HttpFacade::Start(config.http_listen, server.get(), http_options);
     if (!listening.ok()) {
       stop();
       return Refuse(kExitIo, "--http-addr: " + Text(listening.status()));

@@ -3,8 +3,10 @@
 #include <utility>
 
 #include "transport/http/metrics_page.h"
+#include "transport/http/rest_events.h"
 #include "transport/http/rest_jobs.h"
 #include "transport/http/rest_v1.h"
+#include "transport/http/rest_workers.h"
 #include "transport/http/rpc_bridge.h"
 #include "transport/rpc_error.h"
 
@@ -32,8 +34,14 @@ void SendMetrics(Server* server, const HttpReply& reply) {
 
 class HttpFacadeImpl final : public HttpFacade {
  public:
-  explicit HttpFacadeImpl(Server* server)
-      : bridge_(server->InProcessChannel()), router_(server->authenticator()) {
+  HttpFacadeImpl(Server* server, const HttpFacadeOptions& options)
+      : bridge_(server->InProcessChannel()),
+        router_(server->authenticator()),
+        events_(&bridge_, server,
+                {.keys_needed = server->authenticator()->on(),
+                 .read_only = options.read_only,
+                 .now_ms = nullptr}) {
+    if (options.read_only) router_.SetReadOnly();
     router_.Add({"GET", "/health", [](HttpCall, const HttpReply& reply) { reply.Send(PlainOk()); },
                  "health", queue::Scope::kNone, 0});
     router_.Add({"GET", "/ready",
@@ -47,6 +55,8 @@ class HttpFacadeImpl final : public HttpFacade {
                  "metrics", queue::Scope::kMetricsRead, 0, /*is_call=*/false});
     AddV1Routes(&bridge_, &router_);
     AddJobRoutes(&bridge_, &router_);
+    AddWorkersRoute(&bridge_, &router_);
+    events_.AddRoute(&router_);
   }
 
   absl::Status Listen(const std::string& listen, const HttpLimits& limits) {
@@ -60,9 +70,10 @@ class HttpFacadeImpl final : public HttpFacade {
   const Router& router() const override { return router_; }
 
  private:
-  // In the order of use: the server's thread ends first, then the calls.
+  // In the order of use: the server's thread ends first, then the streams, then the calls.
   RpcBridge bridge_;
   Router router_;
+  Events events_;
   std::unique_ptr<HttpServer> http_;
 };
 
@@ -70,9 +81,9 @@ class HttpFacadeImpl final : public HttpFacade {
 
 absl::StatusOr<std::unique_ptr<HttpFacade>> HttpFacade::Start(const std::string& listen,
                                                               Server* server,
-                                                              const HttpLimits& limits) {
-  auto facade = std::make_unique<HttpFacadeImpl>(server);
-  const absl::Status status = facade->Listen(listen, limits);
+                                                              const HttpFacadeOptions& options) {
+  auto facade = std::make_unique<HttpFacadeImpl>(server, options);
+  const absl::Status status = facade->Listen(listen, options.limits);
   if (!status.ok()) return status;
   return facade;
 }

@@ -11,12 +11,17 @@
 
 namespace dqueue::transport {
 
+struct HttpFacadeOptions {
+  HttpLimits limits;
+  bool read_only = false;  // routes that change something answer 403 READ_ONLY
+};
+
 class HttpFacade {
  public:
   // Errors as HttpServer::Start(). `server` must outlive it.
   static absl::StatusOr<std::unique_ptr<HttpFacade>> Start(const std::string& listen,
                                                            Server* server,
-                                                           const HttpLimits& limits = {});
+                                                           const HttpFacadeOptions& options = {});
   // Connections are closed; calls that run are cancelled.
   virtual ~HttpFacade() = default;
   virtual int port() const = 0;

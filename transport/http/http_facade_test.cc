@@ -404,6 +404,56 @@ TEST_F(HttpFacadeTest, ABodyOfTheGreatestSizeIsTaken) {
   EXPECT_NE(listed["next_page_token"], "") << "the node ends a page when it is large";
 }
 
+TEST_F(HttpFacadeTest, QueuesArePausedPurgedAndJobsDeletedAndRedriven) {
+  const std::string id = Submit("stop", R"(,"max_retries":0)");
+  const Answered paused = Ask("POST", "/v1/queues/stop:pause", R"({"refuse_enqueues":true})");
+  EXPECT_EQ(paused.status, 200) << paused;
+  EXPECT_NE(paused.body.find("\"paused\":true"), std::string::npos) << paused;
+  EXPECT_EQ(Lease("stop").status, 204);
+  EXPECT_NE(Ask("GET", "/stats").body.find("\"paused\":true,\"refuses_enqueues\":true"),
+            std::string::npos);
+  EXPECT_EQ(Ask("POST", "/v1/queues/stop:resume").status, 200);
+  const Answered leased = Lease("stop");
+  ASSERT_EQ(leased.status, 200) << leased;
+  EXPECT_EQ(Ask("POST", "/tasks/" + id + "/nack", R"({"worker_id":"w","reason":"x"})")["state"],
+            "DEAD");
+  const Answered redriven = Ask("POST", "/v1/jobs:redrive", R"({"queue":"stop"})");
+  EXPECT_EQ(redriven["redriven"], "1") << redriven;
+  const Answered purged = Ask("POST", "/v1/queues/stop:purge", "{}");
+  EXPECT_EQ(purged["purged"], "1") << purged;
+  const std::string other = Submit("stop");
+  EXPECT_NE(Ask("POST", "/v1/jobs:delete", "{\"ids\":[\"" + other + "\"]}").body.find("\"code\":0"),
+            std::string::npos);
+  EXPECT_EQ(Ask("GET", "/v1/jobs/" + other).status, 404);
+  EXPECT_EQ(Ask("POST", "/v1/queues/bad%20name:pause").status, 400);
+}
+
+TEST_F(HttpFacadeTest, EventsTellAllAndThenWhatChanges) {
+  Submit("events");
+  RawClient viewer(facade_->port());
+  viewer.Send("GET /events HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 3\r\n\r\n");
+  const std::string head = viewer.ReadUntil("\r\n\r\n");
+  EXPECT_NE(head.find("200 OK"), std::string::npos) << head;
+  EXPECT_NE(head.find("Content-Type: text/event-stream\r\n"), std::string::npos) << head;
+  const std::string first = viewer.ReadUntil("\"queues\":{");
+  EXPECT_NE(first.find("event: stats\n"), std::string::npos) << first;
+  EXPECT_NE(first.find("\"whole\":true"), std::string::npos) << first;
+  EXPECT_NE(viewer.ReadUntil("\n\n").find("\"events\":{"), std::string::npos);
+  EXPECT_NE(viewer.ReadUntil("\"disk_free_bytes\"").find("\"leader_id\":\"n1\""),
+            std::string::npos);
+  Submit("events");
+  const std::string change = viewer.ReadUntil("\"events\":{");
+  EXPECT_NE(change.find("\"whole\":false"), std::string::npos) << change;
+}
+
+TEST_F(HttpFacadeTest, ABadLastEventIdIsTold) {
+  for (const char* id : {"x", "-1", "1-2", "18446744073709551616", "1e3"}) {
+    const Answered answer = Ask("GET", "/events", "", std::string("Last-Event-ID: ") + id + "\r\n");
+    EXPECT_EQ(answer.status, 400) << id;
+    EXPECT_NE(answer.body.find("\"field\":\"Last-Event-ID\""), std::string::npos) << answer;
+  }
+}
+
 // The lines of the description that are a path or a method, as "GET /jobs/{id}".
 std::set<std::string> DescribedRoutes() {
   std::ifstream file(DQUEUE_SOURCE_DIR "/docs/openapi.yaml");
@@ -440,6 +490,27 @@ TEST_F(HttpFacadeTest, EveryRouteHasANameAndAllButTwoAScope) {
   EXPECT_EQ(open, 2) << "/health and /ready";
 }
 
+TEST_F(HttpFacadeTest, ReadOnlyChangesNothing) {
+  auto facade =
+      HttpFacade::Start("127.0.0.1:0", &machine_->server(), {.limits = {}, .read_only = true});
+  ASSERT_TRUE(facade.ok()) << facade.status();
+  const auto ask = [&](const std::string& method, const std::string& target) {
+    RawClient client((*facade)->port());
+    client.Send(Bytes(method, target, method == "POST" ? "{}" : ""));
+    return Read(&client);
+  };
+  for (const Route& route : (*facade)->router().routes()) {
+    if (route.method == "GET") continue;
+    const Answered refused = ask(route.method, route.pattern);
+    EXPECT_EQ(refused.status, 403) << route.pattern << refused;
+    EXPECT_EQ(refused["reason"], "READ_ONLY");
+  }
+  EXPECT_EQ(ask("GET", "/stats").status, 200);
+  RawClient viewer((*facade)->port());
+  viewer.Send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_NE(viewer.ReadUntil("\"disk_free_bytes\"").find("\"read_only\":true"), std::string::npos);
+}
+
 TEST(HttpFacade, EndsWhileCallsWait) {
   const std::string directory =
       testing::TempDir() + "/dqueue_http_end_test_" + std::to_string(getpid());
@@ -457,6 +528,9 @@ TEST(HttpFacade, EndsWhileCallsWait) {
     // So the first has been read.
     other.Send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_EQ(Body(other.ReadAnswer()), "OK\n");
+    RawClient viewer((*facade)->port());
+    viewer.Send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
+    viewer.ReadUntil("\r\n\r\n");
     const auto begin = std::chrono::steady_clock::now();
     facade->reset();
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);

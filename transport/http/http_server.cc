@@ -1,4 +1,3 @@
-// The one file that includes Boost.Beast and Asio.
 #include "transport/http/http_server.h"
 
 #include <algorithm>
@@ -10,13 +9,14 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <thread>
 #include <unordered_set>
 #include <utility>
 
-#include "transport/http/json_text.h"
+#include "transport/http/http_wire.h"
 #include "transport/listen_socket.h"
 
 namespace dqueue::transport {
@@ -28,7 +28,6 @@ namespace http = beast::http;
 using asio::ip::tcp;
 using beast::error_code;
 using Clock = std::chrono::steady_clock;
-using Message = http::response<http::string_body>;
 
 constexpr size_t kReadBufferBytes = 16 << 10;
 constexpr std::chrono::seconds kLingerTimeMax{1};
@@ -36,80 +35,9 @@ constexpr size_t kLingerBytesMax = 1 << 20;
 constexpr std::chrono::milliseconds kAcceptAgainAfter{100};
 // Of write_time: for a whole answer.
 constexpr int kWriteTimesMax = 10;
+// Of a stream, in the kernel: more only hides that a client is slow.
+constexpr int kStreamSendBufferBytes = 64 << 10;
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
-
-std::string Text(beast::string_view text) { return std::string(text.data(), text.size()); }
-
-// What is wrong with a request that could not be read; nullopt: nobody to tell.
-std::optional<HttpResponse> ProblemOfReading(error_code error, const HttpLimits& limits) {
-  if (error == http::error::header_limit) {
-    return HttpProblem(
-        431, "HEADER_TOO_LARGE",
-        "the header is larger than " + std::to_string(limits.header_bytes) + " bytes");
-  }
-  if (error == http::error::bad_version) {
-    return HttpProblem(505, "BAD_VERSION", "only HTTP/1.0 and HTTP/1.1 are spoken here");
-  }
-  if (error == http::error::end_of_stream || error == http::error::partial_message ||
-      error == beast::error::timeout ||
-      error.category() != error_code(http::error::end_of_stream).category()) {
-    return std::nullopt;
-  }
-  return HttpProblem(400, "BAD_REQUEST", "not an HTTP request: " + error.message());
-}
-
-HttpResponse BodyTooLarge(size_t limit) {
-  return HttpProblem(413, "REQUEST_TOO_LARGE",
-                     "the body is larger than " + std::to_string(limit) + " bytes");
-}
-
-// What a parser lets pass and another server on the way might read otherwise.
-template <class Fields>
-std::optional<HttpResponse> ProblemOfHeader(const Fields& fields, unsigned version,
-                                            const HttpLimits& limits) {
-  const auto bad = [](const char* message) { return HttpProblem(400, "BAD_REQUEST", message); };
-  if (static_cast<size_t>(std::distance(fields.begin(), fields.end())) > limits.header_fields) {
-    return HttpProblem(
-        431, "HEADER_TOO_LARGE",
-        "the header has more than " + std::to_string(limits.header_fields) + " fields");
-  }
-  const size_t hosts = fields.count(http::field::host);
-  if (hosts > 1 || (hosts == 0 && version >= 11)) return bad("there must be one Host field");
-  if (fields.count(http::field::content_length) > 1) return bad("Content-Length comes twice");
-  const std::string length = Text(fields[http::field::content_length]);
-  if (length.find_first_not_of("0123456789") != std::string::npos) {
-    return bad("Content-Length must be a number");
-  }
-  const size_t encodings = fields.count(http::field::transfer_encoding);
-  if (encodings > 1 ||
-      (encodings == 1 && !beast::iequals(fields[http::field::transfer_encoding], "chunked"))) {
-    return bad("Transfer-Encoding must be chunked");
-  }
-  if (encodings == 1 && version < 11) return bad("HTTP/1.0 has no Transfer-Encoding");
-  const auto expect = fields[http::field::expect];
-  if (!expect.empty() && !beast::iequals(expect, "100-continue")) {
-    return HttpProblem(417, "EXPECTATION_FAILED", "Expect can only be 100-continue");
-  }
-  return std::nullopt;
-}
-
-Message ToMessage(HttpResponse response, unsigned version, bool keep_alive) {
-  Message message;
-  message.version(version);
-  message.result(static_cast<unsigned>(response.status));
-  message.set(http::field::server, "dqueue");
-  message.set(http::field::cache_control, "no-store");
-  message.set("X-Content-Type-Options", "nosniff");
-  for (const auto& [name, value] : response.headers) message.set(name, value);
-  if (!response.content_type.empty()) {
-    message.set(http::field::content_type, response.content_type);
-  }
-  message.body() = std::move(response.body);
-  message.keep_alive(keep_alive);
-  // 204 has no length, not even 0.
-  if (message.result() != http::status::no_content) message.prepare_payload();
-  return message;
-}
 
 // To the server's thread, for as long as there is a server.
 class Gate {
@@ -142,6 +70,10 @@ class Session : public std::enable_shared_from_this<Session> {
   void ReadHeader();
   // `number`: of the request that this answers.
   void OnAnswer(uint64_t number, HttpResponse response);
+  // Of the stream that answers request `number`.
+  void OnStream(uint64_t number, HttpResponse head);
+  void OnChunk(uint64_t number, HttpChunk chunk);
+  void OnStreamEnd(uint64_t number);
 
  private:
   class ExchangeImpl;
@@ -163,6 +95,12 @@ class Session : public std::enable_shared_from_this<Session> {
   void Write(HttpResponse response);
   void WriteSome();
   void OnWritten(error_code error);
+  void WriteChunk();
+  void OnChunkWritten(error_code error);
+  // The request is answered, or its client is gone: the next one may come.
+  void Next();
+  // Ends an exchange whose client went or is too slow.
+  void Lose();
   void Close();
   // Whether closing now throws away what the client has not taken yet.
   void DropWhenClosed(bool drop);
@@ -196,10 +134,23 @@ class Session : public std::enable_shared_from_this<Session> {
   bool handling_ = false;
 
   std::function<void()> undelivered_;  // of the answer that is being written
-  std::optional<Message> response_;
-  std::optional<http::response_serializer<http::string_body>> serializer_;
+  std::optional<BeastResponse> response_;
+  std::optional<BeastSerializer> serializer_;
   Clock::time_point write_until_;
   bool drops_ = false;
+
+  // A piece of a stream: of the body, with its length before it, or as it stands.
+  struct Piece {
+    std::string before;
+    HttpChunk chunk;
+    size_t bytes = 0;  // that count
+  };
+  void Append(Piece piece);
+  std::deque<Piece> pieces_;  // the first is being written
+  size_t backlog_bytes_ = 0;  // of the others
+  bool streams_ = false;
+  bool began_ = false;  // the stream has had its first chunk
+  bool stream_ends_ = false;
 };
 
 class Session::ExchangeImpl final : public HttpReply::Exchange {
@@ -212,6 +163,7 @@ class Session::ExchangeImpl final : public HttpReply::Exchange {
         credentials_(std::move(credentials)) {}
   ~ExchangeImpl() override {
     if (!answered_) Post(HttpProblem(500, "INTERNAL", "this request got no answer"));
+    EndStream();
   }
 
   void Send(HttpResponse response) override {
@@ -223,10 +175,39 @@ class Session::ExchangeImpl final : public HttpReply::Exchange {
     }
     Post(std::move(response));
   }
+  bool BeginStream(HttpResponse head) override {
+    {
+      const std::lock_guard lock(mutex_);
+      if (std::exchange(answered_, true)) return false;
+      streams_ = true;
+    }
+    PostTo([number = number_, head = std::move(head)](Session& session) mutable {
+      session.OnStream(number, std::move(head));
+    });
+    return true;
+  }
+  void Write(HttpChunk chunk) override {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!streams_ || gone_ || chunk->empty()) return;
+    }
+    PostTo([number = number_, chunk = std::move(chunk)](Session& session) {
+      session.OnChunk(number, chunk);
+    });
+  }
+  void EndStream() override {
+    std::function<void()> let_go;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!std::exchange(streams_, false)) return;
+      let_go.swap(on_gone_);
+    }
+    PostTo([number = number_](Session& session) { session.OnStreamEnd(number); });
+  }
   void OnGone(std::function<void()> gone) override {
     {
       const std::lock_guard lock(mutex_);
-      if (answered_) return;
+      if (answered_ && !streams_) return;
       if (!gone_) {
         on_gone_ = std::move(gone);
         return;
@@ -250,6 +231,12 @@ class Session::ExchangeImpl final : public HttpReply::Exchange {
   }
 
  private:
+  template <class Function>
+  void PostTo(Function function) {
+    gate_->Post([session = session_, function = std::move(function)]() mutable {
+      if (const auto self = session.lock()) function(*self);
+    });
+  }
   void Post(HttpResponse response) {
     gate_->Post([session = session_, number = number_, response = std::move(response)]() mutable {
       if (const auto self = session.lock()) {
@@ -266,6 +253,7 @@ class Session::ExchangeImpl final : public HttpReply::Exchange {
   const Credentials credentials_;
   mutable std::mutex mutex_;
   bool answered_ = false;
+  bool streams_ = false;  // and has not ended
   bool gone_ = false;
   std::function<void()> on_gone_;
 };
@@ -301,6 +289,13 @@ class HttpServerImpl final : public HttpServer {
   const HttpLimits& limits() const { return limits_; }
   const std::shared_ptr<Gate>& gate() const { return gate_; }
   void Forget(const std::shared_ptr<Session>& session) { sessions_.erase(session); }
+  // False: there are too many. On the thread of io_, as the rest.
+  bool TakeStream() {
+    if (streams_ >= limits_.streams) return false;
+    ++streams_;
+    return true;
+  }
+  void ReturnStream() { --streams_; }
 
  private:
   void Accept() {
@@ -330,6 +325,7 @@ class HttpServerImpl final : public HttpServer {
   tcp::acceptor acceptor_;
   asio::steady_timer again_;
   std::unordered_set<std::shared_ptr<Session>> sessions_;  // on the thread of io_
+  size_t streams_ = 0;                                     // of them
   std::thread thread_;
 };
 
@@ -360,13 +356,13 @@ void Session::ReadHeader() {
 
 HttpRequest Session::TakeHead() {
   HttpRequest request;
-  request.method = Text(parser_->get().method_string());
+  request.method = BeastText(parser_->get().method_string());
   for (const auto& field : parser_->get()) {
-    request.headers.emplace_back(Text(field.name_string()), Text(field.value()));
+    request.headers.emplace_back(BeastText(field.name_string()), BeastText(field.value()));
   }
   // Of several, another program on the way might have read the other one.
   if (parser_->get().count(http::field::authorization) == 1) {
-    request.credentials.authorization = Text(parser_->get()[http::field::authorization]);
+    request.credentials.authorization = BeastText(parser_->get()[http::field::authorization]);
   }
   error_code gone;
   const tcp::endpoint remote = beast::get_lowest_layer(stream_).socket().remote_endpoint(gone);
@@ -385,7 +381,7 @@ void Session::OnHeader(error_code error) {
         414, "TARGET_TOO_LONG",
         "the target is longer than " + std::to_string(limits().target_bytes) + " bytes"));
   }
-  absl::StatusOr<HttpTarget> target = ParseTarget(Text(head.target()));
+  absl::StatusOr<HttpTarget> target = ParseTarget(BeastText(head.target()));
   if (!target.ok()) {
     return Refuse(HttpProblem(400, "BAD_TARGET", std::string(target.status().message())));
   }
@@ -467,6 +463,10 @@ void Session::Watch() {
 void Session::OnReadable() {
   error_code error;
   if (stream_.socket().available(error) > 0 && !error) return;
+  Lose();
+}
+
+void Session::Lose() {
   handling_ = false;
   if (const auto exchange = exchange_.lock()) exchange->TellGone();
   End();
@@ -483,6 +483,87 @@ void Session::OnAnswer(uint64_t number, HttpResponse response) {
   Write(std::move(response));
 }
 
+void Session::OnStream(uint64_t number, HttpResponse head) {
+  if (!handling_ || number != number_) return;
+  if (!server_->TakeStream()) {
+    if (const auto exchange = exchange_.lock()) exchange->TellGone();
+    return OnAnswer(number, HttpProblem(503, "TOO_MANY_STREAMS",
+                                        "this node already serves " +
+                                            std::to_string(limits().streams) + " streams"));
+  }
+  streams_ = true;
+  began_ = false;
+  stream_ends_ = head_;
+  if (head_) {
+    if (const auto exchange = exchange_.lock()) exchange->TellGone();
+  }
+  if (version_ < 11) keep_alive_ = false;
+  error_code ignored;
+  stream_.socket().set_option(asio::socket_base::send_buffer_size(kStreamSendBufferBytes), ignored);
+  DropWhenClosed(true);
+  Append({StreamHead(std::move(head), version_, keep_alive_), nullptr, 0});
+}
+
+void Session::OnChunk(uint64_t number, HttpChunk chunk) {
+  if (!streams_ || number != number_ || stream_ends_) return;
+  // What a stream begins with may be large, and does not count.
+  const size_t bytes = std::exchange(began_, true) ? chunk->size() : 0;
+  if (backlog_bytes_ > 0 && backlog_bytes_ + bytes > limits().stream_backlog_bytes) return Lose();
+  std::string before = version_ >= 11 ? ChunkLength(chunk->size()) : std::string();
+  Append({std::move(before), std::move(chunk), bytes});
+}
+
+void Session::OnStreamEnd(uint64_t number) {
+  if (!streams_ || number != number_ || std::exchange(stream_ends_, true)) return;
+  if (version_ >= 11) return Append({"0\r\n\r\n", nullptr, 0});
+  if (pieces_.empty()) Next();
+}
+
+void Session::Append(Piece piece) {
+  if (!pieces_.empty()) backlog_bytes_ += piece.bytes;
+  pieces_.push_back(std::move(piece));
+  if (pieces_.size() == 1) WriteChunk();
+}
+
+void Session::WriteChunk() {
+  const Piece& piece = pieces_.front();
+  constexpr size_t kLineEndBytes = 2;
+  std::array<asio::const_buffer, 3> buffers;
+  buffers[0] = asio::buffer(piece.before);
+  if (piece.chunk != nullptr) {
+    buffers[1] = asio::buffer(*piece.chunk);
+    if (version_ >= 11) buffers[2] = asio::const_buffer("\r\n", kLineEndBytes);
+  }
+  stream_.expires_after(limits().write_time);
+  asio::async_write(stream_, buffers,
+                    Then([](Session& self, error_code error) { self.OnChunkWritten(error); }));
+}
+
+void Session::OnChunkWritten(error_code error) {
+  // Lost while it was written.
+  if (!streams_) return;
+  if (error) return Lose();
+  pieces_.pop_front();
+  if (!pieces_.empty()) {
+    backlog_bytes_ -= pieces_.front().bytes;
+    return WriteChunk();
+  }
+  stream_.expires_never();
+  if (stream_ends_) Next();
+}
+
+void Session::Next() {
+  if (std::exchange(streams_, false)) {
+    server_->ReturnStream();
+    handling_ = false;
+    error_code ignored;
+    stream_.socket().cancel(ignored);
+  }
+  DropWhenClosed(false);
+  if (!keep_alive_) return Close();
+  WaitForRequest();
+}
+
 void Session::Refuse(HttpResponse response) {
   keep_alive_ = false;
   Write(std::move(response));
@@ -496,7 +577,7 @@ void Session::RefuseOrEnd(error_code error) {
 
 void Session::Write(HttpResponse response) {
   undelivered_ = std::move(response.undelivered);
-  response_.emplace(ToMessage(std::move(response), version_, keep_alive_));
+  response_.emplace(ToBeast(std::move(response), version_, keep_alive_));
   serializer_.emplace(*response_);
   // HEAD: the same header, length included, and no body.
   serializer_->split(head_);
@@ -520,12 +601,10 @@ void Session::OnWritten(error_code error) {
     DropWhenClosed(true);
     return WriteSome();
   }
-  DropWhenClosed(false);
   undelivered_ = nullptr;
   serializer_.reset();
   response_.reset();
-  if (!keep_alive_) return Close();
-  WaitForRequest();
+  Next();
 }
 
 void Session::DropWhenClosed(bool drop) {
@@ -550,20 +629,16 @@ void Session::Linger(size_t bytes_left) {
 }
 
 void Session::End() {
+  if (std::exchange(streams_, false)) server_->ReturnStream();
   stream_.close();
   server_->Forget(shared_from_this());
 }
 
 }  // namespace
 
-HttpResponse HttpProblem(int status, const std::string& reason, const std::string& message) {
-  HttpResponse response;
-  response.status = status;
-  response.content_type = "application/json";
-  response.body =
-      JsonObject().Text("error", message).Text("reason", reason).Raw("details", "{}").Finish() +
-      "\n";
-  return response;
+HttpStream HttpReply::Stream(HttpResponse head) const {
+  exchange_->BeginStream(std::move(head));
+  return HttpStream(exchange_);
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,

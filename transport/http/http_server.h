@@ -17,7 +17,13 @@
 namespace dqueue::transport {
 
 struct HttpLimits {
-  size_t connections = 512;  // more are closed as they come
+  size_t connections = 1024;  // more are closed as they come
+  // Of them, that an HttpStream holds; more get 503 TOO_MANY_STREAMS, so that requests have the
+  // rest.
+  size_t streams = 512;
+  // What may wait for one stream's client beside a first chunk; one that is further behind is
+  // closed.
+  size_t stream_backlog_bytes = 64 << 10;
   size_t header_bytes = 8 << 10;
   size_t header_fields = 100;
   size_t target_bytes = 4 << 10;
@@ -30,16 +36,23 @@ struct HttpLimits {
   std::chrono::milliseconds write_time{30'000};
 };
 
-// Where one request is answered, once: the first Send() counts. Copies are the same reply. If the
-// last one goes without an answer, the client is told 500. Everything may be called from any
-// thread, also after the server is gone (then without effect).
+// Bytes that many clients get: there is one copy.
+using HttpChunk = std::shared_ptr<const std::string>;
+
+// Where one request is answered, once: the first Send() or Stream() counts. Copies are the same
+// reply. If the last one goes without an answer, the client is told 500. Everything may be called
+// from any thread, also after the server is gone (then without effect).
 class HttpReply {
  public:
-  // Of the server. Streams (server-sent events) will be a second way to answer beside Send().
+  // Of the server.
   class Exchange {
    public:
     virtual ~Exchange() = default;
     virtual void Send(HttpResponse response) = 0;
+    // False: it is answered already.
+    virtual bool BeginStream(HttpResponse head) = 0;
+    virtual void Write(HttpChunk chunk) = 0;
+    virtual void EndStream() = 0;
     virtual void OnGone(std::function<void()> gone) = 0;
     virtual bool gone() const = 0;
     virtual const Credentials& credentials() const = 0;
@@ -47,6 +60,8 @@ class HttpReply {
   explicit HttpReply(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
 
   void Send(HttpResponse response) const { exchange_->Send(std::move(response)); }
+  // Answers with `head`, whose body must be empty, and with what is written to the stream.
+  class HttpStream Stream(HttpResponse head) const;
   // `gone` (the last one given) is called at most once, if the client goes before it is answered:
   // on the server's thread, or at once if it is known already. A client that ends its half of the
   // connection is taken for gone, as nothing else tells that it went. While its next request is
@@ -58,6 +73,27 @@ class HttpReply {
 
  private:
   std::shared_ptr<Exchange> exchange_;
+};
+
+// An answer that goes on, to a client that may be slow: what it has not taken waits, up to
+// HttpLimits::stream_backlog_bytes beside the chunk that is being sent; then the client is closed
+// and gone(). From any thread. Copies are the same stream; without the last one it ends.
+class HttpStream {
+ public:
+  // An empty chunk is nothing.
+  void Write(HttpChunk chunk) const { exchange_->Write(std::move(chunk)); }
+  // After what waits. What is written later is thrown away.
+  void End() const { exchange_->EndStream(); }
+  // As HttpReply has them, until the end.
+  void OnGone(std::function<void()> gone) const { exchange_->OnGone(std::move(gone)); }
+  bool gone() const { return exchange_->gone(); }
+
+ private:
+  friend class HttpReply;
+  explicit HttpStream(std::shared_ptr<HttpReply::Exchange> exchange)
+      : exchange_(std::move(exchange)) {}
+
+  std::shared_ptr<HttpReply::Exchange> exchange_;
 };
 
 // Both are called on the server's thread.

@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <fstream>
 #include <future>
 #include <mutex>
 #include <optional>
@@ -19,7 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// /echo says what came and takes a body; /later keeps the reply for the test; /forget loses it.
+// /echo says what came and takes a body; /later keeps the reply for the test; /forget loses it;
+// /stream begins a stream and keeps it.
 // Anything else says "OK".
 class TestHandler : public HttpHandler {
  public:
@@ -29,6 +32,15 @@ class TestHandler : public HttpHandler {
   void Handle(HttpRequest request, HttpReply reply) override {
     const std::string what = request.target.asterisk ? "*" : request.target.path.at(0);
     if (what == "forget") return;
+    if (what == "stream") {
+      HttpResponse head;
+      head.content_type = "text/event-stream";
+      HttpStream stream = reply.Stream(std::move(head));
+      stream.OnGone([this] { ++gone_streams_; });
+      const std::lock_guard lock(mutex_);
+      streams_.push_back(std::move(stream));
+      return;
+    }
     if (what == "later") {
       reply.OnGone([this] { gone_.set_value(); });
       later_.set_value(reply);
@@ -42,6 +54,15 @@ class TestHandler : public HttpHandler {
     reply.Send(std::move(response));
   }
 
+  // The stream that was begun as the n-th.
+  HttpStream stream(size_t n) {
+    const std::lock_guard lock(mutex_);
+    return streams_.at(n);
+  }
+
+  std::mutex mutex_;
+  std::vector<HttpStream> streams_;
+  std::atomic<int> gone_streams_{0};
   std::promise<HttpReply> later_;
   std::promise<void> gone_;
 };
@@ -75,8 +96,12 @@ TEST_F(HttpServerTest, AnswersWithTheHeadersOfEveryAnswer) {
   const std::string answer = Talk(kGet);
   EXPECT_EQ(FirstLine(answer), "HTTP/1.1 200 OK");
   EXPECT_EQ(Body(answer), "OK\n");
-  for (const char* header : {"Content-Length: 3\r\n", "Cache-Control: no-store\r\n",
-                             "X-Content-Type-Options: nosniff\r\n", "Server: dqueue\r\n"}) {
+  for (const char* header :
+       {"Content-Length: 3\r\n", "Cache-Control: no-store\r\n",
+        "X-Content-Type-Options: nosniff\r\n", "Server: dqueue\r\n",
+        "Content-Security-Policy: default-src 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'; form-action 'none'\r\n",
+        "Referrer-Policy: no-referrer\r\n", "Cross-Origin-Resource-Policy: same-origin\r\n"}) {
     EXPECT_NE(answer.find(header), std::string::npos) << header << answer;
   }
 }
@@ -385,6 +410,165 @@ TEST_F(HttpServerTest, SlowClientsAreClosed) {
   // It takes nothing and is told that the rest is lost.
   pollfd broken{stuck.fd(), 0, 0};
   EXPECT_EQ(poll(&broken, 1, 30000), 1);
+}
+
+HttpChunk Chunk(const std::string& text) { return std::make_shared<const std::string>(text); }
+const std::string kStream = "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n";
+
+TEST_F(HttpServerTest, AStreamComesInChunksAndTheConnectionGoesOn) {
+  Start();
+  RawClient client = Connect();
+  client.Send(kStream);
+  const std::string head = client.ReadUntil("\r\n\r\n");
+  EXPECT_EQ(FirstLine(head), "HTTP/1.1 200 OK");
+  EXPECT_NE(head.find("Transfer-Encoding: chunked\r\n"), std::string::npos) << head;
+  EXPECT_NE(head.find("Content-Type: text/event-stream\r\n"), std::string::npos) << head;
+  EXPECT_NE(head.find("nosniff"), std::string::npos) << head;
+  EXPECT_EQ(head.find("Content-Length"), std::string::npos) << head;
+  const HttpStream stream = handler_.stream(0);
+  stream.Write(Chunk("data: one\n\n"));
+  EXPECT_EQ(client.ReadUntil("\n\n\r\n"), "b\r\ndata: one\n\n\r\n");
+  stream.Write(Chunk(""));  // would be the end
+  stream.Write(Chunk("data: two\n\n"));
+  stream.End();
+  stream.Write(Chunk("late"));
+  EXPECT_EQ(client.ReadUntil("0\r\n\r\n"), "b\r\ndata: two\n\n\r\n0\r\n\r\n");
+  client.Send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(Body(client.ReadAnswer()), "OK\n");
+  EXPECT_EQ(handler_.gone_streams_, 0);
+}
+
+TEST_F(HttpServerTest, AStreamEndsWithItsLastCopy) {
+  Start();
+  RawClient client = Connect();
+  client.Send(kStream);
+  client.ReadUntil("\r\n\r\n");
+  {
+    const std::lock_guard lock(handler_.mutex_);
+    handler_.streams_.clear();
+  }
+  EXPECT_EQ(client.ReadUntil("0\r\n\r\n"), "0\r\n\r\n");
+}
+
+TEST_F(HttpServerTest, AStreamToHttp10EndsWithTheConnection) {
+  Start();
+  RawClient client = Connect();
+  client.Send("GET /stream HTTP/1.0\r\n\r\n");
+  const std::string head = client.ReadUntil("\r\n\r\n");
+  EXPECT_EQ(head.find("chunked"), std::string::npos) << head;
+  handler_.stream(0).Write(Chunk("data: one\n\n"));
+  handler_.stream(0).End();
+  EXPECT_EQ(client.ReadAll(), "data: one\n\n");
+}
+
+TEST_F(HttpServerTest, HeadOfAStreamIsItsHeadOnly) {
+  Start();
+  RawClient client = Connect();
+  client.Send("HEAD /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(FirstLine(client.ReadUntil("\r\n\r\n")), "HTTP/1.1 200 OK");
+  client.Send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(Body(client.ReadAnswer()), "OK\n");
+  EXPECT_TRUE(handler_.stream(0).gone());
+}
+
+TEST_F(HttpServerTest, StreamsAreCountedApart) {
+  Start({.connections = 10, .streams = 2});
+  std::vector<RawClient> open;
+  for (int i = 0; i < 2; ++i) {
+    open.push_back(Connect());
+    open.back().Send(kStream);
+    EXPECT_EQ(FirstLine(open.back().ReadUntil("\r\n\r\n")), "HTTP/1.1 200 OK");
+  }
+  RawClient third = Connect();
+  third.Send(kStream);
+  const std::string refused = third.ReadAnswer();
+  EXPECT_EQ(FirstLine(refused), "HTTP/1.1 503 Service Unavailable");
+  EXPECT_NE(refused.find("TOO_MANY_STREAMS"), std::string::npos) << refused;
+  EXPECT_TRUE(handler_.stream(2).gone());
+  EXPECT_EQ(FirstLine(Talk(kGet)), "HTTP/1.1 200 OK") << "others are served";
+  handler_.stream(0).End();
+  EXPECT_EQ(open[0].ReadUntil("0\r\n\r\n"), "0\r\n\r\n");
+  third.Send(kStream);
+  EXPECT_EQ(FirstLine(third.ReadUntil("\r\n\r\n")), "HTTP/1.1 200 OK") << "there is room again";
+}
+
+TEST_F(HttpServerTest, AStreamsClientThatGoesIsMissed) {
+  Start();
+  RawClient client = Connect();
+  client.Send(kStream);
+  client.ReadUntil("\r\n\r\n");
+  client.Close();
+  // Every answer is a turn of the server's thread.
+  for (int i = 0; i < 1000 && handler_.gone_streams_ == 0; ++i) Talk(kGet);
+  EXPECT_EQ(handler_.gone_streams_, 1);
+  EXPECT_TRUE(handler_.stream(0).gone());
+}
+
+TEST_F(HttpServerTest, AClientThatTakesTooLittleOfAStreamIsClosed) {
+  Start({.stream_backlog_bytes = 10'000});
+  RawClient slow = Connect();
+  const int small = 4096;
+  setsockopt(slow.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+  slow.Send(kStream);
+  RawClient quick = Connect();
+  quick.Send(kStream);
+  for (RawClient* client : {&slow, &quick}) client->ReadUntil("\r\n\r\n");
+  // The first chunk may be large.
+  const std::string large(2 << 20, 'l');
+  for (size_t i : {0, 1}) handler_.stream(i).Write(Chunk(large));
+  EXPECT_EQ(quick.ReadUntil("l\r\n").size(), std::string("200000\r\n").size() + large.size() + 2);
+  EXPECT_EQ(handler_.gone_streams_, 0);
+  const HttpChunk shared = Chunk(std::string(4'000, 's'));
+  for (int round = 0; round < 3; ++round) {
+    for (size_t i : {0, 1}) handler_.stream(i).Write(shared);
+    quick.ReadUntil("s\r\n");
+  }
+  Talk(kGet);
+  EXPECT_EQ(handler_.gone_streams_, 1) << "8,000 bytes wait for the slow one, and 4,000 come";
+  pollfd broken{slow.fd(), 0, 0};
+  EXPECT_EQ(poll(&broken, 1, 30000), 1);
+  EXPECT_FALSE(handler_.stream(1).gone());
+}
+
+size_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  size_t total = 0;
+  size_t resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+TEST_F(HttpServerTest, AViewerCostsLittleMemory) {
+  Start();
+  constexpr size_t kViewers = 500;
+  std::vector<RawClient> viewers;
+  const size_t before = ResidentBytes();
+  for (size_t i = 0; i < kViewers; ++i) {
+    viewers.push_back(Connect());
+    viewers.back().Send(kStream);
+    ASSERT_EQ(FirstLine(viewers.back().ReadUntil("\r\n\r\n")), "HTTP/1.1 200 OK") << i;
+  }
+  const HttpChunk shared = Chunk(std::string(20'000, 's'));
+  for (size_t i = 0; i < kViewers; ++i) handler_.stream(i).Write(shared);
+  for (RawClient& viewer : viewers) EXPECT_GT(viewer.ReadUntil("s\r\n").size(), shared->size());
+  const size_t each = (ResidentBytes() - std::min(before, ResidentBytes())) / kViewers;
+  RecordProperty("bytes_a_viewer", static_cast<int>(each));
+  std::printf("%zu bytes a viewer, the test's own end included\n", each);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_LT(each, 64u << 10);
+#endif
+}
+
+TEST_F(HttpServerTest, StopsWithStreamsOpen) {
+  Start();
+  RawClient client = Connect();
+  client.Send(kStream);
+  client.ReadUntil("\r\n\r\n");
+  const HttpStream stream = handler_.stream(0);
+  server_.reset();
+  EXPECT_EQ(client.ReadAll(), "");
+  stream.Write(Chunk("to nobody"));
+  stream.End();
 }
 
 TEST_F(HttpServerTest, StopsWithConnectionsOpen) {

@@ -69,28 +69,6 @@ void AddLease(const v1::Job& job, std::chrono::system_clock::time_point now, Jso
       .Text("lease_token", TokenText(job.lease().token()));
 }
 
-std::string QueueJson(const v1::QueueStats& stats) {
-  return JsonObject()
-      .Unsigned("scheduled", stats.scheduled())
-      .Unsigned("ready", stats.ready())
-      .Unsigned("leased", stats.leased())
-      .Unsigned("succeeded", stats.succeeded())
-      .Unsigned("dead", stats.dead())
-      .Unsigned("cancelled", stats.cancelled())
-      .Unsigned("runnable", stats.ready())
-      .Unsigned("running", stats.leased())
-      .Unsigned("enqueued", stats.enqueued())
-      .Unsigned("purged", stats.purged())
-      .Unsigned("completions", stats.completions())
-      .Unsigned("failures", stats.failures())
-      .Unsigned("expirations", stats.expirations())
-      .Unsigned("deaths", stats.deaths())
-      .Unsigned("cancellations", stats.cancellations())
-      .Unsigned("retries", stats.retries())
-      .Integer("oldest_ready_age_ms", TimeUtil::DurationToMilliseconds(stats.oldest_ready_age()))
-      .Finish();
-}
-
 }  // namespace
 
 const char* StateWord(const v1::Job& job) {
@@ -161,6 +139,30 @@ std::string JobJson(const v1::Job& job, std::chrono::system_clock::time_point no
   }
   AddTextOrNull("result_error", succeeded ? std::string() : job.last_error(), &json);
   return json.Finish();
+}
+
+std::string QueueJson(const v1::QueueStats& stats) {
+  return JsonObject()
+      .Unsigned("scheduled", stats.scheduled())
+      .Unsigned("ready", stats.ready())
+      .Unsigned("leased", stats.leased())
+      .Unsigned("succeeded", stats.succeeded())
+      .Unsigned("dead", stats.dead())
+      .Unsigned("cancelled", stats.cancelled())
+      .Unsigned("runnable", stats.ready())
+      .Unsigned("running", stats.leased())
+      .Unsigned("enqueued", stats.enqueued())
+      .Unsigned("purged", stats.purged())
+      .Unsigned("completions", stats.completions())
+      .Unsigned("failures", stats.failures())
+      .Unsigned("expirations", stats.expirations())
+      .Unsigned("deaths", stats.deaths())
+      .Unsigned("cancellations", stats.cancellations())
+      .Unsigned("retries", stats.retries())
+      .Integer("oldest_ready_age_ms", TimeUtil::DurationToMilliseconds(stats.oldest_ready_age()))
+      .Raw("paused", stats.paused() ? "true" : "false")
+      .Raw("refuses_enqueues", stats.refuses_enqueues() ? "true" : "false")
+      .Finish();
 }
 
 std::string StatsJson(const v1::GetStatsResponse& stats) {

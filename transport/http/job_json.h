@@ -14,6 +14,8 @@ namespace dqueue::transport {
 // `now`: what the rest of a lease is added to.
 std::string JobJson(const v1::Job& job, std::chrono::system_clock::time_point now);
 
+// Of one queue, or of the total: counters as numbers.
+std::string QueueJson(const v1::QueueStats& queue);
 // Counters as numbers: {"total": {…}, "queues": {"mail": {…}}, "applied_index": 7}.
 std::string StatsJson(const v1::GetStatsResponse& stats);
 

@@ -42,6 +42,16 @@ class RawClient {
     }
     return std::move(read_);
   }
+  // Up to the end of the next `text`; what has come if it does not come.
+  std::string ReadUntil(const std::string& text) {
+    size_t at = 0;
+    while ((at = read_.find(text)) == std::string::npos && More()) {
+    }
+    if (at == std::string::npos) return std::move(read_);
+    const std::string found = read_.substr(0, at + text.size());
+    read_.erase(0, found.size());
+    return found;
+  }
   // One answer with a Content-Length, or none.
   std::string ReadAnswer() {
     size_t end = 0;

@@ -21,16 +21,12 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 HttpResponse JsonResponse(int status, const Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
+  const std::optional<std::string> json = MessageJson(message);
+  if (!json) return HttpProblem(500, "INTERNAL", "the answer cannot be written as JSON");
   HttpResponse response;
   response.status = status;
   response.content_type = "application/json";
-  const auto printed =
-      google::protobuf::util::MessageToJsonString(message, &response.body, options);
-  if (!printed.ok()) return HttpProblem(500, "INTERNAL", "the answer cannot be written as JSON");
-  response.body += '\n';
+  response.body = *json + '\n';
   return response;
 }
 
@@ -59,6 +55,7 @@ bool SetEnum(const FieldDescriptor& field, const std::string& value, Message* re
 
 // "" or what the value must be.
 std::string SetField(const FieldDescriptor& field, const std::string& value, Message* request) {
+  if (field.is_repeated()) return "in a body";
   const auto* reflection = request->GetReflection();
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
@@ -113,6 +110,18 @@ std::vector<V1Route> Table() {
        v1::CancelJobsResponse::default_instance()},
       {"POST", "/v1/jobs:retry", kRetryJobs, v1::RetryJobsRequest::default_instance(),
        v1::RetryJobsResponse::default_instance()},
+      {"POST", "/v1/jobs:delete", kDeleteJobs, v1::DeleteJobsRequest::default_instance(),
+       v1::DeleteJobsResponse::default_instance()},
+      {"POST", "/v1/jobs:redrive", kRedriveJobs, v1::RedriveJobsRequest::default_instance(),
+       v1::RedriveJobsResponse::default_instance()},
+      {"GET", "/v1/dead-jobs", kGroupDeadJobs, v1::GroupDeadJobsRequest::default_instance(),
+       v1::GroupDeadJobsResponse::default_instance()},
+      {"POST", "/v1/queues/{queue}:pause", kPauseQueue, v1::PauseQueueRequest::default_instance(),
+       v1::PauseQueueResponse::default_instance()},
+      {"POST", "/v1/queues/{queue}:resume", kResumeQueue,
+       v1::ResumeQueueRequest::default_instance(), v1::ResumeQueueResponse::default_instance()},
+      {"POST", "/v1/queues/{queue}:purge", kPurgeQueue, v1::PurgeQueueRequest::default_instance(),
+       v1::PurgeQueueResponse::default_instance()},
       {"GET", "/v1/stats", kGetStats, v1::GetStatsRequest::default_instance(),
        v1::GetStatsResponse::default_instance()},
       {"POST", "/v1/leases:complete", kCompleteJobs, v1::CompleteJobsRequest::default_instance(),
@@ -123,7 +132,18 @@ std::vector<V1Route> Table() {
        v1::ExtendLeasesResponse::default_instance()},
       {"POST", "/v1/leases:release", kReleaseJobs, v1::ReleaseJobsRequest::default_instance(),
        v1::ReleaseJobsResponse::default_instance()},
+      {"GET", "/v1/workers", kListWorkers, v1::ListWorkersRequest::default_instance(),
+       v1::ListWorkersResponse::default_instance()},
       {"GET", "/v1/cluster", kGetCluster, none, v1::GetClusterResponse::default_instance()},
+      {"POST", "/v1/cluster:transfer", kTransferLeadership,
+       v1::TransferLeadershipRequest::default_instance(),
+       v1::TransferLeadershipResponse::default_instance()},
+      {"GET", "/v1/keys", kListKeys, v1::ListKeysRequest::default_instance(),
+       v1::ListKeysResponse::default_instance()},
+      {"POST", "/v1/keys", kCreateKey, v1::CreateKeyRequest::default_instance(),
+       v1::CreateKeyResponse::default_instance()},
+      {"POST", "/v1/keys/{id}:revoke", kRevokeKey, v1::RevokeKeyRequest::default_instance(),
+       v1::RevokeKeyResponse::default_instance()},
   };
 }
 
@@ -178,6 +198,17 @@ void Enqueue(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
 }
 
 }  // namespace
+
+std::optional<std::string> MessageJson(const Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  if (!google::protobuf::util::MessageToJsonString(message, &json, options).ok()) {
+    return std::nullopt;
+  }
+  return json;
+}
 
 void AddV1Routes(RpcBridge* bridge, Router* router) {
   for (const V1Route& route : Table()) {

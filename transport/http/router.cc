@@ -14,9 +14,11 @@
 namespace dqueue::transport {
 namespace {
 
-bool IsName(std::string_view segment) { return segment.starts_with('{') && segment.ends_with('}'); }
+// What a segment of a pattern that is a word counts, in the choice between patterns; one of a name
+// with an end counts 1, of a name 0.
+constexpr int kWordCounts = 2;
 
-// How many segments are words of the pattern; nullopt: it does not match. `names` may be null.
+// How much of the path are words of the pattern; nullopt: it does not match. `names` may be null.
 std::optional<int> Match(std::string_view pattern, const std::vector<std::string>& path,
                          std::map<std::string, std::string>* names) {
   if (path.empty()) return std::nullopt;  // "*"
@@ -28,13 +30,17 @@ std::optional<int> Match(std::string_view pattern, const std::vector<std::string
     if (last != (i + 1 == path.size())) return std::nullopt;
     const std::string_view segment = pattern.substr(0, slash);
     if (!last) pattern.remove_prefix(slash + 1);
-    if (IsName(segment)) {
-      if (path[i].empty()) return std::nullopt;
+    if (segment.starts_with('{')) {
+      const size_t brace = segment.find('}');
+      const std::string_view end = segment.substr(brace + 1);
+      if (path[i].size() <= end.size() || !path[i].ends_with(end)) return std::nullopt;
+      words += !end.empty();
       if (names != nullptr) {
-        (*names)[std::string(segment.substr(1, segment.size() - 2))] = path[i];
+        (*names)[std::string(segment.substr(1, brace - 1))] =
+            path[i].substr(0, path[i].size() - end.size());
       }
     } else if (segment == path[i]) {
-      ++words;
+      words += kWordCounts;
     } else {
       return std::nullopt;
     }
@@ -110,6 +116,11 @@ void Router::Handle(HttpRequest request, HttpReply reply) {
   std::map<std::string, std::string> path;
   if (const Route* route = Find(request, &path)) {
     if (auto refusal = Refusal(*route, request)) return reply.Send(*std::move(refusal));
+    if (read_only_ && route->method != "GET") {
+      return reply.Send(HttpProblem(403, "READ_ONLY",
+                                    "this node's HTTP changes nothing (--http-read-only); use "
+                                    "another node, or gRPC"));
+    }
     return route->handle({std::move(request), std::move(path)}, reply);
   }
   const std::string allowed = Allowed(request.target);

@@ -24,7 +24,7 @@ struct HttpCall {
 struct Route {
   std::string method;
   // "/jobs/{id}/ack": a segment is a word, or a name in braces that stands for any but an empty
-  // one.
+  // one, perhaps with an end: "{queue}:pause".
   std::string pattern;
   std::function<void(HttpCall call, const HttpReply& reply)> handle;
   std::string name;                          // for metrics and logs
@@ -41,12 +41,15 @@ class Router : public HttpHandler {
 
   // DQ_CHECK: no two routes have the same method and pattern.
   void Add(Route route);
+  // From now on every route but those of GET is answered 403 READ_ONLY.
+  void SetReadOnly() { read_only_ = true; }
   const std::vector<Route>& routes() const { return routes_; }
 
   size_t BodyBytesMax(const HttpRequest& head) override;
   // No path: 404 NOT_FOUND. No method: 405 with Allow. OPTIONS: 204 with Allow. HEAD is GET.
   // Without the right that the route wants: 401 or 403, and its body is not kept. A word in a
-  // pattern goes before a name. Paths are compared as they are: "/a/" is not "/a".
+  // pattern goes before a name with an end, and that before a name. Paths are compared as they are:
+  // "/a/" is not "/a".
   void Handle(HttpRequest request, HttpReply reply) override;
 
  private:
@@ -59,6 +62,7 @@ class Router : public HttpHandler {
 
   const std::shared_ptr<Authenticator> authenticator_;
   std::vector<Route> routes_;
+  bool read_only_ = false;
 };
 
 }  // namespace dqueue::transport

@@ -12,6 +12,9 @@ namespace {
 class Answer final : public HttpReply::Exchange {
  public:
   void Send(HttpResponse response) override { response_ = std::move(response); }
+  bool BeginStream(HttpResponse) override { return false; }
+  void Write(HttpChunk) override {}
+  void EndStream() override {}
   void OnGone(std::function<void()>) override {}
   bool gone() const override { return false; }
   const Credentials& credentials() const override { return credentials_; }
@@ -27,6 +30,9 @@ class RouterTest : public testing::Test {
     Add("POST", "/jobs/lease", 20);
     Add("POST", "/jobs/{id}/ack", 30);
     Add("POST", "/v1/jobs:cancel", 40);
+    Add("POST", "/v1/queues/{queue}:pause", 50);
+    Add("POST", "/v1/queues/{queue}", 60);
+    Add("POST", "/v1/queues/main:pause", 70);
     Add("GET", "/", 0);
   }
   void Add(const std::string& method, const std::string& pattern, size_t body) {
@@ -55,6 +61,26 @@ class RouterTest : public testing::Test {
 
   Router router_{std::make_shared<Authenticator>(false)};
 };
+
+TEST_F(RouterTest, ANameMayHaveAnEnd) {
+  EXPECT_EQ(Ask("POST", "/v1/queues/mail:pause").body, "/v1/queues/{queue}:pause queue=mail");
+  EXPECT_EQ(Ask("POST", "/v1/queues/a:b:pause").body, "/v1/queues/{queue}:pause queue=a:b");
+  EXPECT_EQ(Ask("POST", "/v1/queues/mail:stop").body, "/v1/queues/{queue} queue=mail:stop");
+  EXPECT_EQ(Ask("POST", "/v1/queues/:pause").body, "/v1/queues/{queue} queue=:pause");
+  EXPECT_EQ(Ask("POST", "/v1/queues/main:pause").body, "/v1/queues/main:pause");
+  EXPECT_EQ(router_.BodyBytesMax(Request("POST", "/v1/queues/mail:pause")), 50u);
+}
+
+TEST_F(RouterTest, ReadOnlyRefusesWhatIsNoGet) {
+  router_.SetReadOnly();
+  EXPECT_EQ(Ask("GET", "/jobs/a").body, "/jobs/{id} id=a");
+  EXPECT_EQ(Ask("HEAD", "/jobs/a").body, "/jobs/{id} id=a");
+  const HttpResponse refused = Ask("POST", "/v1/jobs:cancel");
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_NE(refused.body.find("\"reason\":\"READ_ONLY\""), std::string::npos) << refused.body;
+  EXPECT_EQ(Ask("POST", "/nothing").status, 404);
+  EXPECT_EQ(Ask("OPTIONS", "/jobs").status, 204);
+}
 
 std::string Allow(const HttpResponse& response) {
   return response.headers.empty() ? ""
@@ -115,7 +141,7 @@ TEST_F(RouterTest, KnowsWhoTakesABody) {
 }
 
 TEST_F(RouterTest, CanBeWalked) {
-  ASSERT_EQ(router_.routes().size(), 6u);
+  ASSERT_EQ(router_.routes().size(), 9u);
   EXPECT_EQ(router_.routes()[3].pattern, "/jobs/{id}/ack");
 }
 

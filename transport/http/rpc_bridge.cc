@@ -166,6 +166,7 @@ HttpResponse ErrorResponse(const grpc::Status& status) {
     info.set_reason(status.error_code() == StatusCode::CANCELLED           ? "CANCELLED"
                     : status.error_code() == StatusCode::DEADLINE_EXCEEDED ? "DEADLINE_EXCEEDED"
                     : status.error_code() == StatusCode::UNAVAILABLE       ? kReasonCommitUnknown
+                    : status.error_code() == StatusCode::UNIMPLEMENTED     ? "UNIMPLEMENTED"
                                                                            : "UNKNOWN");
     rpc.add_details()->PackFrom(info);
   }
@@ -186,9 +187,9 @@ class RpcBridge::Calls : public std::enable_shared_from_this<Calls> {
 
   // False: this bridge has stopped, and `done` is not called.
   bool Begin(const std::shared_ptr<One>& call, const RpcMethod& method, const Message& request,
-             const Credentials& credentials, Done done) {
+             const Credentials& credentials, std::chrono::milliseconds time, Done done) {
     call->request = Encode(request);
-    call->context.set_deadline(std::chrono::system_clock::now() + kCallTime);
+    call->context.set_deadline(std::chrono::system_clock::now() + time);
     call->context.AddMetadata(kSourceKey, credentials.source);
     // gRPC ends the process over a value that is no header value.
     if (IsHeaderValue(credentials.authorization)) {
@@ -252,14 +253,25 @@ void RpcBridge::CallAny(const RpcMethod& method, const Message& request,
   auto call = std::make_shared<Calls::One>();
   // Before it begins: its end may begin another call for the same reply.
   reply.OnGone([call] { call->context.TryCancel(); });
-  if (!calls_->Begin(call, method, request, reply.credentials(), on_end)) {
+  if (!calls_->Begin(call, method, request, reply.credentials(), kCallTime, on_end)) {
     reply.Send(ErrorResponse(ToGrpcStatus(ShuttingDownError())));
   }
 }
 
+void RpcBridge::AskAny(const RpcMethod& method, const Message& request,
+                       const Credentials& credentials, std::chrono::milliseconds time,
+                       Message* response, std::function<void(const grpc::Status&)> done) {
+  calls_->Begin(
+      std::make_shared<Calls::One>(), method, request, credentials, time,
+      [response, done = std::move(done)](const grpc::Status& status, grpc::ByteBuffer* bytes) {
+        if (!status.ok() || Decode(bytes, response)) return done(status);
+        done(grpc::Status(StatusCode::INTERNAL, "the node's answer cannot be decoded"));
+      });
+}
+
 void RpcBridge::Tell(const RpcMethod& method, const Message& request,
                      const Credentials& credentials) {
-  calls_->Begin(std::make_shared<Calls::One>(), method, request, credentials,
+  calls_->Begin(std::make_shared<Calls::One>(), method, request, credentials, kCallTime,
                 [](const grpc::Status&, grpc::ByteBuffer*) {});
 }
 

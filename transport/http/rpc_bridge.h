@@ -6,6 +6,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -50,11 +51,28 @@ class RpcBridge {
                std::shared_ptr<google::protobuf::Message> response, const HttpReply& reply,
                std::function<void(const google::protobuf::Message&)> done,
                std::function<void(const grpc::Status&)> failed = nullptr);
+  // For this caller, but without an HTTP request that is answered: `done` gets the answer, or the
+  // error, as above; after `time` DEADLINE_EXCEEDED. Not called if this bridge has stopped.
+  template <class Response>
+  void Ask(const RpcMethod& method, const google::protobuf::Message& request,
+           const Credentials& credentials, std::chrono::milliseconds time,
+           std::function<void(const grpc::Status&, const Response&)> done) {
+    auto response = std::make_shared<Response>();
+    AskAny(method, request, credentials, time, response.get(),
+           [response, done = std::move(done)](const grpc::Status& status) {
+             done(status, *response);
+           });
+  }
   // For this caller, who does not wait for an answer.
   void Tell(const RpcMethod& method, const google::protobuf::Message& request,
             const Credentials& credentials);
 
  private:
+  // `response` must stay until `done` is gone.
+  void AskAny(const RpcMethod& method, const google::protobuf::Message& request,
+              const Credentials& credentials, std::chrono::milliseconds time,
+              google::protobuf::Message* response, std::function<void(const grpc::Status&)> done);
+
   class Calls;
   const std::shared_ptr<Calls> calls_;
 };
