@@ -326,6 +326,20 @@ Result<ClusterView> Client::GetCluster(const std::string& server_address) {
   return result;
 }
 
+Result<std::string> Client::TransferLeadership(const std::string& to) {
+  v1::TransferLeadershipRequest request;
+  request.set_to(MakeUtf8(to, to.size()));
+  v1::TransferLeadershipResponse response;
+  Result<std::string> result;
+  result.status =
+      impl_->rpc.Call({.changes = true, .timeout = impl_->options.timeout},
+                      [&](Server& server, grpc::ClientContext* context) {
+                        return server.cluster->TransferLeadership(context, request, &response);
+                      });
+  if (result.ok()) result.value = std::move(*response.mutable_leader_id());
+  return result;
+}
+
 Result<Job> Client::WaitForCompletion(const std::string& id, Duration limit) {
   const Clock::time_point end = Clock::now() + limit;
   Duration pause = kPollMin;

@@ -251,6 +251,9 @@ class Client {
   Result<SweepResult> RedriveJobs(const RedriveOptions& options);
   // Of the node at `server` (empty: any).
   Result<ClusterView> GetCluster(const std::string& server = "");
+  // Hands leadership to the voter `to` (empty: to whoever is furthest) and returns the name of the
+  // new leader. NOT_A_VOTER: `to` cannot lead; TRANSFER_FAILED: given up, all goes on as before.
+  Result<std::string> TransferLeadership(const std::string& to = "");
   // Returns when the job is finished (SUCCEEDED, DEAD, CANCELLED) or after `limit` with
   // DEADLINE_EXCEEDED.
   Result<Job> WaitForCompletion(const std::string& id, Duration limit);

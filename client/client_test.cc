@@ -487,6 +487,20 @@ TEST(ClientTest, WaitForCompletionPollsUntilFinished) {
   EXPECT_EQ(client.WaitForCompletion("x", 10s).status.code, Code::kNotFound);
 }
 
+TEST(ClientTest, TransferLeadershipNamesTheNewLeader) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  EXPECT_EQ(client.TransferLeadership("n2").value, "n2");
+  EXPECT_EQ(client.TransferLeadership().value, "furthest");
+  server.transfer.NextError(FakeError(StatusCode::FAILED_PRECONDITION, "NOT_A_VOTER"));
+  const Result<std::string> refused = client.TransferLeadership("n9");
+  EXPECT_EQ(refused.status.code, Code::kFailedPrecondition);
+  EXPECT_EQ(refused.status.reason, "NOT_A_VOTER");
+  server.transfer.NextError(FakeError(StatusCode::ABORTED, "TRANSFER_FAILED"));
+  EXPECT_EQ(client.TransferLeadership().status.reason, "TRANSFER_FAILED");
+  EXPECT_EQ(server.transfer.requests().size(), 4u) << "neither is repeated";
+}
+
 TEST(ClientTest, GetClusterOfOneServerAsksOnlyThatOne) {
   FakeServer first;
   FakeServer second;

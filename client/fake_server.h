@@ -163,6 +163,13 @@ class FakeServer {
         return grpc::Status::OK;
       }};
 
+  FakeMethod<v1::TransferLeadershipRequest, v1::TransferLeadershipResponse> transfer{
+      [](grpc::ServerContext*, const v1::TransferLeadershipRequest& request,
+         v1::TransferLeadershipResponse* response) {
+        response->set_leader_id(request.to().empty() ? "furthest" : request.to());
+        return grpc::Status::OK;
+      }};
+
   // Holds the call until it is cancelled: a long poll.
   static grpc::Status NothingToLease(grpc::ServerContext* context, const v1::LeaseJobsRequest&,
                                      v1::LeaseJobsResponse*) {
@@ -261,6 +268,11 @@ class FakeServer {
     grpc::Status GetCluster(grpc::ServerContext* context, const v1::GetClusterRequest* request,
                             v1::GetClusterResponse* response) override {
       return fake_->cluster.Call(context, *request, response);
+    }
+    grpc::Status TransferLeadership(grpc::ServerContext* context,
+                                    const v1::TransferLeadershipRequest* request,
+                                    v1::TransferLeadershipResponse* response) override {
+      return fake_->transfer.Call(context, *request, response);
     }
 
    private:

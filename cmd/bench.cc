@@ -102,6 +102,70 @@ class Meter {
   Clock::time_point start_;
 };
 
+// Threads that enqueue one job after the other, each with a client of its own.
+class OneByOne {
+ public:
+  OneByOne(const BenchOptions& options, const std::string& queue) : calls_(options.producers) {
+    for (int i = 0; i < options.producers; ++i) {
+      threads_.emplace_back([this, options, queue, i] { Run(options, queue, i); });
+    }
+  }
+  ~OneByOne() { Stop(); }
+
+  // Until every thread has begun and ended some more calls.
+  void AwaitCalls() {
+    std::unique_lock lock(mutex_);
+    const std::vector<uint64_t> before = calls_;
+    changed_.wait(lock, [&] {
+      for (size_t i = 0; i < calls_.size(); ++i) {
+        if (calls_[i] < before[i] + kSomeCalls && !failure_.failed()) return false;
+      }
+      return true;
+    });
+  }
+  // Of the calls that have ended since the last time.
+  Clock::duration TakeLongest() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(longest_, Clock::duration::zero());
+  }
+  // How many were acknowledged.
+  uint64_t Stop() {
+    stop_ = true;
+    for (std::thread& thread : threads_) {
+      if (thread.joinable()) thread.join();
+    }
+    return acknowledged_;
+  }
+  std::string failure() const { return failure_.text(); }
+
+ private:
+  static constexpr uint64_t kSomeCalls = 10;
+
+  void Run(const BenchOptions& options, const std::string& queue, int thread) {
+    client::Client client(ClientFor(options));
+    for (int64_t i = 0; !stop_ && !failure_.failed(); ++i) {
+      const Clock::time_point start = Clock::now();
+      const auto one = client.Enqueue(MakeJob(queue, i, options.payload_bytes));
+      const Clock::duration time = Clock::now() - start;
+      if (!one.ok()) failure_.Set("an enqueue failed: " + one.status.message);
+      const std::lock_guard lock(mutex_);
+      if (one.ok()) ++acknowledged_;
+      longest_ = std::max(longest_, time);
+      ++calls_[thread];
+      changed_.notify_all();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<uint64_t> calls_;  // of each thread
+  Clock::duration longest_{};
+  uint64_t acknowledged_ = 0;
+  std::atomic<bool> stop_{false};
+  Failure failure_;
+  std::vector<std::thread> threads_;
+};
+
 // Numbers jobs, enqueues them in batches from several threads.
 class Producers {
  public:
@@ -455,6 +519,35 @@ BenchResult RunFailover(const BenchOptions& options) {
   meter.Stop(acknowledged, gaps, &result);
   result.server_cpu_per_million = -1;  // of elections and restarts: says nothing about jobs
   // An enqueue whose outcome is not known may have happened: so at least these.
+  const auto stats = client.GetStats(queue);
+  if (!stats.ok()) {
+    if (result.problem.empty()) result.problem = "stats: " + stats.status.message;
+  } else if (stats.value.total.enqueued < acknowledged) {
+    result.lost = acknowledged - stats.value.total.enqueued;
+    result.problem = std::to_string(result.lost) + " jobs were lost";
+  }
+  return result;
+}
+
+BenchResult RunTransfer(const BenchOptions& options) {
+  BenchResult result;
+  result.mode = "transfer";
+  const std::string queue = FreshQueue("transfer");
+  OneByOne load(options, queue);
+  client::Client client(ClientFor(options));
+  Latencies gaps;
+  const Meter meter(options);
+  for (int i = 0; i < options.transfers && result.problem.empty(); ++i) {
+    load.AwaitCalls();
+    load.TakeLongest();
+    const auto moved = client.TransferLeadership();
+    if (!moved.ok()) result.problem = "leadership did not move: " + moved.status.message;
+    load.AwaitCalls();
+    gaps.Add(load.TakeLongest());
+  }
+  const uint64_t acknowledged = load.Stop();
+  meter.Stop(acknowledged, gaps, &result);
+  if (result.problem.empty()) result.problem = load.failure();
   const auto stats = client.GetStats(queue);
   if (!stats.ok()) {
     if (result.problem.empty()) result.problem = "stats: " + stats.status.message;

@@ -24,6 +24,7 @@ struct BenchOptions {
   int in_flight = 64;           // enqueue
   bool gather = true;           // enqueue: the client puts concurrent jobs into batches
   int kills = 10;               // failover
+  int transfers = 10;           // transfer
   client::Duration timeout{30000};
 };
 
@@ -52,5 +53,8 @@ BenchResult RunEnqueueBatches(const BenchOptions& options);
 BenchResult RunDrain(const BenchOptions& options);
 // kill -9 of the leader until the next enqueue succeeds. Needs a cluster of its own.
 BenchResult RunFailover(const BenchOptions& options);
+// Leadership is moved while `producers` threads enqueue one job after the other. Latency: the
+// longest of their calls around each move.
+BenchResult RunTransfer(const BenchOptions& options);
 
 }  // namespace dqueue::cmd

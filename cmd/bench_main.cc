@@ -25,6 +25,7 @@ struct BenchFlags {
   int64_t payload = options.payload_bytes;
   int64_t in_flight = options.in_flight;
   int64_t kills = options.kills;
+  int64_t transfers = options.transfers;
   bool no_gather = false;
   std::string work_dir = "/tmp";
   std::string output = "table";
@@ -42,6 +43,7 @@ void AddBenchFlags(BenchFlags* flags, FlagTable* table) {
   table->Integer("outstanding", &flags->options.outstanding, 1000, 100'000'000,
                  "e2e: jobs enqueued and not completed, at most");
   table->Integer("in-flight", &flags->in_flight, 1, 10000, "enqueue: calls at a time");
+  table->Integer("transfers", &flags->transfers, 1, 10000, "transfer: how often leadership moves");
   table->Bool("no-gather", &flags->no_gather, "enqueue: each job is a call of its own");
   table->Integer("kills", &flags->kills, 1, 10000, "failover: how often the leader is killed");
   table->Duration("timeout", &flags->options.timeout, {Millis(100), std::chrono::hours(1)},
@@ -51,7 +53,8 @@ void AddBenchFlags(BenchFlags* flags, FlagTable* table) {
       .Short("o");
 }
 
-const std::vector<std::string> kModes = {"e2e", "enqueue", "batches", "drain", "failover", "all"};
+const std::vector<std::string> kModes = {"e2e",      "enqueue",  "batches", "drain",
+                                         "failover", "transfer", "all"};
 
 std::string Help() {
   BenchFlags flags;
@@ -64,11 +67,13 @@ std::string Help() {
          "  batches   enqueue in batches\n"
          "  drain     lease and complete in batches\n"
          "  failover  kill -9 of the leader until the next enqueue succeeds\n"
+         "  transfer  the longest enqueue of --producers threads while leadership is moved\n"
          "  all       each of them\n\n"
          "  dqueue-bench e2e --jobs 1000000\n"
          "  dqueue-bench enqueue --in-flight 1 --jobs 5000 --server 10.0.0.1:9090\n\n"
          "Without --server it starts nodes of its own on loopback. Latencies are of jobs (e2e),\n"
-         "calls (enqueue), batches (batches, drain) or failovers. CPU is in seconds for a million\n"
+         "calls (enqueue), batches (batches, drain), failovers or transfers. CPU is in seconds for "
+         "a million\n"
          "jobs, of all nodes together and of this program.\n\n"
          "flags:\n" +
          table.Help() +
@@ -145,6 +150,9 @@ std::vector<BenchResult> Measure(const std::string& mode, const BenchOptions& op
   if (mode == "failover" || (all && options.cluster != nullptr)) {
     results.push_back(RunFailover(options));
   }
+  if (mode == "transfer" || (all && options.servers.size() > 1)) {
+    results.push_back(RunTransfer(options));
+  }
   return results;
 }
 
@@ -182,6 +190,9 @@ int Run(const std::vector<std::string>& args) {
   if (mode == "failover" && flags.cluster < 3) {
     return Complain(kExitUsage, "failover needs --cluster 3 or more");
   }
+  if (mode == "transfer" && options.servers.empty() && flags.cluster < 2) {
+    return Complain(kExitUsage, "transfer needs --cluster 2 or more");
+  }
   if (absl::Status status = CheckServers(options.servers); !status.ok()) {
     return Complain(kExitUsage, "--server: " + std::string(status.message()));
   }
@@ -191,6 +202,7 @@ int Run(const std::vector<std::string>& args) {
   options.payload_bytes = static_cast<int>(flags.payload);
   options.in_flight = static_cast<int>(flags.in_flight);
   options.kills = static_cast<int>(flags.kills);
+  options.transfers = static_cast<int>(flags.transfers);
   options.gather = !flags.no_gather;
 
   std::unique_ptr<TemporaryDirectory> directory;

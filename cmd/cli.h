@@ -60,7 +60,7 @@ std::unique_ptr<Command> MakeEnqueueCommand();
 void AddJobCommands(CommandList* list);      // enqueue, get, list, cancel, retry, delete, wait
 void AddQueueCommands(CommandList* list);    // pause, resume, purge, redrive
 void AddLeaseCommands(CommandList* list);    // lease, ack, nack, extend, release
-void AddClusterCommands(CommandList* list);  // stats, status
+void AddClusterCommands(CommandList* list);  // stats, status, transfer
 void AddLogCommands(CommandList* list);      // log dump, log verify
 
 int RunCli(const std::vector<std::string>& args, const Environment& environment);

@@ -239,11 +239,34 @@ class StatusCommand : public Command {
   }
 };
 
+class TransferCommand : public Command {
+ public:
+  CommandText text() const override {
+    return {"transfer", "[NODE]", "hand leadership to a node, or to the one that is furthest",
+            "Calls go on meanwhile. Exit status 4 if the node cannot lead or did not take over.\n"};
+  }
+  size_t args_max() const override { return 1; }
+
+  int Run(Cli& cli) override {
+    const std::string to = cli.args.empty() ? "" : cli.args[0];
+    const client::Result<std::string> leader = cli.client().TransferLeadership(to);
+    if (!leader.ok()) return cli.Fail(leader.status, to);
+    if (cli.json) {
+      JsonWriter json;
+      std::puts(json.BeginObject().Text("leader_id", leader.value).EndObject().Take().c_str());
+    } else {
+      std::printf("%s leads\n", leader.value.c_str());
+    }
+    return kExitOk;
+  }
+};
+
 }  // namespace
 
 void AddClusterCommands(CommandList* list) {
   list->push_back(std::make_unique<StatsCommand>());
   list->push_back(std::make_unique<StatusCommand>());
+  list->push_back(std::make_unique<TransferCommand>());
 }
 
 }  // namespace dqueue::cmd

@@ -171,15 +171,6 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
   });
 }
 
-void NodeImpl::Drain(std::function<void()> done) {
-  Post([this, done = std::move(done)](raft::Time now) {
-    draining_ = true;
-    drained_.push_back(done);
-    next_transfer_ = now;
-    broker_->Drain();
-  });
-}
-
 queue::LeaderHint NodeImpl::Hint() const {
   queue::LeaderHint hint;
   hint.term = status_.term.value();

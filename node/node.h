@@ -154,6 +154,14 @@ class Node {
   // Answered on the loop's thread.
   virtual void RequestView(std::function<void(const NodeView&)> done) = 0;
   virtual void RequestMetrics(std::function<void(const NodeMetrics&)> done) = 0;
+  // Hands leadership to the voter with this name (empty: to whoever is furthest), and answers with
+  // the name of the new leader; at once if that is this node already. Calls meanwhile wait. Errors:
+  //   NOT_LEADER, NO_LEADER  as the broker says them
+  //   NOT_A_VOTER            FAILED_PRECONDITION: nobody of that name can lead, or nobody else
+  //   TRANSFER_FAILED        ABORTED: given up after an election timeout; leads whoever leads
+  // Answered on the loop's thread; never if the node goes first.
+  using TransferDone = std::function<void(queue::Outcome<std::string>)>;
+  virtual void TransferLeadership(std::string to, TransferDone done) = 0;
   // Stop taking new calls, hand leadership over if leader; done() when that has succeeded or has
   // been given up.
   virtual void Drain(std::function<void()> done) = 0;

@@ -1,5 +1,5 @@
 // The loop's state. node.cc opens and answers; node_loop.cc is the turn; node_snapshots.cc takes
-// and installs snapshots.
+// and installs snapshots; node_transfer.cc gives leadership away.
 #pragma once
 
 #include <atomic>
@@ -30,6 +30,7 @@ class NodeImpl final : public Node {
   void PeerDisconnected(raft::NodeId peer) override;
   void RequestView(std::function<void(const NodeView&)> done) override;
   void RequestMetrics(std::function<void(const NodeMetrics&)> done) override;
+  void TransferLeadership(std::string to, TransferDone done) override;
   void Drain(std::function<void()> done) override;
   bool Poll(raft::Time now) override;
   raft::Time Deadline() const override;
@@ -56,8 +57,13 @@ class NodeImpl final : public Node {
   void ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entries);
   void AnswerConfirmed(raft::Time now);
   void MaybeServe(raft::Time now);
-  void MaybeTransfer(raft::Time now);
   void UpdatePeers();
+
+  // ---- leadership given away (node_transfer.cc)
+  void BeginHandover(raft::Time now, std::string to, const TransferDone& done);
+  void MaybeEndHandover(raft::Time now);
+  void MaybeDrain(raft::Time now);
+  raft::Time TransferDeadline() const;
 
   // ---- snapshots (node_snapshots.cc)
   SnapshotActor::Callbacks ActorCallbacks();
@@ -141,6 +147,14 @@ class NodeImpl final : public Node {
 
   raft::Time next_space_check_{};
   bool low_space_ = false;
+
+  // Asked for by an operator; one at a time.
+  struct Handover {
+    std::string to;  // may be empty
+    raft::Time give_up_at;
+    TransferDone done;
+  };
+  std::optional<Handover> handover_;
 
   bool draining_ = false;
   std::vector<std::function<void()>> drained_;

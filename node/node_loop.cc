@@ -25,11 +25,12 @@ bool NodeImpl::Poll(raft::Time now) {
     next_space_check_ = now + kSpaceCheckInterval;
     actor_->CheckSpace();
   }
-  MaybeTransfer(now);
+  MaybeDrain(now);
   HandleOutputs(now);
   const bool more_commands = Propose(now);
   Confirm(now);
   HandleOutputs(now);
+  MaybeEndHandover(now);
   const bool more_image = MaybeSnapshot();
   MaybeRemoveOld();
   // A confirmation or an answer may have made work for this very turn (a single node commits at
@@ -40,8 +41,7 @@ bool NodeImpl::Poll(raft::Time now) {
 raft::Time NodeImpl::Deadline() const {
   raft::Time due = std::min(raft_->Deadline(), next_space_check_);
   due = std::min(due, broker_->Deadline(now_, env_.wall_ms()));
-  if (draining_ && !drained_.empty()) due = std::min(due, next_transfer_);
-  return due;
+  return std::min(due, TransferDeadline());
 }
 
 void NodeImpl::TakeInbox(raft::Time now) {
@@ -226,18 +226,6 @@ void NodeImpl::AnswerConfirmed(raft::Time now) {
     confirmed_.pop_front();
     broker_->OnConfirmation(now, env_.wall_ms(), outcome);
   }
-}
-
-void NodeImpl::MaybeTransfer(raft::Time now) {
-  if (!draining_ || drained_.empty()) return;
-  const bool alone = raft_->config().MemberIds().size() == 1;
-  if (status_.role != raft::Role::kLeader || alone) {
-    for (const auto& done : std::exchange(drained_, {})) done();
-    return;
-  }
-  if (now < next_transfer_) return;
-  next_transfer_ = now + options_.raft.election_max;
-  Step(now, raft::Transfer{});
 }
 
 void NodeImpl::UpdatePeers() {

@@ -404,6 +404,55 @@ TEST(Node, DrainHandsLeadershipOver) {
   EXPECT_NE(cluster.Enqueue(second, "after"), "");
 }
 
+// What TransferLeadership answers: the new leader, or the reason why not.
+std::string Transfer(Cluster* cluster, const std::string& node, const std::string& to) {
+  std::string answer;
+  cluster->node(node).TransferLeadership(to, [&](queue::Outcome<std::string> leader) {
+    answer = leader.ok() ? leader.value : leader.error.reason;
+  });
+  cluster->RunUntil([&] { return !answer.empty(); });
+  return answer;
+}
+
+TEST(Node, LeadershipMovesToWhomeverIsNamed) {
+  Cluster cluster(3);
+  cluster.WaitForLeader();
+  cluster.Run(200ms);
+  for (const char* to : {"n1", "n2", "n3", "n1"}) {
+    EXPECT_EQ(Transfer(&cluster, cluster.Leader(), to), to);
+    EXPECT_EQ(cluster.WaitForLeader(), to);
+    EXPECT_EQ(Transfer(&cluster, to, to), to) << "done already";
+    EXPECT_NE(cluster.Enqueue(to, "after"), "");
+  }
+  const std::string next = Transfer(&cluster, "n1", "");
+  EXPECT_TRUE(next == "n2" || next == "n3") << next;
+  EXPECT_EQ(cluster.WaitForLeader(), next);
+}
+
+TEST(Node, LeadershipDoesNotMoveToThoseWhoCannotLead) {
+  Cluster cluster(3);
+  const std::string leader = cluster.WaitForLeader();
+  cluster.Run(200ms);
+  const std::string away = leader == "n1" ? "n2" : "n1";
+  const std::string other = leader == "n3" ? "n2" : "n3";
+  EXPECT_EQ(Transfer(&cluster, other, away), "NOT_LEADER");
+  EXPECT_EQ(Transfer(&cluster, leader, "n9"), "NOT_A_VOTER");
+  cluster.Crash(away);
+  std::string first;
+  cluster.node(leader).TransferLeadership(
+      away, [&](queue::Outcome<std::string> outcome) { first = outcome.error.reason; });
+  EXPECT_EQ(Transfer(&cluster, leader, other), "TRANSFER_FAILED") << "another one runs";
+  EXPECT_EQ(first, "");
+  EXPECT_TRUE(cluster.RunUntil([&] { return !first.empty(); }));
+  EXPECT_EQ(first, "TRANSFER_FAILED");
+  EXPECT_EQ(cluster.Leader(), leader);
+  EXPECT_NE(cluster.Enqueue(leader, "it leads on"), "");
+  EXPECT_EQ(Transfer(&cluster, leader, other), other) << "nothing is left of the one before";
+
+  Cluster alone(1);
+  EXPECT_EQ(Transfer(&alone, alone.WaitForLeader(), ""), "NOT_A_VOTER");
+}
+
 TEST(Node, RefusesOptionsThatCannotWork) {
   Cluster cluster(1);
   Env env;

@@ -151,12 +151,15 @@ void CallRouter::Watch() {
       return false;
     });
     const bool changed = std::exchange(leader_changed_, false);
+    if (changed) last_answers_by_ = now + kLastAnswersIn;
+    const bool late = now >= last_answers_by_;
+    if (late) last_answers_by_ = Clock::time_point::max();
     const Leader leader = leader_;
     lock.unlock();
     for (const auto& call : give_up) call->GiveUp();
     for (const auto& call : retry) call->Retry();
-    if (changed && leader.known()) {
-      for (const auto& call : Calls()) call->OnLeaderChange(leader.address);
+    if ((changed || late) && leader.known()) {
+      for (const auto& call : Calls()) call->OnLeaderChange(leader.address, late);
     }
     give_up.clear();
     retry.clear();

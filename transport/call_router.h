@@ -35,6 +35,8 @@ struct Leader {
 // The rules of waiting for a leader.
 inline constexpr std::chrono::milliseconds kLeaderWaitMax{2000};
 inline constexpr std::chrono::milliseconds kRetryEvery{10};
+// What a leader said before it was one no more arrives by then.
+inline constexpr std::chrono::milliseconds kLastAnswersIn{300};
 // Forwards of one call, one after the other, without waiting in between.
 inline constexpr int kForwardHopsMax = 3;
 
@@ -85,6 +87,7 @@ class CallRouter : public std::enable_shared_from_this<CallRouter> {
   std::condition_variable wake_;
   Leader leader_;
   bool leader_changed_ = false;
+  Clock::time_point last_answers_by_ = Clock::time_point::max();
   bool view_requested_ = false;
   bool stop_ = false;
   std::vector<Waiting> waiting_;

@@ -3,6 +3,7 @@
 #include "transport/rpc_error.h"
 #include "transport/rpc_methods.h"
 #include "transport/services.h"
+#include "transport/unary_call.h"
 
 namespace dqueue::transport {
 namespace {
@@ -86,7 +87,39 @@ class GetClusterCall final : public grpc::ServerUnaryReactor,
   std::shared_ptr<GetClusterCall> self_;
 };
 
-class ClusterServiceImpl final : public v1::ClusterService::CallbackService {
+// Goes to the leader like a call of the queue, but is answered by the loop itself.
+class TransferCall final : public UnaryCall {
+ public:
+  using UnaryCall::UnaryCall;
+
+ private:
+  bool SubmitToNode(raft::Time) override {
+    v1::TransferLeadershipRequest request;
+    if (!Decode(&request)) {
+      Answer(ToGrpcStatus(MalformedError("it is damaged, or a text in it is not UTF-8")));
+      return true;
+    }
+    return router_->node().With([&](node::Node& node) {
+      node.TransferLeadership(
+          request.to(), [self = shared_from_this(), this](queue::Outcome<std::string> leader) {
+            if (!leader.ok()) return OnError(leader.error);
+            v1::TransferLeadershipResponse response;
+            response.set_leader_id(leader.value);
+            OnResult(Encode(response));
+          });
+    });
+  }
+  // Whom the next leader is asked to follow may be itself: done already. Nobody: it would move on.
+  bool Repeatable() const override {
+    v1::TransferLeadershipRequest request;
+    return Decode(&request) && !request.to().empty();
+  }
+};
+
+using RawClusterService = v1::ClusterService::WithCallbackMethod_GetCluster<
+    v1::ClusterService::WithRawCallbackMethod_TransferLeadership<v1::ClusterService::Service>>;
+
+class ClusterServiceImpl final : public RawClusterService {
  public:
   explicit ClusterServiceImpl(std::shared_ptr<CallRouter> router) : router_(std::move(router)) {}
 
@@ -101,6 +134,14 @@ class ClusterServiceImpl final : public v1::ClusterService::CallbackService {
       return reactor;
     }
     auto call = std::make_shared<GetClusterCall>(router_, response);
+    call->Begin();
+    return call.get();
+  }
+  grpc::ServerUnaryReactor* TransferLeadership(grpc::CallbackServerContext* context,
+                                               const grpc::ByteBuffer* request,
+                                               grpc::ByteBuffer* response) override {
+    auto call =
+        std::make_shared<TransferCall>(router_, kTransferLeadership, context, request, response);
     call->Begin();
     return call.get();
   }

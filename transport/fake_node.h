@@ -75,6 +75,12 @@ class FakeNode final : public node::Node {
     }
     done(metrics);
   }
+  // Answered by the test, with TakeTransfer().
+  void TransferLeadership(std::string to, TransferDone done) override {
+    const std::lock_guard lock(mutex_);
+    transfers_.emplace_back(std::move(to), std::move(done));
+    changed_.notify_all();
+  }
   void Drain(std::function<void()> done) override { done(); }
   bool Poll(raft::Time) override { return false; }
   raft::Time Deadline() const override { return raft::Time::max(); }
@@ -98,6 +104,13 @@ class FakeNode final : public node::Node {
     CallT call = std::get<CallT>(std::move(calls_.front()));
     calls_.pop_front();
     return call;
+  }
+  std::pair<std::string, TransferDone> TakeTransfer() {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, kPatience, [this] { return !transfers_.empty(); })) std::abort();
+    auto transfer = std::move(transfers_.front());
+    transfers_.pop_front();
+    return transfer;
   }
   // The next call, of any kind.
   void TakeAny(const std::function<void(queue::AnyCall&)>& use) {
@@ -142,6 +155,7 @@ class FakeNode final : public node::Node {
   std::condition_variable changed_;
   node::NodeView view_;
   std::deque<queue::AnyCall> calls_;
+  std::deque<std::pair<std::string, TransferDone>> transfers_;
   std::vector<raft::Message> received_;
   std::vector<raft::NodeId> disconnected_;
 };

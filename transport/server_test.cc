@@ -353,6 +353,40 @@ TEST_F(ServerTest, ADrainedLeaderHandsOverWithoutAFailedCall) {
   EXPECT_NE(WaitForLeader(), leader);
 }
 
+TEST_F(ServerTest, LeadershipMovesUnderLoadWithoutAFailedCall) {
+  std::atomic<bool> stop{false};
+  std::promise<void> running;
+  auto load = std::async(std::launch::async, [&] {
+    std::vector<std::string> failed;
+    for (int i = 0; !stop.load(); ++i) {
+      v1::EnqueueJobsRequest request;
+      request.add_jobs()->set_payload("{}");
+      const auto answer = Call(i % kNodes, &JobStub::EnqueueJobs, request);
+      if (!answer.status.ok()) failed.push_back(answer.reason());
+      if (i == 20) running.set_value();
+    }
+    return failed;
+  });
+  running.get_future().wait();
+  const auto transfer = [&](int node, const std::string& to) {
+    v1::TransferLeadershipRequest request;
+    request.set_to(to);
+    return Call(node, &v1::ClusterService::Stub::TransferLeadership, request);
+  };
+  for (int i = 0; i < 10; ++i) {
+    // Each node is asked, and each is named.
+    const std::string to = "n" + std::to_string(i % kNodes + 1);
+    const auto answer = transfer(i / kNodes % kNodes, to);
+    EXPECT_TRUE(answer.status.ok()) << i << ": " << answer.status.error_message();
+    EXPECT_EQ(answer.response.leader_id(), to) << i;
+  }
+  stop.store(true);
+  EXPECT_EQ(load.get(), std::vector<std::string>());
+  const std::string leader = machines_[WaitForLeader()]->name();
+  for (int i = 0; i < kNodes; ++i) EXPECT_EQ(transfer(i, "n9").reason(), "NOT_A_VOTER");
+  EXPECT_NE(transfer(0, "").response.leader_id(), leader);
+}
+
 TEST_F(ServerTest, WithoutAMajorityNothingIsAcknowledged) {
   const int leader = WaitForLeader();
   machines_[(leader + 1) % kNodes]->Stop();

@@ -220,7 +220,8 @@ void UnaryCall::Retry() {
 
 void UnaryCall::GiveUp() { Answer(last_status_); }
 
-void UnaryCall::OnLeaderChange(const std::string& address) {
+void UnaryCall::OnLeaderChange(const std::string& address, bool late) {
+  if (!late && method_.changes && !Repeatable()) return;
   const std::lock_guard lock(forward_mutex_);
   if (forward_ == nullptr || forward_->to.address == address) return;
   forward_->given_up = true;

@@ -51,8 +51,9 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   void GiveUp();
   bool answered() const { return answered_.load(std::memory_order_acquire); }
   bool WaitIsOver() const;
-  // Forwards to anybody else will get no answer in time.
-  void OnLeaderChange(const std::string& address);
+  // Somebody else leads now, and a frozen leader answers nobody. But one that handed leadership
+  // over has answers on their way: a call that cannot be repeated is left only when it is `late`.
+  void OnLeaderChange(const std::string& address, bool late);
   // True for a call that cannot be left without a COMMIT_UNKNOWN.
   bool ChangeUnderWay() const { return method_.changes && submitted_.load(); }
   void OnStop();

@@ -349,6 +349,53 @@ TEST(UnaryCall, AHangingLeaderIsLeftWhenAnotherAppears) {
   EXPECT_TRUE(answer.get().status.ok());
 }
 
+TEST(UnaryCall, ALeaderThatHandedOverMayStillAnswer) {
+  Face before("before");
+  Face next("next");
+  Face follower("follower");
+  follower.Follow("before", before.address());
+  // Without ids: it cannot be repeated.
+  v1::EnqueueJobsRequest request;
+  request.add_jobs();
+  auto answered = follower.Async(&JobStub::EnqueueJobs, request);
+  const queue::EnqueueCall call = before.node.Take<queue::EnqueueCall>();
+  auto lost = follower.Async(&JobStub::EnqueueJobs, request);
+  const queue::EnqueueCall never_answered = before.node.Take<queue::EnqueueCall>();
+  auto read = follower.Async(&JobStub::GetJob, Get("x"));
+  const queue::GetCall left = before.node.Take<queue::GetCall>();
+  follower.node.SetLeader("next", next.address());
+  // The change is known: what can be repeated has been.
+  next.node.Take<queue::GetCall>().done(JobNamed("x"));
+  EXPECT_TRUE(read.get().status.ok());
+  call.done(Created("x"));
+  EXPECT_TRUE(answered.get().status.ok());
+  EXPECT_EQ(lost.get().reason(), "COMMIT_UNKNOWN") << "and not for ever";
+  EXPECT_EQ(next.node.waiting(), 0u);
+}
+
+TEST(UnaryCall, LeadershipIsMovedByTheLeader) {
+  Face leader("leader");
+  Face follower("follower");
+  follower.Follow("leader", leader.address());
+  v1::TransferLeadershipRequest request;
+  request.set_to("n2");
+  const auto method = &v1::ClusterService::Stub::TransferLeadership;
+  auto answer = follower.Async(method, request);
+  const auto [to, done] = leader.node.TakeTransfer();
+  EXPECT_EQ(to, "n2");
+  done(std::string("n2"));
+  EXPECT_EQ(answer.get().response.leader_id(), "n2");
+
+  auto failed = follower.Async(method, v1::TransferLeadershipRequest());
+  queue::Error error;
+  error.code = absl::StatusCode::kAborted;
+  error.reason = "TRANSFER_FAILED";
+  leader.node.TakeTransfer().second(error);
+  const auto result = failed.get();
+  EXPECT_EQ(result.status.error_code(), StatusCode::ABORTED);
+  EXPECT_EQ(result.reason(), "TRANSFER_FAILED");
+}
+
 TEST(UnaryCall, TheCallersEndReachesTheNode) {
   Face leader("leader");
   Face follower("follower");
