@@ -18,11 +18,12 @@ constexpr size_t kStubsMax = 64;
 
 CallRouter::CallRouter(node::Node* node, std::string self_name,
                        std::shared_ptr<Authenticator> authenticator,
-                       std::function<void(const Leader&)> on_leader)
+                       std::function<void(const Leader&)> on_leader, std::shared_ptr<TlsStore> tls)
     : gate_(node),
       self_name_(std::move(self_name)),
       authenticator_(std::move(authenticator)),
-      on_leader_(std::move(on_leader)) {}
+      on_leader_(std::move(on_leader)),
+      tls_(std::move(tls)) {}
 
 CallRouter::~CallRouter() { Stop(); }
 
@@ -57,15 +58,36 @@ Leader CallRouter::leader() const {
   return leader_;
 }
 
-std::shared_ptr<grpc::GenericStub> CallRouter::StubFor(const std::string& address) {
+std::shared_ptr<grpc::GenericStub> CallRouter::StubFor(const std::string& address,
+                                                       const std::string& known_name) {
+  const bool look_up = tls_ != nullptr && known_name.empty();
+  const std::string name = look_up ? MemberAt(address) : known_name;
+  const uint64_t generation = tls_ == nullptr ? 0 : tls_->generation();
   const std::lock_guard lock(mutex_);
-  const auto it = stubs_.find(address);
+  // New connections are made with the new certificates.
+  if (generation != std::exchange(stubs_generation_, generation)) stubs_.clear();
+  const auto it = stubs_.find({address, name});
   if (it != stubs_.end()) return it->second;
   // Calls under way keep their own reference.
   if (stubs_.size() >= kStubsMax) stubs_.clear();
-  auto stub = std::make_shared<grpc::GenericStub>(MakeNodeChannel(address));
-  stubs_.emplace(address, stub);
+  auto stub = std::make_shared<grpc::GenericStub>(MakeNodeChannel(address, tls_.get(), name));
+  stubs_.emplace(std::pair(address, name), stub);
   return stub;
+}
+
+bool CallRouter::IsMember(const std::string& name) const {
+  const std::shared_lock lock(members_mutex_);
+  const raft::Member* member = members_.Find(raft::NodeIdOf(name));
+  return member != nullptr && member->name == name;
+}
+
+std::string CallRouter::MemberAt(const std::string& address) const {
+  const std::shared_lock lock(members_mutex_);
+  for (const raft::NodeId id : members_.MemberIds()) {
+    const raft::Member* member = members_.Find(id);
+    if (member->address == address) return member->name;
+  }
+  return "";
 }
 
 void CallRouter::Register(UnaryCall* call) {
@@ -115,6 +137,11 @@ void CallRouter::OnView(const node::NodeView& view) {
   leader.name = view.leader_name;
   leader.address = view.leader_address;
   leader.self = !view.leader_name.empty() && view.leader_name == self_name_;
+  // Written on the node's loop only, which is here.
+  if (members_ != view.raft.config) {
+    const std::unique_lock lock(members_mutex_);
+    members_ = view.raft.config;
+  }
   {
     const std::lock_guard lock(mutex_);
     view_requested_ = false;

@@ -12,13 +12,16 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <thread>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "transport/keys/authenticator.h"
 #include "transport/node_gate.h"
+#include "transport/tls.h"
 
 namespace dqueue::transport {
 
@@ -42,9 +45,10 @@ inline constexpr int kForwardHopsMax = 3;
 
 class CallRouter : public std::enable_shared_from_this<CallRouter> {
  public:
-  // `on_leader` is called on the node's loop thread, with each change.
+  // `on_leader` is called on the node's loop thread, with each change. With `tls` members are
+  // called by it.
   CallRouter(node::Node* node, std::string self_name, std::shared_ptr<Authenticator> authenticator,
-             std::function<void(const Leader&)> on_leader);
+             std::function<void(const Leader&)> on_leader, std::shared_ptr<TlsStore> tls = nullptr);
   ~CallRouter();
 
   void Start();
@@ -56,8 +60,11 @@ class CallRouter : public std::enable_shared_from_this<CallRouter> {
   Leader leader() const;
   NodeGate& node() { return gate_; }
   Authenticator& authenticator() { return *authenticator_; }
-  // To send a call to the node at `address`.
-  std::shared_ptr<grpc::GenericStub> StubFor(const std::string& address);
+  // To send a call to the member `name` at `address`. With TLS its certificate must have the name;
+  // an empty one is looked up by the address.
+  std::shared_ptr<grpc::GenericStub> StubFor(const std::string& address, const std::string& name);
+  // In the newest configuration that the node knows.
+  bool IsMember(const std::string& name) const;
 
   // A call registers when it begins and unregisters when it has been answered.
   void Register(UnaryCall* call);
@@ -75,6 +82,7 @@ class CallRouter : public std::enable_shared_from_this<CallRouter> {
   void Watch();
   void RequestView();
   void OnView(const node::NodeView& view);
+  std::string MemberAt(const std::string& address) const;
   std::vector<std::shared_ptr<UnaryCall>> Calls() const;
 
   NodeGate gate_;
@@ -91,7 +99,12 @@ class CallRouter : public std::enable_shared_from_this<CallRouter> {
   bool view_requested_ = false;
   bool stop_ = false;
   std::vector<Waiting> waiting_;
-  std::map<std::string, std::shared_ptr<grpc::GenericStub>> stubs_;
+  const std::shared_ptr<TlsStore> tls_;
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<grpc::GenericStub>> stubs_;
+  uint64_t stubs_generation_ = 0;  // of tls_, when they were made
+
+  mutable std::shared_mutex members_mutex_;
+  raft::Configuration members_;
 
   mutable std::mutex calls_mutex_;
   std::condition_variable calls_left_;

@@ -7,10 +7,12 @@
 #include <utility>
 
 #include "node/peer_codec.h"
+#include "transport/tls_credentials.h"
 
 namespace dqueue::transport {
 
-std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address, const TlsStore* tls,
+                                               const std::string& member) {
   KeepCallbackThreads();
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
@@ -31,7 +33,10 @@ std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address) {
   args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
   args.SetMaxReceiveMessageSize(static_cast<int>(node::kPeerMessageBytesMax));
   args.SetMaxSendMessageSize(-1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+  return grpc::CreateCustomChannel(
+      address,
+      tls == nullptr ? grpc::InsecureChannelCredentials() : TlsMemberCredentials(*tls, member),
+      args);
 }
 
 void LameCall::Begin(std::function<void()> done) {

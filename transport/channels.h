@@ -11,13 +11,18 @@
 #include <memory>
 #include <string>
 
+#include "transport/tls.h"
+
 namespace dqueue::transport {
 
 // What a stream may send ahead of its reader.
 inline constexpr int kStreamWindowBytes = 4 << 20;
 
-// Never null; nothing is connected before the first use.
-std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address);
+// Never null; nothing is connected before the first use. With `tls` the node must show the
+// certificate of `member`, and is shown this node's, as they are now.
+std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address,
+                                               const TlsStore* tls = nullptr,
+                                               const std::string& member = "");
 
 // A call that fails at once, because its channel has no credentials; it counts as use of gRPC's
 // callback threads while it exists.

@@ -53,16 +53,26 @@ void Fill(const node::NodeView& view, v1::GetClusterResponse* response) {
   }
 }
 
+// They are of the peers' port, which clients have no business with.
+void ClearAddresses(v1::GetClusterResponse* response) {
+  response->clear_leader_address();
+  for (auto& member : *response->mutable_members()) member.clear_address();
+}
+
 // The node answers on its loop; the caller may be gone by then, or the server stopped.
 class GetClusterCall final : public grpc::ServerUnaryReactor,
                              public std::enable_shared_from_this<GetClusterCall> {
  public:
-  GetClusterCall(std::shared_ptr<CallRouter> router, v1::GetClusterResponse* response)
-      : router_(std::move(router)), response_(response) {}
+  GetClusterCall(const CallEntry& entry, v1::GetClusterResponse* response)
+      : entry_(entry), response_(response) {}
 
-  void Begin() {
+  void Begin(const grpc::CallbackServerContext& context) {
     self_ = shared_from_this();
-    const bool asked = router_->node().With([this](node::Node& node) {
+    if (const auto refused = entry_.Refuse(context, false)) {
+      if (Claim()) Finish(ToGrpcStatus(*refused));
+      return;
+    }
+    const bool asked = entry_.router()->node().With([this](node::Node& node) {
       node.RequestView(
           [self = shared_from_this()](const node::NodeView& view) { self->OnView(view); });
     });
@@ -78,10 +88,11 @@ class GetClusterCall final : public grpc::ServerUnaryReactor,
   void OnView(const node::NodeView& view) {
     if (!Claim()) return;
     Fill(view, response_);
+    if (!entry_.names_leader()) ClearAddresses(response_);
     Finish(grpc::Status::OK);
   }
 
-  const std::shared_ptr<CallRouter> router_;
+  const CallEntry entry_;
   v1::GetClusterResponse* const response_;  // valid until the answer
   std::atomic<bool> answered_{false};
   std::shared_ptr<GetClusterCall> self_;
@@ -109,6 +120,10 @@ class TransferCall final : public UnaryCall {
           });
     });
   }
+  std::string Subject() const override {
+    v1::TransferLeadershipRequest request;
+    return Decode(&request) ? request.ShortDebugString() : "";
+  }
   // Whom the next leader is asked to follow may be itself: done already. Nobody: it would move on.
   bool Repeatable() const override {
     v1::TransferLeadershipRequest request;
@@ -121,39 +136,39 @@ using RawClusterService = v1::ClusterService::WithCallbackMethod_GetCluster<
 
 class ClusterServiceImpl final : public RawClusterService {
  public:
-  explicit ClusterServiceImpl(std::shared_ptr<CallRouter> router) : router_(std::move(router)) {}
+  explicit ClusterServiceImpl(CallEntry entry) : entry_(std::move(entry)) {}
 
   grpc::ServerUnaryReactor* GetCluster(grpc::CallbackServerContext* context,
                                        const v1::GetClusterRequest*,
                                        v1::GetClusterResponse* response) override {
     const Authenticator::Ruling ruling =
-        router_->authenticator().Check(CredentialsOf(*context), kGetCluster.scope);
+        entry_.router()->authenticator().Check(CredentialsOf(*context), kGetCluster.scope);
     if (ruling.standing != Authenticator::Standing::kAllowed) {
       grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
       reactor->Finish(ToGrpcStatus(ruling.error));
       return reactor;
     }
-    auto call = std::make_shared<GetClusterCall>(router_, response);
-    call->Begin();
+    auto call = std::make_shared<GetClusterCall>(entry_, response);
+    call->Begin(*context);
     return call.get();
   }
   grpc::ServerUnaryReactor* TransferLeadership(grpc::CallbackServerContext* context,
                                                const grpc::ByteBuffer* request,
                                                grpc::ByteBuffer* response) override {
     auto call =
-        std::make_shared<TransferCall>(router_, kTransferLeadership, context, request, response);
+        std::make_shared<TransferCall>(entry_, kTransferLeadership, context, request, response);
     call->Begin();
     return call.get();
   }
 
  private:
-  const std::shared_ptr<CallRouter> router_;
+  const CallEntry entry_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeClusterService(std::shared_ptr<CallRouter> router) {
-  return std::make_unique<ClusterServiceImpl>(std::move(router));
+std::unique_ptr<grpc::Service> MakeClusterService(CallEntry entry) {
+  return std::make_unique<ClusterServiceImpl>(std::move(entry));
 }
 
 }  // namespace dqueue::transport

@@ -1,6 +1,7 @@
 // A node whose answers a test gives. Calls are kept until the test takes them.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
@@ -95,6 +96,13 @@ class FakeNode final : public node::Node {
     const std::lock_guard lock(mutex_);
     view_.leader_name = name;
     view_.leader_address = address;
+  }
+  // Who is in the configuration that RequestView answers with.
+  void SetMembers(const std::vector<raft::Member>& members) {
+    const std::lock_guard lock(mutex_);
+    view_.raft.config.voters = members;
+    std::sort(view_.raft.config.voters.begin(), view_.raft.config.voters.end(),
+              [](const raft::Member& a, const raft::Member& b) { return a.id < b.id; });
   }
   // The next call, which must be of this kind; waits for it.
   template <class CallT>

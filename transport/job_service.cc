@@ -48,7 +48,7 @@ using RawJobService = JobService::WithRawCallbackMethod_EnqueueJobs<
 
 class JobServiceImpl final : public RawJobService {
  public:
-  explicit JobServiceImpl(std::shared_ptr<CallRouter> router) : router_(std::move(router)) {}
+  explicit JobServiceImpl(CallEntry entry) : router_(std::move(entry)) {}
 
   Reactor* EnqueueJobs(Context* context, const Bytes* request, Bytes* response) override {
     return BeginCall<queue::EnqueueCall>(router_, kEnqueueJobs, context, request, response);
@@ -85,13 +85,13 @@ class JobServiceImpl final : public RawJobService {
   }
 
  private:
-  const std::shared_ptr<CallRouter> router_;
+  const CallEntry router_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeJobService(std::shared_ptr<CallRouter> router) {
-  return std::make_unique<JobServiceImpl>(std::move(router));
+std::unique_ptr<grpc::Service> MakeJobService(CallEntry entry) {
+  return std::make_unique<JobServiceImpl>(std::move(entry));
 }
 
 }  // namespace dqueue::transport

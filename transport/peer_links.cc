@@ -50,8 +50,10 @@ class Link;
 // One attempt at a stream; ends with OnDone.
 class Stream final : public grpc::ClientBidiReactor<Frame, Frame> {
  public:
-  Stream(std::shared_ptr<Link> link, const std::string& address, const std::string& self_name)
-      : link_(std::move(link)), stub_(peer::v1::PeerService::NewStub(MakeNodeChannel(address))) {
+  Stream(std::shared_ptr<Link> link, const raft::Member& member, const std::string& self_name,
+         const TlsStore* tls)
+      : link_(std::move(link)),
+        stub_(peer::v1::PeerService::NewStub(MakeNodeChannel(member.address, tls, member.name))) {
     context_.AddMetadata(kNodeKey, self_name);
   }
 
@@ -89,10 +91,12 @@ class Stream final : public grpc::ClientBidiReactor<Frame, Frame> {
 // The way to one member, through as many streams as it takes, one after the other.
 class Link : public std::enable_shared_from_this<Link> {
  public:
-  Link(std::shared_ptr<Links> links, raft::Member member, std::string self_name, uint32_t seed)
+  Link(std::shared_ptr<Links> links, raft::Member member, std::string self_name,
+       std::shared_ptr<TlsStore> tls, uint32_t seed)
       : links_(std::move(links)),
         member_(std::move(member)),
         self_name_(std::move(self_name)),
+        tls_(std::move(tls)),
         random_(seed) {}
 
   const raft::Member& member() const { return member_; }
@@ -120,6 +124,7 @@ class Link : public std::enable_shared_from_this<Link> {
   const std::shared_ptr<Links> links_;
   const raft::Member member_;
   const std::string self_name_;
+  const std::shared_ptr<TlsStore> tls_;
 
   mutable std::mutex mutex_;
   Stream* stream_ = nullptr;  // deletes itself after OnStreamDone
@@ -139,7 +144,8 @@ class Link : public std::enable_shared_from_this<Link> {
 // All links. Outlives PeerLinks until the last stream has said that it ended.
 class Links : public std::enable_shared_from_this<Links> {
  public:
-  explicit Links(std::string self_name) : self_name_(std::move(self_name)) {}
+  Links(std::string self_name, std::shared_ptr<TlsStore> tls)
+      : self_name_(std::move(self_name)), tls_(std::move(tls)) {}
 
   void Start() {
     thread_ = std::thread([this] { Run(); });
@@ -168,6 +174,7 @@ class Links : public std::enable_shared_from_this<Links> {
   void Run();
 
   const std::string self_name_;
+  const std::shared_ptr<TlsStore> tls_;  // null: plain text
   std::mutex node_mutex_;
   node::Node* node_ = nullptr;
 
@@ -211,7 +218,7 @@ Clock::time_point Link::ConnectIfDue(Clock::time_point now) {
     connected_ = false;
     broken_ = false;
     writing_ = false;
-    stream = new Stream(shared_from_this(), member_.address, self_name_);
+    stream = new Stream(shared_from_this(), member_, self_name_, tls_.get());
     stream_ = stream;
     // Under the lock, so that nobody cancels what has not begun.
     stream->Begin();
@@ -344,7 +351,7 @@ void Links::SetPeers(const std::vector<raft::Member>& peers) {
         links_.erase(it);
       } else {
         links.emplace(peer.id,
-                      std::make_shared<Link>(shared_from_this(), peer, self_name_, seeds_()));
+                      std::make_shared<Link>(shared_from_this(), peer, self_name_, tls_, seeds_()));
       }
     }
     for (const auto& [id, link] : links_) {
@@ -405,8 +412,8 @@ void Links::Stop() {
 
 class PeerLinksImpl final : public PeerLinks {
  public:
-  explicit PeerLinksImpl(const std::string& self_name)
-      : links_(std::make_shared<Links>(self_name)) {
+  PeerLinksImpl(const std::string& self_name, std::shared_ptr<TlsStore> tls)
+      : links_(std::make_shared<Links>(self_name, std::move(tls))) {
     links_->Start();
   }
   ~PeerLinksImpl() override { links_->Stop(); }
@@ -424,8 +431,9 @@ class PeerLinksImpl final : public PeerLinks {
 
 }  // namespace
 
-std::unique_ptr<PeerLinks> PeerLinks::Create(const std::string& self_name) {
-  return std::make_unique<PeerLinksImpl>(self_name);
+std::unique_ptr<PeerLinks> PeerLinks::Create(const std::string& self_name,
+                                             std::shared_ptr<TlsStore> tls) {
+  return std::make_unique<PeerLinksImpl>(self_name, std::move(tls));
 }
 
 }  // namespace dqueue::transport

@@ -7,15 +7,19 @@
 #include <spdlog/spdlog.h>
 
 #include <mutex>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "node/peer_codec.h"
 #include "transport/accept_loop.h"
 #include "transport/channels.h"
+#include "transport/grpc_log.h"
 #include "transport/listen_socket.h"
 #include "transport/poller_reserve.h"
 #include "transport/services.h"
+#include "transport/tls_credentials.h"
 
 namespace dqueue::transport {
 namespace {
@@ -25,6 +29,8 @@ constexpr int kOwnDescriptors = 200;
 constexpr int kConnectionsMax = 100000;
 constexpr int kStreamsPerConnectionMax = 10000;
 constexpr int kMetadataBytesMax = 16 << 10;
+// TLS and the first frames of HTTP/2.
+constexpr int kHandshakeMs = 10000;
 constexpr std::chrono::milliseconds kStopLimit{500};
 constexpr const char* kHealthServices[] = {"dqueue.v1.JobService", "dqueue.v1.WorkerService"};
 
@@ -44,7 +50,7 @@ class Health {
  public:
   void Attach(grpc::HealthCheckServiceInterface* service) {
     const std::lock_guard lock(mutex_);
-    service_ = service;
+    services_.push_back(service);
     TellLocked();
   }
   void SetLeader(const Leader& leader) {
@@ -58,8 +64,7 @@ class Health {
     const std::lock_guard lock(mutex_);
     reason_ = "this node is shutting down";
     TellLocked();
-    service_ = nullptr;
-    stopped_ = true;
+    services_.clear();
   }
   std::string NotReadyReason() const {
     const std::lock_guard lock(mutex_);
@@ -68,54 +73,28 @@ class Health {
 
  private:
   void TellLocked() {
-    if (service_ == nullptr || stopped_) return;
-    service_->SetServingStatus("", reason_.empty());
-    for (const char* name : kHealthServices) service_->SetServingStatus(name, reason_.empty());
-  }
-
-  mutable std::mutex mutex_;
-  grpc::HealthCheckServiceInterface* service_ = nullptr;
-  bool stopped_ = false;
-  std::string reason_ = "this node is starting";
-};
-
-class ServerImpl final : public Server {
- public:
-  ServerImpl(const ServerOptions& options, node::Node* node)
-      : authenticator_(std::make_shared<Authenticator>(options.auth)),
-        router_(std::make_shared<CallRouter>(
-            node, options.node_name, authenticator_,
-            [health = health_](const Leader& leader) { health->SetLeader(leader); })),
-        jobs_(MakeJobService(router_)),
-        workers_(MakeWorkerService(router_)),
-        cluster_(MakeClusterService(router_)),
-        peers_(MakePeerService(router_, options.node_name)) {}
-
-  ~ServerImpl() override {
-    health_->ShutDown();
-    accept_loop_.reset();
-    router_->Stop();
-    peers_->StopStreams();
-    if (server_ != nullptr) {
-      server_->Shutdown(std::chrono::system_clock::now() + kStopLimit);
-      server_->Wait();
+    for (grpc::HealthCheckServiceInterface* service : services_) {
+      service->SetServingStatus("", reason_.empty());
+      for (const char* name : kHealthServices) service->SetServingStatus(name, reason_.empty());
     }
   }
 
-  absl::Status Listen(const ServerOptions& options) {
-    absl::StatusOr<ListenSocket> socket = OpenListenSocket(options.listen);
-    if (!socket.ok()) return socket.status();
-    const absl::StatusOr<int> descriptors =
-        RaiseDescriptorLimit(options.max_connections_hint + kOwnDescriptors);
-    if (!descriptors.ok()) return descriptors.status();
-    port_ = socket->port;
+  mutable std::mutex mutex_;
+  std::vector<grpc::HealthCheckServiceInterface*> services_;  // one a port
+  std::string reason_ = "this node is starting";
+};
 
-    KeepCallbackThreads();
-    // Debian's Abseil looks for deadlocks in every lock that gRPC takes: some percent of a call.
-    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-    EnableHealthServiceOnce();
-    if (options.reflection) EnableReflectionOnce();
-    if (options.keep_poller_in_reserve) KeepOnePollerInReserve();
+// One port: its services, gRPC's server, and the loop that accepts for it.
+class Port {
+ public:
+  explicit Port(const CallEntry& entry) : services_(MakeServices(entry)) {}
+
+  // `peers` may be null.
+  absl::Status Listen(const std::string& listen, const ServerOptions& options, int descriptors,
+                      PeerServiceBase* peers) {
+    absl::StatusOr<ListenSocket> socket = OpenListenSocket(listen);
+    if (!socket.ok()) return socket.status();
+    port_ = socket->port;
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(static_cast<int>(node::kPeerMessageBytesMax));
     builder.SetMaxSendMessageSize(-1);
@@ -124,25 +103,24 @@ class ServerImpl final : public Server {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
     // Finds workers whose machine vanished during a long poll.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
-    builder.RegisterService(jobs_.get());
-    builder.RegisterService(workers_.get());
-    builder.RegisterService(cluster_.get());
-    builder.RegisterService(peers_->service());
+    for (const auto& service : services_) builder.RegisterService(service.get());
+    if (peers != nullptr) builder.RegisterService(peers->service());
+    credentials_ =
+        options.tls == nullptr
+            ? grpc::InsecureServerCredentials()
+            : TlsServerCredentials(options.tls, peers != nullptr && options.tls->for_peers());
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-        grpc::InsecureServerCredentials());
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("the gRPC server did not start");
-
-    health_->Attach(server_->GetHealthCheckService());
-    router_->Start();
     accept_loop_ = std::make_unique<AcceptLoop>(
-        std::move(socket->fd), std::min(*descriptors - kOwnDescriptors / 2, kConnectionsMax),
+        std::move(socket->fd), std::min(descriptors - kOwnDescriptors / 2, kConnectionsMax),
         [this](int fd) {
           grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
           connection.fd = fd;
@@ -151,7 +129,84 @@ class ServerImpl final : public Server {
     return absl::OkStatus();
   }
 
-  int port() const override { return port_; }
+  void StopAccepting() { accept_loop_.reset(); }
+  // What still runs at `limit` is cut off.
+  void Stop(std::chrono::system_clock::time_point limit) {
+    if (server_ == nullptr) return;
+    server_->Shutdown(limit);
+    server_->Wait();
+  }
+  int port() const { return port_; }
+  grpc::Server* server() { return server_.get(); }
+
+ private:
+  static std::vector<std::unique_ptr<grpc::Service>> MakeServices(const CallEntry& entry) {
+    std::vector<std::unique_ptr<grpc::Service>> services;
+    services.push_back(MakeJobService(entry));
+    services.push_back(MakeWorkerService(entry));
+    services.push_back(MakeClusterService(entry));
+    return services;
+  }
+
+  const std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<AcceptLoop> accept_loop_;
+  int port_ = 0;
+};
+
+class ServerImpl final : public Server {
+ public:
+  ServerImpl(const ServerOptions& options, node::Node* node)
+      : authenticator_(std::make_shared<Authenticator>(options.auth)),
+        router_(std::make_shared<CallRouter>(
+            node, options.node_name, authenticator_,
+            [health = health_](const Leader& leader) { health->SetLeader(leader); },
+            PeerTls(options))),
+        peers_(MakePeerService(EntryOfPeers(options), options.node_name)),
+        port_(EntryOfPeers(options)) {
+    if (!options.client_listen.empty()) {
+      client_port_.emplace(CallEntry(router_, Audience::kClients, false));
+    }
+  }
+
+  ~ServerImpl() override {
+    health_->ShutDown();
+    port_.StopAccepting();
+    if (client_port_) client_port_->StopAccepting();
+    router_->Stop();
+    peers_->StopStreams();
+    const auto limit = std::chrono::system_clock::now() + kStopLimit;
+    if (client_port_) client_port_->Stop(limit);
+    port_.Stop(limit);
+  }
+
+  absl::Status Listen(const ServerOptions& options) {
+    const absl::StatusOr<int> descriptors =
+        RaiseDescriptorLimit(options.max_connections_hint + kOwnDescriptors);
+    if (!descriptors.ok()) return descriptors.status();
+    KeepCallbackThreads();
+    // Debian's Abseil looks for deadlocks in every lock that gRPC takes: some percent of a call.
+    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+    RouteGrpcLogOnce();
+    EnableHealthServiceOnce();
+    if (options.reflection) EnableReflectionOnce();
+    if (options.keep_poller_in_reserve) KeepOnePollerInReserve();
+    absl::Status status = port_.Listen(options.listen, options, *descriptors, peers_.get());
+    if (!status.ok()) return Of("--grpc-addr", status);
+    health_->Attach(port_.server()->GetHealthCheckService());
+    if (client_port_) {
+      status = client_port_->Listen(options.client_listen, options, *descriptors, nullptr);
+      if (!status.ok()) return Of("--client-addr", status);
+      health_->Attach(client_port_->server()->GetHealthCheckService());
+    }
+    router_->Start();
+    return absl::OkStatus();
+  }
+
+  int port() const override { return port_.port(); }
+  int client_port() const override { return client_port_ ? client_port_->port() : port(); }
   std::string NotReadyReason() const override { return health_->NotReadyReason(); }
   bool RequestMetrics(std::function<void(const node::NodeMetrics&)> done) override {
     return router_->node().With(
@@ -162,22 +217,29 @@ class ServerImpl final : public Server {
     grpc::ChannelArguments args;
     args.SetMaxReceiveMessageSize(-1);
     args.SetMaxSendMessageSize(-1);
-    return server_->InProcessChannel(args);
+    return (client_port_ ? *client_port_ : port_).server()->InProcessChannel(args);
   }
 
  private:
+  static absl::Status Of(const char* flag, const absl::Status& status) {
+    return absl::Status(status.code(), std::string(flag) + ": " + std::string(status.message()));
+  }
+  static std::shared_ptr<TlsStore> PeerTls(const ServerOptions& options) {
+    return options.tls != nullptr && options.tls->for_peers() ? options.tls : nullptr;
+  }
+  CallEntry EntryOfPeers(const ServerOptions& options) const {
+    return CallEntry(router_,
+                     options.client_listen.empty() ? Audience::kEverybody : Audience::kPeers,
+                     PeerTls(options) != nullptr);
+  }
+
   // Shared with the node's callbacks, which may come late.
   const std::shared_ptr<Health> health_ = std::make_shared<Health>();
   const std::shared_ptr<Authenticator> authenticator_;
   const std::shared_ptr<CallRouter> router_;
-  const std::unique_ptr<grpc::Service> jobs_;
-  const std::unique_ptr<grpc::Service> workers_;
-  const std::unique_ptr<grpc::Service> cluster_;
   const std::unique_ptr<PeerServiceBase> peers_;
-  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
-  std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<AcceptLoop> accept_loop_;
-  int port_ = 0;
+  Port port_;
+  std::optional<Port> client_port_;
 };
 
 }  // namespace

@@ -6,13 +6,13 @@
 #include <memory>
 #include <string>
 
-#include "transport/call_router.h"
+#include "transport/call_entry.h"
 
 namespace dqueue::transport {
 
-std::unique_ptr<grpc::Service> MakeJobService(std::shared_ptr<CallRouter> router);
-std::unique_ptr<grpc::Service> MakeWorkerService(std::shared_ptr<CallRouter> router);
-std::unique_ptr<grpc::Service> MakeClusterService(std::shared_ptr<CallRouter> router);
+std::unique_ptr<grpc::Service> MakeJobService(CallEntry entry);
+std::unique_ptr<grpc::Service> MakeWorkerService(CallEntry entry);
+std::unique_ptr<grpc::Service> MakeClusterService(CallEntry entry);
 
 // Metadata on a stream between members, both ways: the sender's name.
 inline constexpr char kNodeKey[] = "dqueue-node";
@@ -24,7 +24,6 @@ class PeerServiceBase {
   virtual grpc::Service* service() = 0;
   virtual void StopStreams() = 0;
 };
-std::unique_ptr<PeerServiceBase> MakePeerService(std::shared_ptr<CallRouter> router,
-                                                 std::string self_name);
+std::unique_ptr<PeerServiceBase> MakePeerService(CallEntry entry, std::string self_name);
 
 }  // namespace dqueue::transport

@@ -34,10 +34,11 @@ std::string OutcomeOf(const grpc::Status& status) {
 
 }  // namespace
 
-UnaryCall::UnaryCall(std::shared_ptr<CallRouter> router, const RpcMethod& method,
+UnaryCall::UnaryCall(const CallEntry& entry, const RpcMethod& method,
                      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                      grpc::ByteBuffer* response)
-    : router_(std::move(router)),
+    : entry_(entry),
+      router_(entry.router()),
       method_(method),
       context_(context),
       response_(response),
@@ -51,8 +52,11 @@ void UnaryCall::Begin() {
   const auto& metadata = context_->client_metadata();
   forwarded_ = metadata.find(kForwardedKey) != metadata.end();
   router_->Register(this);
+  const std::optional<queue::Error> refused = entry_.Refuse(*context_, forwarded_);
   const size_t bytes = request_.Length();
-  if (!request_.Valid()) {
+  if (refused) {
+    Answer(ToGrpcStatus(*refused));
+  } else if (!request_.Valid()) {
     // The caller ended the stream, or went away, without a message. gRPC would end this process if
     // it were asked to forward that.
     Answer(ToGrpcStatus(MalformedError("it has no message")));
@@ -142,7 +146,7 @@ void UnaryCall::ForwardTo(const Leader& leader) {
     forward_ = forward;
   }
   submitted_.store(true);
-  router_->StubFor(leader.address)
+  router_->StubFor(leader.address, leader.name)
       ->UnaryCall(&forward->context, method_.path, grpc::StubOptions(), &request_,
                   &forward->response, [self = shared_from_this(), forward](grpc::Status status) {
                     self->OnForwardDone(*forward, status);
@@ -183,7 +187,7 @@ void UnaryCall::OnForwardDone(Forward& forward, const grpc::Status& status) {
   } else {
     // gRPC's own words: the connection broke, or there was none.
     OnNoLeader(ToGrpcStatus(CommitUnknownError("the connection to the leader " + forward.to.name +
-                                               " (" + forward.to.address + ") broke")),
+                                               " broke")),
                !NeverSent(status));
   }
 }
@@ -257,7 +261,7 @@ void UnaryCall::AnswerResponse(grpc::ByteBuffer response, const Leader* by) {
     if (method_.grants) TakeBack(response);
     return;
   }
-  if (by != nullptr) {
+  if (by != nullptr && entry_.names_leader()) {
     // So that the caller can go straight to the leader next time.
     if (!by->name.empty()) context_->AddInitialMetadata(kLeaderKey, by->name);
     context_->AddInitialMetadata(kLeaderAddressKey, by->address);

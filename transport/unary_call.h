@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "queue/broker.h"
+#include "transport/call_entry.h"
 #include "transport/call_router.h"
 #include "transport/keys/authenticator.h"
 #include "transport/rpc_error.h"
@@ -39,9 +40,8 @@ inline constexpr char kLeaderAddressKey[] = "dqueue-leader-address";
 
 class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<UnaryCall> {
  public:
-  UnaryCall(std::shared_ptr<CallRouter> router, const RpcMethod& method,
-            grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
-            grpc::ByteBuffer* response);
+  UnaryCall(const CallEntry& entry, const RpcMethod& method, grpc::CallbackServerContext* context,
+            const grpc::ByteBuffer* request, grpc::ByteBuffer* response);
   ~UnaryCall() override = default;
 
   void Begin();
@@ -98,6 +98,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
     return bytes;
   }
 
+  const CallEntry entry_;
   const std::shared_ptr<CallRouter> router_;
 
  private:
@@ -214,10 +215,10 @@ class NodeCall final : public UnaryCall {
 
 // In a service's method.
 template <class CallT>
-grpc::ServerUnaryReactor* BeginCall(const std::shared_ptr<CallRouter>& router,
-                                    const RpcMethod& method, grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* BeginCall(const CallEntry& entry, const RpcMethod& method,
+                                    grpc::CallbackServerContext* context,
                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  auto call = std::make_shared<NodeCall<CallT>>(router, method, context, request, response);
+  auto call = std::make_shared<NodeCall<CallT>>(entry, method, context, request, response);
   call->Begin();
   return call.get();
 }

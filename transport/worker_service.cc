@@ -21,7 +21,7 @@ struct TakeBackCall {
   grpc::ByteBuffer request;
   grpc::ByteBuffer response;
 
-  static void Send(CallRouter& router, const std::string& address, const Credentials& credentials,
+  static void Send(CallRouter& router, const Leader& leader, const Credentials& credentials,
                    const v1::ReleaseJobsRequest& request) {
     auto call = std::make_shared<TakeBackCall>();
     bool own = false;
@@ -31,9 +31,9 @@ struct TakeBackCall {
     if (!credentials.authorization.empty()) {
       call->context.AddMetadata(kAuthorizationKey, credentials.authorization);
     }
-    router.StubFor(address)->UnaryCall(&call->context, kReleaseJobs.path, grpc::StubOptions(),
-                                       &call->request, &call->response,
-                                       [call](const grpc::Status&) {});
+    router.StubFor(leader.address, leader.name)
+        ->UnaryCall(&call->context, kReleaseJobs.path, grpc::StubOptions(), &call->request,
+                    &call->response, [call](const grpc::Status&) {});
   }
 };
 
@@ -69,7 +69,7 @@ struct CallRules<queue::LeaseCall> {
     }
     const Leader leader = router.leader();
     if (leader.known() && !leader.self) {
-      TakeBackCall::Send(router, leader.address, credentials, call.request);
+      TakeBackCall::Send(router, leader, credentials, call.request);
       return;
     }
     call.deadline = node::MonotonicNow() + kTakeBackTime;
@@ -97,7 +97,7 @@ using RawWorkerService = WorkerService::WithRawCallbackMethod_LeaseJobs<
 
 class WorkerServiceImpl final : public RawWorkerService {
  public:
-  explicit WorkerServiceImpl(std::shared_ptr<CallRouter> router) : router_(std::move(router)) {}
+  explicit WorkerServiceImpl(CallEntry entry) : router_(std::move(entry)) {}
 
   Reactor* LeaseJobs(Context* context, const Bytes* request, Bytes* response) override {
     return BeginCall<queue::LeaseCall>(router_, kLeaseJobs, context, request, response);
@@ -116,13 +116,13 @@ class WorkerServiceImpl final : public RawWorkerService {
   }
 
  private:
-  const std::shared_ptr<CallRouter> router_;
+  const CallEntry router_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeWorkerService(std::shared_ptr<CallRouter> router) {
-  return std::make_unique<WorkerServiceImpl>(std::move(router));
+std::unique_ptr<grpc::Service> MakeWorkerService(CallEntry entry) {
+  return std::make_unique<WorkerServiceImpl>(std::move(entry));
 }
 
 }  // namespace dqueue::transport

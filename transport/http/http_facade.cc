@@ -59,8 +59,9 @@ class HttpFacadeImpl final : public HttpFacade {
     events_.AddRoute(&router_);
   }
 
-  absl::Status Listen(const std::string& listen, const HttpLimits& limits) {
-    auto http = HttpServer::Start(listen, &router_, limits);
+  absl::Status Listen(const std::string& listen, const HttpLimits& limits,
+                      std::shared_ptr<TlsStore> tls) {
+    auto http = HttpServer::Start(listen, &router_, limits, std::move(tls));
     if (!http.ok()) return http.status();
     http_ = *std::move(http);
     return absl::OkStatus();
@@ -81,9 +82,10 @@ class HttpFacadeImpl final : public HttpFacade {
 
 absl::StatusOr<std::unique_ptr<HttpFacade>> HttpFacade::Start(const std::string& listen,
                                                               Server* server,
-                                                              const HttpFacadeOptions& options) {
+                                                              const HttpFacadeOptions& options,
+                                                              std::shared_ptr<TlsStore> tls) {
   auto facade = std::make_unique<HttpFacadeImpl>(server, options);
-  const absl::Status status = facade->Listen(listen, options.limits);
+  const absl::Status status = facade->Listen(listen, options.limits, std::move(tls));
   if (!status.ok()) return status;
   return facade;
 }

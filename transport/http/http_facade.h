@@ -21,7 +21,8 @@ class HttpFacade {
   // Errors as HttpServer::Start(). `server` must outlive it.
   static absl::StatusOr<std::unique_ptr<HttpFacade>> Start(const std::string& listen,
                                                            Server* server,
-                                                           const HttpFacadeOptions& options = {});
+                                                           const HttpFacadeOptions& options = {},
+                                                           std::shared_ptr<TlsStore> tls = nullptr);
   // Connections are closed; calls that run are cancelled.
   virtual ~HttpFacade() = default;
   virtual int port() const = 0;

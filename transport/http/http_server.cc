@@ -1,5 +1,7 @@
+// Beast and Asio are in this file, http_wire.h and session_stream.h, and nowhere else.
 #include "transport/http/http_server.h"
 
+#include <spdlog/spdlog.h>
 #include <algorithm>
 #include <array>
 #include <boost/asio/io_context.hpp>
@@ -16,8 +18,11 @@
 #include <unordered_set>
 #include <utility>
 
+#include "transport/escape.h"
 #include "transport/http/http_wire.h"
+#include "transport/http/session_stream.h"
 #include "transport/listen_socket.h"
+#include "transport/log_sample.h"
 
 namespace dqueue::transport {
 namespace {
@@ -37,6 +42,10 @@ constexpr std::chrono::milliseconds kAcceptAgainAfter{100};
 constexpr int kWriteTimesMax = 10;
 // Of a stream, in the kernel: more only hides that a client is slow.
 constexpr int kStreamSendBufferBytes = 64 << 10;
+// Through TLS, whether a client has gone is looked up this often while its request is handled.
+constexpr std::chrono::milliseconds kLookWhetherGone{200};
+constexpr char kHsts[] = "max-age=31536000";
+constexpr char kTlsHello = 0x16;
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 // To the server's thread, for as long as there is a server.
@@ -64,9 +73,14 @@ class HttpServerImpl;
 // server's thread.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(HttpServerImpl* server, tcp::socket socket)
-      : server_(server), stream_(std::move(socket)), buffer_(kReadBufferBytes) {}
+  // Plain text without a context.
+  Session(HttpServerImpl* server, tcp::socket socket, std::shared_ptr<asio::ssl::context> context)
+      : server_(server),
+        stream_(std::move(socket), std::move(context)),
+        look_again_(stream_.get_executor()),
+        buffer_(kReadBufferBytes) {}
 
+  void Begin();
   void ReadHeader();
   // `number`: of the request that this answers.
   void OnAnswer(uint64_t number, HttpResponse response);
@@ -102,6 +116,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // Ends an exchange whose client went or is too slow.
   void Lose();
   void Close();
+  void CloseSending();
   // Whether closing now throws away what the client has not taken yet.
   void DropWhenClosed(bool drop);
   // Reads what still comes: closing with unread bytes would reset the connection before the caller
@@ -118,7 +133,8 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   HttpServerImpl* const server_;
-  beast::tcp_stream stream_;
+  SessionStream stream_;
+  asio::steady_timer look_again_;
   beast::flat_buffer buffer_;
   std::array<char, 4096> chunk_;
   std::optional<Parser> parser_;
@@ -260,8 +276,12 @@ class Session::ExchangeImpl final : public HttpReply::Exchange {
 
 class HttpServerImpl final : public HttpServer {
  public:
-  HttpServerImpl(HttpHandler* handler, const HttpLimits& limits)
-      : handler_(handler), limits_(limits), acceptor_(io_), again_(io_) {}
+  HttpServerImpl(HttpHandler* handler, const HttpLimits& limits, std::shared_ptr<TlsStore> tls)
+      : handler_(handler),
+        limits_(limits),
+        contexts_(std::move(tls)),
+        acceptor_(io_),
+        again_(io_) {}
 
   ~HttpServerImpl() override {
     gate_->Close();
@@ -296,6 +316,14 @@ class HttpServerImpl final : public HttpServer {
     return true;
   }
   void ReturnStream() { --streams_; }
+  bool tls() const { return contexts_.on(); }
+  // Of a connection that did not speak what this port does.
+  void LogStranger(const std::string& problem) {
+    if (const uint64_t count = strangers_.Count()) {
+      spdlog::warn("HTTP: closed a connection: {} ({} such since the start)", EscapeText(problem),
+                   count);
+    }
+  }
 
  private:
   void Accept() {
@@ -311,7 +339,8 @@ class HttpServerImpl final : public HttpServer {
       if (sessions_.size() < limits_.connections) {
         error_code ignored;
         socket.set_option(tcp::no_delay(true), ignored);
-        (*sessions_.insert(std::make_shared<Session>(this, std::move(socket))).first)->ReadHeader();
+        auto session = std::make_shared<Session>(this, std::move(socket), contexts_.Current());
+        (*sessions_.insert(std::move(session)).first)->Begin();
       }
       Accept();
     });
@@ -319,6 +348,8 @@ class HttpServerImpl final : public HttpServer {
 
   HttpHandler* const handler_;
   const HttpLimits limits_;
+  TlsContexts contexts_;  // on the thread of io_
+  LogSample strangers_;
   int port_ = 0;
   asio::io_context io_{1};
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>(&io_);
@@ -330,6 +361,18 @@ class HttpServerImpl final : public HttpServer {
 };
 
 const HttpLimits& Session::limits() const { return server_->limits(); }
+
+void Session::Begin() {
+  if (!stream_.tls()) return ReadHeader();
+  stream_.expires_after(limits().header_time);
+  stream_.AsyncHandshake(Then([](Session& self, error_code error) {
+    if (!error) return self.ReadHeader();
+    if (error.category() == asio::error::get_ssl_category()) {
+      self.server_->LogStranger("no TLS: " + error.message());
+    }
+    self.End();
+  }));
+}
 
 void Session::WaitForRequest() {
   if (buffer_.size() > 0) return ReadHeader();
@@ -365,7 +408,7 @@ HttpRequest Session::TakeHead() {
     request.credentials.authorization = BeastText(parser_->get()[http::field::authorization]);
   }
   error_code gone;
-  const tcp::endpoint remote = beast::get_lowest_layer(stream_).socket().remote_endpoint(gone);
+  const tcp::endpoint remote = stream_.socket().remote_endpoint(gone);
   if (!gone) request.credentials.source = remote.address().to_string();
   return request;
 }
@@ -462,7 +505,16 @@ void Session::Watch() {
 
 void Session::OnReadable() {
   error_code error;
-  if (stream_.socket().available(error) > 0 && !error) return;
+  const bool more = stream_.socket().available(error) > 0 && !error;
+  if (more && !stream_.tls()) return;
+  if (more && !stream_.PeerHasEnded()) {
+    // The next request, or the goodbye of TLS before the end: only TLS could tell.
+    look_again_.expires_after(kLookWhetherGone);
+    look_again_.async_wait([self = shared_from_this(), number = number_](error_code stopped) {
+      if (!stopped && self->handling_ && number == self->number_) self->OnReadable();
+    });
+    return;
+  }
   Lose();
 }
 
@@ -480,6 +532,7 @@ void Session::OnAnswer(uint64_t number, HttpResponse response) {
   handling_ = false;
   error_code ignored;
   stream_.socket().cancel(ignored);
+  look_again_.cancel();
   Write(std::move(response));
 }
 
@@ -570,6 +623,10 @@ void Session::Refuse(HttpResponse response) {
 }
 
 void Session::RefuseOrEnd(error_code error) {
+  if (!stream_.tls() && buffer_.size() > 0 &&
+      *static_cast<const char*>(buffer_.data().data()) == kTlsHello) {
+    server_->LogStranger("it speaks TLS, and this port does not");
+  }
   std::optional<HttpResponse> problem = ProblemOfReading(error, limits());
   if (!problem) return Close();
   Refuse(*std::move(problem));
@@ -578,6 +635,7 @@ void Session::RefuseOrEnd(error_code error) {
 void Session::Write(HttpResponse response) {
   undelivered_ = std::move(response.undelivered);
   response_.emplace(ToBeast(std::move(response), version_, keep_alive_));
+  if (server_->tls()) response_->set(http::field::strict_transport_security, kHsts);
   serializer_.emplace(*response_);
   // HEAD: the same header, length included, and no body.
   serializer_->split(head_);
@@ -614,18 +672,24 @@ void Session::DropWhenClosed(bool drop) {
 }
 
 void Session::Close() {
+  stream_.expires_after(kLingerTimeMax);
+  if (!stream_.tls()) return CloseSending();
+  // So that the caller knows that nothing was cut off.
+  stream_.AsyncGoodbye(Then([](Session& self, error_code) { self.CloseSending(); }));
+}
+
+void Session::CloseSending() {
   error_code ignored;
   stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
-  stream_.expires_after(kLingerTimeMax);
   Linger(kLingerBytesMax);
 }
 
 void Session::Linger(size_t bytes_left) {
-  stream_.async_read_some(asio::buffer(chunk_),
-                          [self = shared_from_this(), bytes_left](error_code error, size_t n) {
-                            if (error || n >= bytes_left) return self->End();
-                            self->Linger(bytes_left - n);
-                          });
+  stream_.tcp().async_read_some(
+      asio::buffer(chunk_), [self = shared_from_this(), bytes_left](error_code error, size_t n) {
+        if (error || n >= bytes_left) return self->End();
+        self->Linger(bytes_left - n);
+      });
 }
 
 void Session::End() {
@@ -643,8 +707,9 @@ HttpStream HttpReply::Stream(HttpResponse head) const {
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,
                                                               HttpHandler* handler,
-                                                              const HttpLimits& limits) {
-  auto server = std::make_unique<HttpServerImpl>(handler, limits);
+                                                              const HttpLimits& limits,
+                                                              std::shared_ptr<TlsStore> tls) {
+  auto server = std::make_unique<HttpServerImpl>(handler, limits, std::move(tls));
   const absl::Status status = server->Listen(listen);
   if (!status.ok()) return status;
   return server;

@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "transport/http/http_message.h"
+#include "transport/tls.h"
 
 namespace dqueue::transport {
 
@@ -29,7 +30,8 @@ struct HttpLimits {
   size_t target_bytes = 4 << 10;
   // Of one body; what a route takes may be less. One that nobody wants is read and thrown away.
   size_t body_bytes = 20 << 20;
-  std::chrono::milliseconds header_time{10'000};  // from the first byte, or from the connection
+  // From the first byte, or from the connection; before it, as long for the handshake of TLS.
+  std::chrono::milliseconds header_time{10'000};
   std::chrono::milliseconds body_time{30'000};
   std::chrono::milliseconds idle_time{60'000};  // between an answer and the next request
   // A client that takes nothing for so long, or not all in ten times this, is closed.
@@ -111,10 +113,11 @@ HttpResponse HttpProblem(int status, const std::string& reason, const std::strin
 class HttpServer {
  public:
   // INVALID_ARGUMENT: the address; UNAVAILABLE: it cannot be bound. The handler must outlive the
-  // server.
+  // server. With `tls` every connection is TLS 1.2 or later, with its current set.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const std::string& listen,
                                                            HttpHandler* handler,
-                                                           const HttpLimits& limits = {});
+                                                           const HttpLimits& limits = {},
+                                                           std::shared_ptr<TlsStore> tls = nullptr);
   // Closes every connection; afterwards the handler is not called any more.
   virtual ~HttpServer() = default;
   virtual int port() const = 0;
