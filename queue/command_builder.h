@@ -29,6 +29,20 @@ inline log::v1::Enqueue::Job MakeJob(std::string_view id, std::string_view queue
   return job;
 }
 
+// A key like the broker lets them through, with a digest of its own.
+inline KeyRecord MakeKey(std::string_view id, std::string_view owner_id = "ann") {
+  KeyRecord key;
+  key.id = std::string(id);
+  for (size_t i = 0; i < key.digest.size(); ++i) {
+    key.digest[i] = static_cast<uint8_t>(i + 1 + (i < id.size() ? id[i] : 0));
+  }
+  key.name = "key of " + std::string(owner_id);
+  key.owner_id = std::string(owner_id);
+  key.type = v1::KEY_TYPE_CLIENT;
+  key.scopes = DefaultScopes(key.type);
+  return key;
+}
+
 class BatchBuilder {
  public:
   explicit BatchBuilder(int64_t time_ms) { batch_.set_time_ms(time_ms); }
@@ -69,6 +83,10 @@ class BatchBuilder {
   // The command added last is about this job only.
   BatchBuilder& OfJob(uint64_t sequence) {
     log::v1::Command& command = *batch_.mutable_commands()->rbegin();
+    if (command.has_cancel()) {
+      command.mutable_cancel()->set_job_sequence(sequence);
+      return *this;
+    }
     if (command.has_retry()) {
       command.mutable_retry()->set_job_sequence(sequence);
       return *this;
@@ -106,6 +124,29 @@ class BatchBuilder {
   }
   BatchBuilder& Resume(std::string_view queue) {
     batch_.add_commands()->mutable_set_queue()->set_queue(std::string(queue));
+    return *this;
+  }
+
+  BatchBuilder& CreateKey(const KeyRecord& key) {
+    auto* create = batch_.add_commands()->mutable_create_key();
+    create->set_id(key.id);
+    create->set_digest(key.digest.data(), key.digest.size());
+    create->set_name(key.name);
+    create->set_owner_id(key.owner_id);
+    create->set_type(static_cast<uint32_t>(key.type));
+    create->set_scopes(key.scopes);
+    for (const std::string& queue : key.queues) create->add_queues(queue);
+    return *this;
+  }
+  BatchBuilder& RevokeKey(std::string_view id, std::string_view owner_id = "") {
+    auto* revoke = batch_.add_commands()->mutable_revoke_key();
+    revoke->set_id(std::string(id));
+    revoke->set_owner_id(std::string(owner_id));
+    return *this;
+  }
+  BatchBuilder& UseKeys(const std::vector<std::string>& ids) {
+    auto* use = batch_.add_commands()->mutable_use_keys();
+    for (const std::string& id : ids) use->add_ids(id);
     return *this;
   }
 

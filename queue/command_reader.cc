@@ -1,6 +1,7 @@
 #include "queue/command_reader.h"
 
 #include "dqueue/v1/command.pb.h"
+#include "queue/key_registry.h"
 
 namespace dqueue::queue {
 namespace {
@@ -131,11 +132,12 @@ ReadStatus ReadEnqueue(std::string_view message, CommandView* out, std::vector<J
 }
 
 // All commands about one job have its id under the same number; so have those that end a lease
-// token and text, and Retry and Delete the sequence.
+// token and text, and Cancel, Retry and Delete the sequence.
 static_assert(log::v1::Complete::kIdFieldNumber == 1 && log::v1::Fail::kIdFieldNumber == 1 &&
               log::v1::Expire::kIdFieldNumber == 1 && log::v1::Cancel::kIdFieldNumber == 1 &&
               log::v1::Retry::kIdFieldNumber == 1 && log::v1::Delete::kIdFieldNumber == 1);
-static_assert(log::v1::Retry::kJobSequenceFieldNumber == 2 &&
+static_assert(log::v1::Cancel::kJobSequenceFieldNumber == 2 &&
+              log::v1::Retry::kJobSequenceFieldNumber == 2 &&
               log::v1::Delete::kJobSequenceFieldNumber == 2);
 static_assert(log::v1::Complete::kTokenFieldNumber == 2 && log::v1::Fail::kTokenFieldNumber == 2 &&
               log::v1::Expire::kTokenFieldNumber == 2);
@@ -146,7 +148,8 @@ ReadStatus ReadJobCommand(std::string_view message, CommandView* out) {
   const bool ends_lease = out->kind == CommandKind::kComplete || out->kind == CommandKind::kFail ||
                           out->kind == CommandKind::kExpire;
   const bool is_fail = out->kind == CommandKind::kFail;
-  const bool has_sequence = out->kind == CommandKind::kRetry || out->kind == CommandKind::kDelete;
+  const bool has_sequence = out->kind == CommandKind::kCancel || out->kind == CommandKind::kRetry ||
+                            out->kind == CommandKind::kDelete;
   ByteReader reader(message);
   WireField field;
   while (NextField(reader, &field)) {
@@ -191,6 +194,12 @@ ReadStatus ReadSetQueue(std::string_view message, CommandView* out) {
   return EndOf(reader);
 }
 
+ReadStatus ReadCommandOfKeys(std::string_view message, CommandView* out) {
+  out->text = message;
+  KeyCommand command;
+  return ReadKeyCommand(out->kind, message, &command);
+}
+
 CommandKind KindOf(uint32_t tag) {
   switch (tag) {
     case BytesTag(Command::kEnqueueFieldNumber):
@@ -209,6 +218,12 @@ CommandKind KindOf(uint32_t tag) {
       return CommandKind::kDelete;
     case BytesTag(Command::kSetQueueFieldNumber):
       return CommandKind::kSetQueue;
+    case BytesTag(Command::kCreateKeyFieldNumber):
+      return CommandKind::kCreateKey;
+    case BytesTag(Command::kRevokeKeyFieldNumber):
+      return CommandKind::kRevokeKey;
+    case BytesTag(Command::kUseKeysFieldNumber):
+      return CommandKind::kUseKeys;
     default:
       return CommandKind::kNone;
   }
@@ -225,6 +240,7 @@ ReadStatus ReadCommand(std::string_view message, CommandView* out, std::vector<J
     out->kind = kind;
     const ReadStatus status = kind == CommandKind::kEnqueue    ? ReadEnqueue(field.bytes, out, jobs)
                               : kind == CommandKind::kSetQueue ? ReadSetQueue(field.bytes, out)
+                              : IsOfKeys(kind)                 ? ReadCommandOfKeys(field.bytes, out)
                                                                : ReadJobCommand(field.bytes, out);
     if (status != ReadStatus::kOk) return status;
   }

@@ -51,19 +51,28 @@ enum class CommandKind : uint8_t {
   kRetry,
   kDelete,
   kSetQueue,
+  kCreateKey,
+  kRevokeKey,
+  kUseKeys,
 };
 
 // Whether it is about one job, which it names by its id.
 inline bool NamesJob(CommandKind kind) {
-  return kind != CommandKind::kEnqueue && kind != CommandKind::kSetQueue;
+  return kind >= CommandKind::kComplete && kind <= CommandKind::kDelete;
+}
+// Whether it is about API keys.
+inline bool IsOfKeys(CommandKind kind) {
+  return kind >= CommandKind::kCreateKey && kind <= CommandKind::kUseKeys;
 }
 
 struct CommandView {
   CommandKind kind = CommandKind::kNone;
   std::string_view id;        // NamesJob()
   LeaseToken token;           // complete, fail, expire
-  uint64_t job_sequence = 0;  // these, and retry and delete
-  std::string_view text;  // complete: result; fail: error; expire: worker_id; set queue: its name
+  uint64_t job_sequence = 0;  // these, and cancel, retry and delete
+  // Complete: result; fail: error; expire: worker_id; set queue: its name; IsOfKeys(): the whole
+  // message, for ReadKeyCommand.
+  std::string_view text;
   bool reject = false;
   bool paused = false;  // set queue; so is the next
   bool refuse_enqueues = false;

@@ -11,12 +11,34 @@
 #include "dqueue/v1/command.pb.h"
 #include "gtest/gtest.h"
 #include "queue/command_builder.h"
+#include "queue/key_registry.h"
 #include "queue/workload.h"
 
 namespace dqueue::queue {
 namespace {
 
 std::string Text(std::string_view s) { return std::string(s); }
+
+void SetKeyCommand(const CommandView& view, log::v1::Command* out) {
+  KeyCommand command;
+  EXPECT_EQ(ReadKeyCommand(view.kind, view.text, &command), ReadStatus::kOk);
+  if (view.kind == CommandKind::kCreateKey) {
+    log::v1::CreateKey* create = out->mutable_create_key();
+    create->set_id(Text(command.id));
+    create->set_digest(Text(command.digest));
+    create->set_name(Text(command.name));
+    create->set_owner_id(Text(command.owner_id));
+    create->set_type(command.type);
+    create->set_scopes(command.scopes);
+    for (const std::string_view queue : command.queues) create->add_queues(Text(queue));
+  } else if (view.kind == CommandKind::kRevokeKey) {
+    out->mutable_revoke_key()->set_id(Text(command.id));
+    out->mutable_revoke_key()->set_owner_id(Text(command.owner_id));
+  } else {
+    out->mutable_use_keys();
+    for (const std::string_view id : command.ids) out->mutable_use_keys()->add_ids(Text(id));
+  }
+}
 
 // A batch as the reader sees it, as a message again.
 log::v1::CommandBatch AsMessage(const BatchView& view) {
@@ -86,6 +108,7 @@ log::v1::CommandBatch AsMessage(const BatchView& view) {
         break;
       case CommandKind::kCancel:
         out.mutable_cancel()->set_id(Text(command.id));
+        out.mutable_cancel()->set_job_sequence(command.job_sequence);
         break;
       case CommandKind::kRetry:
         out.mutable_retry()->set_id(Text(command.id));
@@ -99,6 +122,11 @@ log::v1::CommandBatch AsMessage(const BatchView& view) {
         out.mutable_set_queue()->set_queue(Text(command.text));
         out.mutable_set_queue()->set_paused(command.paused);
         out.mutable_set_queue()->set_refuse_enqueues(command.refuse_enqueues);
+        break;
+      case CommandKind::kCreateKey:
+      case CommandKind::kRevokeKey:
+      case CommandKind::kUseKeys:
+        SetKeyCommand(command, &out);
         break;
     }
   }
@@ -179,7 +207,12 @@ TEST(CommandReaderTest, WhatThisVersionDoesNotKnowIsReported) {
       {"a field of retry", "\x12\x04\x32\x02\x78\x01"},
       {"a field of delete", "\x12\x04\x3a\x02\x78\x01"},
       {"a field of set queue", "\x12\x04\x42\x02\x78\x01"},
-      {"a sequence in cancel", "\x12\x04\x2a\x02\x10\x01"},
+      {"a field of create key", "\x12\x04\x4a\x02\x78\x01"},
+      {"a field of revoke key", "\x12\x04\x52\x02\x78\x01"},
+      {"a digest in revoke key", std::string("\x12\x05\x52\x03\x1a\x01x")},
+      {"a field of use keys", "\x12\x04\x5a\x02\x78\x01"},
+      {"an owner in use keys", std::string("\x12\x05\x5a\x03\x12\x01x")},
+      {"a sequence in complete", "\x12\x04\x12\x02\x10\x01"},
       {"a token in cancel", std::string("\x12\x04\x2a\x02\x12\x00", 6)},
       {"fail's reject in expire", "\x12\x04\x22\x02\x20\x01"},
       {"a number where text was", "\x12\x04\x2a\x02\x08\x01"},
@@ -197,7 +230,9 @@ TEST(CommandReaderTest, MalformedBytesAreRefused) {
                                "\x12\x05x", "\x12\xff\xff\xff\xff\x0f", "\x12\x03\x2a\x02x",
                                std::string("\x00\x01", 2), "\x0b\x0c", "\x0e",
                                // Two kinds in one command: nobody writes that.
-                               std::string("\x12\x04\x2a\x00\x32\x00", 6)};
+                               std::string("\x12\x04\x2a\x00\x32\x00", 6),
+                               // A key's id, and a use's, that are cut.
+                               "\x12\x05\x4a\x03\x0a\x05x", "\x12\x05\x5a\x03\x0a\x05x"};
   BatchView view;
   for (const std::string& bytes : cases) {
     EXPECT_EQ(ReadBatch(bytes, &view), ReadStatus::kMalformed) << testing::PrintToString(bytes);

@@ -132,7 +132,9 @@ CommandResult StateMachine::Impl::Expire(const CommandView& command) {
 
 CommandResult StateMachine::Impl::Cancel(const CommandView& command) {
   const uint32_t slot = FindNext(command);
-  if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
+  if (slot == kNoSlot || IsOfAnother(command, jobs[slot])) {
+    return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
+  }
   const v1::JobState state = jobs[slot].job_state();
   if (state == v1::JOB_STATE_CANCELLED) return Answer(ResultCode::kOk, state);
   if (!IsLive(state)) return Answer(ResultCode::kInvalidState, state);

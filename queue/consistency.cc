@@ -32,7 +32,8 @@ uint64_t StateMachine::Impl::RecomputeDigest() const {
     job_sum += RecordHash(copy);
   }
   const auto queue_hash = [this](uint32_t queue) { return queues[queue].name_hash; };
-  return DigestOf(job_sum, keys.RecomputeHashSum(queue_hash), queues.RecomputeHashSum());
+  return DigestOf(job_sum, keys.RecomputeHashSum(queue_hash), queues.RecomputeHashSum(),
+                  api_keys.RecomputeHashSum());
 }
 
 std::string StateMachine::Impl::CheckConsistency() const {
@@ -118,7 +119,9 @@ std::string StateMachine::Impl::CheckConsistency() const {
   const std::string key_problem =
       keys.Problem([this](uint32_t queue) { return queues[queue].name_hash; });
   if (!key_problem.empty()) return key_problem;
-  if (RecomputeDigest() != DigestOf(job_hash_sum, keys.hash_sum(), queues.hash_sum())) {
+  if (std::string problem = api_keys.Problem(); !problem.empty()) return problem;
+  if (RecomputeDigest() !=
+      DigestOf(job_hash_sum, keys.hash_sum(), queues.hash_sum(), api_keys.hash_sum())) {
     return "the digest is not that of the jobs";
   }
   return "";

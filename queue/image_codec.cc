@@ -1,5 +1,6 @@
 #include "queue/image_codec.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "queue/byte_codec.h"
@@ -31,14 +32,16 @@ char* PutFixed64(char* p, uint64_t value) {
 char* PutCounts(char* p, const ImageCounts& counts) {
   p = PutVarint(p, counts.queues);
   p = PutVarint(p, counts.jobs);
-  return PutVarint(p, counts.keys);
+  p = PutVarint(p, counts.keys);
+  return PutVarint(p, counts.api_keys);
 }
 
-ImageCounts ReadCounts(ByteReader& reader) {
+ImageCounts ReadCounts(ByteReader& reader, uint32_t version) {
   ImageCounts counts;
   counts.queues = reader.Varint();
   counts.jobs = reader.Varint();
   counts.keys = reader.Varint();
+  if (version > 2) counts.api_keys = reader.Varint();
   return counts;
 }
 
@@ -76,7 +79,7 @@ int64_t ReadTime(ByteReader& reader, bool* in_range) {
 
 void AppendHeader(const ImageHeader& header, std::string* out) {
   out->append(kImageMagic);
-  AppendFrame(FrameKind::kHeader, 8 * kVarintBytesMax, out, [&](char* p) {
+  AppendFrame(FrameKind::kHeader, 9 * kVarintBytesMax, out, [&](char* p) {
     p = PutVarint(p, kImageVersion);
     p = PutVarint(p, header.applied);
     p = PutVarint(p, static_cast<uint64_t>(header.time_ms));
@@ -94,7 +97,7 @@ bool ParseHeader(std::string_view body, uint32_t* version, ImageHeader* out) {
   out->time_ms = ReadTime(reader, &in_range);
   out->next_sequence = reader.Varint();
   out->digest = reader.Fixed64();
-  out->counts = ReadCounts(reader);
+  out->counts = ReadCounts(reader, *version);
   return AtEnd(reader) && in_range;
 }
 
@@ -194,14 +197,55 @@ bool ParseKey(std::string_view body, ImageKey* out) {
   return AtEnd(reader) && in_range;
 }
 
+void AppendApiKey(const KeyRecord& key, std::string* out) {
+  size_t size_max = key.digest.size() + 9 * kVarintBytesMax + key.id.size() + key.name.size() +
+                    key.owner_id.size();
+  for (const std::string& queue : key.queues) size_max += kVarintBytesMax + queue.size();
+  AppendFrame(FrameKind::kApiKey, size_max, out, [&](char* p) {
+    p = PutString(p, key.id);
+    p = std::copy(key.digest.begin(), key.digest.end(), p);
+    p = PutString(p, key.name);
+    p = PutString(p, key.owner_id);
+    p = PutVarint(p, static_cast<uint64_t>(key.type));
+    p = PutVarint(p, key.scopes);
+    p = PutVarint(p, static_cast<uint64_t>(key.create_time_ms));
+    p = PutVarint(p, static_cast<uint64_t>(key.revoke_time_ms));
+    p = PutVarint(p, static_cast<uint64_t>(key.last_use_time_ms));
+    p = PutVarint(p, key.queues.size());
+    for (const std::string& queue : key.queues) p = PutString(p, queue);
+    return p;
+  });
+}
+
+bool ParseApiKey(std::string_view body, KeyRecord* out) {
+  ByteReader reader(body);
+  bool in_range = true;
+  out->id = std::string(reader.String());
+  const std::string_view digest = reader.Bytes(out->digest.size());
+  std::copy(digest.begin(), digest.end(), out->digest.begin());
+  out->name = std::string(reader.String());
+  out->owner_id = std::string(reader.String());
+  const uint32_t type = reader.Varint32();
+  if (type > static_cast<uint32_t>(v1::KeyType_MAX)) return false;
+  out->type = static_cast<v1::KeyType>(type);
+  out->scopes = reader.Varint32();
+  out->create_time_ms = ReadTime(reader, &in_range);
+  out->revoke_time_ms = ReadTime(reader, &in_range);
+  out->last_use_time_ms = ReadTime(reader, &in_range);
+  const uint64_t queues = reader.Varint();
+  if (queues > kKeyQueuesMax) return false;
+  for (uint64_t i = 0; i < queues; ++i) out->queues.emplace_back(reader.String());
+  return AtEnd(reader) && in_range;
+}
+
 void AppendEnd(const ImageCounts& counts, std::string* out) {
-  AppendFrame(FrameKind::kEnd, 3 * kVarintBytesMax, out,
+  AppendFrame(FrameKind::kEnd, 4 * kVarintBytesMax, out,
               [&](char* p) { return PutCounts(p, counts); });
 }
 
-bool ParseEnd(std::string_view body, ImageCounts* out) {
+bool ParseEnd(std::string_view body, uint32_t version, ImageCounts* out) {
   ByteReader reader(body);
-  *out = ReadCounts(reader);
+  *out = ReadCounts(reader, version);
   return AtEnd(reader);
 }
 

@@ -1,10 +1,10 @@
 // The bytes of a snapshot image; docs/storage.md has the files that hold them.
 //
-// An image is: the magic "DQIMAGE1", a header frame, then frames of queues, jobs and idempotency
-// keys, then an end frame. A frame is its kind (one byte), the length of its body (fixed, 32 bits,
-// little-endian) and the body. Numbers in bodies are LEB128 varints unless they are hashes (fixed,
-// 64 bits, little-endian). All queues come before the first job or key, which may come in any
-// order.
+// An image is: the magic "DQIMAGE1", a header frame, then frames of queues, jobs, idempotency keys
+// and API keys, then an end frame. A frame is its kind (one byte), the length of its body (fixed,
+// 32 bits, little-endian) and the body. Numbers in bodies are LEB128 varints unless they are hashes
+// (fixed, 64 bits, little-endian). All queues come before the first job or key, which may come in
+// any order.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,14 @@
 
 #include "queue/idempotency_table.h"
 #include "queue/job_record.h"
+#include "queue/key.h"
 #include "queue/queue_table.h"
 
 namespace dqueue::queue {
 
 inline constexpr std::string_view kImageMagic = "DQIMAGE1";
-// Version 1 had no settings of queues.
-inline constexpr uint32_t kImageVersion = 2;
+// Version 1 had no settings of queues, version 2 no API keys.
+inline constexpr uint32_t kImageVersion = 3;
 inline constexpr uint32_t kImageVersionMin = 1;
 inline constexpr size_t kFrameHeaderSize = 5;
 
@@ -28,6 +29,7 @@ enum class FrameKind : uint8_t {
   kQueue = 'Q',
   kJob = 'J',
   kKey = 'K',
+  kApiKey = 'A',
   kEnd = 'E',
 };
 
@@ -35,6 +37,7 @@ struct ImageCounts {
   uint64_t queues = 0;
   uint64_t jobs = 0;
   uint64_t keys = 0;
+  uint64_t api_keys = 0;
   friend bool operator==(const ImageCounts&, const ImageCounts&) = default;
 };
 
@@ -88,6 +91,7 @@ void AppendHeader(const ImageHeader& header, std::string* out);
 void AppendQueue(uint32_t number, const QueueRecord& queue, std::string* out);
 void AppendJob(const JobRecord& job, uint32_t queue, std::string_view type, std::string* out);
 void AppendKey(const IdempotencyTable::Entry& entry, std::string* out);
+void AppendApiKey(const KeyRecord& key, std::string* out);
 void AppendEnd(const ImageCounts& counts, std::string* out);
 
 // False if the body is not one of that kind, or something is left after it.
@@ -96,6 +100,7 @@ bool ParseHeader(std::string_view body, uint32_t* version, ImageHeader* out);
 bool ParseQueue(std::string_view body, uint32_t version, ImageQueue* out);
 bool ParseJob(std::string_view body, ImageJob* out);
 bool ParseKey(std::string_view body, ImageKey* out);
-bool ParseEnd(std::string_view body, ImageCounts* out);
+bool ParseApiKey(std::string_view body, KeyRecord* out);
+bool ParseEnd(std::string_view body, uint32_t version, ImageCounts* out);
 
 }  // namespace dqueue::queue

@@ -21,6 +21,27 @@ constexpr size_t kErrorBytesPerLook = 256;
 constexpr size_t kPageBytesMax = 2 << 20;
 constexpr int kStatsQueuesMax = 1000;
 
+// Which queues a reader may see: each is looked at once in a call, by its number.
+class Visible {
+ public:
+  Visible(const QueueTable& queues, const QueueAccess* access) : queues_(queues), access_(access) {}
+  bool operator()(uint32_t queue) {
+    if (access_ == nullptr) return true;
+    if (known_.empty()) known_.resize(queues_.size());
+    Known& known = known_[queue];
+    if (known == Known::kNot) {
+      known = access_->Allows(queues_[queue].name) ? Known::kVisible : Known::kHidden;
+    }
+    return known == Known::kVisible;
+  }
+
+ private:
+  enum class Known : uint8_t { kNot, kVisible, kHidden };
+  const QueueTable& queues_;
+  const QueueAccess* const access_;
+  std::vector<Known> known_;
+};
+
 constexpr uint64_t kPageSeed = 0x70616765;
 constexpr size_t kPageTokenSize = 2 * (4 + 8);
 
@@ -163,19 +184,20 @@ void StateMachine::Pick(const JobFilter& filter, size_t max, uint32_t end, uint3
   DQ_CHECK(end <= impl.jobs.end());
   const uint32_t queue = impl.queues.Find(filter.queue);
   if (!filter.queue.empty() && queue == kNoSlot) *position = end;
+  Visible visible(impl.queues, filter.access);
   size_t found = 0;
   for (size_t looks = 0; *position < end && looks < kScanMax && found < max; ++looks) {
     const uint32_t slot = (*position)++;
     const JobRecord& job = impl.jobs[slot];
     if (!filter.error_contains.empty()) looks += job.outcome.error().size() / kErrorBytesPerLook;
-    if (!impl.Matches(filter, queue, job)) continue;
+    if (!impl.Matches(filter, queue, job) || !visible(impl.ready.queue_of(job.lane))) continue;
     out->push_back(JobRef{slot});
     ++found;
   }
 }
 
-absl::Status StateMachine::List(const v1::ListJobsRequest& request,
-                                v1::ListJobsResponse* out) const {
+absl::Status StateMachine::List(const v1::ListJobsRequest& request, v1::ListJobsResponse* out,
+                                const QueueAccess* access) const {
   const Impl& impl = *impl_;
   const uint64_t filter_hash = FilterHash(request, impl.arrangement);
   uint32_t slot = 0;
@@ -195,10 +217,11 @@ absl::Status StateMachine::List(const v1::ListJobsRequest& request,
   if (request.state() != v1::JOB_STATE_UNSPECIFIED) filter.states = JobStateBit(request.state());
   const uint32_t end = impl.jobs.end();
   const uint32_t scan_end = slot < end ? slot + std::min(end - slot, kScanMax) : end;
+  Visible visible(impl.queues, access);
   size_t bytes = 0;
   while (slot < scan_end && out->jobs_size() < page_size) {
     const JobRecord& job = impl.jobs[slot];
-    if (impl.Matches(filter, queue, job)) {
+    if (impl.Matches(filter, queue, job) && visible(impl.ready.queue_of(job.lane))) {
       const size_t size = job.spec_size + job.outcome.allocated();
       if (request.full() && bytes > 0 && bytes + size > kPageBytesMax) break;
       bytes += size;
@@ -210,7 +233,8 @@ absl::Status StateMachine::List(const v1::ListJobsRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* out) const {
+absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* out,
+                                 const QueueAccess* access) const {
   const Impl& impl = *impl_;
   out->set_applied_index(impl.applied.value());
   const auto set_age = [&impl](int64_t oldest_ms, v1::QueueStats* stats) {
@@ -236,13 +260,43 @@ absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* o
     out->mutable_total()->clear_refuses_enqueues();
     return absl::OkStatus();
   }
-  FillTotals(impl.queues.sum(), impl.held.size(), out->mutable_total());
-  set_age(impl.ready.OldestSince(), out->mutable_total());
-  for (const auto& [name, number] : impl.queues.by_name()) {
-    if (out->queues_size() == kStatsQueuesMax) break;
-    add(number);
+  if (access == nullptr) {
+    FillTotals(impl.queues.sum(), impl.held.size(), out->mutable_total());
+    set_age(impl.ready.OldestSince(), out->mutable_total());
+    for (const auto& [name, number] : impl.queues.by_name()) {
+      if (out->queues_size() == kStatsQueuesMax) break;
+      add(number);
+    }
+    return absl::OkStatus();
   }
+  Totals sum;
+  uint64_t held = 0;
+  int64_t oldest_ms = INT64_MAX;
+  for (const auto& [name, number] : impl.queues.by_name()) {
+    if (!access->Allows(name)) continue;
+    if (out->queues_size() < kStatsQueuesMax) add(number);
+    const QueueRecord& record = impl.queues[number];
+    for (size_t i = 0; i < kTotals; ++i) sum.values()[i] += record.totals.values()[i];
+    held += record.held;
+    oldest_ms = std::min(oldest_ms, impl.ready.OldestSince(number));
+  }
+  FillTotals(sum, held, out->mutable_total());
+  set_age(oldest_ms, out->mutable_total());
   return absl::OkStatus();
+}
+
+KeyTablePtr StateMachine::keys() const { return impl_->api_keys.table(); }
+
+void StateMachine::ListKeys(std::string_view owner_id, bool revoked,
+                            v1::ListKeysResponse* out) const {
+  std::vector<KeyRegistry::RecordPtr> keys = impl_->api_keys.All();  // by id
+  std::erase_if(keys, [&](const KeyRegistry::RecordPtr& key) {
+    return (!owner_id.empty() && key->owner_id != owner_id) || (key->revoked() && !revoked);
+  });
+  std::stable_sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) {
+    return a->create_time_ms < b->create_time_ms;
+  });
+  for (const KeyRegistry::RecordPtr& key : keys) *out->add_keys() = ToProto(*key);
 }
 
 }  // namespace dqueue::queue

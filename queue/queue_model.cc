@@ -1,6 +1,8 @@
 #include "queue/queue_model.h"
 
 #include <algorithm>
+#include <memory>
+#include <set>
 
 #include "queue/limits.h"
 
@@ -89,6 +91,9 @@ void QueueModel::Advance(int64_t time_ms) {
 CommandResult QueueModel::Execute(const log::v1::Command& command) {
   if (command.has_enqueue()) return Enqueue(command.enqueue());
   if (command.has_set_queue()) return SetQueue(command.set_queue());
+  if (command.has_create_key()) return CreateKey(command.create_key());
+  if (command.has_revoke_key()) return RevokeKey(command.revoke_key());
+  if (command.has_use_keys()) return UseKeys(command.use_keys());
   const std::string& id = command.has_complete()     ? command.complete().id()
                           : command.has_fail()       ? command.fail().id()
                           : command.has_expire()     ? command.expire().id()
@@ -101,11 +106,13 @@ CommandResult QueueModel::Execute(const log::v1::Command& command) {
   const uint64_t of = command.has_complete()     ? command.complete().token().job_sequence()
                       : command.has_fail()       ? command.fail().token().job_sequence()
                       : command.has_expire()     ? command.expire().token().job_sequence()
+                      : command.has_cancel()     ? command.cancel().job_sequence()
                       : command.has_retry()      ? command.retry().job_sequence()
                       : command.has_delete_job() ? command.delete_job().job_sequence()
                                                  : 0;
   if (of != 0 && of != job.sequence) {
-    const bool by_operator = command.has_retry() || command.has_delete_job();
+    const bool by_operator =
+        command.has_cancel() || command.has_retry() || command.has_delete_job();
     return by_operator ? Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED)
                        : Answer(ResultCode::kLeaseStale, job.state);
   }
@@ -122,6 +129,58 @@ CommandResult QueueModel::Execute(const log::v1::Command& command) {
     return Expire(job, TokenOf(command.expire().token()), command.expire().worker_id());
   }
   return command.has_cancel() ? Cancel(job) : Retry(job);
+}
+
+CommandResult QueueModel::CreateKey(const log::v1::CreateKey& command) {
+  CommandResult result;
+  const std::vector<std::string> queues(command.queues().begin(), command.queues().end());
+  const std::set<std::string> in_order(queues.begin(), queues.end());
+  const bool can_be =
+      !command.id().empty() && command.id().size() <= 64 && command.digest().size() == 32 &&
+      command.name().size() <= 128 && command.owner_id().size() <= 128 && command.type() >= 1 &&
+      command.type() <= 3 && command.scopes() != 0 && command.scopes() < 2048 &&
+      queues.size() <= 100 && queues == std::vector(in_order.begin(), in_order.end());
+  KeyRecord key;
+  if (can_be) std::copy(command.digest().begin(), command.digest().end(), key.digest.begin());
+  const auto it = api_keys_.find(command.id());
+  if (!can_be || (it != api_keys_.end() && it->second.digest != key.digest)) {
+    result.code = ResultCode::kKeyRefused;
+    return result;
+  }
+  if (it == api_keys_.end()) {
+    key.id = command.id();
+    key.name = command.name();
+    key.owner_id = command.owner_id();
+    key.type = static_cast<v1::KeyType>(command.type());
+    key.scopes = command.scopes();
+    key.queues = queues;
+    key.create_time_ms = time_ms_;
+    api_keys_[command.id()] = key;
+  } else {
+    result.code = ResultCode::kExisting;
+  }
+  result.key = std::make_shared<const KeyRecord>(api_keys_.at(command.id()));
+  return result;
+}
+
+CommandResult QueueModel::RevokeKey(const log::v1::RevokeKey& command) {
+  CommandResult result;
+  const auto it = api_keys_.find(command.id());
+  if (it == api_keys_.end() ||
+      (!command.owner_id().empty() && command.owner_id() != it->second.owner_id)) {
+    result.code = ResultCode::kNotFound;
+    return result;
+  }
+  if (it->second.revoke_time_ms == 0) it->second.revoke_time_ms = time_ms_;
+  result.key = std::make_shared<const KeyRecord>(it->second);
+  return result;
+}
+
+CommandResult QueueModel::UseKeys(const log::v1::UseKeys& command) {
+  for (const std::string& id : command.ids()) {
+    if (api_keys_.contains(id)) api_keys_.at(id).last_use_time_ms = time_ms_;
+  }
+  return {};
 }
 
 CommandResult QueueModel::SetQueue(const log::v1::SetQueue& command) {

@@ -56,6 +56,7 @@ class QueueModel {
   // As Stats of one queue.
   v1::QueueStats StatsOf(const std::string& queue) const;
   const std::map<std::string, v1::QueueStats>& events() const { return events_; }
+  const std::map<std::string, KeyRecord>& api_keys() const { return api_keys_; }
   int64_t time_ms() const { return time_ms_; }
   int64_t NextTickMs() const;
 
@@ -78,6 +79,9 @@ class QueueModel {
   CommandResult Cancel(Job& job);
   CommandResult Retry(Job& job);
   CommandResult SetQueue(const log::v1::SetQueue& command);
+  CommandResult CreateKey(const log::v1::CreateKey& command);
+  CommandResult RevokeKey(const log::v1::RevokeKey& command);
+  CommandResult UseKeys(const log::v1::UseKeys& command);
   void Enter(Job& job, v1::JobState state);
   void Kill(Job& job, v1::DeadReason reason);
   v1::QueueStats& Events(const Job& job) { return events_[job.spec.queue()]; }
@@ -86,6 +90,7 @@ class QueueModel {
   uint64_t next_sequence_ = 1;
   std::map<std::string, Job> jobs_;
   std::map<std::pair<std::string, std::string>, Key> keys_;  // by queue and key
+  std::map<std::string, KeyRecord> api_keys_;
   std::map<std::string, v1::QueueStats> events_;  // by queue: what ever happened, and its settings
 };
 

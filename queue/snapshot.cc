@@ -81,11 +81,20 @@ void StateMachine::BeginSnapshot() {
   walk.header.applied = state.applied.value();
   walk.header.time_ms = state.time_ms;
   walk.header.next_sequence = state.next_sequence;
-  walk.header.counts = {state.queues.size(), state.jobs.used(), state.keys.size()};
+  walk.api_keys = state.api_keys.All();
+  walk.header.counts = {state.queues.size(), state.jobs.used(), state.keys.size(),
+                        state.api_keys.size()};
   walk.header.digest = Digest();
   if (DQ_MUTANT(kSnapshotWithoutIdempotency)) {
     walk.header.counts.keys = 0;
-    walk.header.digest = state.DigestOf(state.job_hash_sum, 0, state.queues.hash_sum());
+    walk.header.digest =
+        state.DigestOf(state.job_hash_sum, 0, state.queues.hash_sum(), state.api_keys.hash_sum());
+  }
+  if (DQ_MUTANT(kSnapshotWithoutApiKeys)) {
+    walk.api_keys.clear();
+    walk.header.counts.api_keys = 0;
+    walk.header.digest =
+        state.DigestOf(state.job_hash_sum, state.keys.hash_sum(), state.queues.hash_sum(), 0);
   }
 }
 
@@ -140,7 +149,7 @@ bool StateMachine::ContinueSnapshot(size_t max_bytes, std::string* out) {
         if (!walk.ahead.empty()) {
           Drain(&walk.ahead, &walk.drained, room(), out);
         } else if (walk.key_next == walk.key_end) {
-          walk.phase = ImageWalk::Phase::kEnd;
+          walk.phase = ImageWalk::Phase::kApiKeys;
         } else {
           const IdempotencyTable::Entry& entry = state.keys[walk.key_next++];
           if (!entry.used() || entry.image == walk.number ||
@@ -150,6 +159,14 @@ bool StateMachine::ContinueSnapshot(size_t max_bytes, std::string* out) {
             AppendKey(entry, out);
             ++walk.written.keys;
           }
+        }
+        break;
+      case ImageWalk::Phase::kApiKeys:
+        if (walk.api_key_next == walk.api_keys.size()) {
+          walk.phase = ImageWalk::Phase::kEnd;
+        } else {
+          AppendApiKey(*std::exchange(walk.api_keys[walk.api_key_next++], nullptr), out);
+          ++walk.written.api_keys;
         }
         break;
       case ImageWalk::Phase::kEnd:
@@ -221,6 +238,7 @@ struct StateMachine::Restorer::Impl {
   absl::Status AddWaiting();
   absl::Status Add(const Waiting& next);
   absl::Status Key(std::string_view body);
+  absl::Status ApiKey(std::string_view body);
   absl::Status End(std::string_view body);
   std::string ProblemOf(const Waiting& next) const;
   absl::Status Finish(raft::Index index, uint64_t digest);
@@ -268,6 +286,8 @@ absl::Status StateMachine::Restorer::Impl::Frame(FrameKind kind, std::string_vie
       return Job(body);
     case FrameKind::kKey:
       return Key(body);
+    case FrameKind::kApiKey:
+      return ApiKey(body);
     case FrameKind::kEnd:
       return End(body);
   }
@@ -425,9 +445,18 @@ absl::Status StateMachine::Restorer::Impl::Key(std::string_view body) {
   return absl::OkStatus();
 }
 
+absl::Status StateMachine::Restorer::Impl::ApiKey(std::string_view body) {
+  KeyRecord key;
+  if (!ParseApiKey(body, &key)) return Damaged("an API key cannot be read");
+  const std::string problem = target->impl_->api_keys.Restore(std::move(key), header.time_ms);
+  if (!problem.empty()) return Damaged(problem);
+  ++read.api_keys;
+  return absl::OkStatus();
+}
+
 absl::Status StateMachine::Restorer::Impl::End(std::string_view body) {
   ImageCounts counts;
-  if (!ParseEnd(body, &counts)) return Damaged("its end cannot be read");
+  if (!ParseEnd(body, version, &counts)) return Damaged("its end cannot be read");
   if (counts != header.counts || counts != read) return Damaged("records are missing");
   end_seen = true;
   return absl::OkStatus();

@@ -73,6 +73,47 @@ TEST(SnapshotTest, SettingsOfQueuesComeBack) {
             ResultCode::kQueuePaused);
 }
 
+TEST(SnapshotTest, ApiKeysComeBack) {
+  StateMachine machine;
+  KeyRecord key = MakeKey("client_a");
+  key.queues = {"a", "b*"};
+  ApplyNext(machine, BatchBuilder(1000).CreateKey(key).CreateKey(MakeKey("client_b")));
+  ApplyNext(machine, BatchBuilder(2000).RevokeKey("client_b").UseKeys({"client_a"}));
+  StateMachine restored;
+  ASSERT_TRUE(
+      Restore(TakeImage(machine), machine.applied_index(), machine.Digest(), &restored).ok());
+  EXPECT_EQ(restored.CheckConsistency(), "");
+  v1::ListKeysResponse before;
+  v1::ListKeysResponse after;
+  machine.ListKeys("", true, &before);
+  restored.ListKeys("", true, &after);
+  ASSERT_EQ(after.keys_size(), 2);
+  EXPECT_EQ(after.SerializeAsString(), before.SerializeAsString());
+  EXPECT_EQ(restored.keys()->Find("client_a")->digest, key.digest);
+  EXPECT_TRUE(restored.keys()->Find("client_b")->revoked());
+}
+
+TEST(SnapshotTest, AnImageHasTheApiKeysOfItsIndex) {
+  StateMachine machine;
+  ApplyNext(machine, BatchBuilder(1000).CreateKey(MakeKey("client_a")));
+  const uint64_t digest = machine.Digest();
+  machine.BeginSnapshot();
+  ApplyNext(machine, BatchBuilder(2000)
+                         .RevokeKey("client_a")
+                         .UseKeys({"client_a"})
+                         .CreateKey(MakeKey("client_b")));
+  std::string image;
+  while (!machine.ContinueSnapshot(100, &image)) {
+  }
+  StateMachine restored;
+  ASSERT_TRUE(Restore(image, machine.snapshot_index(), digest, &restored).ok());
+  v1::ListKeysResponse keys;
+  restored.ListKeys("", true, &keys);
+  ASSERT_EQ(keys.keys_size(), 1);
+  EXPECT_FALSE(keys.keys(0).has_revoke_time());
+  EXPECT_FALSE(keys.keys(0).has_last_use_time());
+}
+
 TEST(SnapshotTest, AnImageHasTheSettingsOfItsIndex) {
   StateMachine machine;
   ApplyNext(machine, BatchBuilder(1000).Enqueue(MakeJob("a", "one")).Pause("two"));
@@ -283,7 +324,10 @@ class DamageTest : public ::testing::Test {
                             .Enqueue(MakeJob("dead"))
                             .Enqueue(MakeJob("done"))
                             .Fail("dead", {1, 1}, "why", 0, true)
-                            .Complete("done", {1, 2}, "result"));
+                            .Complete("done", {1, 2}, "result")
+                            .CreateKey(MakeKey("k1"))
+                            .CreateKey(MakeKey("k2"))
+                            .RevokeKey("k2"));
     image_ = TakeImage(machine_);
   }
 
@@ -325,15 +369,29 @@ class DamageTest : public ::testing::Test {
 
 TEST_F(DamageTest, TheUndamagedImageIsFine) { EXPECT_TRUE(TryRestore(image_).ok()); }
 
-// As a version without settings of queues wrote it; its digest is the same.
-TEST_F(DamageTest, AnImageOfVersion1IsFine) {
+// As versions without API keys and without settings of queues wrote them; the digest is the same.
+TEST_F(DamageTest, ImagesOfVersions1And2AreFine) {
+  StateMachine plain;
+  ApplyNext(plain, BatchBuilder(1000).Enqueue(MakeJob("a", "q1")).Enqueue(MakeJob("b", "q2")));
+  image_ = TakeImage(plain);
+  const auto restores = [&] {
+    StateMachine restored;
+    return Restore(image_, plain.applied_index(), plain.Digest(), &restored).ok();
+  };
+  ASSERT_TRUE(restores());
+  image_ = WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 2; });
+  EXPECT_FALSE(restores()) << "its counts are of version 3";
+  for (const FrameKind kind : {FrameKind::kHeader, FrameKind::kEnd}) {
+    image_ = WithFrame(kind, [](std::string& b) { b.pop_back(); });
+  }
+  EXPECT_TRUE(restores());
   image_ = WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 1; });
-  EXPECT_FALSE(TryRestore(image_).ok()) << "its queues are of version 2";
+  EXPECT_FALSE(restores()) << "its queues are of version 2";
   for (int queue = 0; queue < 2; ++queue) {
     image_ = WithFrame(
         FrameKind::kQueue, [](std::string& b) { b.pop_back(); }, queue);
   }
-  EXPECT_TRUE(TryRestore(image_).ok());
+  EXPECT_TRUE(restores());
 }
 
 TEST_F(DamageTest, EveryTruncationIsFound) {
@@ -383,9 +441,9 @@ TEST_F(DamageTest, GarbageIsFound) {
 
 TEST_F(DamageTest, EachKindOfDamageHasItsReason) {
   ExpectDamage("DQIMAGE2" + image_.substr(8), "does not begin with DQIMAGE1");
-  ExpectDamage(image_.substr(0, 8) + image_.substr(image_.size() - 8), "header");
+  ExpectDamage(image_.substr(0, 8) + image_.substr(image_.size() - kFrameHeaderSize - 4), "header");
   ExpectDamage(image_ + "x", "it is incomplete");
-  ExpectDamage(image_ + Frame('E', std::string(3, '\0')), "something follows its end");
+  ExpectDamage(image_ + Frame('E', std::string(4, '\0')), "something follows its end");
   ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 9; }), "format version 9");
   ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b += "x"; }), "header cannot");
   ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b[0] = 1; }), "out of turn");
@@ -398,9 +456,13 @@ TEST_F(DamageTest, EachKindOfDamageHasItsReason) {
                  "a queue cannot be read");
   }
   ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b.back() = 1; }), "digest");
-  ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 3; }),
-               "format version 3; this program reads 2: upgrade it");
-  ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 0; }),
+  ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 4; }),
+               "format version 4; this program reads 3: upgrade it");
+  ExpectDamage(WithFrame(FrameKind::kHeader,
+                         [](std::string& b) {
+                           b[0] = 0;
+                           b.pop_back();
+                         }),
                "format version 0; the oldest is 1");
   const auto job = [&](int at, char value, const std::string& reason) {
     ExpectDamage(WithFrame(FrameKind::kJob, [&](std::string& b) { b[at] = value; }), reason);
@@ -423,13 +485,34 @@ TEST_F(DamageTest, EachKindOfDamageHasItsReason) {
   ExpectDamage(WithFrame(FrameKind::kKey, [](std::string& b) { b[1] = 99; }), "sequence to come");
   ExpectDamage(WithFrame(FrameKind::kKey, [](std::string& b) { b += "x"; }),
                "an idempotency key cannot");
+  // Of an API key: id (with its length), digest, name, owner, type, scopes, times.
+  const auto key = [&](const auto& change, const std::string& reason) {
+    ExpectDamage(WithFrame(FrameKind::kApiKey, change), reason);
+  };
+  constexpr int kDigestAt = 3;
+  constexpr int kNameAt = kDigestAt + 32;
+  const int type_at = kNameAt + 1 + 10 + 1 + 3;
+  key([&](std::string& b) { b.erase(0, 3).insert(0, 1, '\0'); }, "a key with a bad id");
+  key([&](std::string& b) { b[2] = '2'; }, "it is there twice");
+  key([&](std::string& b) { b[kDigestAt] ^= 1; }, "digest");
+  key([&](std::string& b) { b.replace(kNameAt, 11, "\x81\x01" + std::string(129, 'n')); },
+      "key k1: a long name");
+  key([&](std::string& b) { b[type_at] = 0; }, "key k1: an unknown type");
+  key([&](std::string& b) { b[type_at] = 4; }, "an API key cannot be read");
+  key([&](std::string& b) { b.replace(type_at + 1, 2, "\x80\x10"); }, "key k1: unknown scopes");
+  key([&](std::string& b) { b[b.size() - 2] = 0x7f; }, "digest");  // its last use
+  key([&](std::string& b) { b.replace(b.size() - 2, 1, "\xff\x7f"); }, "a time to come");
+  key([&](std::string& b) { b.back() = 101; }, "an API key cannot be read");
+  key([&](std::string& b) { b.back() = 1, b += std::string("\0", 1); }, "key k1: a bad queue");
+  key([&](std::string& b) { b.back() = 2, b += "\1q\1q"; }, "key k1: queues out of order");
+  key([&](std::string& b) { b += "x"; }, "an API key cannot be read");
   ExpectDamage(WithFrame(FrameKind::kEnd, [](std::string& b) { b[1] = 4; }), "records are missing");
   ExpectDamage(WithFrame(FrameKind::kEnd, [](std::string& b) { b.clear(); }), "its end cannot");
 }
 
 TEST_F(DamageTest, RepeatedAndMissingRecordsAreFound) {
-  for (const FrameKind kind :
-       {FrameKind::kHeader, FrameKind::kQueue, FrameKind::kJob, FrameKind::kKey, FrameKind::kEnd}) {
+  for (const FrameKind kind : {FrameKind::kHeader, FrameKind::kQueue, FrameKind::kJob,
+                               FrameKind::kKey, FrameKind::kApiKey, FrameKind::kEnd}) {
     std::string twice = image_.substr(0, kImageMagic.size());
     std::string missing = twice;
     bool changed = false;

@@ -78,6 +78,10 @@ CommandResult StateMachine::Impl::Execute(const CommandView& command) {
       return Delete(command);
     case CommandKind::kSetQueue:
       return SetQueue(command);
+    case CommandKind::kCreateKey:
+    case CommandKind::kRevokeKey:
+    case CommandKind::kUseKeys:
+      return api_keys.Apply(command.kind, command.text, time_ms);
     case CommandKind::kNone:
       break;
   }
@@ -142,16 +146,18 @@ int64_t StateMachine::Impl::NextTickMs() const {
   return std::min({FirstTime(due), FirstTime(expiring), housekeeping});
 }
 
-uint64_t StateMachine::Impl::DigestOf(uint64_t job_sum, uint64_t key_sum,
-                                      uint64_t queue_sum) const {
-  return HashSequence(kDigestSeed)
-      .Add(applied.value())
+uint64_t StateMachine::Impl::DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum,
+                                      uint64_t api_key_sum) const {
+  HashSequence hash(kDigestSeed);
+  hash.Add(applied.value())
       .Add(static_cast<uint64_t>(time_ms))
       .Add(next_sequence)
       .Add(job_sum)
       .Add(key_sum)
-      .Add(queue_sum)
-      .Finish();
+      .Add(queue_sum);
+  // Not if there are none: digests of images from before there were API keys stay as they were.
+  if (api_key_sum != 0) hash.Add(api_key_sum);
+  return hash.Finish();
 }
 
 // ---- jobs and their places ----
@@ -320,8 +326,8 @@ size_t StateMachine::Impl::MemoryBytes() const {
   const size_t timers = due.size() + expiring.size() + purging.size();
   return jobs.memory_bytes() + by_id.memory_bytes() + ready.memory_bytes() + block_bytes +
          timers * (sizeof(OrderedSlot) + 6) + queues.memory_bytes() + keys.memory_bytes() +
-         held.capacity() * sizeof(held[0]) + walk.ahead.capacity() + walk.queues_ahead.capacity() +
-         batch.commands.capacity() * sizeof(CommandView) +
+         api_keys.memory_bytes() + held.capacity() * sizeof(held[0]) + walk.ahead.capacity() +
+         walk.queues_ahead.capacity() + batch.commands.capacity() * sizeof(CommandView) +
          batch.jobs.capacity() * sizeof(JobOrder) + id_hashes.capacity() * sizeof(id_hashes[0]);
 }
 
@@ -347,7 +353,8 @@ int64_t StateMachine::time_ms() const { return impl_->time_ms; }
 int64_t StateMachine::NextTickMs() const { return impl_->NextTickMs(); }
 
 uint64_t StateMachine::Digest() const {
-  return impl_->DigestOf(impl_->job_hash_sum, impl_->keys.hash_sum(), impl_->queues.hash_sum());
+  return impl_->DigestOf(impl_->job_hash_sum, impl_->keys.hash_sum(), impl_->queues.hash_sum(),
+                         impl_->api_keys.hash_sum());
 }
 
 uint64_t StateMachine::RecomputeDigest() const { return impl_->RecomputeDigest(); }

@@ -30,10 +30,11 @@
 //  - Cancel: live jobs only, repeatable. Retry: DEAD and CANCELLED jobs become READY with
 //    `failed` and `expired` at 0 (`delivered` and the last token stay; an expire time that has
 //    passed no longer applies). Delete: any job is gone at once, a held one too, and counts as
-//    purged. Retry and Delete may be of a certain job, as those that end a lease are.
+//    purged. Cancel, Retry and Delete may be of a certain job, as those that end a lease are.
 //  - SetQueue: a paused queue gives no job away (TakeReady passes it by); everything else goes on.
 //    It may also refuse new jobs; those that are there already are still answered as such. Pausing
 //    makes a queue, resuming does not.
+//  - CreateKey, RevokeKey, UseKeys: key_registry.h.
 //  Numbers beyond all limits are brought into range (times to the years 1970 to 9999, priority to
 //  kPriorityMax): validate.h refuses them long before, but an entry in the log must mean something.
 //
@@ -53,6 +54,7 @@
 #include "dqueue/v1/command.pb.h"
 #include "dqueue/v1/job.pb.h"
 #include "dqueue/v1/service.pb.h"
+#include "queue/key.h"
 #include "raft/types.h"
 
 namespace dqueue::queue {
@@ -88,6 +90,8 @@ enum class ResultCode : uint8_t {
   kLeaseStale,
   kTooManyQueues,
   kQueuePaused,  // enqueue: the queue takes no new jobs
+  kTooManyKeys,  // create key: kKeysMax are valid
+  kKeyRefused,   // create key: the id is that of another key, or such a key cannot be
 };
 
 struct CommandResult {
@@ -101,6 +105,8 @@ struct CommandResult {
   // this very command), with their ids, by item; the others were created. kExisting if all were
   // there, else kOk.
   std::vector<std::pair<uint32_t, std::string>> existing;
+  // Of a command that creates or revokes a key: as it is afterwards.
+  std::shared_ptr<const KeyRecord> key;
 };
 
 // Told while a batch is applied (or a hold ends); must not call back into the state machine.
@@ -143,6 +149,7 @@ struct JobFilter {
   std::string_view type = {};
   uint32_t states = 0;  // JobJobStateBit()s; LEASED: held jobs, READY: those not held
   std::string_view error_contains = {};  // part of the last error
+  const QueueAccess* access = nullptr;   // only jobs of these queues; null: of all
 };
 constexpr uint32_t JobStateBit(v1::JobState state) { return uint32_t{1} << state; }
 
@@ -214,9 +221,18 @@ class StateMachine {
   // Up to page_size jobs that match, in an order that is stable while nothing changes; state LEASED
   // matches held jobs and READY those not held. Looks at a bounded number of jobs: a page may be
   // short, even empty, with a token. INVALID_ARGUMENT if the token is not one of ours.
-  absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse* out) const;
-  // Queue empty: all. NOT_FOUND if the queue never had a job.
-  absl::Status Stats(std::string_view queue, v1::GetStatsResponse* out) const;
+  // With `access`, only jobs of its queues.
+  absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse* out,
+                    const QueueAccess* access = nullptr) const;
+  // Queue empty: all; with `access`, all of its queues, and the total is theirs. NOT_FOUND if the
+  // queue never had a job.
+  absl::Status Stats(std::string_view queue, v1::GetStatsResponse* out,
+                     const QueueAccess* access = nullptr) const;
+  // The keys, shared: the same until one is created, revoked or forgotten (not merely used: that is
+  // in ListKeys alone), or the state machine is restored.
+  KeyTablePtr keys() const;
+  // By the time of creation, then by id. owner_id empty: of everybody; `revoked`: those too.
+  void ListKeys(std::string_view owner_id, bool revoked, v1::ListKeysResponse* out) const;
   uint64_t job_count() const;
   uint64_t memory_bytes() const;  // estimate
 

@@ -15,6 +15,7 @@
 #include "queue/idempotency_table.h"
 #include "queue/image_codec.h"
 #include "queue/job_record.h"
+#include "queue/key_registry.h"
 #include "queue/lease_rules.h"
 #include "queue/ordered_slots.h"
 #include "queue/queue_table.h"
@@ -31,7 +32,7 @@ uint64_t JobIdHash(std::string_view id);
 // walk has come by is written out first, to a side buffer (copy on write); what was added later is
 // known by its sequence and left out.
 struct ImageWalk {
-  enum class Phase : uint8_t { kIdle, kHeader, kQueues, kJobs, kKeys, kEnd };
+  enum class Phase : uint8_t { kIdle, kHeader, kQueues, kJobs, kKeys, kApiKeys, kEnd };
   Phase phase = Phase::kIdle;
   uint32_t number = 0;  // of this walk, from 1
   ImageHeader header;
@@ -43,6 +44,9 @@ struct ImageWalk {
   uint32_t job_end = 0;
   uint32_t key_next = 0;
   uint32_t key_end = 0;
+  // As they were when the walk began; those that were written are null.
+  std::vector<KeyRegistry::RecordPtr> api_keys;
+  size_t api_key_next = 0;
   // Records written ahead of their turn. Queues come first in an image, so they have their own.
   std::string queues_ahead;
   std::string ahead;
@@ -59,7 +63,8 @@ struct StateMachine::Impl {
   void Apply(raft::Index index, std::string_view bytes, std::vector<CommandResult>* results);
   void Advance(int64_t batch_time_ms);
   int64_t NextTickMs() const;
-  uint64_t DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum) const;
+  uint64_t DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum,
+                    uint64_t api_key_sum) const;
   uint32_t FindJob(std::string_view id) const { return FindJob(id, JobIdHash(id)); }
   // The job of a command that is being executed.
   uint32_t FindNext(const CommandView& command);
@@ -148,6 +153,7 @@ struct StateMachine::Impl {
   Slab<JobRecord> jobs;
   QueueTable queues;
   IdempotencyTable keys;
+  KeyRegistry api_keys;
 
   // Derived from it.
   SlotIndex by_id;

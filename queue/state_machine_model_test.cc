@@ -1,4 +1,5 @@
 // Random histories, held against the plain model and against other replicas, step by step.
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@ std::string Text(const CommandResult& result) {
                      v1::JobState_Name(result.state) + " " + std::to_string(result.failed_item) +
                      " " + result.existing_id;
   for (const auto& [item, id] : result.existing) text += " " + std::to_string(item) + "=" + id;
+  if (result.key != nullptr) text += " " + ToProto(*result.key).ShortDebugString();
   return text;
 }
 
@@ -49,6 +51,27 @@ void CompareAll(const StateMachine& machine, const QueueModel& model) {
     ASSERT_EQ(view.last_token, expected.last_token) << id;
     ASSERT_EQ(view.failed, static_cast<uint32_t>(expected.failed));
     ASSERT_EQ(view.expired, static_cast<uint32_t>(expected.expired));
+  }
+}
+
+void CompareKeys(const StateMachine& machine, const QueueModel& model) {
+  v1::ListKeysResponse shown;
+  machine.ListKeys("", /*revoked=*/true, &shown);
+  std::vector<const KeyRecord*> expected;
+  for (const auto& [id, key] : model.api_keys()) expected.push_back(&key);
+  std::stable_sort(expected.begin(), expected.end(), [](const auto* a, const auto* b) {
+    return a->create_time_ms < b->create_time_ms;
+  });
+  ASSERT_EQ(static_cast<size_t>(shown.keys_size()), expected.size());
+  const KeyTablePtr table = machine.keys();
+  ASSERT_EQ(table->size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_TRUE(MessageDifferencer::Equals(shown.keys(static_cast<int>(i)), ToProto(*expected[i])))
+        << shown.keys(static_cast<int>(i)).DebugString();
+    const KeyRecord* const key = table->Find(expected[i]->id);
+    ASSERT_NE(key, nullptr);
+    ASSERT_EQ(key->digest, expected[i]->digest);
+    ASSERT_EQ(key->revoked(), expected[i]->revoked());
   }
 }
 
@@ -140,6 +163,7 @@ void RunAgainstModel(uint64_t seed, int batches, int max_commands) {
       model.ReleaseAll();
     }
     if (i % 16 == 0) CompareStats(machine, model);
+    if (i % 16 == 0) CompareKeys(machine, model);
     if (i % 64 == 0 || i == batches - 1) {
       CompareAll(machine, model);
       ASSERT_EQ(machine.CheckConsistency(), "");

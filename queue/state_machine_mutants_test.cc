@@ -99,5 +99,31 @@ TEST_F(StateMachineMutantsTest, SnapshotWithoutIdempotency) {
       << "a second job of one key";
 }
 
+TEST_F(StateMachineMutantsTest, SnapshotWithoutApiKeys) {
+  Apply(BatchBuilder(1000).CreateKey(MakeKey("a")));
+  active_mutant = Mutant::kSnapshotWithoutApiKeys;
+  const std::string image = TakeImage(machine_);
+  StateMachine restored;
+  ASSERT_TRUE(Restore(image, machine_.snapshot_index(), machine_.snapshot_digest(), &restored).ok())
+      << "the image agrees with itself";
+  EXPECT_NE(restored.Digest(), machine_.Digest());
+  EXPECT_TRUE(restored.keys()->empty());
+}
+
+TEST_F(StateMachineMutantsTest, RevokeNotApplied) {
+  Apply(BatchBuilder(1000).CreateKey(MakeKey("a")));
+  active_mutant = Mutant::kRevokeNotApplied;
+  EXPECT_EQ(Apply(BatchBuilder(1000).RevokeKey("a")).code, ResultCode::kOk);
+  EXPECT_FALSE(machine_.keys()->Find("a")->revoked());
+}
+
+TEST_F(StateMachineMutantsTest, RevokedKeyCreatedAgain) {
+  Apply(BatchBuilder(1000).CreateKey(MakeKey("a")).RevokeKey("a"));
+  active_mutant = Mutant::kRevokedKeyCreatedAgain;
+  EXPECT_EQ(Apply(BatchBuilder(1000).CreateKey(MakeKey("a"))).code, ResultCode::kOk);
+  EXPECT_FALSE(machine_.keys()->Find("a")->revoked());
+  EXPECT_EQ(machine_.CheckConsistency(), "");
+}
+
 }  // namespace
 }  // namespace dqueue::queue

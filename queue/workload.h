@@ -35,6 +35,7 @@ class Workload {
     now_ms_ += static_cast<int64_t>(Chance(3) ? Below(30000) : Below(step_ms_));
     BatchBuilder batch(now_ms_ - static_cast<int64_t>(Chance(5) ? Below(50) : 0));
     for (uint64_t i = Below(static_cast<uint64_t>(max_commands) + 1); i > 0; --i) Add(&batch);
+    if (Chance(15)) AddOfKeys(&batch);
     return batch;
   }
 
@@ -104,9 +105,29 @@ class Workload {
       batch->Pause(Queue(), Chance(30));
     }
     // One of the newest jobs: of few ids, so it is sometimes the one that is meant.
-    const bool names_job = (dice >= 44 && dice < 90) || (dice >= 93 && dice < 98);
+    const bool names_job = dice >= 44 && dice < 98;
     if (names_job && Chance(20)) {
       batch->OfJob(1 + enqueued_ - std::min(enqueued_, Below(2 * ids_)));
+    }
+  }
+
+  std::string KeyId() { return "key-" + std::to_string(Below(40)); }
+
+  void AddOfKeys(BatchBuilder* batch) {
+    if (Chance(50)) {
+      KeyRecord key = MakeKey(KeyId(), "owner" + std::to_string(Below(3)));
+      if (Chance(10)) key.digest[0] ^= 1;
+      if (Chance(5)) key.scopes = static_cast<uint32_t>(Below(3)) << 11;
+      if (Chance(5)) key.type = static_cast<v1::KeyType>(Below(6));
+      for (uint64_t i = Below(4); i > 0; --i) key.queues.push_back("q" + std::to_string(9 - i));
+      if (Chance(5)) key.queues.emplace_back("q1");
+      batch->CreateKey(key);
+    } else if (Chance(50)) {
+      batch->RevokeKey(KeyId(), Chance(70) ? "" : "owner" + std::to_string(Below(3)));
+    } else {
+      std::vector<std::string> ids;
+      for (uint64_t i = Below(4); i > 0; --i) ids.push_back(KeyId());
+      batch->UseKeys(ids);
     }
   }
 

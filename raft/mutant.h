@@ -41,6 +41,11 @@ enum class Mutant {
   kPauseNotChecked,             // jobs are taken from paused queues
   kRedeliverAfterDone,          // a completed job stays in the ready order
   kAttemptsResetOnFailure,      // a failure forgets the earlier ones
+  kSnapshotWithoutApiKeys,      // a snapshot leaves out the API keys
+  kRevokeNotApplied,            // a revocation is answered, but the key stays valid
+  kRevokedKeyCreatedAgain,      // a repeated creation makes a revoked key valid
+  kAccessNotCheckedOnComplete,  // completions of jobs in queues that the caller may not see
+  kAccessNotCheckedInStats,     // totals count queues that the caller may not see
 };
 
 #ifdef DQUEUE_MUTANTS
