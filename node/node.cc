@@ -171,6 +171,14 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
   });
 }
 
+void NodeImpl::WatchKeys(std::function<void(queue::KeyTablePtr)> watch) {
+  Post([this, watch = std::move(watch)](raft::Time) {
+    watch_keys_ = watch;
+    told_keys_ = nullptr;
+    TellKeys();
+  });
+}
+
 queue::LeaderHint NodeImpl::Hint() const {
   queue::LeaderHint hint;
   hint.term = status_.term.value();

@@ -26,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "dqueue/v1/service.pb.h"
 #include "queue/broker.h"
+#include "queue/key.h"
 #include "raft/histogram.h"
 #include "raft/raft.h"
 #include "storage/file_system.h"
@@ -162,6 +163,10 @@ class Node {
   // Answered on the loop's thread; never if the node goes first.
   using TransferDone = std::function<void(queue::Outcome<std::string>)>;
   virtual void TransferLeadership(std::string to, TransferDone done) = 0;
+  // From now on `watch` is told of the keys as this node has applied them: as they are now, and
+  // whenever that changes in more than times of last use. On the loop's thread, before the call
+  // that made the change is answered; must not block. Replaces an earlier watcher.
+  virtual void WatchKeys(std::function<void(queue::KeyTablePtr)> watch) = 0;
   // Stop taking new calls, hand leadership over if leader; done() when that has succeeded or has
   // been given up.
   virtual void Drain(std::function<void()> done) = 0;

@@ -31,6 +31,7 @@ class NodeImpl final : public Node {
   void RequestView(std::function<void(const NodeView&)> done) override;
   void RequestMetrics(std::function<void(const NodeMetrics&)> done) override;
   void TransferLeadership(std::string to, TransferDone done) override;
+  void WatchKeys(std::function<void(queue::KeyTablePtr)> watch) override;
   void Drain(std::function<void()> done) override;
   bool Poll(raft::Time now) override;
   raft::Time Deadline() const override;
@@ -55,6 +56,8 @@ class NodeImpl final : public Node {
   void SendMessages(std::vector<raft::Message> messages);
   void ReleaseHeld(raft::Token durable);
   void ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entries);
+  // If they are not those that the watcher knows.
+  void TellKeys();
   void AnswerConfirmed(raft::Time now);
   void MaybeServe(raft::Time now);
   void UpdatePeers();
@@ -144,6 +147,9 @@ class NodeImpl final : public Node {
   NodeMetrics metrics_;  // what is counted here
   // When the batches were proposed that are not applied yet, by their id.
   std::map<uint64_t, raft::Time> proposed_;
+
+  std::function<void(queue::KeyTablePtr)> watch_keys_;  // may be null
+  queue::KeyTablePtr told_keys_;
 
   raft::Time next_space_check_{};
   bool low_space_ = false;

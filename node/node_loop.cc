@@ -200,6 +200,7 @@ void NodeImpl::ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entr
     if (entry.kind == raft::EntryKind::kCommand) {
       results_.clear();
       state_->Apply(entry.index, *entry.payload, mine ? &results_ : nullptr);
+      TellKeys();
     } else {
       state_->ApplyNothing(entry.index);
     }
@@ -217,6 +218,14 @@ void NodeImpl::ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entr
     DQ_CHECK(committed_.empty() || committed_.front().index > entry.index);
   }
   Step(now, raft::Applied{entries.back().index});
+}
+
+void NodeImpl::TellKeys() {
+  if (!watch_keys_) return;
+  queue::KeyTablePtr keys = state_->keys();
+  if (keys == told_keys_) return;
+  told_keys_ = keys;
+  watch_keys_(std::move(keys));
 }
 
 void NodeImpl::AnswerConfirmed(raft::Time now) {

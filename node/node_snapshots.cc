@@ -133,6 +133,7 @@ void NodeImpl::SnapshotRestored(raft::Time now, const storage::Manifest& manifes
   broker_.reset();  // it watches the old state machine
   state_ = std::move(state);
   MakeBroker(++broker_salt_);
+  TellKeys();
   ++metrics_.snapshots_installed;
   snapshot_index_ = manifest.meta.index;
   snapshot_bytes_ = manifest.TotalBytes();

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <climits>
 #include <deque>
 #include <map>
@@ -272,6 +273,99 @@ TEST(Node, AFollowerSaysWhoLeads) {
     EXPECT_EQ(answer->error.metadata["leader_id"], leader);
     EXPECT_EQ(answer->error.metadata["leader_address"], leader + ":1");
   }
+}
+
+// What a node's watcher of keys was told.
+struct KeyWatch {
+  std::vector<queue::KeyTablePtr> told;
+  void Begin(Node& node) {
+    told.clear();
+    node.WatchKeys([this](queue::KeyTablePtr keys) { told.push_back(std::move(keys)); });
+  }
+  const queue::KeyRecord* Find(const std::string& id) const {
+    return told.empty() ? nullptr : told.back()->Find(id);
+  }
+};
+
+queue::CreateKeyOrder KeyOrder(char c) {
+  queue::CreateKeyOrder order;
+  order.key.id = "worker_" + std::string(12, c);
+  order.key.digest.fill(static_cast<uint8_t>(c));
+  order.key.name = "name";
+  order.key.owner_id = "owner";
+  order.key.type = v1::KEY_TYPE_WORKER;
+  order.key.scopes = queue::DefaultScopes(order.key.type);
+  return order;
+}
+
+TEST(Node, KeysAreWatchedOnEveryNode) {
+  Cluster cluster(3);
+  const std::string leader = cluster.WaitForLeader();
+  std::map<std::string, KeyWatch> watches;
+  for (const std::string& name : cluster.names()) watches[name].Begin(cluster.node(name));
+  cluster.Run(10ms);
+  for (const std::string& name : cluster.names()) {
+    ASSERT_EQ(watches[name].told.size(), 1u) << "as they are now";
+    EXPECT_TRUE(watches[name].told[0]->empty());
+  }
+
+  const std::string id = KeyOrder('a').key.id;
+  bool told_first = false;
+  queue::CreateKeyCall create;
+  create.request = KeyOrder('a');
+  create.done = [&](const queue::Outcome<v1::Key>& outcome) {
+    EXPECT_TRUE(outcome.ok()) << outcome.error.message;
+    told_first = watches[leader].Find(id) != nullptr;
+  };
+  cluster.node(leader).Submit(std::move(create));
+  const auto all = [&](const auto& is_so) {
+    return std::all_of(cluster.names().begin(), cluster.names().end(), is_so);
+  };
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return all([&](const std::string& name) { return watches[name].Find(id) != nullptr; });
+  }));
+  EXPECT_TRUE(told_first) << "the key is good where its creation is answered";
+
+  ASSERT_TRUE(cluster.Ask<queue::UseKeysCall>(leader, {{id}})->ok());
+  ASSERT_NE(cluster.Enqueue(leader, "job"), "");
+  cluster.Run(500ms);
+  for (const std::string& name : cluster.names()) EXPECT_EQ(watches[name].told.size(), 2u);
+
+  ASSERT_TRUE(cluster.Ask<queue::RevokeKeyCall>(leader, {.id = id, .owner_id = ""})->ok());
+  EXPECT_TRUE(watches[leader].Find(id)->revoked());
+  EXPECT_TRUE(cluster.RunUntil([&] {
+    return all([&](const std::string& name) { return watches[name].Find(id)->revoked(); });
+  }));
+}
+
+TEST(Node, AWatcherIsToldOfKeysThatComeWithASnapshot) {
+  Cluster cluster(3);
+  cluster.snapshot_log_bytes = 64 << 10;
+  for (const std::string& name : cluster.names()) {
+    cluster.Crash(name);
+    ASSERT_TRUE(cluster.Start(name).ok());
+  }
+  const std::string leader = cluster.WaitForLeader();
+  const std::string late = leader == "n1" ? "n2" : "n1";
+  KeyWatch watch;
+  watch.Begin(cluster.node(late));
+  cluster.Run(100ms);
+  cluster.machine(late).cut = true;
+  ASSERT_TRUE(cluster.Ask<queue::CreateKeyCall>(leader, KeyOrder('a'))->ok());
+  for (int i = 0; i < 400; ++i) ASSERT_NE(cluster.Enqueue(leader, std::string(1000, 'x')), "");
+  ASSERT_TRUE(cluster.RunUntil(
+      [&] { return cluster.node(leader).raft().GetView().first_index > raft::Index(100); }));
+  EXPECT_TRUE(watch.told.back()->empty());
+  cluster.machine(late).cut = false;
+  const std::string id = KeyOrder('a').key.id;
+  EXPECT_TRUE(cluster.RunUntil([&] { return watch.Find(id) != nullptr; }));
+  EXPECT_GT(cluster.node(late).raft().GetView().snapshot_index, raft::Index(0));
+  // And it is there from the start in the next life.
+  cluster.Run(500ms);
+  cluster.Crash(late);
+  ASSERT_TRUE(cluster.Start(late).ok());
+  watch.Begin(cluster.node(late));
+  EXPECT_TRUE(cluster.RunUntil([&] { return watch.Find(id) != nullptr; }));
 }
 
 TEST(Node, ALateFollowerIsSentASnapshot) {

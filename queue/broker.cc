@@ -218,6 +218,12 @@ int64_t BrokerImpl::LogTimeMs(raft::Time now, int64_t wall_ms) const {
   return std::max({wall_ms, last_time_ms_ + elapsed_ms / 2, state_->time_ms(), int64_t{0}});
 }
 
+JobRef BrokerImpl::FindVisible(std::string_view id, const QueueAccessPtr& access) const {
+  const JobRef job = state_->Find(id);
+  if (access == nullptr || job == JobRef{}) return job;
+  return access->Allows(state_->View(job).queue) ? job : JobRef{};
+}
+
 Broker::Broker(const BrokerOptions& options, StateMachine* state, uint64_t seed)
     : impl_(std::make_unique<BrokerImpl>(options, state, seed)) {}
 Broker::~Broker() = default;

@@ -52,6 +52,7 @@ struct Call {
   // The queues that the caller may see; null: all. A queue named in the request that is not one of
   // them is answered QUEUE_DENIED, with no effect at all; a job named by its id that is in another
   // queue is answered as if it did not exist; what is listed or counted leaves other queues out.
+  // (That an id is taken in another queue, an enqueue of it must tell: DUPLICATE_JOB.)
   QueueAccessPtr access;
 };
 
@@ -81,9 +82,10 @@ using ListKeysCall = Call<ListKeysOrder, v1::ListKeysResponse>;
 using RevokeKeyCall = Call<RevokeKeyOrder, v1::Key>;
 using UseKeysCall = Call<UseKeysOrder, UseKeysDone>;
 
-using AnyCall = std::variant<EnqueueCall, LeaseCall, CompleteCall, FailCall, ExtendCall,
-                             ReleaseCall, GetCall, ListCall, CancelCall, RetryCall, StatsCall,
-                             PauseCall, ResumeCall, DeleteCall, PurgeCall, RedriveCall>;
+using AnyCall =
+    std::variant<EnqueueCall, LeaseCall, CompleteCall, FailCall, ExtendCall, ReleaseCall, GetCall,
+                 ListCall, CancelCall, RetryCall, StatsCall, PauseCall, ResumeCall, DeleteCall,
+                 PurgeCall, RedriveCall, CreateKeyCall, ListKeysCall, RevokeKeyCall, UseKeysCall>;
 
 struct BrokerOptions {
   raft::Duration lease_timeout = std::chrono::seconds(30);

@@ -15,6 +15,15 @@
 #include "raft/mutant.h"
 
 namespace dqueue::queue {
+namespace {
+
+// For a caller that may not see every queue, a command is about the very job that was looked at:
+// before it is applied, the id may come to be of a job in another queue.
+uint64_t OnlyIfRestricted(const QueueAccessPtr& access, const JobView& view) {
+  return access == nullptr ? 0 : view.sequence;
+}
+
+}  // namespace
 
 // item(work, i) appends a command and returns true, or decides the item at once and returns false.
 template <class C, class F>
@@ -65,7 +74,10 @@ bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, in
   v1::CompleteJobsRequest::Item* item = work->call.request.mutable_items(i);
   JobRef job;
   JobView view;
-  if (auto error = FindLeased(*item, &job, &view)) {
+  const QueueAccessPtr no_limits;
+  const QueueAccessPtr& access =
+      DQ_MUTANT(kAccessNotCheckedOnComplete) ? no_limits : work->call.access;
+  if (auto error = FindLeased(*item, access, &job, &view)) {
     work->Refuse(i, *error);
     return false;
   }
@@ -109,7 +121,7 @@ bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>*
   const v1::FailJobsRequest::Item& item = work->call.request.items(i);
   JobRef job;
   JobView view;
-  if (auto error = FindLeased(item, &job, &view)) {
+  if (auto error = FindLeased(item, work->call.access, &job, &view)) {
     work->Refuse(i, *error);
     return false;
   }
@@ -154,18 +166,19 @@ int64_t BrokerImpl::NextRunTimeMs(const v1::FailJobsRequest::Item& item, const J
 void BrokerImpl::Submit(raft::Time now, int64_t, CancelCall call) {
   SubmitItems(now, std::move(call), [this](StatusWork<CancelCall>* work, int i) {
     const std::string& id = work->Id(i);
-    const JobRef job = state_->Find(id);
+    const JobRef job = FindVisible(id, work->call.access);
     if (job == JobRef{}) {
       work->Refuse(i, JobNotFoundError(id));
       return false;
     }
-    const v1::JobState state = state_->View(job).state;
-    if (IsOver(state)) {
-      if (state != v1::JOB_STATE_CANCELLED) work->Refuse(i, InvalidStateError(id, state));
+    const JobView view = state_->View(job);
+    if (IsOver(view.state)) {
+      if (view.state != v1::JOB_STATE_CANCELLED) work->Refuse(i, InvalidStateError(id, view.state));
       return false;
     }
     log::v1::Cancel cancel;
     cancel.set_id(id);
+    cancel.set_job_sequence(OnlyIfRestricted(work->call.access, view));
     Append(log::v1::Command::kCancelFieldNumber, cancel,
            {.work = work, .item = static_cast<uint32_t>(i), .kind = CommandKind::kCancel});
     return true;
@@ -175,18 +188,19 @@ void BrokerImpl::Submit(raft::Time now, int64_t, CancelCall call) {
 void BrokerImpl::Submit(raft::Time now, int64_t, RetryCall call) {
   SubmitItems(now, std::move(call), [this](StatusWork<RetryCall>* work, int i) {
     const std::string& id = work->Id(i);
-    const JobRef job = state_->Find(id);
+    const JobRef job = FindVisible(id, work->call.access);
     if (job == JobRef{}) {
       work->Refuse(i, JobNotFoundError(id));
       return false;
     }
-    const v1::JobState state = state_->View(job).state;
-    if (state != v1::JOB_STATE_DEAD && state != v1::JOB_STATE_CANCELLED) {
-      work->Refuse(i, InvalidStateError(id, state));
+    const JobView view = state_->View(job);
+    if (view.state != v1::JOB_STATE_DEAD && view.state != v1::JOB_STATE_CANCELLED) {
+      work->Refuse(i, InvalidStateError(id, view.state));
       return false;
     }
     log::v1::Retry retry;
     retry.set_id(id);
+    retry.set_job_sequence(OnlyIfRestricted(work->call.access, view));
     Append(log::v1::Command::kRetryFieldNumber, retry,
            {.work = work, .item = static_cast<uint32_t>(i), .kind = CommandKind::kRetry});
     return true;
@@ -196,7 +210,7 @@ void BrokerImpl::Submit(raft::Time now, int64_t, RetryCall call) {
 void BrokerImpl::Submit(raft::Time now, int64_t, DeleteCall call) {
   SubmitItems(now, std::move(call), [this](StatusWork<DeleteCall>* work, int i) {
     const std::string& id = work->Id(i);
-    const JobRef job = state_->Find(id);
+    const JobRef job = FindVisible(id, work->call.access);
     if (job == JobRef{}) {
       work->Refuse(i, JobNotFoundError(id));
       return false;

@@ -129,6 +129,13 @@ void BrokerImpl::Submit(raft::Time now, int64_t wall_ms, EnqueueCall call) {
   v1::EnqueueJobsRequest& request = call.request;
   if (auto error = CheckRequest(request)) return call.done(*std::move(error));
   const int jobs = request.jobs_size();
+  if (call.access != nullptr) {
+    for (const v1::JobSpec& job : request.jobs()) {
+      const std::string queue = job.queue().empty() ? kDefaultName : job.queue();
+      if (!IsQueueName(queue)) continue;  // refused below
+      if (!Allows(call.access, queue)) return call.done(QueueDeniedError(queue));
+    }
+  }
   const int64_t now_ms = LogTimeMs(now, wall_ms);
   auto work = std::make_unique<EnqueueWork>(call.deadline, request.all_or_nothing(), jobs,
                                             std::move(call.done));

@@ -124,6 +124,35 @@ Error LeaseStaleError(std::string_view id, bool newer) {
   return error;
 }
 
+Error QueueDeniedError(std::string_view queue) {
+  Error error = Make(absl::StatusCode::kPermissionDenied, "QUEUE_DENIED",
+                     "this key may not use queue \"" + std::string(queue) + "\"");
+  error.metadata["queue"] = std::string(queue);
+  return error;
+}
+
+Error KeyNotFoundError(std::string_view id) {
+  Error error = Make(absl::StatusCode::kNotFound, "KEY_NOT_FOUND",
+                     "key \"" + std::string(id) + "\" does not exist");
+  error.metadata["id"] = std::string(id);
+  return error;
+}
+
+Error KeyExistsError(std::string_view id) {
+  Error error = Make(absl::StatusCode::kAlreadyExists, "KEY_EXISTS",
+                     "key \"" + std::string(id) + "\" exists already and is another one");
+  error.metadata["id"] = std::string(id);
+  return error;
+}
+
+Error TooManyKeysError() {
+  Error error = Make(absl::StatusCode::kResourceExhausted, "TOO_MANY_KEYS",
+                     "the cluster has as many valid keys as it can; the limit is " +
+                         std::to_string(kKeysMax) + ": revoke some");
+  error.metadata["limit"] = std::to_string(kKeysMax);
+  return error;
+}
+
 Error EnqueueRefusedError(std::string_view id, const CommandResult& result) {
   Error error;
   switch (result.code) {

@@ -29,6 +29,10 @@ std::string StateName(v1::JobState state);
 Error InvalidStateError(std::string_view id, v1::JobState state);
 // newer: somebody holds, or held, the job with a greater token.
 Error LeaseStaleError(std::string_view id, bool newer);
+Error QueueDeniedError(std::string_view queue);
+Error KeyNotFoundError(std::string_view id);
+Error KeyExistsError(std::string_view id);
+Error TooManyKeysError();
 // Why the log refused to enqueue the job with this id. `result` is neither kOk nor kExisting.
 Error EnqueueRefusedError(std::string_view id, const CommandResult& result);
 // The same for an all-or-nothing request, of which the job at result.failed_item stopped all.

@@ -100,24 +100,27 @@ void BrokerImpl::Submit(raft::Time now, int64_t, ExtendCall call) {
       (call.request.has_lease_duration()
            ? raft::Duration(std::chrono::milliseconds(DurationMs(call.request.lease_duration())))
            : options_.lease_timeout);
+  const QueueAccessPtr access = call.access;
   SubmitLocal(now, std::move(call), [&](const v1::ExtendLeasesRequest::Item& item) {
-    return ExtendOne(now, item, worker_id, expires);
+    return ExtendOne(now, item, access, worker_id, expires);
   });
 }
 
 void BrokerImpl::Submit(raft::Time now, int64_t, ReleaseCall call) {
   const std::string worker_id = call.request.worker_id();
+  const QueueAccessPtr access = call.access;
   SubmitLocal(now, std::move(call), [&](const v1::ReleaseJobsRequest::Item& item) {
-    return ReleaseOne(now, item, worker_id);
+    return ReleaseOne(now, item, access, worker_id);
   });
 }
 
 std::optional<Error> BrokerImpl::ExtendOne(raft::Time now,
                                            const v1::ExtendLeasesRequest::Item& item,
+                                           const QueueAccessPtr& access,
                                            const std::string& worker_id, raft::Time expires) {
   JobRef job;
   JobView view;
-  if (auto error = FindLeased(item, &job, &view)) return error;
+  if (auto error = FindLeased(item, access, &job, &view)) return error;
   if (IsOver(view.state)) return InvalidStateError(view.id, view.state);
   const LeaseToken token = ToToken(item.token());
   const LeaseInfo* lease = leases_.Find(job);
@@ -136,10 +139,11 @@ std::optional<Error> BrokerImpl::ExtendOne(raft::Time now,
 
 std::optional<Error> BrokerImpl::ReleaseOne(raft::Time now,
                                             const v1::ReleaseJobsRequest::Item& item,
+                                            const QueueAccessPtr& access,
                                             const std::string& worker_id) {
   JobRef job;
   JobView view;
-  if (auto error = FindLeased(item, &job, &view)) return error;
+  if (auto error = FindLeased(item, access, &job, &view)) return error;
   if (IsOver(view.state)) return InvalidStateError(view.id, view.state);
   const LeaseToken token = ToToken(item.token());
   const LeaseInfo* lease = leases_.Find(job);

@@ -2,8 +2,8 @@
 // broker_enqueue.cc, broker_commands.cc (complete, fail, cancel, retry, delete), broker_queues.cc
 // (pause, resume, purge, redrive), broker_batch.cc (commands on their way through the log),
 // broker_lease.cc (grants and who waits for them), broker_holders.cc (extend, release, and who may
-// speak for a job), broker_reads.cc (reads, confirmation rounds, timers). Nobody else includes
-// this.
+// speak for a job), broker_reads.cc (reads, confirmation rounds, timers), broker_keys.cc (API
+// keys). Nobody else includes this.
 #pragma once
 
 #include <cstdint>
@@ -88,7 +88,7 @@ struct LeaseWait {
 };
 
 struct ReadWait {
-  std::variant<GetCall, ListCall, StatsCall> call;
+  std::variant<GetCall, ListCall, StatsCall, ListKeysCall> call;
   raft::Time timer = raft::Time::max();
 };
 
@@ -137,6 +137,8 @@ class BrokerImpl : public Observer {
   Error NotServing() const;
   // Now for the log: never goes back, on any replica.
   int64_t LogTimeMs(raft::Time now, int64_t wall_ms) const;
+  // Slot UINT32_MAX: there is none, or the caller may not see its queue.
+  JobRef FindVisible(std::string_view id, const QueueAccessPtr& access) const;
 
   // ---- broker_enqueue.cc ----
   void Submit(raft::Time now, int64_t wall_ms, EnqueueCall call);
@@ -170,7 +172,7 @@ class BrokerImpl : public Observer {
   template <class C>
   void SetQueue(raft::Time now, C call, bool paused, bool refuse_enqueues);
   template <class C>
-  void SubmitPick(raft::Time now, C call, CommandKind kind, const JobFilter& filter);
+  void SubmitPick(raft::Time now, C call, CommandKind kind, JobFilter filter);
   // A part of the call whose turn it is.
   void PickSome(raft::Time now);
   // It must not be deleted, or is being deleted.
@@ -219,7 +221,7 @@ class BrokerImpl : public Observer {
   void ServeUnconfirmed(raft::Time now);
   uint32_t NewLeaseRequest(std::string key);
   void ForgetLeaseRequest(uint32_t number);
-  static std::string LeaseRequestKey(const v1::LeaseJobsRequest& request);
+  static std::string LeaseRequestKey(const LeaseCall& call);
   void FillLease(raft::Time now, const LeaseInfo& lease, v1::Job* job) const;
 
   // ---- broker_holders.cc ----
@@ -228,12 +230,14 @@ class BrokerImpl : public Observer {
   template <class C, class F>
   void SubmitLocal(raft::Time now, C call, const F& item);
   std::optional<Error> ExtendOne(raft::Time now, const v1::ExtendLeasesRequest::Item& item,
-                                 const std::string& worker_id, raft::Time expires);
+                                 const QueueAccessPtr& access, const std::string& worker_id,
+                                 raft::Time expires);
   std::optional<Error> ReleaseOne(raft::Time now, const v1::ReleaseJobsRequest::Item& item,
-                                  const std::string& worker_id);
-  // The job that the item is about, or why there is none.
+                                  const QueueAccessPtr& access, const std::string& worker_id);
+  // The job that the item is about, or why there is none for this caller.
   template <class Item>
-  std::optional<Error> FindLeased(const Item& item, JobRef* job, JobView* view) const;
+  std::optional<Error> FindLeased(const Item& item, const QueueAccessPtr& access, JobRef* job,
+                                  JobView* view) const;
   // Whether `token`, which is not in the lease table, may still speak for the live job. ended_too:
   // also if the log has seen that very lease end.
   std::optional<Error> CheckAdoption(JobRef job, const JobView& view, LeaseToken token,
@@ -253,15 +257,25 @@ class BrokerImpl : public Observer {
   void EndLease(JobRef job, bool remember, bool release);
   raft::Duration LeaseFor(const JobView& view) const;
 
+  // ---- broker_keys.cc ----
+  void Submit(raft::Time now, int64_t wall_ms, CreateKeyCall call);
+  void Submit(raft::Time now, int64_t wall_ms, RevokeKeyCall call);
+  void Submit(raft::Time now, int64_t wall_ms, UseKeysCall call);
+  template <class C>
+  void SubmitKeyCommand(raft::Time now, C call, CommandKind kind, int field,
+                        const google::protobuf::MessageLite& message);
+
   // ---- broker_reads.cc ----
   void Submit(raft::Time now, int64_t wall_ms, GetCall call);
   void Submit(raft::Time now, int64_t wall_ms, ListCall call);
   void Submit(raft::Time now, int64_t wall_ms, StatsCall call);
+  void Submit(raft::Time now, int64_t wall_ms, ListKeysCall call);
   template <class C>
   void SubmitRead(raft::Time now, C call);
   void Answer(raft::Time now, GetCall* call);
   void Answer(raft::Time now, ListCall* call);
   void Answer(raft::Time now, StatsCall* call);
+  void Answer(raft::Time now, ListKeysCall* call);
   void GatherWork(Work* work);
   bool WantsConfirmation() const { return !gathering_.empty(); }
   uint64_t BeginConfirmation();
@@ -337,8 +351,9 @@ inline void SetToken(LeaseToken token, uint64_t job_sequence, log::v1::Token* ou
 }
 
 template <class Item>
-std::optional<Error> BrokerImpl::FindLeased(const Item& item, JobRef* job, JobView* view) const {
-  *job = state_->Find(item.id());
+std::optional<Error> BrokerImpl::FindLeased(const Item& item, const QueueAccessPtr& access,
+                                            JobRef* job, JobView* view) const {
+  *job = FindVisible(item.id(), access);
   if (*job == JobRef{}) return JobNotFoundError(item.id());
   *view = state_->View(*job);
   // An earlier job had this id.

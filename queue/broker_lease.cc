@@ -45,11 +45,15 @@ std::vector<std::string> WithoutRepetitions(
 
 void BrokerImpl::Submit(raft::Time now, int64_t, LeaseCall call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
+  std::vector<std::string> queues = WithoutRepetitions(call.request.queues());
+  if (queues.empty()) queues.push_back("default");
+  for (const std::string& queue : queues) {
+    if (!Allows(call.access, queue)) return call.done(QueueDeniedError(queue));
+  }
   if (auto error = AdmitWaiting(now, call.deadline)) return call.done(*std::move(error));
   const uint64_t number = next_number_++;
   LeaseWait& wait = lease_waits_[number];
-  wait.queues = WithoutRepetitions(call.request.queues());
-  if (wait.queues.empty()) wait.queues.push_back("default");
+  wait.queues = std::move(queues);
   wait.types = WithoutRepetitions(call.request.types());
   wait.wait_until = now + WaitOf(call.request);
   wait.call = std::move(call);
@@ -121,7 +125,7 @@ void BrokerImpl::TakeJobs(raft::Time now, const LeaseWait& wait, v1::LeaseJobsRe
               ? raft::Duration(std::chrono::milliseconds(DurationMs(request.lease_duration())))
               : LeaseFor(view);
       if (lease_request == 0 && !request.lease_request_id().empty()) {
-        lease_request = NewLeaseRequest(LeaseRequestKey(request));
+        lease_request = NewLeaseRequest(LeaseRequestKey(wait.call));
       }
       const LeaseToken token =
           leases_.Grant(ref, request.worker_id(), now + duration, lease_request);
@@ -153,7 +157,7 @@ void BrokerImpl::FillLease(raft::Time now, const LeaseInfo& lease, v1::Job* job)
 bool BrokerImpl::RepeatGrant(raft::Time now, const LeaseWait& wait,
                              v1::LeaseJobsResponse* response) {
   if (wait.call.request.lease_request_id().empty()) return false;
-  const auto it = lease_request_numbers_.find(LeaseRequestKey(wait.call.request));
+  const auto it = lease_request_numbers_.find(LeaseRequestKey(wait.call));
   if (it == lease_request_numbers_.end()) return false;
   for (const auto& [ref, token] : lease_requests_[it->second].grants) {
     const LeaseInfo* lease = leases_.Find(ref);
@@ -167,10 +171,18 @@ bool BrokerImpl::RepeatGrant(raft::Time now, const LeaseWait& wait,
   return response->jobs_size() > 0;
 }
 
-std::string BrokerImpl::LeaseRequestKey(const v1::LeaseJobsRequest& request) {
-  // The length makes the pair unambiguous: both parts may hold any character.
-  return std::to_string(request.worker_id().size()) + ':' + request.worker_id() +
-         request.lease_request_id();
+std::string BrokerImpl::LeaseRequestKey(const LeaseCall& call) {
+  // The lengths make it unambiguous: names may hold any character.
+  const auto with_length = [](const std::string& text) {
+    return std::to_string(text.size()) + ':' + text;
+  };
+  std::string key = with_length(call.request.worker_id());
+  key += with_length(call.request.lease_request_id());
+  // Names are no secrets: who may see other queues must not get these jobs by using them too.
+  if (call.access != nullptr) {
+    for (const std::string& pattern : call.access->patterns()) key += with_length(pattern);
+  }
+  return key;
 }
 
 uint32_t BrokerImpl::NewLeaseRequest(std::string key) {

@@ -1,6 +1,8 @@
 // The broker's deliberate bugs (raft/mutant.h): each does what it says when switched on, so that
 // the simulator's checkers have something to find. Built with the mutants compiled in.
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "queue/broker_test_fixture.h"
@@ -81,6 +83,33 @@ TEST_F(BrokerMutantsTest, ExpiryNotLogged) {
   EXPECT_EQ(Take(), 0u);
   EXPECT_EQ(LeaseOne("w2").id(), "a");
   EXPECT_EQ(Get("a").counters().expired(), 0);
+}
+
+TEST_F(BrokerMutantsTest, AccessNotCheckedOnComplete) {
+  Enqueue("a");
+  CompleteCall call;
+  call.request = ItemRequest<v1::CompleteJobsRequest>(LeaseOne());
+  call.access = std::make_shared<const QueueAccess>(std::vector<std::string>{"other"});
+  const auto honest = SubmitCall(call);
+  Run();
+  EXPECT_EQ(ItemReason(honest), "JOB_NOT_FOUND");
+  active_mutant = Mutant::kAccessNotCheckedOnComplete;
+  const auto reply = SubmitCall(call);
+  Run();
+  EXPECT_EQ(ItemReason(reply), "OK");
+}
+
+TEST_F(BrokerMutantsTest, AccessNotCheckedInStats) {
+  Enqueue("a");
+  StatsCall call;
+  call.access = std::make_shared<const QueueAccess>(std::vector<std::string>{"other"});
+  const auto honest = SubmitCall(call);
+  Run();
+  EXPECT_EQ(honest->value().total().enqueued(), 0u);
+  active_mutant = Mutant::kAccessNotCheckedInStats;
+  const auto reply = SubmitCall(call);
+  Run();
+  EXPECT_EQ(reply->value().total().enqueued(), 1u);
 }
 
 }  // namespace

@@ -86,6 +86,9 @@ class PickCallWork : public PickWork {
 template <class C>
 void BrokerImpl::SetQueue(raft::Time now, C call, bool paused, bool refuse_enqueues) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
+  if (!Allows(call.access, call.request.queue())) {
+    return call.done(QueueDeniedError(call.request.queue()));
+  }
   if (auto error = AdmitCommands(now, call.deadline, 1, call.request.ByteSizeLong())) {
     return call.done(*std::move(error));
   }
@@ -109,7 +112,11 @@ void BrokerImpl::Submit(raft::Time now, int64_t, ResumeCall call) {
 }
 
 template <class C>
-void BrokerImpl::SubmitPick(raft::Time now, C call, CommandKind kind, const JobFilter& filter) {
+void BrokerImpl::SubmitPick(raft::Time now, C call, CommandKind kind, JobFilter filter) {
+  if (!filter.queue.empty() && !Allows(call.access, filter.queue)) {
+    return call.done(QueueDeniedError(filter.queue));
+  }
+  filter.access = call.access.get();  // the work keeps the call
   if (auto error = AdmitWork(now, call.deadline)) return call.done(*std::move(error));
   if (picking_.size() >= kPickingCallsMax) {
     return call.done(OverloadedError("purges and redrives at a time", kPickingCallsMax));

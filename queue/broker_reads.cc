@@ -7,12 +7,17 @@
 #include "queue/limits.h"
 #include "queue/validate.h"
 #include "raft/check.h"
+#include "raft/mutant.h"
 
 namespace dqueue::queue {
 
 template <class C>
 void BrokerImpl::SubmitRead(raft::Time now, C call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
+  if constexpr (requires { call.request.queue(); }) {
+    const std::string& queue = call.request.queue();
+    if (!queue.empty() && !Allows(call.access, queue)) return call.done(QueueDeniedError(queue));
+  }
   if (auto error = AdmitWaiting(now, call.deadline)) return call.done(*std::move(error));
   const uint64_t number = next_number_++;
   ReadWait& wait = read_waits_[number];
@@ -28,6 +33,9 @@ void BrokerImpl::Submit(raft::Time now, int64_t, ListCall call) {
 void BrokerImpl::Submit(raft::Time now, int64_t, StatsCall call) {
   SubmitRead(now, std::move(call));
 }
+void BrokerImpl::Submit(raft::Time now, int64_t, ListKeysCall call) {
+  SubmitRead(now, std::move(call));
+}
 
 void BrokerImpl::OverlayLease(raft::Time now, JobRef ref, v1::Job* job) const {
   if (!state_->View(ref).held) return;
@@ -38,7 +46,7 @@ void BrokerImpl::OverlayLease(raft::Time now, JobRef ref, v1::Job* job) const {
 }
 
 void BrokerImpl::Answer(raft::Time now, GetCall* call) {
-  const JobRef ref = state_->Find(call->request.id());
+  const JobRef ref = FindVisible(call->request.id(), call->access);
   if (ref == JobRef{}) return call->done(JobNotFoundError(call->request.id()));
   v1::GetJobResponse response;
   state_->FillJob(ref, /*full=*/true, response.mutable_job());
@@ -49,7 +57,7 @@ void BrokerImpl::Answer(raft::Time now, GetCall* call) {
 void BrokerImpl::Answer(raft::Time now, ListCall* call) {
   if (call->request.page_size() == 0) call->request.set_page_size(kPageSizeDefault);
   v1::ListJobsResponse response;
-  const absl::Status status = state_->List(call->request, &response);
+  const absl::Status status = state_->List(call->request, &response, call->access.get());
   if (!status.ok()) {
     return call->done(InvalidField("page_token", ShownValue(call->request.page_token()),
                                    "empty or the next_page_token of an earlier page"));
@@ -60,8 +68,16 @@ void BrokerImpl::Answer(raft::Time now, ListCall* call) {
 
 void BrokerImpl::Answer(raft::Time, StatsCall* call) {
   v1::GetStatsResponse response;
-  const absl::Status status = state_->Stats(call->request.queue(), &response);
+  const QueueAccess* const access =
+      DQ_MUTANT(kAccessNotCheckedInStats) ? nullptr : call->access.get();
+  const absl::Status status = state_->Stats(call->request.queue(), &response, access);
   if (!status.ok()) return call->done(QueueNotFoundError(call->request.queue()));
+  call->done(std::move(response));
+}
+
+void BrokerImpl::Answer(raft::Time, ListKeysCall* call) {
+  v1::ListKeysResponse response;
+  state_->ListKeys(call->request.owner_id, call->request.revoked, &response);
   call->done(std::move(response));
 }
 

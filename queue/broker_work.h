@@ -58,10 +58,15 @@ class PickWork : public Work {
         queue(filter.queue),
         type_(filter.type),
         error_contains_(filter.error_contains),
-        states_(filter.states) {}
+        states_(filter.states),
+        access_(filter.access) {}
 
   JobFilter filter() const {
-    return {.queue = queue, .type = type_, .states = states_, .error_contains = error_contains_};
+    return {.queue = queue,
+            .type = type_,
+            .states = states_,
+            .error_contains = error_contains_,
+            .access = access_};
   }
   void Set(uint32_t, const CommandResult& result, bool) override {
     // Else somebody else has deleted, retried or replaced the job meanwhile.
@@ -85,6 +90,7 @@ class PickWork : public Work {
   const std::string type_;
   const std::string error_contains_;
   const uint32_t states_;
+  const QueueAccess* const access_;  // the call's, which outlives this
 };
 
 // One google.rpc.Status for each item. C is a Call whose response is only that.

@@ -30,7 +30,6 @@ constexpr CharSet kQueueChars = WithAlphanumericsAnd("._-");
 constexpr CharSet kTypeChars = WithAlphanumericsAnd("._:/-");
 
 constexpr char kIdLimit[] = "1 to 128 characters of A-Z a-z 0-9 . _ : -";
-constexpr char kQueueLimit[] = "1 to 128 characters of A-Z a-z 0-9 . _ - that do not start with _";
 constexpr char kTypeLimit[] = "1 to 128 characters of A-Z a-z 0-9 . _ : / -";
 constexpr char kUtf8Limit[] = "valid UTF-8";
 constexpr char kLeaseDurationLimit[] = "1 s to 12 h";
@@ -49,7 +48,6 @@ bool IsName(const CharSet& set, std::string_view text) {
   return !text.empty() && text.size() <= kNameBytesMax && OnlyOf(set, text);
 }
 bool IsId(std::string_view text) { return IsName(kIdChars, text); }
-bool IsQueue(std::string_view text) { return IsName(kQueueChars, text) && text[0] != '_'; }
 bool IsType(std::string_view text) { return IsName(kTypeChars, text); }
 
 // "jobs[3].priority"; the name is only made when something is wrong.
@@ -230,8 +228,8 @@ std::optional<Error> CheckIdAt(const std::string& id, int index) {
 }
 
 std::optional<Error> CheckQueue(const std::string& queue) {
-  if (IsQueue(queue)) return std::nullopt;
-  return InvalidField("queue", ShownValue(queue), kQueueLimit);
+  if (IsQueueName(queue)) return std::nullopt;
+  return InvalidField("queue", ShownValue(queue), kQueueNameLimit);
 }
 
 // Empty: every type.
@@ -251,6 +249,9 @@ std::optional<Error> CheckLeaseDuration(const google::protobuf::Duration& d) {
 }
 
 }  // namespace
+
+const char kQueueNameLimit[] = "1 to 128 characters of A-Z a-z 0-9 . _ - that do not start with _";
+bool IsQueueName(std::string_view text) { return IsName(kQueueChars, text) && text[0] != '_'; }
 
 Error InvalidField(std::string field, std::string value, std::string limit) {
   Error error;
@@ -341,8 +342,8 @@ std::optional<Error> CheckJob(const v1::JobSpec& job, int index, int64_t now_ms)
     return InvalidField(ItemField("jobs", index, field), std::move(value), std::move(limit));
   };
   if (!job.id().empty() && !IsId(job.id())) return bad("id", ShownValue(job.id()), kIdLimit);
-  if (!job.queue().empty() && !IsQueue(job.queue())) {
-    return bad("queue", ShownValue(job.queue()), kQueueLimit);
+  if (!job.queue().empty() && !IsQueueName(job.queue())) {
+    return bad("queue", ShownValue(job.queue()), kQueueNameLimit);
   }
   if (!job.type().empty() && !IsType(job.type())) {
     return bad("type", ShownValue(job.type()), kTypeLimit);
@@ -388,8 +389,9 @@ std::optional<Error> CheckRequest(const v1::LeaseJobsRequest& request) {
     return InvalidField("queues", std::to_string(request.queues_size()) + " names", count_limit);
   }
   for (int i = 0; i < request.queues_size(); ++i) {
-    if (!IsQueue(request.queues(i))) {
-      return InvalidField(ItemField("queues", i, ""), ShownValue(request.queues(i)), kQueueLimit);
+    if (!IsQueueName(request.queues(i))) {
+      return InvalidField(ItemField("queues", i, ""), ShownValue(request.queues(i)),
+                          kQueueNameLimit);
     }
   }
   if (static_cast<size_t>(request.types_size()) > kLeaseFiltersMax) {

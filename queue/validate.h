@@ -14,6 +14,7 @@
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "queue/error.h"
+#include "queue/key.h"
 
 namespace dqueue::queue {
 
@@ -22,6 +23,8 @@ Error InvalidField(std::string field, std::string value, std::string limit);
 // Quoted and escaped, cut to 80 characters.
 std::string ShownValue(std::string_view value);
 bool IsUtf8(std::string_view text);
+bool IsQueueName(std::string_view text);
+extern const char kQueueNameLimit[];  // as InvalidField wants it
 
 // What concerns a call as a whole: number of items, bytes, ids of the caller. nullopt: well formed.
 std::optional<Error> CheckRequest(const v1::EnqueueJobsRequest& request);
@@ -50,6 +53,13 @@ std::optional<Error> CheckItem(const v1::ReleaseJobsRequest& request, int index)
 std::optional<Error> CheckItem(const v1::CancelJobsRequest& request, int index);
 std::optional<Error> CheckItem(const v1::RetryJobsRequest& request, int index);
 std::optional<Error> CheckItem(const v1::DeleteJobsRequest& request, int index);
+
+// validate_key.cc. What a key may be, for whoever makes one: all but id and digest.
+std::optional<Error> CheckKey(const KeyRecord& key);
+std::optional<Error> CheckRequest(const CreateKeyOrder& order);
+std::optional<Error> CheckRequest(const ListKeysOrder& order);
+std::optional<Error> CheckRequest(const RevokeKeyOrder& order);
+std::optional<Error> CheckRequest(const UseKeysOrder& order);
 
 // Milliseconds, rounded up, of what has passed the checks above.
 int64_t DurationMs(const google::protobuf::Duration& duration);

@@ -82,6 +82,17 @@ class FakeNode final : public node::Node {
     transfers_.emplace_back(std::move(to), std::move(done));
     changed_.notify_all();
   }
+  void WatchKeys(std::function<void(queue::KeyTablePtr)> watch) override {
+    const std::lock_guard lock(mutex_);
+    watch_keys_ = std::move(watch);
+    watch_keys_(keys_);
+  }
+  // What the watcher of keys is told.
+  void SetKeys(queue::KeyTablePtr keys) {
+    const std::lock_guard lock(mutex_);
+    keys_ = std::move(keys);
+    if (watch_keys_) watch_keys_(keys_);
+  }
   void Drain(std::function<void()> done) override { done(); }
   bool Poll(raft::Time) override { return false; }
   raft::Time Deadline() const override { return raft::Time::max(); }
@@ -164,6 +175,9 @@ class FakeNode final : public node::Node {
   node::NodeView view_;
   std::deque<queue::AnyCall> calls_;
   std::deque<std::pair<std::string, TransferDone>> transfers_;
+  std::function<void(queue::KeyTablePtr)> watch_keys_;
+  queue::KeyTablePtr keys_ =
+      std::make_shared<const queue::KeyTable>(std::vector<queue::KeyRecord>());
   std::vector<raft::Message> received_;
   std::vector<raft::NodeId> disconnected_;
 };
