@@ -19,7 +19,9 @@ constexpr std::string_view kDefiniteReasons[] = {"NOT_LEADER",      "NO_LEADER",
                                                  "BATCH_REJECTED",  "SHUTTING_DOWN",
                                                  "DEADLINE_PASSED", "PAYLOAD_TOO_LARGE",
                                                  "QUEUE_NOT_FOUND", "TOO_MANY_QUEUES",
-                                                 "QUEUE_PAUSED"};
+                                                 "QUEUE_PAUSED",    "QUEUE_DENIED",
+                                                 "KEY_NOT_FOUND",   "KEY_EXISTS",
+                                                 "TOO_MANY_KEYS"};
 
 queue::LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), token.sequence()}; }
 
@@ -70,6 +72,12 @@ raft::Index AnswerChecker::FreshIndex(const ServerCall& call) const {
   return applied;
 }
 
+template <class Item>
+bool AnswerChecker::IsForeign(const ServerCall& call, const Item& item) const {
+  const ModelJob* job = world_->jobs().FindSequence(item.id(), item.token().job());
+  return job != nullptr && !queue::Allows(call.access, job->queue);
+}
+
 // ---- Arrivals
 
 void AnswerChecker::Arrive(const ServerCall&, const v1::EnqueueJobsRequest& request) {
@@ -81,6 +89,7 @@ void AnswerChecker::Arrive(const ServerCall&, const v1::LeaseJobsRequest&) {}
 void AnswerChecker::Arrive(const ServerCall& call, const v1::CompleteJobsRequest& request) {
   for (const auto& item : request.items()) {
     ++open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kCompleted}];
+    if (IsForeign(call, item)) continue;
     world_->grants().OnTokenArrives(world_->node(call.node), item.id(), ToToken(item.token()));
   }
 }
@@ -88,6 +97,7 @@ void AnswerChecker::Arrive(const ServerCall& call, const v1::CompleteJobsRequest
 void AnswerChecker::Arrive(const ServerCall& call, const v1::FailJobsRequest& request) {
   for (const auto& item : request.items()) {
     ++open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kFailed}];
+    if (IsForeign(call, item)) continue;
     world_->grants().OnTokenArrives(world_->node(call.node), item.id(), ToToken(item.token()));
   }
 }
@@ -95,6 +105,7 @@ void AnswerChecker::Arrive(const ServerCall& call, const v1::FailJobsRequest& re
 void AnswerChecker::Arrive(const ServerCall& call, const v1::ExtendLeasesRequest& request) {
   const SimNode& node = world_->node(call.node);
   for (const auto& item : request.items()) {
+    if (IsForeign(call, item)) continue;
     world_->grants().OnExtensionArrives(node, item.id(), ToToken(item.token()),
                                         ExtensionOf(request, node.options()));
   }
@@ -102,6 +113,7 @@ void AnswerChecker::Arrive(const ServerCall& call, const v1::ExtendLeasesRequest
 
 void AnswerChecker::Arrive(const ServerCall& call, const v1::ReleaseJobsRequest& request) {
   for (const auto& item : request.items()) {
+    if (IsForeign(call, item)) continue;
     world_->grants().OnReleaseArrives(world_->node(call.node), item.id(), ToToken(item.token()));
   }
 }
@@ -212,7 +224,7 @@ void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
   if (!IsDefinite(reason)) return;
   // "Without effect" is of this call: an earlier one with the same token may have had it.
   --open_ends_[{id, token, end}];
-  if (job == nullptr) return;
+  if (job == nullptr || !queue::Allows(call.access, job->queue)) return;
   const JobVersion* version = job->At(applied);
   if (version == nullptr || version->gone) return;
   // The log remembers how the last lease of a job ended, not those before.
@@ -412,7 +424,8 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::RedriveJobsReques
                              const v1::RedriveJobsResponse& response) {
   ++acknowledged_;
   const auto wanted = [&](const ModelJob& job) {
-    return (request.queue().empty() || job.queue == request.queue()) &&
+    return queue::Allows(call.access, job.queue) &&
+           (request.queue().empty() || job.queue == request.queue()) &&
            (request.type().empty() || job.type == request.type());
   };
   const int64_t moved = CountMoves(call, [&](const ModelJob& job, const JobVersion& v) {
@@ -433,6 +446,37 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::RedriveJobsReques
                                " has been dead all the time");
     }
   }
+}
+
+// ---- Keys
+
+void AnswerChecker::Answered(const ServerCall& call, const queue::CreateKeyOrder& order,
+                             const v1::Key& key) {
+  ++acknowledged_;
+  keys_.Answered(call, order, key);
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const queue::ListKeysOrder& order,
+                             const v1::ListKeysResponse& response) {
+  keys_.Answered(call, order, response);
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const queue::RevokeKeyOrder& order,
+                             const v1::Key& key) {
+  ++acknowledged_;
+  keys_.Answered(call, order, key);
+}
+
+void AnswerChecker::Refused(const ServerCall& call, const queue::CreateKeyOrder& order,
+                            const queue::Error& error) {
+  CheckReason(error.reason);
+  keys_.Refused(call, order, error);
+}
+
+void AnswerChecker::Refused(const ServerCall& call, const queue::RevokeKeyOrder& order,
+                            const queue::Error& error) {
+  CheckReason(error.reason);
+  keys_.Refused(call, order, error);
 }
 
 // ---- Reads
@@ -476,7 +520,8 @@ void AnswerChecker::Refused(const ServerCall& call, const v1::GetJobRequest& req
   CheckReason(error.reason);
   if (error.reason != "JOB_NOT_FOUND") return;
   const raft::Index applied = FreshIndex(call);
-  if (const ModelJob* job = world_->jobs().FindAt(request.id(), applied)) {
+  const ModelJob* job = world_->jobs().FindAt(request.id(), applied);
+  if (job != nullptr && queue::Allows(call.access, job->queue)) {
     Violate("J1 acknowledged enqueue",
             Show(*job) + " is not found at index " + std::to_string(applied.value()));
   }
@@ -609,7 +654,7 @@ void AnswerChecker::AfterCommit(const SimNode& node, const raft::Entry& entry,
       case log::v1::Command::kCreateKey:
       case log::v1::Command::kRevokeKey:
       case log::v1::Command::kUseKeys:
-        break;
+        break;  // KeyChecker's
       case log::v1::Command::KIND_NOT_SET:
         break;
     }
@@ -653,6 +698,7 @@ void AnswerChecker::CompareAll(const SimNode& node) {
     Violate("J23 digest", node.name() + " keeps another digest than its state has");
   }
   for (const auto& [name, queue] : model.queues()) CompareQueue(node, name);
+  keys_.Compare(node);
 }
 
 void AnswerChecker::CompareQueue(const SimNode& node, const std::string& name) const {

@@ -16,9 +16,12 @@
 #include "dqueue/v1/service.pb.h"
 #include "google/rpc/status.pb.h"
 #include "queue/error.h"
+#include "queue/key.h"
 #include "raft/raft.h"
+#include "sim/access_checker.h"
 #include "sim/grant_checker.h"
 #include "sim/job_model.h"
+#include "sim/key_checker.h"
 #include "sim/profile.h"
 
 namespace dqueue::sim {
@@ -33,7 +36,7 @@ bool IsDefinite(const std::string& reason);
 
 class AnswerChecker {
  public:
-  explicit AnswerChecker(World* world) : world_(world) {}
+  explicit AnswerChecker(World* world) : world_(world), access_(world), keys_(world) {}
 
   // A call reaches a node …
   void Arrive(const ServerCall& call, const v1::EnqueueJobsRequest& request);
@@ -52,11 +55,16 @@ class AnswerChecker {
   void Arrive(const ServerCall& call, const v1::DeleteJobsRequest& request);
   void Arrive(const ServerCall& call, const v1::PurgeQueueRequest& request);
   void Arrive(const ServerCall&, const v1::RedriveJobsRequest&) {}
+  void Arrive(const ServerCall&, const queue::CreateKeyOrder&) {}
+  void Arrive(const ServerCall&, const queue::ListKeysOrder&) {}
+  void Arrive(const ServerCall&, const queue::RevokeKeyOrder&) {}
+  void Arrive(const ServerCall&, const queue::UseKeysOrder&) {}
 
   // … and is answered.
   template <class Request, class Response>
   void Answer(const ServerCall& call, const Request& request,
               const queue::Outcome<Response>& outcome) {
+    access_.Check(call, request, outcome);
     if constexpr (std::is_same_v<Request, v1::PurgeQueueRequest>) PurgeAnswered(call, request);
     if (outcome.ok()) {
       Answered(call, request, outcome.value);
@@ -72,6 +80,7 @@ class AnswerChecker {
   // applied as much as the model.
   void CompareAll(const SimNode& node);
 
+  KeyChecker& keys() { return keys_; }
   uint64_t acknowledged() const { return acknowledged_; }
 
  private:
@@ -107,6 +116,11 @@ class AnswerChecker {
                 const v1::PurgeQueueResponse& response);
   void Answered(const ServerCall& call, const v1::RedriveJobsRequest& request,
                 const v1::RedriveJobsResponse& response);
+  void Answered(const ServerCall& call, const queue::CreateKeyOrder& order, const v1::Key& key);
+  void Answered(const ServerCall& call, const queue::ListKeysOrder& order,
+                const v1::ListKeysResponse& response);
+  void Answered(const ServerCall& call, const queue::RevokeKeyOrder& order, const v1::Key& key);
+  void Answered(const ServerCall&, const queue::UseKeysOrder&, const queue::UseKeysDone&) {}
   void PurgeAnswered(const ServerCall& call, const v1::PurgeQueueRequest& request);
 
   void Refused(const ServerCall& call, const v1::EnqueueJobsRequest& request,
@@ -116,11 +130,18 @@ class AnswerChecker {
   void Refused(const ServerCall& call, const v1::FailJobsRequest& request,
                const queue::Error& error);
   void Refused(const ServerCall& call, const v1::GetJobRequest& request, const queue::Error& error);
+  void Refused(const ServerCall& call, const queue::CreateKeyOrder& order,
+               const queue::Error& error);
+  void Refused(const ServerCall& call, const queue::RevokeKeyOrder& order,
+               const queue::Error& error);
   template <class Request>
   void Refused(const ServerCall&, const Request&, const queue::Error& error) {
     CheckReason(error.reason);
   }
 
+  // Whether the item is about a job that the caller may not see: the node leaves it alone.
+  template <class Item>
+  bool IsForeign(const ServerCall& call, const Item& item) const;
   // The index at which the answering node is; a violation if that is older than the call allows.
   raft::Index FreshIndex(const ServerCall& call) const;
   void CheckReason(const std::string& reason) const;
@@ -144,6 +165,8 @@ class AnswerChecker {
   // Calls that may still have, or have had, their effect.
   using EndKey = std::tuple<std::string, queue::LeaseToken, LeaseEnd>;
   World* world_;
+  AccessChecker access_;
+  KeyChecker keys_;
   std::map<uint64_t, int> open_enqueues_;  // by job number
   std::map<EndKey, int> open_ends_;
   uint64_t acknowledged_ = 0;

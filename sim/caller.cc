@@ -11,7 +11,8 @@ const char* ReasonText(std::string_view reason) {
       "NOT_LEADER",           "NO_LEADER",      "OVERLOADED",     "DISK_LOW",
       "INVALID_FIELD",        "LEASE_STALE",    "INVALID_STATE",  "JOB_NOT_FOUND",
       "DUPLICATE_JOB",        "SHUTTING_DOWN",  "BATCH_REJECTED", "DEADLINE_PASSED",
-      "IDEMPOTENCY_MISMATCH", "COMMIT_UNKNOWN", "QUEUE_PAUSED",   "QUEUE_NOT_FOUND"};
+      "IDEMPOTENCY_MISMATCH", "COMMIT_UNKNOWN", "QUEUE_PAUSED",   "QUEUE_NOT_FOUND",
+      "QUEUE_DENIED",         "KEY_NOT_FOUND",  "KEY_EXISTS"};
   for (const char* known : kReasons) {
     if (reason == known) return known;
   }

@@ -41,6 +41,9 @@ class Caller {
 
   // Where to go next, after this error (or silence).
   void Redirect(const queue::Error* error);
+  // For the calls from now on.
+  void SetAccess(queue::QueueAccessPtr access) { access_ = std::move(access); }
+  const queue::QueueAccessPtr& access() const { return access_; }
   Random& random() { return random_; }
   int number() const { return number_; }
 
@@ -74,6 +77,7 @@ class Caller {
   int number_;
   Random random_;
   int target_;
+  queue::QueueAccessPtr access_;
 };
 
 // ---- Implementation
@@ -86,6 +90,7 @@ void Caller::CallNode(int node, typename C::RequestType request, Duration timeou
   pending->call.id = world_->NextCallId();
   pending->call.client = number_;
   pending->call.node = node;
+  pending->call.access = access_;
   pending->deadline = random_.Chance(0.7);
   if (!Lost(node)) {
     world_->After(NetworkDelay(), [this, pending, timeout] { Arrive<C>(pending, timeout); });
@@ -132,6 +137,7 @@ void Caller::Arrive(const std::shared_ptr<Pending<C>>& pending, Duration timeout
   }
   C server_call;
   server_call.request = pending->request;
+  server_call.access = call.access;
   if (pending->deadline) server_call.deadline = call.local_arrived + timeout;
   server_call.cancelled = pending->cancelled;
   server_call.done = [this, pending](queue::Outcome<typename C::ResponseType> outcome) {

@@ -2,7 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "queue/broker_errors.h"
+#include "queue/error_status.h"
 #include "sim/scenario.h"
 #include "sim/violation.h"
 
@@ -54,6 +61,24 @@ class CheckersTest : public testing::Test {
     return RuleOf([&] {
       s_.world.answers().Answer(call, request, queue::Outcome<Response>(std::move(response)));
     });
+  }
+  // A call of somebody who may see this queue only.
+  ServerCall CallOf(const std::string& queue) {
+    ServerCall call = CallNow();
+    call.access = std::make_shared<const queue::QueueAccess>(std::vector<std::string>{queue});
+    return call;
+  }
+  template <class C>
+  std::optional<queue::Outcome<typename C::ResponseType>> Ask(typename C::RequestType request) {
+    std::optional<queue::Outcome<typename C::ResponseType>> answer;
+    C call;
+    call.request = std::move(request);
+    call.done = [&](queue::Outcome<typename C::ResponseType> outcome) {
+      answer = std::move(outcome);
+    };
+    s_.world.node(number_).node().Submit(std::move(call));
+    s_.world.RunUntil([&] { return answer.has_value(); }, 5s);
+    return answer;
   }
   queue::LeaseToken Token(uint64_t sequence) { return {s_.Term(number_).value(), sequence}; }
 
@@ -350,6 +375,129 @@ TEST_F(CheckersTest, AnEffectThatWasDenied) {
   call.done = [](auto) {};
   s_.world.node(number_).node().Submit(std::move(call));
   EXPECT_EQ(RuleOf([&] { s_.world.Run(1s); }), "J17 definite errors");
+}
+
+// ---- Keys
+
+TEST_F(CheckersTest, LiesAboutKeys) {
+  queue::CreateKeyOrder order;
+  order.key.id = "admin_000000000001";
+  order.key.digest.fill(1);
+  order.key.name = order.key.owner_id = "ann";
+  order.key.type = v1::KEY_TYPE_ADMIN;
+  order.key.scopes = queue::kAllScopes;
+  const auto created = Ask<queue::CreateKeyCall>(order);
+  ASSERT_TRUE(created && created->ok());
+  const v1::Key valid = created->value;
+  EXPECT_EQ(RuleOfAnswer(CallNow(), order, valid), "");
+  queue::CreateKeyOrder other = order;
+  other.key.id = "admin_000000000002";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), other, valid), "J28 keys") << "it is not in the log";
+  other = order;
+  other.key.digest.fill(2);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), other, valid), "J28 keys") << "it is another one's id";
+
+  queue::RevokeKeyOrder revoke;
+  revoke.id = order.key.id;
+  EXPECT_EQ(RuleOfAnswer(CallNow(), revoke, valid), "J28 keys") << "not in the log";
+  v1::ListKeysResponse list;
+  EXPECT_EQ(RuleOfAnswer(CallNow(), queue::ListKeysOrder(), list), "J28 keys") << "it is missing";
+  *list.add_keys() = valid;
+  EXPECT_EQ(RuleOfAnswer(CallNow(), queue::ListKeysOrder(), list), "");
+  list.mutable_keys(0)->set_name("bob");
+  EXPECT_EQ(RuleOfAnswer(CallNow(), queue::ListKeysOrder(), list), "J28 keys") << "another name";
+  queue::ListKeysOrder of_bob;
+  of_bob.owner_id = "bob";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), of_bob, list), "J28 keys") << "of another owner";
+
+  const auto revoked = Ask<queue::RevokeKeyCall>(revoke);
+  ASSERT_TRUE(revoked && revoked->ok());
+  EXPECT_EQ(RuleOfAnswer(CallNow(), revoke, revoked->value), "");
+  EXPECT_EQ(RuleOfAnswer(CallNow(), revoke, valid), "J28 keys") << "answered as valid";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), order, valid), "J28 keys") << "valid again";
+  revoke.owner_id = "bob";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), revoke, revoked->value), "J28 keys") << "not bob's";
+  *list.mutable_keys(0) = valid;
+  EXPECT_EQ(RuleOfAnswer(CallNow(), queue::ListKeysOrder(), list), "J28 keys") << "still listed";
+  EXPECT_EQ(RuleOf([&] {
+              s_.world.keys().OnTold(leader(), std::make_shared<const queue::KeyTable>(
+                                                   std::vector<queue::KeyRecord>{order.key}));
+              s_.world.keys().Compare(leader());
+            }),
+            "J28 keys")
+      << "told that it is valid";
+  queue::Error error;
+  error.reason = "KEY_NOT_FOUND";
+  revoke.owner_id = "ann";
+  EXPECT_EQ(
+      RuleOf([&] { s_.world.answers().Answer(CallNow(), revoke, queue::Outcome<v1::Key>(error)); }),
+      "J28 keys");
+}
+
+// ---- Access
+
+TEST_F(CheckersTest, CallersThatSeeTooMuch) {
+  const ServerCall stranger = CallOf("elsewhere");
+  EXPECT_EQ(RuleOfAnswer(stranger, v1::LeaseJobsRequest(), v1::LeaseJobsResponse()), "J29 access")
+      << "the queue \"default\" is meant";
+  v1::EnqueueJobsRequest enqueue;
+  enqueue.add_jobs();
+  EXPECT_EQ(RuleOfAnswer(stranger, enqueue, v1::EnqueueJobsResponse()), "J29 access");
+  v1::PauseQueueRequest pause;
+  pause.set_queue("default");
+  EXPECT_EQ(RuleOfAnswer(stranger, pause, v1::PauseQueueResponse()), "J29 access");
+
+  v1::GetJobRequest get;
+  get.set_id("a");
+  v1::GetJobResponse job;
+  leader().node().state().FillJob(leader().node().state().Find("a"), true, job.mutable_job());
+  EXPECT_EQ(RuleOfAnswer(CallNow(), get, job), "");
+  EXPECT_EQ(RuleOfAnswer(stranger, get, job), "J29 access");
+  v1::ListJobsResponse list;
+  *list.add_jobs() = job.job();
+  list.mutable_jobs(0)->clear_payload();
+  EXPECT_EQ(RuleOfAnswer(CallOf("default"), v1::ListJobsRequest(), list), "");
+  EXPECT_EQ(RuleOfAnswer(stranger, v1::ListJobsRequest(), list), "J29 access");
+
+  v1::GetStatsResponse stats;
+  ASSERT_TRUE(leader().node().state().Stats("", &stats).ok());
+  EXPECT_EQ(RuleOfAnswer(CallOf("default"), v1::GetStatsRequest(), stats), "");
+  EXPECT_EQ(RuleOfAnswer(stranger, v1::GetStatsRequest(), stats), "J29 access");
+  stats.clear_queues();
+  EXPECT_EQ(RuleOfAnswer(stranger, v1::GetStatsRequest(), stats), "J29 access")
+      << "the total counts what is not shown";
+}
+
+TEST_F(CheckersTest, CallersThatReachTooFar) {
+  const ServerCall stranger = CallOf("elsewhere");
+  v1::CompleteJobsRequest complete;
+  auto* item = complete.add_items();
+  item->set_id("a");
+  *item->mutable_token() = lease_.lease().token();
+  v1::CompleteJobsResponse done;
+  done.add_results();
+  EXPECT_EQ(RuleOfAnswer(stranger, complete, done), "J29 access");
+  *done.mutable_results(0) = queue::ToRpcStatus(queue::LeaseStaleError("a", false));
+  EXPECT_EQ(RuleOfAnswer(stranger, complete, done), "J29 access") << "told that it is there";
+  *done.mutable_results(0) = queue::ToRpcStatus(queue::JobNotFoundError("a"));
+  EXPECT_EQ(RuleOfAnswer(stranger, complete, done), "");
+  v1::DeleteJobsRequest remove;
+  remove.add_ids("b");
+  v1::DeleteJobsResponse removed;
+  removed.add_results();
+  EXPECT_EQ(RuleOfAnswer(stranger, remove, removed), "J29 access");
+
+  queue::Error error;
+  error.reason = "QUEUE_DENIED";
+  const auto denied = [&](const ServerCall& call) {
+    return RuleOf([&] {
+      s_.world.answers().Answer(call, v1::LeaseJobsRequest(),
+                                queue::Outcome<v1::LeaseJobsResponse>(error));
+    });
+  };
+  EXPECT_EQ(denied(stranger), "");
+  EXPECT_EQ(denied(CallOf("default")), "J29 access") << "it may see this queue";
+  EXPECT_EQ(denied(CallNow()), "J29 access") << "it may see them all";
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 
 #include "dqueue/v1/command.pb.h"
 #include "dqueue/v1/service.pb.h"
+#include "queue/key.h"
 #include "queue/state_machine.h"
 #include "raft/types.h"
 #include "sim/profile.h"
@@ -36,7 +37,8 @@ struct ServerCall {
   Time local_arrived{};
   // What any node had applied by then: an answer must not be older (reads are linearizable).
   raft::Index required;
-  bool cancelled = false;  // the caller has gone
+  bool cancelled = false;        // the caller has gone
+  queue::QueueAccessPtr access;  // as the node is told; null: all
 };
 
 class GrantChecker {

@@ -344,7 +344,7 @@ void JobModel::Execute(const log::v1::Expire& command) {
 }
 
 void JobModel::Execute(const log::v1::Cancel& command) {
-  ModelJob* job = Present(command.id());
+  ModelJob* job = Present(command.id(), command.job_sequence());
   if (job == nullptr || !job->live()) return;
   ++queues_[job->queue].cancellations;
   Become(*job, v1::JOB_STATE_CANCELLED);

@@ -36,6 +36,7 @@ void Ledger::OnBoot(const SimNode& node) {
   applied_.resize(static_cast<size_t>(world_->size() + 1));
   const raft::Index index = node.node().state().applied_index();
   applied_[static_cast<size_t>(node.number())] = index;
+  world_->keys().OnBoot(node);
   if (node.damaged()) return;
   if (index > last()) {
     Violate(kRule, node.name() + " starts from a snapshot at " + std::to_string(index.value()) +
@@ -66,6 +67,7 @@ void Ledger::AfterApply(const SimNode& node, const raft::Entry& entry, uint64_t 
                                      At(entry.index, entry.term) +
                                      " than the first that applied it");
     }
+    world_->keys().AfterApply(node, entry.index);
     return;
   }
   if (node.wiped()) {
@@ -89,7 +91,9 @@ void Ledger::AfterApply(const SimNode& node, const raft::Entry& entry, uint64_t 
                 .c = commands});
   if (entry.kind == raft::EntryKind::kCommand) {
     world_->jobs().Apply(entry.index, batch);
+    world_->keys().Apply(entry.index, batch, world_->jobs().time_ms());
     world_->answers().AfterCommit(node, entry, batch);
+    world_->keys().AfterApply(node, entry.index);
   }
 }
 
@@ -114,6 +118,7 @@ void Ledger::AfterRestore(const SimNode& node, const raft::SnapshotMeta& meta, u
     Violate("R10 snapshot", node.name() + " has another state after the snapshot at " +
                                 At(meta.index, meta.term) + " than by the log");
   }
+  world_->keys().Compare(node);
 }
 
 }  // namespace dqueue::sim

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "sim/key_operator.h"
 #include "sim/operator.h"
 #include "sim/producer.h"
+#include "sim/tenant.h"
 #include "sim/worker.h"
 
 namespace dqueue::sim {
@@ -74,6 +76,11 @@ const v1::JobSpec* JobBook::Repeatable(Random& random) const {
   return repeatable_.empty() ? nullptr : &repeatable_[random.Below(repeatable_.size())];
 }
 
+const JobBook::Overheard* JobBook::AnyLease(Random& random) const {
+  if (leases_.empty()) return nullptr;
+  return &leases_[leases_.size() - 1 - random.Below(std::min<uint64_t>(leases_.size(), 20))];
+}
+
 std::string JobBook::AnyId(Random& random) const {
   if (ids_.empty()) return "";
   // Recent ones are more interesting.
@@ -87,10 +94,16 @@ Load::Load(World* world, const LoadProfile& profile) {
     producers_.push_back(std::make_unique<Producer>(world, ++number, profile, &book_));
   }
   for (int i = 0; i < profile.workers; ++i) {
-    workers_.push_back(std::make_unique<Worker>(world, ++number, profile));
+    workers_.push_back(std::make_unique<Worker>(world, ++number, profile, &book_));
   }
   for (int i = 0; i < profile.operators; ++i) {
     operators_.push_back(std::make_unique<Operator>(world, ++number, profile, &book_));
+  }
+  for (int i = 0; i < profile.key_operators; ++i) {
+    key_operators_.push_back(std::make_unique<KeyOperator>(world, ++number, profile));
+  }
+  for (int i = 0; i < profile.tenants; ++i) {
+    tenants_.push_back(std::make_unique<Tenant>(world, ++number, profile, &book_));
   }
 }
 
@@ -100,11 +113,14 @@ void Load::Start() {
   for (const auto& producer : producers_) producer->Start();
   for (const auto& worker : workers_) worker->Start();
   for (const auto& op : operators_) op->Start();
+  for (const auto& op : key_operators_) op->Start();
+  for (const auto& tenant : tenants_) tenant->Start();
 }
 
 void Load::StopProducing() {
   for (const auto& producer : producers_) producer->Finish();
   for (const auto& op : operators_) op->Finish();
+  for (const auto& tenant : tenants_) tenant->Stop();
 }
 
 void Load::WorkDiligently() {
@@ -113,6 +129,7 @@ void Load::WorkDiligently() {
 
 void Load::Stop() {
   for (const auto& op : operators_) op->Stop();
+  for (const auto& op : key_operators_) op->Stop();
   for (const auto& worker : workers_) worker->Stop();
 }
 

@@ -15,6 +15,8 @@ namespace dqueue::sim {
 class Producer;
 class Worker;
 class Operator;
+class KeyOperator;
+class Tenant;
 
 // The jobs that the producers have made up.
 class JobBook {
@@ -28,12 +30,21 @@ class JobBook {
   void Learn(const std::string& id) { ids_.push_back(id); }
   // Empty: none is known.
   std::string AnyId(Random& random) const;
+  // Somebody was granted it, and did not keep that to himself.
+  struct Overheard {
+    std::string id;
+    v1::LeaseToken token;
+  };
+  void Overhear(const v1::Job& job) { leases_.push_back({job.id(), job.lease().token()}); }
+  // A recent one; nullptr: there is none.
+  const Overheard* AnyLease(Random& random) const;
   uint64_t size() const { return next_; }
 
  private:
   uint64_t next_ = 1;
   std::vector<v1::JobSpec> repeatable_;
   std::vector<std::string> ids_;
+  std::vector<Overheard> leases_;
 };
 
 std::string QueueName(uint64_t number);
@@ -59,6 +70,8 @@ class Load {
   std::vector<std::unique_ptr<Producer>> producers_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<Operator>> operators_;
+  std::vector<std::unique_ptr<KeyOperator>> key_operators_;
+  std::vector<std::unique_ptr<Tenant>> tenants_;
 };
 
 }  // namespace dqueue::sim

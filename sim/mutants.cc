@@ -36,6 +36,11 @@ const std::vector<NamedMutant>& AllMutants() {
       DQ_NAMED(kPauseNotChecked),
       DQ_NAMED(kRedeliverAfterDone),
       DQ_NAMED(kAttemptsResetOnFailure),
+      DQ_NAMED(kSnapshotWithoutApiKeys),
+      DQ_NAMED(kRevokeNotApplied),
+      DQ_NAMED(kRevokedKeyCreatedAgain),
+      DQ_NAMED(kAccessNotCheckedOnComplete),
+      DQ_NAMED(kAccessNotCheckedInStats),
   };
 #undef DQ_NAMED
   return mutants;

@@ -66,7 +66,7 @@ void Producer::Replied(std::optional<queue::Outcome<v1::EnqueueJobsResponse>> ou
   const bool no_effect = outcome && (reason == "UNREACHABLE" || IsDefinite(reason));
   const bool hopeless = reason == "BATCH_REJECTED" || reason == "INVALID_FIELD" ||
                         reason == "PAYLOAD_TOO_LARGE" || reason == "DUPLICATE_JOB" ||
-                        reason == "IDEMPOTENCY_MISMATCH";
+                        reason == "IDEMPOTENCY_MISMATCH" || reason == "QUEUE_DENIED";
   caller_.Redirect(outcome ? &outcome->error : nullptr);
   if (hopeless) {
     Think();

@@ -7,13 +7,18 @@
 #include "dqueue/v1/service.pb.h"
 #include "sim/caller.h"
 #include "sim/load.h"
+#include "sim/tenant.h"
 
 namespace dqueue::sim {
 
 class Producer {
  public:
   Producer(World* world, int number, const LoadProfile& load, JobBook* book)
-      : world_(world), caller_(world, number), load_(load), book_(book) {}
+      : world_(world), caller_(world, number), load_(load), book_(book) {
+    if (load_.restricted > 0 && caller_.random().Chance(load_.restricted)) {
+      caller_.SetAccess(DrawAccess(caller_.random(), load_.queues));
+    }
+  }
 
   void Start();
   // Begins nothing new; a call that is under way is repeated until it is decided.

@@ -223,6 +223,15 @@ void MakeReuse(Profile* p) {
   p->load.zombie = 0.3;
 }
 
+// Keys, and callers that may see some of the queues, amid all the trouble of a swarm.
+void MakeTenants(Random& random, Profile* p) {
+  p->load.queues = 3;
+  p->load.key_operators = static_cast<int>(random.Between(1, 2));
+  p->load.tenants = static_cast<int>(random.Between(1, 3));
+  p->load.restricted = random.Fraction();
+  p->load.operators = std::max(p->load.operators, 1);
+}
+
 }  // namespace
 
 node::Options SmallNodeOptions() {
@@ -248,7 +257,7 @@ node::Options SmallNodeOptions() {
 const std::vector<std::string_view>& ProfileNames() {
   static const std::vector<std::string_view> names = {"swarm", "calm",   "elections", "network",
                                                       "disk",  "leases", "snapshots", "single",
-                                                      "reads", "reuse"};
+                                                      "reads", "reuse",  "tenants"};
   return names;
 }
 
@@ -287,6 +296,8 @@ std::optional<Profile> MakeProfile(std::string_view name, uint64_t seed) {
     MakeReads(&p);
   } else if (name == "reuse") {
     MakeReuse(&p);
+  } else if (name == "tenants") {
+    MakeTenants(random, &p);
   } else if (name == "single") {
     p.nodes = 1;
     p.faults.wipe = p.faults.bit_rot = 0;
@@ -326,6 +337,8 @@ std::string Profile::Summary() const {
   add("read error", faults.read_error);
   add("bit rot", faults.bit_rot);
   add("wipe", faults.wipe);
+  add("key operators", load.key_operators);
+  add("tenants", load.tenants);
   return out;
 }
 

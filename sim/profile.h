@@ -113,6 +113,10 @@ struct LoadProfile {
   double remove = 0;
   double purge = 0;
   double redrive = 0;
+  // Keys, and callers with keys for some queues only.
+  int key_operators = 0;
+  int tenants = 0;
+  double restricted = 0;  // share of producers and workers
 };
 
 struct Profile {

@@ -100,6 +100,10 @@ void SimNode::Boot() {
   world_->commits().OnBoot(*this);
   for (Schedule& schedule : schedules_) schedule = Schedule();
   for (const Actor actor : {kLoop, kLog, kSnapshots}) Wake(actor);
+  if (world_->profile().load.key_operators == 0) return;
+  node_->WatchKeys([this, boot = boots_](queue::KeyTablePtr keys) {
+    if (boots_ == boot && !disk_->stopped()) world_->keys().OnTold(*this, std::move(keys));
+  });
 }
 
 void SimNode::BootFailed(const absl::Status& status) {

@@ -21,8 +21,9 @@ std::string N(uint64_t value) { return std::to_string(value); }
 std::string Node(uint64_t number) { return "n" + std::to_string(number); }
 
 constexpr const char* kCallNames[] = {
-    "enqueue", "lease", "complete", "fail",  "extend", "release", "get",   "list",
-    "cancel",  "retry", "stats",    "pause", "resume", "delete",  "purge", "redrive"};
+    "enqueue", "lease",   "complete",   "fail",      "extend",     "release", "get",
+    "list",    "cancel",  "retry",      "stats",     "pause",      "resume",  "delete",
+    "purge",   "redrive", "create key", "list keys", "revoke key", "use keys"};
 
 // The numbers of a message, packed as MessageText() reads them.
 TraceEvent Pack(const raft::Message& message) {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "sim/load.h"
+#include "sim/tenant.h"
 
 namespace dqueue::sim {
 namespace {
@@ -18,8 +18,16 @@ constexpr int kHeldMax = 12;
 
 }  // namespace
 
-Worker::Worker(World* world, int number, const LoadProfile& load)
-    : world_(world), caller_(world, number), load_(load), id_("worker-" + std::to_string(number)) {}
+Worker::Worker(World* world, int number, const LoadProfile& load, JobBook* book)
+    : world_(world),
+      caller_(world, number),
+      load_(load),
+      book_(book),
+      id_("worker-" + std::to_string(number)) {
+  if (load_.restricted > 0 && caller_.random().Chance(load_.restricted)) {
+    caller_.SetAccess(DrawAccess(caller_.random(), load_.queues));
+  }
+}
 
 void Worker::Start() { Next(load_.think_mean); }
 
@@ -37,7 +45,8 @@ void Worker::Lease() {
   Random& random = caller_.random();
   request_.Clear();
   request_.set_worker_id(id_);
-  // Diligent workers ask for everything.
+  // Diligent workers ask for everything, and may.
+  if (diligent_) caller_.SetAccess(nullptr);
   for (uint64_t queue = 0; queue < static_cast<uint64_t>(load_.queues); ++queue) {
     if (diligent_ || random.Chance(0.7)) request_.add_queues(QueueName(queue));
   }
@@ -96,6 +105,7 @@ void Worker::After(Duration hold, Task task, void (Worker::*then)(Task)) {
 
 void Worker::Handle(const v1::Job& job) {
   Random& random = caller_.random();
+  book_->Overhear(job);
   Task task;
   task.id = job.id();
   task.token = job.lease().token();

@@ -8,13 +8,14 @@
 
 #include "dqueue/v1/service.pb.h"
 #include "sim/caller.h"
+#include "sim/load.h"
 #include "sim/profile.h"
 
 namespace dqueue::sim {
 
 class Worker {
  public:
-  Worker(World* world, int number, const LoadProfile& load);
+  Worker(World* world, int number, const LoadProfile& load, JobBook* book);
 
   void Start();
   // Completes everything soon and asks again at once.
@@ -48,6 +49,7 @@ class Worker {
   World* world_;
   Caller caller_;
   const LoadProfile load_;
+  JobBook* book_;
   const std::string id_;
   v1::LeaseJobsRequest request_;
   Duration wait_{};

@@ -76,6 +76,7 @@ class World {
   JobModel& jobs() { return jobs_; }
   GrantChecker& grants() { return grants_; }
   AnswerChecker& answers() { return answers_; }
+  KeyChecker& keys() { return answers_.keys(); }
   uint64_t seed() const { return seed_; }
   uint64_t NextCallId() { return ++last_call_; }
   Random& client_random() { return client_random_; }

@@ -1,0 +1,92 @@
+#include "sim/access_checker.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "queue/broker_errors.h"
+#include "queue/error_status.h"
+#include "sim/sim_node.h"
+#include "sim/violation.h"
+#include "sim/world.h"
+
+namespace dqueue::sim {
+namespace {
+
+constexpr char kRule[] = "J29 access";
+
+bool Foreign(const ServerCall& call, const std::string& queue) {
+  return !queue::Allows(call.access, queue);
+}
+
+}  // namespace
+
+std::string AccessChecker::FirstDenied(const queue::QueueAccessPtr& access,
+                                       const std::string& queue) {
+  return queue::Allows(access, queue) ? "" : queue;
+}
+
+std::string AccessChecker::Who(const ServerCall& call) const {
+  return world_->node(call.node).name() + " and client " + std::to_string(call.client);
+}
+
+void AccessChecker::CheckDenial(const ServerCall& call, const std::string& denied, bool ok,
+                                const std::string& reason) const {
+  if (!denied.empty() && ok) {
+    Violate(kRule, Who(call) + ": a call that names queue " + denied + " is carried out");
+  }
+  if (denied.empty() && reason == "QUEUE_DENIED") {
+    Violate(kRule, Who(call) + ": a call that names no queue of others is denied");
+  }
+}
+
+void AccessChecker::CheckItem(const ServerCall& call, const std::string& id, uint64_t job_sequence,
+                              const google::rpc::Status& status) const {
+  const JobModel& model = world_->jobs();
+  const std::vector<const ModelJob*> jobs = model.FindAll(id);
+  const bool all_foreign =
+      !jobs.empty() && std::all_of(jobs.begin(), jobs.end(),
+                                   [&](const ModelJob* job) { return Foreign(call, job->queue); });
+  const ModelJob* const meant = job_sequence == 0 ? nullptr : model.FindSequence(id, job_sequence);
+  if (status.code() == 0) {
+    if (all_foreign || (meant != nullptr && Foreign(call, meant->queue))) {
+      Violate(kRule, Who(call) + ": job " + id + " is in a queue of others, and was changed");
+    }
+    return;
+  }
+  if (!all_foreign) return;
+  const google::rpc::Status unknown = queue::ToRpcStatus(queue::JobNotFoundError(id));
+  if (ReasonOf(status) != "INVALID_FIELD" &&
+      status.SerializeAsString() != unknown.SerializeAsString()) {
+    Violate(kRule, Who(call) + ": job " + id +
+                       " is in a queue of others, which is told by: " + status.ShortDebugString());
+  }
+}
+
+void AccessChecker::CheckShown(const ServerCall& call, const v1::Job& job) const {
+  if (Foreign(call, job.queue())) {
+    Violate(kRule, Who(call) + ": job " + job.id() + " of queue " + job.queue() + " is shown");
+  }
+}
+
+void AccessChecker::CheckCounted(const ServerCall& call, const v1::GetStatsResponse& stats) const {
+  v1::QueueStats sum;
+  for (const v1::QueueStats& queue : stats.queues()) {
+    if (Foreign(call, queue.queue())) {
+      Violate(kRule, Who(call) + ": queue " + queue.queue() + " is counted");
+    }
+    sum.set_enqueued(sum.enqueued() + queue.enqueued());
+    sum.set_ready(sum.ready() + queue.ready());
+    sum.set_leased(sum.leased() + queue.leased());
+    sum.set_purged(sum.purged() + queue.purged());
+    sum.set_completions(sum.completions() + queue.completions());
+  }
+  const v1::QueueStats& total = stats.total();
+  if (sum.enqueued() != total.enqueued() || sum.ready() != total.ready() ||
+      sum.leased() != total.leased() || sum.purged() != total.purged() ||
+      sum.completions() != total.completions()) {
+    Violate(kRule, Who(call) + ": the total counts more than the queues that are shown: " +
+                       total.ShortDebugString());
+  }
+}
+
+}  // namespace dqueue::sim
