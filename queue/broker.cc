@@ -97,6 +97,7 @@ void BrokerImpl::StepDown(const LeaderHint& hint, Work::Failure failure) {
   lease_requests_.resize(1);
   free_lease_requests_.clear();
   lease_request_numbers_.clear();
+  workers_.Clear();
   state_->ReleaseAll();
   sleepers_.clear();
   departed_.clear();
@@ -116,6 +117,7 @@ void BrokerImpl::StepDown(const LeaderHint& hint, Work::Failure failure) {
   for (Work* work : std::exchange(gathering_, {}).works) PartFailed(work, failure);
   waiting_works_ = 0;
   for (PickWork* work : std::exchange(picking_, {})) PartFailed(work, failure);
+  for (const auto& grouping : std::exchange(grouping_, {})) grouping->call.done(error);
   for (const Chunk& chunk : std::exchange(chunks_, {})) {
     for (const CommandRef& ref : chunk.commands) PartFailed(ref.work, failure);
   }
@@ -229,6 +231,7 @@ Broker::Broker(const BrokerOptions& options, StateMachine* state, uint64_t seed)
 Broker::~Broker() = default;
 
 void Broker::Submit(raft::Time now, int64_t wall_ms, AnyCall call) {
+  impl_->wall_ms_ = wall_ms;
   std::visit([&](auto& c) { impl_->Submit(now, wall_ms, std::move(c)); }, call);
 }
 void Broker::BecomeLeader(raft::Time now, raft::Term term) { impl_->BecomeLeader(now, term); }
@@ -246,7 +249,8 @@ void Broker::OnApplied(raft::Time now, uint64_t batch_id,
 }
 bool Broker::WantsConfirmation() const { return impl_->WantsConfirmation(); }
 uint64_t Broker::BeginConfirmation() { return impl_->BeginConfirmation(); }
-void Broker::OnConfirmation(raft::Time now, int64_t, const raft::ReadOutcome& outcome) {
+void Broker::OnConfirmation(raft::Time now, int64_t wall_ms, const raft::ReadOutcome& outcome) {
+  impl_->wall_ms_ = wall_ms;
   impl_->OnConfirmation(now, outcome);
 }
 raft::Time Broker::Deadline(raft::Time now, int64_t wall_ms) const {
@@ -254,6 +258,8 @@ raft::Time Broker::Deadline(raft::Time now, int64_t wall_ms) const {
 }
 void Broker::OnTimer(raft::Time now, int64_t) { impl_->OnTimer(now); }
 Broker::Gauges Broker::gauges() const { return impl_->gauges(); }
+const JobTimes& Broker::times() const { return impl_->times_; }
+void Broker::SetTimes(JobTimes times) { impl_->times_ = std::move(times); }
 void Broker::OnGrant(std::function<void(const std::string& job_id, LeaseToken token)> callback) {
   impl_->on_grant_ = std::move(callback);
 }

@@ -10,8 +10,8 @@
 // round after it is woken. So are answers that refuse something from the leader's own knowledge (a
 // stale lease, an unknown job): a deposed leader knows nothing.
 //
-// A purge or redrive works in parts, one in each OnTimer, each a bounded time. When its deadline
-// comes first, what it has found goes on, and it is answered with `more`.
+// A purge, a redrive or a grouping works in parts, one in each OnTimer, each a bounded time. When
+// its deadline comes first, what it has found goes on, and it is answered with `more`.
 //
 // A call's items may end differently; each has a status of its own. But if the fate of some is not
 // known, or some were carried out and others could not be proposed, the whole call is answered
@@ -29,6 +29,7 @@
 
 #include "dqueue/v1/service.pb.h"
 #include "queue/error.h"
+#include "queue/job_times.h"
 #include "queue/key.h"
 #include "queue/state_machine.h"
 #include "raft/raft.h"
@@ -82,10 +83,10 @@ using ListKeysCall = Call<ListKeysOrder, v1::ListKeysResponse>;
 using RevokeKeyCall = Call<RevokeKeyOrder, v1::Key>;
 using UseKeysCall = Call<UseKeysOrder, UseKeysDone>;
 
-using AnyCall =
-    std::variant<EnqueueCall, LeaseCall, CompleteCall, FailCall, ExtendCall, ReleaseCall, GetCall,
-                 ListCall, CancelCall, RetryCall, StatsCall, PauseCall, ResumeCall, DeleteCall,
-                 PurgeCall, RedriveCall, CreateKeyCall, ListKeysCall, RevokeKeyCall, UseKeysCall>;
+using AnyCall = std::variant<EnqueueCall, LeaseCall, CompleteCall, FailCall, ExtendCall,
+                             ReleaseCall, GetCall, ListCall, CancelCall, RetryCall, StatsCall,
+                             PauseCall, ResumeCall, DeleteCall, PurgeCall, RedriveCall, GroupCall,
+                             WorkersCall, CreateKeyCall, ListKeysCall, RevokeKeyCall, UseKeysCall>;
 
 struct BrokerOptions {
   raft::Duration lease_timeout = std::chrono::seconds(30);
@@ -166,6 +167,11 @@ class Broker {
     size_t pending_bytes = 0;
   };
   Gauges gauges() const;
+
+  // Since the process began, in all its leaderships; not replicated.
+  const JobTimes& times() const;
+  // To go on counting where an earlier broker ended. Before the first call.
+  void SetTimes(JobTimes times);
 
   // For the simulator's checkers: called for each grant, before the worker is told.
   void OnGrant(std::function<void(const std::string& job_id, LeaseToken token)> callback);

@@ -171,7 +171,8 @@ void BrokerImpl::AddExpiries(raft::Time now, Chunk* chunk) {
     log_expire_.Clear();
     log_expire_.set_id(view.id.data(), view.id.size());
     SetToken(lease.token, view.sequence, log_expire_.mutable_token());
-    log_expire_.set_worker_id(lease.worker_id);
+    log_expire_.set_worker_id(workers_.id(lease.owner.worker));
+    log_expire_.set_held_ms(HeldMs(now, lease));
     const size_t bytes =
         AppendCommand(log::v1::Command::kExpireFieldNumber, log_expire_,
                       static_cast<uint32_t>(log_expire_.ByteSizeLong()), &chunk->bytes);
@@ -179,7 +180,8 @@ void BrokerImpl::AddExpiries(raft::Time now, Chunk* chunk) {
                                .job = lease.job,
                                .token = lease.token,
                                .lease = lease.number,
-                               .kind = CommandKind::kExpire});
+                               .kind = CommandKind::kExpire,
+                               .counts_as = AttemptEnd::kExpired});
     leases_.AddCommand(lease.job);
   }
 }
@@ -246,6 +248,8 @@ void BrokerImpl::OnApplied(raft::Time now, uint64_t batch_id,
                    std::to_string(batch.commands.size()) + " commands");
   for (size_t i = 0; i < results.size(); ++i) {
     const CommandRef& ref = batch.commands[i];
+    const bool counts = ref.counts_as != AttemptEnd::kNone && results[i].code == ResultCode::kOk;
+    if (counts && batch.epoch == epoch_) CountEnd(now, ref);
     Settle(ref, batch.epoch, /*applied=*/true);
     if (ref.work == nullptr) continue;
     ref.work->applied = true;
@@ -260,6 +264,15 @@ void BrokerImpl::Settle(const CommandRef& ref, uint64_t epoch, bool applied) {
   if (epoch != epoch_) return;
   if (ref.lease != 0) SettleLease(ref, applied);
   if (ref.deletes != 0) SettleDeletion(ref.deletes);
+}
+
+void BrokerImpl::CountEnd(raft::Time now, const CommandRef& ref) {
+  const LeaseInfo* lease = leases_.Find(ref.job);
+  if (lease == nullptr || lease->number != ref.lease || lease->token != ref.token) return;
+  std::optional<raft::Duration> held;
+  if (lease->owner.granted != raft::Time::min()) held = now - lease->owner.granted;
+  times_.Ended(lease->owner.queue, ref.counts_as, held);
+  workers_.Ended(lease->owner.worker, ref.counts_as);
 }
 
 void BrokerImpl::SettleLease(const CommandRef& ref, bool applied) {

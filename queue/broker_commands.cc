@@ -38,6 +38,9 @@ void BrokerImpl::SubmitItems(raft::Time now, C call, const F& item) {
   owned.release();  // from here on its parts own it
   bool decided_here = false;
   work->remaining = 1;
+  if constexpr (requires { work->call.request.worker_id(); }) {
+    work->worker = workers_.Heard(work->call.request.worker_id(), now, wall_ms_);
+  }
   for (int i = 0; i < items; ++i) {
     if (work->Refused(i)) continue;
     if (item(work, i)) {
@@ -92,8 +95,8 @@ bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, in
       token = {view.last_token.term, view.last_token.sequence + 1};
     }
   }
-  uint64_t lease = 0;
-  if (auto error = Claim(now, job, view, token, work->call.request.worker_id(), &lease)) {
+  const LeaseInfo* lease = nullptr;
+  if (auto error = Claim(now, job, view, token, work->worker, &lease)) {
     if (!DQ_MUTANT(kCompleteUnfenced)) {
       work->Refuse(i, *error);
       return false;
@@ -103,9 +106,12 @@ bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, in
                        .item = static_cast<uint32_t>(i),
                        .job = job,
                        .token = token,
-                       .lease = lease,
+                       .lease = lease == nullptr ? 0 : lease->number,
                        .kind = CommandKind::kComplete,
-                       .ended_before = token == view.last_token};
+                       .ended_before = token == view.last_token,
+                       .counts_as = lease != nullptr && lease->commands == 1
+                                        ? AttemptEnd::kCompleted
+                                        : AttemptEnd::kNone};
   log_complete_.Clear();
   log_complete_.set_id(item->id());
   SetToken(token, view.sequence, log_complete_.mutable_token());
@@ -127,8 +133,8 @@ bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>*
   }
   const LeaseToken token = ToToken(item.token());
   if (IsOver(view.state)) return DecideOver(LeaseCommand::kFail, view, token, work, i);
-  uint64_t lease = 0;
-  if (auto error = Claim(now, job, view, token, work->call.request.worker_id(), &lease)) {
+  const LeaseInfo* lease = nullptr;
+  if (auto error = Claim(now, job, view, token, work->worker, &lease)) {
     work->Refuse(i, *error);
     return false;
   }
@@ -139,14 +145,22 @@ bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>*
   log_fail_.set_error(error.data(), error.size());
   log_fail_.set_reject(item.reject());
   log_fail_.set_next_run_time_ms(NextRunTimeMs(item, view, LogTimeMs(now, wall_ms)));
+  log_fail_.set_worker_id(workers_.id(lease->owner.worker));
+  log_fail_.set_held_ms(HeldMs(now, *lease));
+  const bool ended_before = token == view.last_token;
+  // A failure that the log has seen already is repeated, not a new one.
+  const bool counts = lease->commands == 1 && !ended_before;
   Append(log::v1::Command::kFailFieldNumber, log_fail_,
          {.work = work,
           .item = static_cast<uint32_t>(i),
           .job = job,
           .token = token,
-          .lease = lease,
+          .lease = lease->number,
           .kind = CommandKind::kFail,
-          .ended_before = token == view.last_token});
+          .ended_before = ended_before,
+          .counts_as = !counts         ? AttemptEnd::kNone
+                       : item.reject() ? AttemptEnd::kRejected
+                                       : AttemptEnd::kFailed});
   return true;
 }
 
@@ -220,15 +234,17 @@ void BrokerImpl::Submit(raft::Time now, int64_t, DeleteCall call) {
       work->Refuse(i, InvalidStateError(id, v1::JOB_STATE_LEASED));
       return false;
     }
-    AppendDelete(work, static_cast<uint32_t>(i), job, view);
+    AppendDelete(work, static_cast<uint32_t>(i), job, view, /*states=*/0);
     return true;
   });
 }
 
-void BrokerImpl::AppendDelete(Work* work, uint32_t item, JobRef job, const JobView& view) {
+void BrokerImpl::AppendDelete(Work* work, uint32_t item, JobRef job, const JobView& view,
+                              uint32_t states) {
   log::v1::Delete message;
   message.set_id(std::string(view.id));
   message.set_job_sequence(view.sequence);
+  message.set_states(states);
   Append(log::v1::Command::kDeleteJobFieldNumber, message,
          {.work = work, .item = item, .kind = CommandKind::kDelete, .deletes = view.sequence});
   Deletion& deletion = deletions_[view.sequence];

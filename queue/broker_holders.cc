@@ -24,6 +24,7 @@ void BrokerImpl::EndLease(JobRef job, bool remember, bool release) {
     DQ_CHECK(request.held > 0);
     if (--request.held == 0) ForgetLeaseRequest(lease->request);
   }
+  workers_.Release(lease->owner.worker);
   leases_.Remove(job, remember);
   if (release) state_->Release(job);
 }
@@ -47,7 +48,7 @@ std::optional<Error> BrokerImpl::CheckAdoption(JobRef job, const JobView& view, 
 }
 
 bool BrokerImpl::Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
-                       const std::string& worker_id, bool hold_required) {
+                       uint32_t worker, bool hold_required) {
   const LeaseInfo* lease = leases_.Find(job);
   const raft::Time expires = now + LeaseFor(view);
   // It could end any moment.
@@ -55,38 +56,49 @@ bool BrokerImpl::Adopt(raft::Time now, JobRef job, const JobView& view, LeaseTok
   if (lease != nullptr) {
     // Held with an older token of an earlier term.
     if (hold_required && !lease->held) return false;
-    leases_.TakeOver(job, token, worker_id, expires);
+    workers_.Release(lease->owner.worker);
+    workers_.Hold(worker);
+    leases_.TakeOver(job, token, {.worker = worker, .queue = lease->owner.queue}, expires);
     return true;
   }
   const bool held = state_->Hold(job);
   if (hold_required && !held) return false;
-  leases_.Adopt(job, token, worker_id, expires, held);
+  workers_.Hold(worker);
+  leases_.Adopt(job, token, {.worker = worker, .queue = times_.Number(view.queue)}, expires, held);
   return true;
 }
 
 std::optional<Error> BrokerImpl::Claim(raft::Time now, JobRef job, const JobView& view,
-                                       LeaseToken token, const std::string& worker_id,
-                                       uint64_t* lease_number) {
+                                       LeaseToken token, uint32_t worker,
+                                       const LeaseInfo** claimed) {
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr || lease->token != token) {
     if (auto error = CheckAdoption(job, view, token, /*ended_too=*/true)) return error;
-    Adopt(now, job, view, token, worker_id, /*hold_required=*/false);
+    Adopt(now, job, view, token, worker, /*hold_required=*/false);
   }
   leases_.AddCommand(job);
-  *lease_number = leases_.Find(job)->number;
+  *claimed = leases_.Find(job);
+  workers_.Heard((*claimed)->owner.worker, now, wall_ms_);
   return std::nullopt;
 }
 
-// item(i): nullopt if item i of the request is done, else why not.
+int64_t BrokerImpl::HeldMs(raft::Time now, const LeaseInfo& lease) {
+  if (lease.owner.granted == raft::Time::min()) return -1;
+  const auto held = std::chrono::ceil<std::chrono::milliseconds>(now - lease.owner.granted);
+  return std::max<int64_t>(held.count(), 1);
+}
+
+// item(i, worker): nullopt if item i of the request is done, else why not.
 template <class C, class F>
 void BrokerImpl::SubmitLocal(raft::Time now, C call, const F& item) {
   std::unique_ptr<StatusWork<C>> owned = CheckedWork(std::move(call));
   if (owned == nullptr) return;
   StatusWork<C>* const work = owned.get();
   if (auto error = AdmitWork(now, work->deadline)) return work->Answer(std::move(error));
+  const uint32_t worker = workers_.Heard(work->call.request.worker_id(), now, wall_ms_);
   for (int i = 0; i < work->Size(); ++i) {
     if (work->Refused(i)) continue;
-    if (auto error = item(work->call.request.items(i))) {
+    if (auto error = item(work->call.request.items(i), worker)) {
       work->Refuse(i, *error);
     }
   }
@@ -94,30 +106,29 @@ void BrokerImpl::SubmitLocal(raft::Time now, C call, const F& item) {
 }
 
 void BrokerImpl::Submit(raft::Time now, int64_t, ExtendCall call) {
-  const std::string worker_id = call.request.worker_id();
   const raft::Time expires =
       now +
       (call.request.has_lease_duration()
            ? raft::Duration(std::chrono::milliseconds(DurationMs(call.request.lease_duration())))
            : options_.lease_timeout);
   const QueueAccessPtr access = call.access;
-  SubmitLocal(now, std::move(call), [&](const v1::ExtendLeasesRequest::Item& item) {
-    return ExtendOne(now, item, access, worker_id, expires);
-  });
+  SubmitLocal(now, std::move(call),
+              [&](const v1::ExtendLeasesRequest::Item& item, uint32_t worker) {
+                return ExtendOne(now, item, access, worker, expires);
+              });
 }
 
 void BrokerImpl::Submit(raft::Time now, int64_t, ReleaseCall call) {
-  const std::string worker_id = call.request.worker_id();
   const QueueAccessPtr access = call.access;
-  SubmitLocal(now, std::move(call), [&](const v1::ReleaseJobsRequest::Item& item) {
-    return ReleaseOne(now, item, access, worker_id);
+  SubmitLocal(now, std::move(call), [&](const v1::ReleaseJobsRequest::Item& item, uint32_t worker) {
+    return ReleaseOne(now, item, access, worker);
   });
 }
 
 std::optional<Error> BrokerImpl::ExtendOne(raft::Time now,
                                            const v1::ExtendLeasesRequest::Item& item,
-                                           const QueueAccessPtr& access,
-                                           const std::string& worker_id, raft::Time expires) {
+                                           const QueueAccessPtr& access, uint32_t worker,
+                                           raft::Time expires) {
   JobRef job;
   JobView view;
   if (auto error = FindLeased(item, access, &job, &view)) return error;
@@ -126,7 +137,7 @@ std::optional<Error> BrokerImpl::ExtendOne(raft::Time now,
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr || lease->token != token) {
     if (auto error = CheckAdoption(job, view, token, /*ended_too=*/false)) return error;
-    if (!Adopt(now, job, view, token, worker_id, /*hold_required=*/true)) {
+    if (!Adopt(now, job, view, token, worker, /*hold_required=*/true)) {
       return LeaseStaleError(view.id, false);
     }
   } else if (!lease->held || lease->expires <= now) {
@@ -134,13 +145,13 @@ std::optional<Error> BrokerImpl::ExtendOne(raft::Time now,
                            false);  // it has ended, or its expiry is on its way into the log
   }
   leases_.Extend(job, expires);
+  workers_.Heard(leases_.Find(job)->owner.worker, now, wall_ms_);
   return std::nullopt;
 }
 
 std::optional<Error> BrokerImpl::ReleaseOne(raft::Time now,
                                             const v1::ReleaseJobsRequest::Item& item,
-                                            const QueueAccessPtr& access,
-                                            const std::string& worker_id) {
+                                            const QueueAccessPtr& access, uint32_t worker) {
   JobRef job;
   JobView view;
   if (auto error = FindLeased(item, access, &job, &view)) return error;
@@ -154,7 +165,7 @@ std::optional<Error> BrokerImpl::ReleaseOne(raft::Time now,
   if (lease == nullptr || lease->token != token) {
     // Of an earlier leader: adopted for a moment, so that its token is remembered as given back.
     if (auto error = CheckAdoption(job, view, token, /*ended_too=*/false)) return error;
-    if (!Adopt(now, job, view, token, worker_id, /*hold_required=*/true)) {
+    if (!Adopt(now, job, view, token, worker, /*hold_required=*/true)) {
       return LeaseStaleError(view.id, false);
     }
   } else if (lease->expires <= now) {

@@ -1,6 +1,7 @@
 // The inside of Broker, shared by the files that implement it: broker.cc (roles and admission),
 // broker_enqueue.cc, broker_commands.cc (complete, fail, cancel, retry, delete), broker_queues.cc
-// (pause, resume, purge, redrive), broker_batch.cc (commands on their way through the log),
+// (pause, resume, purge, redrive), broker_groups.cc (groups of dead jobs), broker_batch.cc
+// (commands on their way through the log),
 // broker_lease.cc (grants and who waits for them), broker_holders.cc (extend, release, and who may
 // speak for a job), broker_reads.cc (reads, confirmation rounds, timers), broker_keys.cc (API
 // keys). Nobody else includes this.
@@ -27,10 +28,13 @@
 #include "queue/broker_errors.h"
 #include "queue/broker_work.h"
 #include "queue/command_reader.h"
+#include "queue/dead_groups.h"
 #include "queue/job_id.h"
+#include "queue/job_times.h"
 #include "queue/lease_rules.h"
 #include "queue/lease_table.h"
 #include "queue/state_machine.h"
+#include "queue/worker_registry.h"
 #include "raft/types.h"
 
 namespace dqueue::queue {
@@ -45,7 +49,9 @@ struct CommandRef {
   uint64_t lease = 0;  // LeaseInfo::number; 0: no lease is marked as ACKING for it
   CommandKind kind = CommandKind::kEnqueue;
   bool ended_before = false;  // the log had seen the token when the command was made
-  uint64_t deletes = 0;       // the sequence of the job that it deletes; 0: none
+  // What an applied command that ends a lease counts as: of several about one lease, the first.
+  AttemptEnd counts_as = AttemptEnd::kNone;
+  uint64_t deletes = 0;  // the sequence of the job that it deletes; 0: none
 };
 
 // A job whose deletion is in flight: it is not leased before that is decided.
@@ -81,6 +87,7 @@ struct LeaseWait {
   LeaseCall call;
   std::vector<std::string> queues;  // without repetitions, never empty
   std::vector<std::string> types;
+  uint32_t worker = 0;
   raft::Time wait_until;
   raft::Time timer = raft::Time::max();
   bool asleep = false;
@@ -88,8 +95,17 @@ struct LeaseWait {
 };
 
 struct ReadWait {
-  std::variant<GetCall, ListCall, StatsCall, ListKeysCall> call;
+  std::variant<GetCall, ListCall, StatsCall, GroupCall, WorkersCall, ListKeysCall> call;
   raft::Time timer = raft::Time::max();
+};
+
+// A grouping of dead jobs that has not seen all jobs.
+struct Grouping {
+  GroupCall call;
+  DeadGroups groups;
+  uint32_t position = 0;
+  uint32_t end = 0;
+  raft::Time look_until{};
 };
 
 // What waits for a confirmation. Lease calls and reads by their number: they may be gone by then.
@@ -149,7 +165,8 @@ class BrokerImpl : public Observer {
   void Submit(raft::Time now, int64_t wall_ms, CancelCall call);
   void Submit(raft::Time now, int64_t wall_ms, RetryCall call);
   void Submit(raft::Time now, int64_t wall_ms, DeleteCall call);
-  void AppendDelete(Work* work, uint32_t item, JobRef job, const JobView& view);
+  // states: as in log.v1.Delete.
+  void AppendDelete(Work* work, uint32_t item, JobRef job, const JobView& view, uint32_t states);
   void SettleDeletion(uint64_t job_sequence);
   // True if the job, just taken, is being deleted: then it is kept from everybody till that is
   // over.
@@ -179,6 +196,11 @@ class BrokerImpl : public Observer {
   bool IsTaken(JobRef job, const JobView& view) const;
   void AppendPicked(PickWork* work, JobRef job, const JobView& view);
 
+  // ---- broker_groups.cc ----
+  void Answer(raft::Time now, GroupCall* call);
+  // A part of the call whose turn it is.
+  void GroupSome(raft::Time now);
+
   // ---- broker_batch.cc ----
   // Encodes the command `message` (the field of log.v1.Command with this number) into the batch
   // that is being filled.
@@ -195,6 +217,8 @@ class BrokerImpl : public Observer {
   // The command is decided, whatever became of it: the guards that it set are taken away.
   void Settle(const CommandRef& ref, uint64_t epoch, bool applied);
   void SettleLease(const CommandRef& ref, bool applied);
+  // Counts the end of a lease for people, before it is settled.
+  void CountEnd(raft::Time now, const CommandRef& ref);
   // One part of the call is decided; answers when it was the last.
   void PartDone(Work* work);
   void PartFailed(Work* work, Work::Failure failure);
@@ -230,10 +254,9 @@ class BrokerImpl : public Observer {
   template <class C, class F>
   void SubmitLocal(raft::Time now, C call, const F& item);
   std::optional<Error> ExtendOne(raft::Time now, const v1::ExtendLeasesRequest::Item& item,
-                                 const QueueAccessPtr& access, const std::string& worker_id,
-                                 raft::Time expires);
+                                 const QueueAccessPtr& access, uint32_t worker, raft::Time expires);
   std::optional<Error> ReleaseOne(raft::Time now, const v1::ReleaseJobsRequest::Item& item,
-                                  const QueueAccessPtr& access, const std::string& worker_id);
+                                  const QueueAccessPtr& access, uint32_t worker);
   // The job that the item is about, or why there is none for this caller.
   template <class Item>
   std::optional<Error> FindLeased(const Item& item, const QueueAccessPtr& access, JobRef* job,
@@ -244,12 +267,15 @@ class BrokerImpl : public Observer {
                                      bool ended_too) const;
   // After CheckAdoption: the lease is in the table. False, without effect, if hold_required and
   // the job cannot be held.
-  bool Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
-             const std::string& worker_id, bool hold_required);
+  bool Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token, uint32_t worker,
+             bool hold_required);
   // May a command with `token` end the lease of `job`, which is not over? If so marks it ACKING,
   // and *lease_number is its number.
   std::optional<Error> Claim(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
-                             const std::string& worker_id, uint64_t* lease_number);
+                             uint32_t worker, const LeaseInfo** lease);
+  // How long it has been held, for the log: rounded up, at least 1; -1 if another leader granted
+  // it.
+  static int64_t HeldMs(raft::Time now, const LeaseInfo& lease);
   // Whether the log refuses tokens before this one by itself.
   bool LogKnows(JobRef job, LeaseToken token) const { return state_->LastToken(job) >= token; }
   // Out of the lease table; with `release`, also back into the ready order; with `remember`, its
@@ -270,12 +296,15 @@ class BrokerImpl : public Observer {
   void Submit(raft::Time now, int64_t wall_ms, ListCall call);
   void Submit(raft::Time now, int64_t wall_ms, StatsCall call);
   void Submit(raft::Time now, int64_t wall_ms, ListKeysCall call);
+  void Submit(raft::Time now, int64_t wall_ms, GroupCall call);
+  void Submit(raft::Time now, int64_t wall_ms, WorkersCall call);
   template <class C>
   void SubmitRead(raft::Time now, C call);
   void Answer(raft::Time now, GetCall* call);
   void Answer(raft::Time now, ListCall* call);
   void Answer(raft::Time now, StatsCall* call);
   void Answer(raft::Time now, ListKeysCall* call);
+  void Answer(raft::Time now, WorkersCall* call);
   void GatherWork(Work* work);
   bool WantsConfirmation() const { return !gathering_.empty(); }
   uint64_t BeginConfirmation();
@@ -335,11 +364,17 @@ class BrokerImpl : public Observer {
 
   // Purges and redrives that have not seen all jobs, and whose turn is next.
   std::deque<PickWork*> picking_;
+  std::deque<std::unique_ptr<Grouping>> grouping_;
   uint32_t pick_from_ = 0;  // where the next of them begins
 
   Gathering gathering_;
   std::map<uint64_t, Gathering> rounds_;
   uint64_t next_round_;
+
+  // For people.
+  int64_t wall_ms_ = 0;  // as last heard
+  WorkerRegistry workers_;
+  JobTimes times_;
 };
 
 inline LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), token.sequence()}; }

@@ -57,6 +57,9 @@ void BrokerImpl::Submit(raft::Time now, int64_t, LeaseCall call) {
   wait.types = WithoutRepetitions(call.request.types());
   wait.wait_until = now + WaitOf(call.request);
   wait.call = std::move(call);
+  wait.worker = workers_.Heard(wait.call.request.worker_id(), now, wall_ms_);
+  workers_.Asked(wait.worker, wait.call.request.host(), wait.queues, wait.types);
+  workers_.BeginWait(wait.worker);
   SetTimer(number, &wait.timer, wait.call.deadline);
   gathering_.leases.push_back(number);
   ServeUnconfirmed(now);
@@ -82,6 +85,7 @@ void BrokerImpl::ServeOne(raft::Time now, uint64_t number) {
     return;
   }
   TakeJobs(now, wait, &response);
+  workers_.Delivered(wait.worker, static_cast<size_t>(response.jobs_size()));
   if (response.jobs_size() > 0 || now >= wait.wait_until) {
     return FinishLease(number, std::move(response));
   }
@@ -103,6 +107,7 @@ void BrokerImpl::TakeJobs(raft::Time now, const LeaseWait& wait, v1::LeaseJobsRe
   uint32_t lease_request = 0;
   size_t bytes = 0;
   std::vector<JobRef> taken;
+  const int64_t log_now_ms = LogTimeMs(now, wall_ms_);
   while (static_cast<size_t>(response->jobs_size()) < max && bytes < kAnswerBytesMax) {
     taken.clear();
     state_->TakeReady(wait.queues, wait.types, std::min(max - response->jobs_size(), kTakeStep),
@@ -127,8 +132,12 @@ void BrokerImpl::TakeJobs(raft::Time now, const LeaseWait& wait, v1::LeaseJobsRe
       if (lease_request == 0 && !request.lease_request_id().empty()) {
         lease_request = NewLeaseRequest(LeaseRequestKey(wait.call));
       }
-      const LeaseToken token =
-          leases_.Grant(ref, request.worker_id(), now + duration, lease_request);
+      const LeaseOwner owner{
+          .worker = wait.worker, .queue = times_.Number(view.queue), .granted = now};
+      const LeaseToken token = leases_.Grant(ref, owner, now + duration, lease_request);
+      workers_.Hold(wait.worker);
+      times_.Dispatched(
+          owner.queue, std::chrono::milliseconds(std::max<int64_t>(log_now_ms - view.since_ms, 0)));
       if (lease_request != 0) {
         lease_requests_[lease_request].grants.emplace_back(ref, token);
         ++lease_requests_[lease_request].held;
@@ -148,7 +157,7 @@ void BrokerImpl::FillLease(raft::Time now, const LeaseInfo& lease, v1::Job* job)
   out->mutable_token()->set_term(lease.token.term);
   out->mutable_token()->set_sequence(lease.token.sequence);
   out->mutable_token()->set_job(state_->Sequence(lease.job));
-  out->set_worker_id(lease.worker_id);
+  out->set_worker_id(workers_.id(lease.owner.worker));
   const int64_t us = std::max<int64_t>((lease.expires - now).count(), 0);
   out->mutable_remaining()->set_seconds(us / 1'000'000);
   out->mutable_remaining()->set_nanos(static_cast<int32_t>(us % 1'000'000 * 1000));
@@ -289,6 +298,7 @@ void BrokerImpl::FinishLease(uint64_t number, Outcome<v1::LeaseJobsResponse> out
   const std::optional<WakeReason> reason = wait.woken;
   ForgetWake(number, &wait);
   const auto done = std::move(wait.call.done);
+  workers_.EndWait(wait.worker);
   lease_waits_.erase(it);
   if (reason && state_->HasReady(std::span(&reason->queue, 1), std::span(&reason->type, 1))) {
     WakeFirst(reason->queue, reason->type);

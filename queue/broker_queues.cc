@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "queue/broker_impl.h"
+#include "queue/error_fingerprint.h"
 #include "queue/limits.h"
 #include "queue/validate.h"
 #include "raft/check.h"
@@ -151,11 +152,16 @@ void BrokerImpl::Submit(raft::Time now, int64_t, PurgeCall call) {
 void BrokerImpl::Submit(raft::Time now, int64_t, RedriveCall call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
   const v1::RedriveJobsRequest request = call.request;
+  std::optional<uint64_t> fingerprint;
+  if (!request.error_fingerprint().empty()) {
+    fingerprint = ParseFingerprint(request.error_fingerprint());
+  }
   SubmitPick(now, std::move(call), CommandKind::kRetry,
              {.queue = request.queue(),
               .type = request.type(),
               .states = JobStateBit(v1::JOB_STATE_DEAD),
-              .error_contains = request.error_contains()});
+              .error_contains = request.error_contains(),
+              .error_fingerprint = fingerprint});
 }
 
 void BrokerImpl::PickSome(raft::Time now) {
@@ -197,7 +203,9 @@ bool BrokerImpl::IsTaken(JobRef job, const JobView& view) const {
 }
 
 void BrokerImpl::AppendPicked(PickWork* work, JobRef job, const JobView& view) {
-  if (work->kind == CommandKind::kDelete) return AppendDelete(work, 0, job, view);
+  if (work->kind == CommandKind::kDelete) {
+    return AppendDelete(work, 0, job, view, work->filter().states);
+  }
   log::v1::Retry retry;
   retry.set_id(std::string(view.id));
   retry.set_job_sequence(view.sequence);

@@ -561,6 +561,22 @@ TEST_F(BrokerQueuesTest, PurgeDoesNotTakeALaterJobOfTheSameId) {
   EXPECT_EQ(LeaseOne().id(), "a");
 }
 
+TEST_F(BrokerQueuesTest, PurgeLeavesAJobThatHasLeftTheStatesItIsFor) {
+  MakeDead("a", "bad");
+  MakeDead("b", "bad");
+  const auto purge = Submit<PurgeCall>(PurgeRequest("q", 0, {v1::JOB_STATE_DEAD}));
+  broker_->OnTimer(now_, wall_ms_);
+  ASSERT_EQ(Take(), 1u);
+  log::v1::CommandBatch retry;
+  retry.add_commands()->mutable_retry()->set_id("a");
+  ApplyForeign(retry);
+  CommitAll();
+  RunUntil(purge);
+  EXPECT_EQ(purge->value().purged(), 1);
+  EXPECT_EQ(LeaseOne().id(), "a");
+  EXPECT_FALSE(Exists("b"));
+}
+
 TEST_F(BrokerQueuesTest, LookingIsBoundedInATurn) {
   EnqueueForeign(50000, "x", "other");
   EnqueueForeign(2500, "y", "q");

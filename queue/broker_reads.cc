@@ -37,6 +37,13 @@ void BrokerImpl::Submit(raft::Time now, int64_t, ListKeysCall call) {
   SubmitRead(now, std::move(call));
 }
 
+void BrokerImpl::Submit(raft::Time now, int64_t, GroupCall call) {
+  SubmitRead(now, std::move(call));
+}
+void BrokerImpl::Submit(raft::Time now, int64_t, WorkersCall call) {
+  SubmitRead(now, std::move(call));
+}
+
 void BrokerImpl::OverlayLease(raft::Time now, JobRef ref, v1::Job* job) const {
   if (!state_->View(ref).held) return;
   job->set_state(v1::JOB_STATE_LEASED);
@@ -50,6 +57,7 @@ void BrokerImpl::Answer(raft::Time now, GetCall* call) {
   if (ref == JobRef{}) return call->done(JobNotFoundError(call->request.id()));
   v1::GetJobResponse response;
   state_->FillJob(ref, /*full=*/true, response.mutable_job());
+  state_->FillAttempts(ref, response.mutable_job());
   OverlayLease(now, ref, response.mutable_job());
   call->done(std::move(response));
 }
@@ -78,6 +86,12 @@ void BrokerImpl::Answer(raft::Time, StatsCall* call) {
 void BrokerImpl::Answer(raft::Time, ListKeysCall* call) {
   v1::ListKeysResponse response;
   state_->ListKeys(call->request.owner_id, call->request.revoked, &response);
+  call->done(std::move(response));
+}
+
+void BrokerImpl::Answer(raft::Time now, WorkersCall* call) {
+  v1::ListWorkersResponse response;
+  workers_.List(now, call->access, &response);
   call->done(std::move(response));
 }
 
@@ -132,7 +146,7 @@ raft::Time BrokerImpl::Deadline(raft::Time now, int64_t wall_ms) const {
   raft::Time due = std::min(NextExpiry(), NextTick(now, wall_ms));
   if (!timers_.empty()) due = std::min(due, timers_.begin()->first);
   for (const Chunk& chunk : chunks_) due = std::min(due, chunk.first_deadline);
-  if (!picking_.empty()) due = now;
+  if (!picking_.empty() || !grouping_.empty()) due = now;
   // What is due already waits for the node to take batches again; it should not spin meanwhile.
   return std::max(due, now + std::chrono::milliseconds(1));
 }
@@ -148,6 +162,7 @@ void BrokerImpl::OnTimer(raft::Time now) {
     pending_bytes_ -= bytes - chunk.bytes.size();
   }
   PickSome(now);
+  GroupSome(now);
 }
 
 void BrokerImpl::EndWait(raft::Time now, uint64_t number) {

@@ -58,6 +58,7 @@ class PickWork : public Work {
         queue(filter.queue),
         type_(filter.type),
         error_contains_(filter.error_contains),
+        error_fingerprint_(filter.error_fingerprint),
         states_(filter.states),
         access_(filter.access) {}
 
@@ -66,10 +67,11 @@ class PickWork : public Work {
             .type = type_,
             .states = states_,
             .error_contains = error_contains_,
-            .access = access_};
+            .access = access_,
+            .error_fingerprint = error_fingerprint_};
   }
   void Set(uint32_t, const CommandResult& result, bool) override {
-    // Else somebody else has deleted, retried or replaced the job meanwhile.
+    // Else somebody else has deleted, retried, finished or replaced the job meanwhile.
     if (result.code == ResultCode::kOk) ++changed;
   }
 
@@ -89,6 +91,7 @@ class PickWork : public Work {
  private:
   const std::string type_;
   const std::string error_contains_;
+  const std::optional<uint64_t> error_fingerprint_;
   const uint32_t states_;
   const QueueAccess* const access_;  // the call's, which outlives this
 };
@@ -143,6 +146,7 @@ class StatusWork : public Work {
 
   C call;
   typename C::ResponseType response;
+  uint32_t worker = 0;  // who calls, if that is a worker: WorkerRegistry's number
 };
 
 // The work of a call, with its malformed items refused. Null if that answered the call: it was

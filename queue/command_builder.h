@@ -64,20 +64,25 @@ class BatchBuilder {
     return *this;
   }
   BatchBuilder& Fail(std::string_view id, LeaseToken token, std::string_view error = "failed",
-                     int64_t next_run_time_ms = 0, bool reject = false) {
+                     int64_t next_run_time_ms = 0, bool reject = false,
+                     std::string_view worker = "w1", int64_t held_ms = 1000) {
     auto* fail = batch_.add_commands()->mutable_fail();
     fail->set_id(std::string(id));
     SetToken(token, fail->mutable_token());
     fail->set_error(std::string(error));
     fail->set_next_run_time_ms(next_run_time_ms);
     fail->set_reject(reject);
+    fail->set_worker_id(std::string(worker));
+    fail->set_held_ms(held_ms);
     return *this;
   }
-  BatchBuilder& Expire(std::string_view id, LeaseToken token, std::string_view worker = "w1") {
+  BatchBuilder& Expire(std::string_view id, LeaseToken token, std::string_view worker = "w1",
+                       int64_t held_ms = 30000) {
     auto* expire = batch_.add_commands()->mutable_expire();
     expire->set_id(std::string(id));
     SetToken(token, expire->mutable_token());
     expire->set_worker_id(std::string(worker));
+    expire->set_held_ms(held_ms);
     return *this;
   }
   // The command added last is about this job only.
@@ -111,8 +116,10 @@ class BatchBuilder {
     return *this;
   }
 
-  BatchBuilder& Delete(std::string_view id) {
-    batch_.add_commands()->mutable_delete_job()->set_id(std::string(id));
+  BatchBuilder& Delete(std::string_view id, uint32_t states = 0) {
+    auto* remove = batch_.add_commands()->mutable_delete_job();
+    remove->set_id(std::string(id));
+    remove->set_states(states);
     return *this;
   }
   BatchBuilder& Pause(std::string_view queue, bool refuse_enqueues = false) {

@@ -132,7 +132,7 @@ ReadStatus ReadEnqueue(std::string_view message, CommandView* out, std::vector<J
 }
 
 // All commands about one job have its id under the same number; so have those that end a lease
-// token and text, and Cancel, Retry and Delete the sequence.
+// the token, Complete and Fail the text, and Cancel, Retry and Delete the sequence.
 static_assert(log::v1::Complete::kIdFieldNumber == 1 && log::v1::Fail::kIdFieldNumber == 1 &&
               log::v1::Expire::kIdFieldNumber == 1 && log::v1::Cancel::kIdFieldNumber == 1 &&
               log::v1::Retry::kIdFieldNumber == 1 && log::v1::Delete::kIdFieldNumber == 1);
@@ -141,13 +141,13 @@ static_assert(log::v1::Cancel::kJobSequenceFieldNumber == 2 &&
               log::v1::Delete::kJobSequenceFieldNumber == 2);
 static_assert(log::v1::Complete::kTokenFieldNumber == 2 && log::v1::Fail::kTokenFieldNumber == 2 &&
               log::v1::Expire::kTokenFieldNumber == 2);
-static_assert(log::v1::Complete::kResultFieldNumber == 3 && log::v1::Fail::kErrorFieldNumber == 3 &&
-              log::v1::Expire::kWorkerIdFieldNumber == 3);
+static_assert(log::v1::Complete::kResultFieldNumber == 3 && log::v1::Fail::kErrorFieldNumber == 3);
 
 ReadStatus ReadJobCommand(std::string_view message, CommandView* out) {
   const bool ends_lease = out->kind == CommandKind::kComplete || out->kind == CommandKind::kFail ||
                           out->kind == CommandKind::kExpire;
   const bool is_fail = out->kind == CommandKind::kFail;
+  const bool is_expire = out->kind == CommandKind::kExpire;
   const bool has_sequence = out->kind == CommandKind::kCancel || out->kind == CommandKind::kRetry ||
                             out->kind == CommandKind::kDelete;
   ByteReader reader(message);
@@ -158,6 +158,8 @@ ReadStatus ReadJobCommand(std::string_view message, CommandView* out) {
     } else if (field.tag == BytesTag(2) && ends_lease) {
       const ReadStatus status = ReadToken(field.bytes, out);
       if (status != ReadStatus::kOk) return status;
+    } else if (field.tag == BytesTag(log::v1::Expire::kWorkerIdFieldNumber) && is_expire) {
+      out->worker_id = field.bytes;
     } else if (field.tag == BytesTag(3) && ends_lease) {
       out->text = field.bytes;
     } else if (field.tag == NumberTag(2) && has_sequence) {
@@ -166,6 +168,14 @@ ReadStatus ReadJobCommand(std::string_view message, CommandView* out) {
       out->reject = field.value != 0;
     } else if (field.tag == NumberTag(log::v1::Fail::kNextRunTimeMsFieldNumber) && is_fail) {
       out->next_run_time_ms = static_cast<int64_t>(field.value);
+    } else if (field.tag == BytesTag(log::v1::Fail::kWorkerIdFieldNumber) && is_fail) {
+      out->worker_id = field.bytes;
+    } else if ((field.tag == NumberTag(log::v1::Fail::kHeldMsFieldNumber) && is_fail) ||
+               (field.tag == NumberTag(log::v1::Expire::kHeldMsFieldNumber) && is_expire)) {
+      out->held_ms = UnZigZag(field.value);
+    } else if (field.tag == NumberTag(log::v1::Delete::kStatesFieldNumber) &&
+               out->kind == CommandKind::kDelete) {
+      out->states = static_cast<uint32_t>(field.value);
     } else {
       return ReadStatus::kUnknown;
     }

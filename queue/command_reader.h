@@ -70,13 +70,16 @@ struct CommandView {
   std::string_view id;        // NamesJob()
   LeaseToken token;           // complete, fail, expire
   uint64_t job_sequence = 0;  // these, and cancel, retry and delete
-  // Complete: result; fail: error; expire: worker_id; set queue: its name; IsOfKeys(): the whole
-  // message, for ReadKeyCommand.
+  // Complete: result; fail: error; set queue: its name; IsOfKeys(): the whole message, for
+  // ReadKeyCommand.
   std::string_view text;
   bool reject = false;
   bool paused = false;  // set queue; so is the next
   bool refuse_enqueues = false;
   int64_t next_run_time_ms = 0;
+  std::string_view worker_id;  // fail, expire
+  int64_t held_ms = 0;         // these; 0: of a version that kept no attempts
+  uint32_t states = 0;         // delete
   // Enqueue: its jobs are [first_job, first_job + job_count) of the batch's.
   uint32_t first_job = 0;
   uint32_t job_count = 0;

@@ -100,11 +100,14 @@ log::v1::CommandBatch AsMessage(const BatchView& view) {
         out.mutable_fail()->set_error(Text(command.text));
         out.mutable_fail()->set_reject(command.reject);
         out.mutable_fail()->set_next_run_time_ms(command.next_run_time_ms);
+        out.mutable_fail()->set_worker_id(Text(command.worker_id));
+        out.mutable_fail()->set_held_ms(command.held_ms);
         break;
       case CommandKind::kExpire:
         out.mutable_expire()->set_id(Text(command.id));
         set_token(out.mutable_expire()->mutable_token());
-        out.mutable_expire()->set_worker_id(Text(command.text));
+        out.mutable_expire()->set_worker_id(Text(command.worker_id));
+        out.mutable_expire()->set_held_ms(command.held_ms);
         break;
       case CommandKind::kCancel:
         out.mutable_cancel()->set_id(Text(command.id));
@@ -117,6 +120,7 @@ log::v1::CommandBatch AsMessage(const BatchView& view) {
       case CommandKind::kDelete:
         out.mutable_delete_job()->set_id(Text(command.id));
         out.mutable_delete_job()->set_job_sequence(command.job_sequence);
+        out.mutable_delete_job()->set_states(command.states);
         break;
       case CommandKind::kSetQueue:
         out.mutable_set_queue()->set_queue(Text(command.text));
@@ -214,7 +218,9 @@ TEST(CommandReaderTest, WhatThisVersionDoesNotKnowIsReported) {
       {"an owner in use keys", std::string("\x12\x05\x5a\x03\x12\x01x")},
       {"a sequence in complete", "\x12\x04\x12\x02\x10\x01"},
       {"a token in cancel", std::string("\x12\x04\x2a\x02\x12\x00", 6)},
-      {"fail's reject in expire", "\x12\x04\x22\x02\x20\x01"},
+      {"fail's next run time in expire", "\x12\x04\x22\x02\x28\x01"},
+      {"fail's time held in complete", "\x12\x04\x12\x02\x38\x01"},
+      {"delete's states in retry", "\x12\x04\x32\x02\x18\x01"},
       {"a number where text was", "\x12\x04\x2a\x02\x08\x01"},
   };
   BatchView view;

@@ -2,6 +2,7 @@
 // looks at a clock, a hold's owner or an address: the same entries give the same state everywhere.
 #include <algorithm>
 
+#include "queue/attempts.h"
 #include "queue/lease_rules.h"
 #include "queue/limits.h"
 #include "queue/state_machine_impl.h"
@@ -62,7 +63,7 @@ CommandResult StateMachine::Impl::Complete(const CommandView& command) {
   if (ruling == Ruling::kApply) Increment(&job.delivered);
   job.last_token = std::max(job.last_token, token);
   job.token_end = TokenEnd::kComplete;
-  SetOutcome(slot, job.outcome.error(), command.text);
+  SetOutcome(slot, job.outcome.error(), command.text, job.outcome.attempts());
   Move(slot, v1::JOB_STATE_SUCCEEDED);
   Count(slot, Total::kCompletions);
   EndChange(slot);
@@ -87,7 +88,7 @@ CommandResult StateMachine::Impl::Fail(const CommandView& command) {
   Increment(&job.failed);
   job.last_token = token;
   job.token_end = TokenEnd::kFail;
-  SetOutcome(slot, command.text, {});
+  SetOutcome(slot, command.text, {}, AttemptsAfter(job, command));
   Count(slot, Total::kFailures);
   if (command.reject) {
     Kill(slot, v1::DEAD_REASON_REJECTED);
@@ -118,7 +119,8 @@ CommandResult StateMachine::Impl::Expire(const CommandView& command) {
   Increment(&job.expired);
   job.last_token = token;
   job.token_end = TokenEnd::kExpire;
-  SetOutcome(slot, "lease expired (worker " + std::string(command.text) + ")", {});
+  SetOutcome(slot, "lease expired (worker " + std::string(command.worker_id) + ")", {},
+             AttemptsAfter(job, command));
   Count(slot, Total::kExpirations);
   if (job.expired > SpecOf(job.spec_view()).max_expirations) {
     Kill(slot, v1::DEAD_REASON_LEASE_EXPIRED);
@@ -176,6 +178,9 @@ CommandResult StateMachine::Impl::Delete(const CommandView& command) {
   const bool there =
       slot != kNoSlot && (!IsOfAnother(command, jobs[slot]) || DQ_MUTANT(kDeleteUntold));
   if (!there) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
+  const v1::JobState state = jobs[slot].job_state();
+  const bool may_go = command.states == 0 || (command.states & JobStateBit(state)) != 0;
+  if (!may_go && !DQ_MUTANT(kDeleteInAnyState)) return Answer(ResultCode::kInvalidState, state);
   Purge(slot);
   return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
 }
@@ -210,12 +215,27 @@ void StateMachine::Impl::Kill(uint32_t slot, v1::DeadReason reason) {
 }
 
 // Between BeginChange and EndChange.
-void StateMachine::Impl::SetOutcome(uint32_t slot, std::string_view error,
-                                    std::string_view result) {
+void StateMachine::Impl::SetOutcome(uint32_t slot, std::string_view error, std::string_view result,
+                                    std::string_view attempts) {
   JobRecord& job = jobs[slot];
   block_bytes -= job.outcome.allocated();
-  job.outcome.Set(error, result);
+  job.outcome.Set(error, result, attempts);
   block_bytes += job.outcome.allocated();
+}
+
+std::string StateMachine::Impl::AttemptsAfter(const JobRecord& job,
+                                              const CommandView& command) const {
+  // From a version that kept none. Whoever replays it must come to what was so then.
+  if (command.held_ms == 0) return std::string(job.outcome.attempts());
+  const bool failed = command.kind == CommandKind::kFail;
+  return WithAttempt(job.outcome.attempts(), {.number = job.delivered,
+                                              .end = !failed          ? v1::Attempt::END_EXPIRED
+                                                     : command.reject ? v1::Attempt::END_REJECTED
+                                                                      : v1::Attempt::END_FAILED,
+                                              .end_ms = time_ms,
+                                              .held_ms = command.held_ms,
+                                              .worker_id = command.worker_id,
+                                              .error = failed ? command.text : std::string_view()});
 }
 
 }  // namespace dqueue::queue

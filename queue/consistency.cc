@@ -1,6 +1,7 @@
 // Adding everything up again, from the jobs themselves: for tests and the simulator.
 #include <vector>
 
+#include "queue/attempts.h"
 #include "queue/state_machine_impl.h"
 
 namespace dqueue::queue {
@@ -14,7 +15,7 @@ uint64_t StateMachine::Impl::RecomputeDigest() const {
     copy.spec_size = job.spec_size;
     copy.spec = std::make_unique_for_overwrite<char[]>(job.spec_size);
     PutBytes(copy.spec.get(), job.spec_view());
-    copy.outcome.Set(job.outcome.error(), job.outcome.result());
+    copy.outcome.Set(job.outcome.error(), job.outcome.result(), job.outcome.attempts());
     copy.sequence = job.sequence;
     copy.create_ms = job.create_ms;
     copy.run_ms = job.run_ms;
@@ -53,6 +54,11 @@ std::string StateMachine::Impl::CheckConsistency() const {
     const auto problem = [&id](const std::string& what) { return "job " + id + ": " + what; };
     if (FindJob(id) != slot) return problem("not found by its id");
     if (job.sequence >= next_sequence) return problem("a sequence to come");
+    std::vector<AttemptView> attempts;
+    if (!ParseAttempts(job.outcome.attempts(), &attempts)) return problem("damaged attempts");
+    if (!attempts.empty() && attempts.back().number > job.delivered) {
+      return problem("an attempt that it did not count");
+    }
     const uint32_t queue = ready.queue_of(job.lane);
     if (queue >= queues.size()) return problem("in no queue");
     ++jobs_in_lane[job.lane];

@@ -146,6 +146,17 @@ void AppendJob(const JobRecord& job, uint32_t queue, std::string_view type, std:
     p = PutString(p, result);
     return PutBytes(p, job.spec_view());
   });
+  const std::string_view attempts = job.outcome.attempts();
+  if (attempts.empty()) return;
+  AppendFrame(FrameKind::kAttempts, kVarintBytesMax + attempts.size(), out,
+              [&](char* p) { return PutBytes(PutVarint(p, job.sequence), attempts); });
+}
+
+bool ParseAttemptsFrame(std::string_view body, ImageAttempts* out) {
+  ByteReader reader(body);
+  out->sequence = reader.Varint();
+  out->attempts = reader.Bytes(reader.remaining());
+  return reader.ok() && !out->attempts.empty();
 }
 
 bool ParseJob(std::string_view body, ImageJob* out) {

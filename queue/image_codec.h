@@ -1,10 +1,10 @@
 // The bytes of a snapshot image; docs/storage.md has the files that hold them.
 //
-// An image is: the magic "DQIMAGE1", a header frame, then frames of queues, jobs, idempotency keys
-// and API keys, then an end frame. A frame is its kind (one byte), the length of its body (fixed,
-// 32 bits, little-endian) and the body. Numbers in bodies are LEB128 varints unless they are hashes
-// (fixed, 64 bits, little-endian). All queues come before the first job or key, which may come in
-// any order.
+// An image is: the magic "DQIMAGE1", a header frame, then frames of queues, jobs (each, if it has
+// attempts, with a frame of these behind it), idempotency keys and API keys, then an end frame. A
+// frame is its kind (one byte), the length of its body (fixed, 32 bits, little-endian) and the
+// body. Numbers in bodies are LEB128 varints unless they are hashes (fixed, 64 bits,
+// little-endian). All queues come before the first job or key, which may come in any order.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 namespace dqueue::queue {
 
 inline constexpr std::string_view kImageMagic = "DQIMAGE1";
-// Version 1 had no settings of queues, version 2 no API keys.
+// Version 1 had no settings of queues, version 2 neither attempts nor API keys.
 inline constexpr uint32_t kImageVersion = 3;
 inline constexpr uint32_t kImageVersionMin = 1;
 inline constexpr size_t kFrameHeaderSize = 5;
@@ -28,8 +28,9 @@ enum class FrameKind : uint8_t {
   kHeader = 'H',
   kQueue = 'Q',
   kJob = 'J',
+  kAttempts = 'A',
   kKey = 'K',
-  kApiKey = 'A',
+  kApiKey = 'C',
   kEnd = 'E',
 };
 
@@ -78,6 +79,11 @@ struct ImageJob {
   std::string_view spec;
 };
 
+struct ImageAttempts {
+  uint64_t sequence = 0;  // of the job
+  std::string_view attempts;
+};
+
 struct ImageKey {
   uint32_t queue = 0;
   std::string_view key;
@@ -89,6 +95,7 @@ struct ImageKey {
 
 void AppendHeader(const ImageHeader& header, std::string* out);
 void AppendQueue(uint32_t number, const QueueRecord& queue, std::string* out);
+// With its attempts.
 void AppendJob(const JobRecord& job, uint32_t queue, std::string_view type, std::string* out);
 void AppendKey(const IdempotencyTable::Entry& entry, std::string* out);
 void AppendApiKey(const KeyRecord& key, std::string* out);
@@ -99,6 +106,7 @@ bool ParseHeader(std::string_view body, uint32_t* version, ImageHeader* out);
 // `version` is the header's.
 bool ParseQueue(std::string_view body, uint32_t version, ImageQueue* out);
 bool ParseJob(std::string_view body, ImageJob* out);
+bool ParseAttemptsFrame(std::string_view body, ImageAttempts* out);
 bool ParseKey(std::string_view body, ImageKey* out);
 bool ParseApiKey(std::string_view body, KeyRecord* out);
 bool ParseEnd(std::string_view body, uint32_t version, ImageCounts* out);

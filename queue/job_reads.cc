@@ -4,6 +4,8 @@
 
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
+#include "queue/attempts.h"
+#include "queue/error_fingerprint.h"
 #include "queue/hash.h"
 #include "queue/limits.h"
 #include "queue/state_machine_impl.h"
@@ -16,6 +18,9 @@ namespace {
 constexpr uint32_t kScanMax = 20000;
 // Looking through so many bytes of an error counts as another job.
 constexpr size_t kErrorBytesPerLook = 256;
+// So does taking the fingerprint of so many; and counting a dead job into its group as so many.
+constexpr size_t kFingerprintBytesPerLook = 8;
+constexpr size_t kLooksPerDeadJob = 16;
 // A page ends before it would grow beyond this: gRPC's default limit on a message is 4 MiB, one job
 // has up to 2 MiB and a little.
 constexpr size_t kPageBytesMax = 2 << 20;
@@ -165,6 +170,20 @@ void StateMachine::FillJob(JobRef ref, bool full, v1::Job* out) const {
   ForEachPair(spec.labels, add_to(out->mutable_labels()));
 }
 
+void StateMachine::FillAttempts(JobRef ref, v1::Job* out) const {
+  std::vector<AttemptView> attempts;
+  DQ_CHECK(ParseAttempts(impl_->Checked(ref).outcome.attempts(), &attempts));
+  for (const AttemptView& attempt : attempts) {
+    v1::Attempt& shown = *out->add_attempts();
+    shown.set_number(static_cast<int32_t>(attempt.number));
+    shown.set_end(attempt.end);
+    shown.set_worker_id(std::string(attempt.worker_id));
+    SetTimestamp(attempt.end_ms, shown.mutable_end_time());
+    if (attempt.held_ms >= 0) SetDuration(attempt.held_ms, shown.mutable_held());
+    shown.set_error(std::string(attempt.error));
+  }
+}
+
 bool StateMachine::Impl::Matches(const JobFilter& filter, uint32_t queue,
                                  const JobRecord& job) const {
   if (job.state == 0) return false;
@@ -172,8 +191,12 @@ bool StateMachine::Impl::Matches(const JobFilter& filter, uint32_t queue,
   if (!filter.type.empty() && ready.type_of(job.lane) != filter.type) return false;
   const v1::JobState state = job.held() ? v1::JOB_STATE_LEASED : job.job_state();
   if (filter.states != 0 && (filter.states & JobStateBit(state)) == 0) return false;
+  const std::string_view error = job.outcome.error();
+  if (filter.error_fingerprint && ErrorFingerprint(error) != *filter.error_fingerprint) {
+    return false;
+  }
   return filter.error_contains.empty() ||
-         job.outcome.error().find(filter.error_contains) != std::string_view::npos;
+         error.find(filter.error_contains) != std::string_view::npos;
 }
 
 uint32_t StateMachine::pick_end() const { return impl_->jobs.end(); }
@@ -190,9 +213,34 @@ void StateMachine::Pick(const JobFilter& filter, size_t max, uint32_t end, uint3
     const uint32_t slot = (*position)++;
     const JobRecord& job = impl.jobs[slot];
     if (!filter.error_contains.empty()) looks += job.outcome.error().size() / kErrorBytesPerLook;
+    if (filter.error_fingerprint && job.job_state() == v1::JOB_STATE_DEAD) {
+      looks += job.outcome.error().size() / kFingerprintBytesPerLook;
+    }
     if (!impl.Matches(filter, queue, job) || !visible(impl.ready.queue_of(job.lane))) continue;
     out->push_back(JobRef{slot});
     ++found;
+  }
+}
+
+void StateMachine::VisitDead(const JobFilter& filter, uint32_t end, uint32_t* position,
+                             const std::function<void(const DeadJob&)>& visit) const {
+  const Impl& impl = *impl_;
+  DQ_CHECK(end <= impl.jobs.end());
+  const uint32_t queue = impl.queues.Find(filter.queue);
+  if (!filter.queue.empty() && queue == kNoSlot) *position = end;
+  for (size_t looks = 0; *position < end && looks < kScanMax; ++looks) {
+    const JobRecord& job = impl.jobs[(*position)++];
+    if (job.job_state() != v1::JOB_STATE_DEAD || !impl.Matches(filter, queue, job)) continue;
+    const std::string& name = impl.queues[impl.ready.queue_of(job.lane)].name;
+    if (filter.access != nullptr && !filter.access->Allows(name)) continue;
+    const std::string_view error = job.outcome.error();
+    looks += kLooksPerDeadJob + error.size() / kFingerprintBytesPerLook;
+    visit({.id = IdOf(job.spec_view()),
+           .queue = name,
+           .type = impl.ready.type_of(job.lane),
+           .reason = static_cast<v1::DeadReason>(job.dead_reason),
+           .error = error,
+           .time_ms = job.since_ms});
   }
 }
 
@@ -225,7 +273,9 @@ absl::Status StateMachine::List(const v1::ListJobsRequest& request, v1::ListJobs
       const size_t size = job.spec_size + job.outcome.allocated();
       if (request.full() && bytes > 0 && bytes + size > kPageBytesMax) break;
       bytes += size;
-      FillJob(JobRef{slot}, request.full(), out->add_jobs());
+      v1::Job* const shown = out->add_jobs();
+      FillJob(JobRef{slot}, request.full(), shown);
+      if (request.full()) FillAttempts(JobRef{slot}, shown);
     }
     ++slot;
   }

@@ -143,23 +143,45 @@ std::string_view OutcomeBlock::result() const {
 
 uint64_t OutcomeBlock::hash() const { return empty() ? 0 : header().hash; }
 
-size_t OutcomeBlock::allocated() const {
-  return empty() ? 0 : sizeof(Header) + error().size() + result().size();
+std::string_view OutcomeBlock::attempts() const {
+  if (empty() || header().has_attempts == 0) return {};
+  const std::string_view before = result();
+  const char* const p = before.data() + before.size();
+  uint32_t size = 0;
+  std::memcpy(&size, p, sizeof size);
+  return {p + sizeof size, size};
 }
 
-void OutcomeBlock::Set(std::string_view error, std::string_view result) {
-  if (error.empty() && result.empty()) {
+size_t OutcomeBlock::allocated() const {
+  if (empty()) return 0;
+  const size_t attempts_size =
+      header().has_attempts == 0 ? 0 : sizeof(uint32_t) + attempts().size();
+  return sizeof(Header) + error().size() + result().size() + attempts_size;
+}
+
+void OutcomeBlock::Set(std::string_view error, std::string_view result, std::string_view attempts) {
+  if (error.empty() && result.empty() && attempts.empty()) {
     bytes_.reset();
     return;
   }
-  DQ_CHECK(error.size() <= UINT32_MAX && result.size() <= UINT32_MAX);
-  const Header header{HashSequence(kOutcomeSeed).Add(error).Add(result).Finish(),
-                      static_cast<uint32_t>(error.size()), static_cast<uint32_t>(result.size())};
-  // `error` or `result` may be views of the present block: it goes last.
-  auto bytes =
-      std::make_unique_for_overwrite<char[]>(sizeof(Header) + error.size() + result.size());
+  DQ_CHECK(error.size() <= UINT32_MAX && result.size() <= INT32_MAX);
+  DQ_CHECK(attempts.size() <= UINT32_MAX);
+  HashSequence hash(kOutcomeSeed);
+  hash.Add(error).Add(result);
+  if (!attempts.empty()) hash.Add(attempts);
+  const Header header{hash.Finish(), static_cast<uint32_t>(error.size()),
+                      static_cast<uint32_t>(result.size()) & INT32_MAX, attempts.empty() ? 0u : 1u};
+  const auto attempts_size = static_cast<uint32_t>(attempts.size());
+  const size_t size = sizeof(Header) + error.size() + result.size() +
+                      (attempts.empty() ? 0 : sizeof attempts_size + attempts.size());
+  // The texts may be views of the present block: it goes last.
+  auto bytes = std::make_unique_for_overwrite<char[]>(size);
   std::memcpy(bytes.get(), &header, sizeof header);
-  PutBytes(PutBytes(bytes.get() + sizeof(Header), error), result);
+  char* p = PutBytes(PutBytes(bytes.get() + sizeof(Header), error), result);
+  if (!attempts.empty()) {
+    std::memcpy(p, &attempts_size, sizeof attempts_size);
+    PutBytes(p + sizeof attempts_size, attempts);
+  }
   bytes_ = std::move(bytes);
 }
 

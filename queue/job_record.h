@@ -1,6 +1,6 @@
 // One job as a replica keeps it: a fixed record in a slab, one block of bytes for what never
-// changes after the enqueue (the spec block), and one, made when first needed, for result and last
-// error (the outcome block).
+// changes after the enqueue (the spec block), and one, made when first needed, for result, last
+// error and attempts (the outcome block).
 #pragma once
 
 #include <cstdint>
@@ -82,16 +82,18 @@ class OutcomeBlock {
   bool empty() const { return bytes_ == nullptr; }
   std::string_view error() const;
   std::string_view result() const;
-  // 0 if empty; else over both texts.
+  std::string_view attempts() const;  // for ParseAttempts
+  // 0 if empty; else over all three.
   uint64_t hash() const;
   size_t allocated() const;
-  void Set(std::string_view error, std::string_view result);
+  void Set(std::string_view error, std::string_view result, std::string_view attempts);
 
  private:
   struct Header {
     uint64_t hash;
     uint32_t error_size;
-    uint32_t result_size;
+    uint32_t result_size : 31;
+    uint32_t has_attempts : 1;  // their size, 32 bits, and their bytes are behind the result
   };
   Header header() const;
 

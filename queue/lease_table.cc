@@ -153,33 +153,32 @@ void LeaseTable::Begin(raft::Term term) {
   impl_->sequence = 0;
 }
 
-LeaseToken LeaseTable::Grant(JobRef job, const std::string& worker_id, raft::Time expires,
+LeaseToken LeaseTable::Grant(JobRef job, const LeaseOwner& owner, raft::Time expires,
                              uint32_t request) {
   DQ_CHECK(impl_->term > 0);
   const LeaseToken token{impl_->term, ++impl_->sequence};
   impl_->Insert({.job = job,
                  .token = token,
-                 .worker_id = worker_id,
+                 .owner = owner,
                  .expires = expires,
                  .held = true,
                  .request = request});
   return token;
 }
 
-void LeaseTable::Adopt(JobRef job, LeaseToken token, const std::string& worker_id,
-                       raft::Time expires, bool held) {
+void LeaseTable::Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, raft::Time expires,
+                       bool held) {
   DQ_CHECK((token <= LeaseToken{impl_->term, impl_->sequence}));
-  impl_->Insert(
-      {.job = job, .token = token, .worker_id = worker_id, .expires = expires, .held = held});
+  impl_->Insert({.job = job, .token = token, .owner = owner, .expires = expires, .held = held});
 }
 
-void LeaseTable::TakeOver(JobRef job, LeaseToken token, const std::string& worker_id,
+void LeaseTable::TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner,
                           raft::Time expires) {
   LeaseInfo& info = impl_->Get(job).info;
   DQ_CHECK(info.token < token && (token <= LeaseToken{impl_->term, impl_->sequence}));
   DQ_CHECK_MSG(info.request == 0, "only a lease of an earlier leader can be taken over");
   info.token = token;
-  info.worker_id = worker_id;
+  info.owner = owner;
   Extend(job, expires);
 }
 

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "queue/state_machine.h"
@@ -21,10 +20,18 @@
 
 namespace dqueue::queue {
 
+// What the leader remembers of a lease for people.
+struct LeaseOwner {
+  uint32_t worker = 0;  // WorkerRegistry's number
+  uint32_t queue = 0;   // JobTimes' number
+  // When this leader granted it; min(): another one did.
+  raft::Time granted = raft::Time::min();
+};
+
 struct LeaseInfo {
   JobRef job;
   LeaseToken token;
-  std::string worker_id;
+  LeaseOwner owner;
   raft::Time expires;
   // The state machine holds the job for this lease. False: the job waits for a retry, or the lease
   // has ended in the log, while a late command for it is in flight.
@@ -45,15 +52,13 @@ class LeaseTable {
   void Begin(raft::Term term);
   // The job must not be in the table. The token is greater than any of this term and of earlier
   // terms.
-  LeaseToken Grant(JobRef job, const std::string& worker_id, raft::Time expires,
-                   uint32_t request = 0);
+  LeaseToken Grant(JobRef job, const LeaseOwner& owner, raft::Time expires, uint32_t request = 0);
   // Takes over, with its token, a lease that this leader did not grant or has already ended. The
   // job must not be in the table.
-  void Adopt(JobRef job, LeaseToken token, const std::string& worker_id, raft::Time expires,
-             bool held);
+  void Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, raft::Time expires, bool held);
   // A lease with a greater token, of an earlier leader, takes the place of the one that is there,
   // with its hold and its commands in flight.
-  void TakeOver(JobRef job, LeaseToken token, const std::string& worker_id, raft::Time expires);
+  void TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner, raft::Time expires);
   // Null if nobody holds the job. Valid until the next change.
   const LeaseInfo* Find(JobRef job) const;
   // The highest token whose lease ended in this term without the log's knowledge (given back, or

@@ -28,26 +28,28 @@ class LeaseTableTest : public testing::Test {
 };
 
 TEST_F(LeaseTableTest, TokensRiseWithinATermAndAcrossTerms) {
-  const LeaseToken a = table_.Grant({1}, "w", At(10));
-  const LeaseToken b = table_.Grant({2}, "w", At(10));
+  const LeaseToken a = table_.Grant({1}, {}, At(10));
+  const LeaseToken b = table_.Grant({2}, {}, At(10));
   EXPECT_EQ(a, (LeaseToken{3, 1}));
   EXPECT_LT(a, b);
   table_.Remove({1}, false);
-  EXPECT_LT(b, table_.Grant({1}, "w", At(10)));
+  EXPECT_LT(b, table_.Grant({1}, {}, At(10)));
   table_.Begin(raft::Term(4));
   EXPECT_EQ(table_.size(), 0u);
   EXPECT_EQ(table_.Find({2}), nullptr);
-  EXPECT_EQ(table_.Grant({2}, "w", At(10)), (LeaseToken{4, 1}));
+  EXPECT_EQ(table_.Grant({2}, {}, At(10)), (LeaseToken{4, 1}));
 }
 
 TEST_F(LeaseTableTest, FindsWhatWasGranted) {
-  table_.Grant({70000}, "worker-1", At(10), 5);
+  table_.Grant({70000}, {.worker = 7, .queue = 3, .granted = At(1)}, At(10), 5);
   EXPECT_EQ(table_.Find({1}), nullptr);
   EXPECT_EQ(table_.Find({9'000'000}), nullptr);
   const LeaseInfo* lease = table_.Find({70000});
   ASSERT_NE(lease, nullptr);
   EXPECT_EQ(lease->job.slot, 70000u);
-  EXPECT_EQ(lease->worker_id, "worker-1");
+  EXPECT_EQ(lease->owner.worker, 7u);
+  EXPECT_EQ(lease->owner.queue, 3u);
+  EXPECT_EQ(lease->owner.granted, At(1));
   EXPECT_EQ(lease->expires, At(10));
   EXPECT_EQ(lease->request, 5u);
   EXPECT_TRUE(lease->held);
@@ -55,10 +57,10 @@ TEST_F(LeaseTableTest, FindsWhatWasGranted) {
 }
 
 TEST_F(LeaseTableTest, ExpiresEarliestFirstAndEqualTimesInOrderOfGrants) {
-  table_.Grant({1}, "w", At(30));
-  table_.Grant({2}, "w", At(10));
-  table_.Grant({3}, "w", At(20));
-  table_.Grant({4}, "w", At(10));
+  table_.Grant({1}, {}, At(30));
+  table_.Grant({2}, {}, At(10));
+  table_.Grant({3}, {}, At(20));
+  table_.Grant({4}, {}, At(10));
   EXPECT_EQ(table_.NextExpiry(), At(10));
   EXPECT_TRUE(ExpiredSlots(9).empty());
   EXPECT_EQ(ExpiredSlots(10), (std::vector<uint32_t>{2, 4}));
@@ -71,7 +73,7 @@ TEST_F(LeaseTableTest, ExpiresEarliestFirstAndEqualTimesInOrderOfGrants) {
 }
 
 TEST_F(LeaseTableTest, AckingLeasesDoNotExpireUntilTheLastCommandIsDecided) {
-  table_.Grant({1}, "w", At(10));
+  table_.Grant({1}, {}, At(10));
   table_.AddCommand({1});
   table_.AddCommand({1});
   EXPECT_TRUE(table_.Find({1})->acking());
@@ -90,37 +92,37 @@ TEST_F(LeaseTableTest, AckingLeasesDoNotExpireUntilTheLastCommandIsDecided) {
 
 TEST_F(LeaseTableTest, RemembersTheTokenOfAReleasedLease) {
   EXPECT_EQ(table_.Fence({1}), LeaseToken{});
-  const LeaseToken first = table_.Grant({1}, "w", At(10));
+  const LeaseToken first = table_.Grant({1}, {}, At(10));
   table_.Remove({1}, true);
   EXPECT_EQ(table_.Fence({1}), first);
   // A lower one does not lower it.
-  table_.Adopt({1}, {2, 9}, "w", At(10), true);
+  table_.Adopt({1}, {2, 9}, {}, At(10), true);
   table_.Remove({1}, true);
   EXPECT_EQ(table_.Fence({1}), first);
   table_.ForgetFence({1});
   EXPECT_EQ(table_.Fence({1}), LeaseToken{});
-  table_.Grant({1}, "w", At(10));
+  table_.Grant({1}, {}, At(10));
   table_.Remove({1}, false);
   EXPECT_EQ(table_.Fence({1}), LeaseToken{});
 }
 
 TEST_F(LeaseTableTest, AdoptsWithTheOldToken) {
-  table_.Adopt({5}, {2, 77}, "w", At(10), false);
+  table_.Adopt({5}, {2, 77}, {}, At(10), false);
   EXPECT_EQ(table_.Find({5})->token, (LeaseToken{2, 77}));
   EXPECT_FALSE(table_.Find({5})->held);
   table_.SetHeld({5});
   EXPECT_TRUE(table_.Find({5})->held);
-  EXPECT_EQ(table_.Grant({6}, "w", At(10)), (LeaseToken{3, 1}));
+  EXPECT_EQ(table_.Grant({6}, {}, At(10)), (LeaseToken{3, 1}));
 }
 
 using LeaseTableDeathTest = LeaseTableTest;
 
 TEST_F(LeaseTableDeathTest, RefusesWhatMustNotBe) {
-  table_.Grant({1}, "w", At(10));
-  EXPECT_DEATH(table_.Grant({1}, "w", At(10)), "leased already");
+  table_.Grant({1}, {}, At(10));
+  EXPECT_DEATH(table_.Grant({1}, {}, At(10)), "leased already");
   EXPECT_DEATH(table_.Remove({2}, false), "no lease");
   EXPECT_DEATH(table_.RemoveCommand({1}), "commands > 0");
-  EXPECT_DEATH(table_.Adopt({2}, {3, 2}, "w", At(10), true), "token <=");
+  EXPECT_DEATH(table_.Adopt({2}, {3, 2}, {}, At(10), true), "token <=");
   EXPECT_DEATH(table_.Begin(raft::Term(3)), "term 3 after 3");
 }
 
@@ -139,7 +141,7 @@ TEST_F(LeaseTableTest, BehavesLikeAMap) {
     const auto it = model.find(job.slot);
     ASSERT_EQ(table_.Find(job) != nullptr, it != model.end());
     if (it == model.end()) {
-      model[job.slot] = {table_.Grant(job, "w", expires), expires};
+      model[job.slot] = {table_.Grant(job, {}, expires), expires};
     } else {
       ASSERT_EQ(table_.Find(job)->token, it->second.token);
       switch (random() % 4) {

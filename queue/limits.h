@@ -36,6 +36,7 @@ inline constexpr int32_t kPageSizeDefault = 50;
 inline constexpr int32_t kPageSizeMax = 1000;
 inline constexpr int32_t kPickJobsDefault = 1000;  // of purge and redrive
 inline constexpr int32_t kPickJobsMax = 10000;
+inline constexpr size_t kHostBytesMax = 255;
 inline constexpr size_t kQueuesMax = 100000;  // distinct queues in a cluster
 
 }  // namespace dqueue::queue

@@ -117,6 +117,10 @@ CommandResult QueueModel::Execute(const log::v1::Command& command) {
                        : Answer(ResultCode::kLeaseStale, job.state);
   }
   if (command.has_delete_job()) {
+    const uint32_t states = command.delete_job().states();
+    if (states != 0 && (states >> job.state & 1) == 0) {
+      return Answer(ResultCode::kInvalidState, job.state);
+    }
     Events(job).set_purged(Events(job).purged() + 1);
     jobs_.erase(it);
     return {};
@@ -126,7 +130,7 @@ CommandResult QueueModel::Execute(const log::v1::Command& command) {
   }
   if (command.has_fail()) return Fail(job, TokenOf(command.fail().token()), command.fail());
   if (command.has_expire()) {
-    return Expire(job, TokenOf(command.expire().token()), command.expire().worker_id());
+    return Expire(job, TokenOf(command.expire().token()), command.expire());
   }
   return command.has_cancel() ? Cancel(job) : Retry(job);
 }
@@ -301,6 +305,8 @@ CommandResult QueueModel::Fail(Job& job, LeaseToken token, const log::v1::Fail& 
   job.last_token = token;
   job.ended_by = "fail";
   job.error = command.error();
+  AddAttempt(job, command.reject() ? v1::Attempt::END_REJECTED : v1::Attempt::END_FAILED,
+             command.worker_id(), command.held_ms(), command.error());
   Events(job).set_failures(Events(job).failures() + 1);
   if (command.reject()) {
     Kill(job, v1::DEAD_REASON_REJECTED);
@@ -313,7 +319,20 @@ CommandResult QueueModel::Fail(Job& job, LeaseToken token, const log::v1::Fail& 
   return Answer(ResultCode::kOk, job.state);
 }
 
-CommandResult QueueModel::Expire(Job& job, LeaseToken token, const std::string& worker) {
+void QueueModel::AddAttempt(Job& job, v1::Attempt::End end, const std::string& worker,
+                            int64_t held_ms, const std::string& error) {
+  if (held_ms == 0) return;
+  if (job.attempts.size() == 10) job.attempts.erase(job.attempts.begin());
+  v1::Attempt& attempt = job.attempts.emplace_back();
+  attempt.set_number(job.delivered);
+  attempt.set_end(end);
+  attempt.set_worker_id(worker);
+  SetMs(time_ms_, attempt.mutable_end_time());
+  if (held_ms > 0) SetMs(held_ms, attempt.mutable_held());
+  attempt.set_error(error.substr(0, 512));
+}
+
+CommandResult QueueModel::Expire(Job& job, LeaseToken token, const log::v1::Expire& command) {
   if (job.ended_by == "expire" && token == job.last_token) {
     return Answer(ResultCode::kOk, job.state);
   }
@@ -328,7 +347,8 @@ CommandResult QueueModel::Expire(Job& job, LeaseToken token, const std::string& 
   ++job.expired;
   job.last_token = token;
   job.ended_by = "expire";
-  job.error = "lease expired (worker " + worker + ")";
+  job.error = "lease expired (worker " + command.worker_id() + ")";
+  AddAttempt(job, v1::Attempt::END_EXPIRED, command.worker_id(), command.held_ms(), "");
   Events(job).set_expirations(Events(job).expirations() + 1);
   if (job.expired > static_cast<int32_t>(job.spec.max_expirations())) {
     Kill(job, v1::DEAD_REASON_LEASE_EXPIRED);
@@ -447,6 +467,7 @@ v1::Job QueueModel::Shown(const Job& job) const {
   if (job.spec.lease_duration_ms() > 0) {
     SetMs(job.spec.lease_duration_ms(), out.mutable_lease_duration());
   }
+  for (const v1::Attempt& attempt : job.attempts) *out.add_attempts() = attempt;
   return out;
 }
 

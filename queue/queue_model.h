@@ -35,6 +35,7 @@ class QueueModel {
     int32_t expired = 0;
     std::string result;
     std::string error;
+    std::vector<v1::Attempt> attempts;
     bool held = false;
 
     bool live() const { return state == v1::JOB_STATE_READY || state == v1::JOB_STATE_SCHEDULED; }
@@ -51,7 +52,7 @@ class QueueModel {
   void ReleaseAll();
 
   const std::map<std::string, Job>& jobs() const { return jobs_; }
-  // As FillJob with full = true.
+  // As FillJob with full = true, and FillAttempts.
   v1::Job Shown(const Job& job) const;
   // As Stats of one queue.
   v1::QueueStats StatsOf(const std::string& queue) const;
@@ -75,7 +76,10 @@ class QueueModel {
   CommandResult EnqueueOne(const log::v1::Enqueue::Job& spec);
   CommandResult Complete(Job& job, LeaseToken token, const std::string& result);
   CommandResult Fail(Job& job, LeaseToken token, const log::v1::Fail& command);
-  CommandResult Expire(Job& job, LeaseToken token, const std::string& worker);
+  CommandResult Expire(Job& job, LeaseToken token, const log::v1::Expire& command);
+  // The attempt that has just been counted.
+  void AddAttempt(Job& job, v1::Attempt::End end, const std::string& worker, int64_t held_ms,
+                  const std::string& error);
   CommandResult Cancel(Job& job);
   CommandResult Retry(Job& job);
   CommandResult SetQueue(const log::v1::SetQueue& command);

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "queue/attempts.h"
 #include "queue/hash.h"
 #include "queue/limits.h"
 #include "queue/state_machine_impl.h"
@@ -213,6 +214,7 @@ struct StateMachine::Restorer::Impl {
   // jobs by state, to compare with its totals.
   std::vector<uint32_t> queues;
   std::vector<Totals> counted;
+  uint32_t last_job = kNoSlot;  // whose attempts may come next
   HashSequence arrangement{kArrangementSeed};
 
   absl::Status Damaged(const std::string& what) const {
@@ -237,6 +239,7 @@ struct StateMachine::Restorer::Impl {
   absl::Status Job(std::string_view body);
   absl::Status AddWaiting();
   absl::Status Add(const Waiting& next);
+  absl::Status Attempts(std::string_view body);
   absl::Status Key(std::string_view body);
   absl::Status ApiKey(std::string_view body);
   absl::Status End(std::string_view body);
@@ -276,6 +279,7 @@ absl::Status StateMachine::Restorer::Impl::Frame(FrameKind kind, std::string_vie
   if (kind != FrameKind::kJob) {
     const absl::Status added = AddWaiting();
     if (!added.ok()) return added;
+    if (kind != FrameKind::kAttempts) last_job = kNoSlot;
   }
   switch (kind) {
     case FrameKind::kHeader:
@@ -284,6 +288,8 @@ absl::Status StateMachine::Restorer::Impl::Frame(FrameKind kind, std::string_vie
       return Queue(body);
     case FrameKind::kJob:
       return Job(body);
+    case FrameKind::kAttempts:
+      return Attempts(body);
     case FrameKind::kKey:
       return Key(body);
     case FrameKind::kApiKey:
@@ -392,7 +398,7 @@ absl::Status StateMachine::Restorer::Impl::Add(const Waiting& next) {
   record.spec_size = static_cast<uint32_t>(job.spec.size());
   record.spec = std::make_unique_for_overwrite<char[]>(job.spec.size());
   PutBytes(record.spec.get(), job.spec);
-  record.outcome.Set(job.error, job.result);
+  record.outcome.Set(job.error, job.result, {});
   record.sequence = job.sequence;
   record.create_ms = job.create_ms;
   record.run_ms = job.run_ms;
@@ -421,6 +427,29 @@ absl::Status StateMachine::Restorer::Impl::Add(const Waiting& next) {
   arrangement.Add(job.sequence);
   ++counted[job.queue][TotalOf(record.job_state())];
   ++read.jobs;
+  last_job = slot;
+  return absl::OkStatus();
+}
+
+absl::Status StateMachine::Restorer::Impl::Attempts(std::string_view body) {
+  ImageAttempts read_attempts;
+  std::vector<AttemptView> attempts;
+  if (version < 3 || !ParseAttemptsFrame(body, &read_attempts) ||
+      !ParseAttempts(read_attempts.attempts, &attempts)) {
+    return Damaged("attempts cannot be read");
+  }
+  StateMachine::Impl& state = *target->impl_;
+  if (last_job == kNoSlot || state.jobs[last_job].sequence != read_attempts.sequence) {
+    return Damaged("attempts that do not follow their job");
+  }
+  const JobRecord& job = state.jobs[last_job];
+  if (attempts.back().number > job.delivered || attempts.back().end_ms > header.time_ms) {
+    return Damaged("an attempt to come");
+  }
+  state.BeginChange(last_job);
+  state.SetOutcome(last_job, job.outcome.error(), job.outcome.result(), read_attempts.attempts);
+  state.EndChange(last_job);
+  last_job = kNoSlot;
   return absl::OkStatus();
 }
 

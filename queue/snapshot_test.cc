@@ -323,7 +323,7 @@ class DamageTest : public ::testing::Test {
                             .Enqueue(later)
                             .Enqueue(MakeJob("dead"))
                             .Enqueue(MakeJob("done"))
-                            .Fail("dead", {1, 1}, "why", 0, true)
+                            .Fail("dead", {1, 1}, "why", 0, true, "w1", 1000)
                             .Complete("done", {1, 2}, "result")
                             .CreateKey(MakeKey("k1"))
                             .CreateKey(MakeKey("k2"))
@@ -369,7 +369,7 @@ class DamageTest : public ::testing::Test {
 
 TEST_F(DamageTest, TheUndamagedImageIsFine) { EXPECT_TRUE(TryRestore(image_).ok()); }
 
-// As versions without API keys and without settings of queues wrote them; the digest is the same.
+// As versions without attempts, API keys and settings of queues wrote them; the digest is the same.
 TEST_F(DamageTest, ImagesOfVersions1And2AreFine) {
   StateMachine plain;
   ApplyNext(plain, BatchBuilder(1000).Enqueue(MakeJob("a", "q1")).Enqueue(MakeJob("b", "q2")));
@@ -392,6 +392,14 @@ TEST_F(DamageTest, ImagesOfVersions1And2AreFine) {
         FrameKind::kQueue, [](std::string& b) { b.pop_back(); }, queue);
   }
   EXPECT_TRUE(restores());
+}
+
+TEST_F(DamageTest, AnImageOfVersion2HasNoAttempts) {
+  image_ = WithFrame(FrameKind::kHeader, [](std::string& b) {
+    b[0] = 2;
+    b.pop_back();
+  });
+  EXPECT_THAT(std::string(TryRestore(image_).message()), HasSubstr("attempts cannot be read"));
 }
 
 TEST_F(DamageTest, EveryTruncationIsFound) {
@@ -481,6 +489,15 @@ TEST_F(DamageTest, EachKindOfDamageHasItsReason) {
   ExpectDamage(WithFrame(FrameKind::kJob, [](std::string& b) { b.clear(); }), "a job cannot");
   ExpectDamage(WithFrame(FrameKind::kJob, [](std::string& b) { b.resize(b.size() / 2); }),
                "a job cannot");
+  const auto attempts = [&](const auto& change, const std::string& reason) {
+    ExpectDamage(WithFrame(FrameKind::kAttempts, change), reason);
+  };
+  attempts([](std::string& b) { b.clear(); }, "attempts cannot be read");
+  attempts([](std::string& b) { b.resize(1); }, "attempts cannot be read");
+  attempts([](std::string& b) { b[2] = 9; }, "attempts cannot be read");
+  attempts([](std::string& b) { b[0] = 1; }, "do not follow their job");
+  attempts([](std::string& b) { b[1] = 2; }, "an attempt to come");
+  attempts([](std::string& b) { b.back() ^= 1; }, "digest");
   ExpectDamage(WithFrame(FrameKind::kKey, [](std::string& b) { b[0] = 9; }), "an unknown queue");
   ExpectDamage(WithFrame(FrameKind::kKey, [](std::string& b) { b[1] = 99; }), "sequence to come");
   ExpectDamage(WithFrame(FrameKind::kKey, [](std::string& b) { b += "x"; }),
@@ -511,8 +528,9 @@ TEST_F(DamageTest, EachKindOfDamageHasItsReason) {
 }
 
 TEST_F(DamageTest, RepeatedAndMissingRecordsAreFound) {
-  for (const FrameKind kind : {FrameKind::kHeader, FrameKind::kQueue, FrameKind::kJob,
-                               FrameKind::kKey, FrameKind::kApiKey, FrameKind::kEnd}) {
+  for (const FrameKind kind :
+       {FrameKind::kHeader, FrameKind::kQueue, FrameKind::kJob, FrameKind::kAttempts,
+        FrameKind::kKey, FrameKind::kApiKey, FrameKind::kEnd}) {
     std::string twice = image_.substr(0, kImageMagic.size());
     std::string missing = twice;
     bool changed = false;

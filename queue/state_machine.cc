@@ -383,6 +383,7 @@ JobView StateMachine::View(JobRef job) const {
   view.backoff_max_ms = spec.backoff_max_ms;
   view.jitter_permille = spec.jitter_permille;
   view.expire_time_ms = record.expire_ms;
+  view.since_ms = record.since_ms;
   return view;
 }
 

@@ -26,11 +26,12 @@
 //    job: also after its own expiry ("late"). Fail counts `failed` and leads to DEAD if it rejects
 //    the job or max_retries is passed, else to READY (behind the others) or SCHEDULED. Expire
 //    counts `expired` and leads to DEAD if max_expirations is passed, else to READY at its old
-//    place.
+//    place. Fail and Expire are kept as attempts, the last ten of a job.
 //  - Cancel: live jobs only, repeatable. Retry: DEAD and CANCELLED jobs become READY with
 //    `failed` and `expired` at 0 (`delivered` and the last token stay; an expire time that has
 //    passed no longer applies). Delete: any job is gone at once, a held one too, and counts as
-//    purged. Cancel, Retry and Delete may be of a certain job, as those that end a lease are.
+//    purged; if it says in which states, only then. Cancel, Retry and Delete may be of a certain
+//    job, as those that end a lease are.
 //  - SetQueue: a paused queue gives no job away (TakeReady passes it by); everything else goes on.
 //    It may also refuse new jobs; those that are there already are still answered as such. Pausing
 //    makes a queue, resuming does not.
@@ -43,7 +44,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -141,6 +144,7 @@ struct JobView {
   int64_t backoff_max_ms = 0;
   uint32_t jitter_permille = 0;
   int64_t expire_time_ms = 0;
+  int64_t since_ms = 0;  // when it entered its state
 };
 
 // Which jobs somebody is looking for. What is empty or 0 fits all.
@@ -150,8 +154,19 @@ struct JobFilter {
   uint32_t states = 0;  // JobJobStateBit()s; LEASED: held jobs, READY: those not held
   std::string_view error_contains = {};  // part of the last error
   const QueueAccess* access = nullptr;   // only jobs of these queues; null: of all
+  std::optional<uint64_t> error_fingerprint = {};
 };
 constexpr uint32_t JobStateBit(v1::JobState state) { return uint32_t{1} << state; }
+
+// Of a job in the dead-letter set. Views are valid until the next change.
+struct DeadJob {
+  std::string_view id;
+  std::string_view queue;
+  std::string_view type;
+  v1::DeadReason reason = v1::DEAD_REASON_UNSPECIFIED;
+  std::string_view error;  // the last
+  int64_t time_ms = 0;     // of its death
+};
 
 class StateMachine {
  public:
@@ -213,11 +228,16 @@ class StateMachine {
   void Pick(const JobFilter& filter, size_t max, uint32_t end, uint32_t* position,
             std::vector<JobRef>* out) const;
   uint32_t pick_end() const;
+  // As Pick, for the dead jobs of this queue and type: calls visit with each.
+  void VisitDead(const JobFilter& filter, uint32_t end, uint32_t* position,
+                 const std::function<void(const DeadJob&)>& visit) const;
 
   // ---- reads ----
   // As the log has it (LEASED and Lease are the broker's to add). `full`: with payload, result,
   // headers and labels.
   void FillJob(JobRef job, bool full, v1::Job* out) const;
+  // Job.attempts, which FillJob leaves out.
+  void FillAttempts(JobRef job, v1::Job* out) const;
   // Up to page_size jobs that match, in an order that is stable while nothing changes; state LEASED
   // matches held jobs and READY those not held. Looks at a bounded number of jobs: a page may be
   // short, even empty, with a token. INVALID_ARGUMENT if the token is not one of ours.

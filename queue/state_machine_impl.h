@@ -119,7 +119,10 @@ struct StateMachine::Impl {
   CommandResult Delete(const CommandView& command);
   CommandResult SetQueue(const CommandView& command);
   void Kill(uint32_t slot, v1::DeadReason reason);
-  void SetOutcome(uint32_t slot, std::string_view error, std::string_view result);
+  void SetOutcome(uint32_t slot, std::string_view error, std::string_view result,
+                  std::string_view attempts);
+  // The job's attempts with the one that `command` has just ended, which is counted already.
+  std::string AttemptsAfter(const JobRecord& job, const CommandView& command) const;
 
   // ---- enqueue.cc ----
   CommandResult Enqueue(std::span<const JobOrder> orders);

@@ -43,6 +43,7 @@ void CompareAll(const StateMachine& machine, const QueueModel& model) {
     ASSERT_NE(ref, JobRef{}) << id;
     v1::Job job;
     machine.FillJob(ref, true, &job);
+    machine.FillAttempts(ref, &job);
     const v1::Job shown = model.Shown(expected);
     ASSERT_TRUE(MessageDifferencer::Equals(job, shown))
         << "is " << job.DebugString() << "should be " << shown.DebugString();

@@ -60,6 +60,14 @@ TEST_F(StateMachineMutantsTest, DeleteUntold) {
   EXPECT_EQ(Apply(late).code, ResultCode::kOk);
 }
 
+TEST_F(StateMachineMutantsTest, DeleteInAnyState) {
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("a")));
+  const BatchBuilder of_dead = BatchBuilder(2000).Delete("a", JobStateBit(v1::JOB_STATE_DEAD));
+  EXPECT_EQ(Apply(of_dead).code, ResultCode::kInvalidState);
+  active_mutant = Mutant::kDeleteInAnyState;
+  EXPECT_EQ(Apply(of_dead).code, ResultCode::kOk);
+}
+
 TEST_F(StateMachineMutantsTest, PauseNotChecked) {
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Pause("q"));
   EXPECT_TRUE(TakeIds(machine_, {"q"}, 1).empty());

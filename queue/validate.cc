@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "queue/backoff.h"
+#include "queue/error_fingerprint.h"
 #include "queue/limits.h"
 
 namespace dqueue::queue {
@@ -411,6 +412,7 @@ std::optional<Error> CheckRequest(const v1::LeaseJobsRequest& request) {
   if (request.has_lease_duration()) {
     if (auto error = CheckLeaseDuration(request.lease_duration())) return error;
   }
+  if (auto error = CheckText("host", request.host(), 0, kHostBytesMax)) return error;
   return CheckText("lease_request_id", request.lease_request_id(), 0, kNameBytesMax);
 }
 
@@ -473,8 +475,21 @@ std::optional<Error> CheckRequest(const v1::RedriveJobsRequest& request) {
   if (auto error = CheckText("error_contains", request.error_contains(), 0, kErrorBytesMax)) {
     return error;
   }
+  if (!request.error_fingerprint().empty() && !ParseFingerprint(request.error_fingerprint())) {
+    return InvalidField("error_fingerprint", ShownValue(request.error_fingerprint()),
+                        "16 hexadecimal digits (0-9 a-f), as GroupDeadJobs shows it");
+  }
   return CheckPickJobs(request.max_jobs());
 }
+
+std::optional<Error> CheckRequest(const v1::GroupDeadJobsRequest& request) {
+  if (!request.queue().empty()) {
+    if (auto error = CheckQueue(request.queue())) return error;
+  }
+  return CheckType(request.type());
+}
+
+std::optional<Error> CheckRequest(const v1::ListWorkersRequest&) { return std::nullopt; }
 
 std::optional<Error> CheckRequest(const v1::GetJobRequest& request) {
   if (IsId(request.id())) return std::nullopt;

@@ -43,6 +43,8 @@ std::optional<Error> CheckRequest(const v1::ResumeQueueRequest& request);
 std::optional<Error> CheckRequest(const v1::DeleteJobsRequest& request);
 std::optional<Error> CheckRequest(const v1::PurgeQueueRequest& request);
 std::optional<Error> CheckRequest(const v1::RedriveJobsRequest& request);
+std::optional<Error> CheckRequest(const v1::GroupDeadJobsRequest& request);
+std::optional<Error> CheckRequest(const v1::ListWorkersRequest& request);
 
 // One item; `index` is its position, for the name of the field. now_ms: the leader's clock.
 std::optional<Error> CheckJob(const v1::JobSpec& job, int index, int64_t now_ms);

@@ -322,6 +322,9 @@ TEST(Validate, Lease) {
        "lease_duration = 9223372036854775807 s 0 ns | 1 s to 12 h"},
       {"long lease_request_id", [](Request* r) { r->set_lease_request_id(kLong); },
        "lease_request_id = \"" + std::string(75, 'a') + "\"... | at most 128 bytes"},
+      {"host", [](Request* r) { r->set_host(std::string(255, 'h')); }, "fine"},
+      {"long host", [](Request* r) { r->set_host(std::string(256, 'h')); },
+       "host = \"" + std::string(75, 'h') + "\"... | at most 255 bytes"},
   };
   for (const auto& c : cases) {
     Request request;
@@ -483,6 +486,20 @@ TEST(Validate, Purge) {
   }
 }
 
+TEST(Validate, GroupDeadJobs) {
+  using Request = v1::GroupDeadJobsRequest;
+  const std::vector<Case<Request>> cases = {
+      {"every dead job", [](Request*) {}, "fine"},
+      {"bad queue", [](Request* r) { r->set_queue("a b"); }, Is("queue", "\"a b\"", kQueue)},
+      {"bad type", [](Request* r) { r->set_type("a b"); }, Is("type", "\"a b\"", kType)},
+  };
+  for (const auto& c : cases) {
+    Request request;
+    c.change(&request);
+    EXPECT_EQ(Told(CheckRequest(request)), c.told) << c.name;
+  }
+}
+
 TEST(Validate, Redrive) {
   using Request = v1::RedriveJobsRequest;
   const std::vector<Case<Request>> cases = {
@@ -494,6 +511,10 @@ TEST(Validate, Redrive) {
        Is("error_contains", "\"" + std::string(75, 'e') + "\"...", "at most 4096 bytes")},
       {"error that is no text", [](Request* r) { r->set_error_contains("\xff"); },
        Is("error_contains", "\"\\xff\"", kUtf8)},
+      {"fingerprint", [](Request* r) { r->set_error_fingerprint("0123456789abcdef"); }, "fine"},
+      {"bad fingerprint", [](Request* r) { r->set_error_fingerprint("0123456789ABCDEF"); },
+       Is("error_fingerprint", "\"0123456789ABCDEF\"",
+          "16 hexadecimal digits (0-9 a-f), as GroupDeadJobs shows it")},
       {"too many", [](Request* r) { r->set_max_jobs(10001); },
        Is("max_jobs", "10001", "0 to 10000")},
   };

@@ -90,15 +90,17 @@ class Workload {
       batch->Complete(Id(), Token(), std::string(Below(40), 'r'));
     } else if (dice < 76) {
       batch->Fail(Id(), Token(), std::string(Below(60), 'e'),
-                  Chance(60) ? now_ms_ + static_cast<int64_t>(Below(2000)) : 0, Chance(10));
+                  Chance(60) ? now_ms_ + static_cast<int64_t>(Below(2000)) : 0, Chance(10),
+                  "worker" + std::to_string(Below(9)), static_cast<int64_t>(Below(9)) - 1);
     } else if (dice < 90) {
-      batch->Expire(Id(), Token(), "worker" + std::to_string(Below(9)));
+      batch->Expire(Id(), Token(), "worker" + std::to_string(Below(9)),
+                    static_cast<int64_t>(Below(9)) - 1);
     } else if (dice < 93) {
       batch->Cancel(Id());
     } else if (dice < 96) {
       batch->Retry(Id());
     } else if (dice < 98) {
-      batch->Delete(Id());
+      batch->Delete(Id(), Chance(50) ? static_cast<uint32_t>(Below(128)) : 0);
     } else if (Chance(60)) {
       batch->Resume(Queue());
     } else {

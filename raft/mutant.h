@@ -38,6 +38,7 @@ enum class Mutant {
   kReusedIdNotTold,             // a command ends a lease of a later job with the same id
   kDeleteUntold,                // a delete takes a later job with the same id
   kDeletingNotGuarded,          // a job whose deletion is in flight can be leased
+  kDeleteInAnyState,            // a purge takes a job that has left the state it was picked in
   kPauseNotChecked,             // jobs are taken from paused queues
   kRedeliverAfterDone,          // a completed job stays in the ready order
   kAttemptsResetOnFailure,      // a failure forgets the earlier ones

@@ -1,0 +1,51 @@
+// How long jobs wait and how long workers have them, by queue, for scrapers. What this leader has
+// seen since its process began. The first kTimedQueuesMax queues that it sees have numbers of their
+// own; the rest is counted together.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "raft/histogram.h"
+#include "raft/types.h"
+
+namespace dqueue::queue {
+
+inline constexpr uint32_t kTimedQueuesMax = 100;
+
+// How an attempt ended, as its leader saw it.
+enum class AttemptEnd : uint8_t { kNone, kCompleted, kFailed, kRejected, kExpired };
+inline constexpr size_t kAttemptEnds = 5;
+
+struct QueueTimes {
+  std::string queue;                           // empty: the rest
+  raft::Histogram waited;                      // from ready to leased
+  raft::Histogram held;                        // from leased to completed
+  uint64_t dispatched = 0;                     // leases granted
+  std::array<uint64_t, kAttemptEnds> ended{};  // by AttemptEnd
+};
+
+class JobTimes {
+ public:
+  // What the calls below name the queue by. 0: the rest.
+  uint32_t Number(std::string_view queue);
+  void Dispatched(uint32_t queue, raft::Duration waited);
+  // `held`: nullopt if another leader granted the lease.
+  void Ended(uint32_t queue, AttemptEnd end, std::optional<raft::Duration> held);
+
+  // In the order of numbers: the rest first.
+  const std::vector<QueueTimes>& queues() const { return queues_; }
+
+ private:
+  std::vector<QueueTimes> queues_{1};
+  std::map<std::string, uint32_t, std::less<>> numbers_;
+  uint32_t last_ = 0;  // asked for last: jobs of one queue come in a row
+};
+
+}  // namespace dqueue::queue
