@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "transport/http/dashboard_files.h"
 #include "transport/http/metrics_page.h"
 #include "transport/http/rest_events.h"
 #include "transport/http/rest_jobs.h"
@@ -57,6 +58,7 @@ class HttpFacadeImpl final : public HttpFacade {
     AddJobRoutes(&bridge_, &router_);
     AddWorkersRoute(&bridge_, &router_);
     events_.AddRoute(&router_);
+    AddDashboardRoutes(&router_);
   }
 
   absl::Status Listen(const std::string& listen, const HttpLimits& limits,

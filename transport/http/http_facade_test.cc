@@ -446,6 +446,44 @@ TEST_F(HttpFacadeTest, EventsTellAllAndThenWhatChanges) {
   EXPECT_NE(change.find("\"whole\":false"), std::string::npos) << change;
 }
 
+TEST_F(HttpFacadeTest, TheDashboardsFilesAreThere) {
+  const Answered page = Ask("GET", "/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_TRUE(page.HasHeader("Content-Type: text/html; charset=utf-8")) << page.head;
+  EXPECT_TRUE(page.HasHeader("Cache-Control: no-cache")) << page.head;
+  std::set<std::string> named;
+  const std::regex file("[\"']/dashboard/([a-z.]+)[\"']");
+  for (std::sregex_iterator it(page.body.begin(), page.body.end(), file), end; it != end; ++it) {
+    named.insert((*it)[1]);
+  }
+  EXPECT_GE(named.size(), 3u) << page.body;
+  EXPECT_EQ(page.body.find("<style"), std::string::npos);
+  EXPECT_EQ(page.body.find(" style="), std::string::npos);
+  EXPECT_FALSE(std::regex_search(page.body, std::regex("<script[^>]*>[^<]"))) << "inline script";
+  EXPECT_FALSE(std::regex_search(page.body, std::regex("https?://"))) << "something from elsewhere";
+  named.insert("api.js");
+  for (const std::string& name : named) {
+    const Answered got = Ask("GET", "/dashboard/" + name);
+    EXPECT_EQ(got.status, 200) << name;
+    const char* type = name.ends_with(".js")    ? "text/javascript; charset=utf-8"
+                       : name.ends_with(".css") ? "text/css; charset=utf-8"
+                                                : "image/svg+xml";
+    EXPECT_TRUE(got.HasHeader(std::string("Content-Type: ") + type)) << name << got.head;
+    std::smatch etag;
+    ASSERT_TRUE(std::regex_search(got.head, etag, std::regex("ETag: (\"[0-9a-f]{16}\")")));
+    const Answered again =
+        Ask("GET", "/dashboard/" + name, "", "If-None-Match: " + etag[1].str() + "\r\n");
+    EXPECT_EQ(again.status, 304) << name;
+    EXPECT_EQ(again.body, "");
+    EXPECT_EQ(again.head.find("Content-Length"), std::string::npos) << again.head;
+    EXPECT_EQ(Ask("GET", "/dashboard/" + name, "", "If-None-Match: \"other\"\r\n").status, 200);
+  }
+  for (const char* none :
+       {"/dashboard/none.js", "/dashboard/", "/dashboard/%2e%2e", "/index.html"}) {
+    EXPECT_EQ(Ask("GET", none).status, 404) << none;
+  }
+}
+
 TEST_F(HttpFacadeTest, ABadLastEventIdIsTold) {
   for (const char* id : {"x", "-1", "1-2", "18446744073709551616", "1e3"}) {
     const Answered answer = Ask("GET", "/events", "", std::string("Last-Event-ID: ") + id + "\r\n");
@@ -480,14 +518,14 @@ TEST_F(HttpFacadeTest, TheDescriptionHasEveryRouteAndNoOther) {
   EXPECT_EQ(DescribedRoutes(), served);
 }
 
-TEST_F(HttpFacadeTest, EveryRouteHasANameAndAllButTwoAScope) {
+TEST_F(HttpFacadeTest, EveryRouteHasANameAndAllButFourAScope) {
   std::set<std::string> names;
   int open = 0;
   for (const Route& route : facade_->router().routes()) {
     EXPECT_TRUE(names.insert(route.name).second) << route.name;
     open += route.scope == queue::Scope::kNone;
   }
-  EXPECT_EQ(open, 2) << "/health and /ready";
+  EXPECT_EQ(open, 4) << "/health and /ready, and the files of the dashboard";
 }
 
 TEST_F(HttpFacadeTest, ReadOnlyChangesNothing) {
