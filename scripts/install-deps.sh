@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Installs the packages of packages.txt that are missing. Safe to repeat: with all of them there it
-# changes nothing and needs no rights and no network.
+# Installs the packages of packages.txt (or of the list that is given) that are missing. Safe to
+# repeat: with all of them there it changes nothing and needs no rights and no network.
+#
+#   install-deps.sh [LIST]
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+list=${1:-$here/packages.txt}
 
 if ! command -v dpkg-query >/dev/null; then
-  echo "install-deps.sh: this is not a Debian-like system; install what scripts/packages.txt lists" >&2
+  echo "install-deps.sh: this is not a Debian-like system; install what $list lists" >&2
   exit 1
 fi
 
@@ -15,7 +18,7 @@ while read -r package; do
   [[ -z $package || $package == \#* ]] && continue
   state=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
   [[ $state == "install ok installed" ]] || missing+=("$package")
-done <"$here/packages.txt"
+done <"$list"
 
 if ((${#missing[@]} == 0)); then
   echo "all packages are installed"

@@ -1,0 +1,119 @@
+// What the browser tests and the screenshots share: a browser, pages that keep every complaint, and
+// jobs to look at.
+//
+// BROWSER_MODULES: the directory that has node_modules. CHROMIUM: the browser. NODES: the base URLs
+// of the nodes' HTTP, with commas.
+
+import {createRequire} from 'node:module';
+import {readFileSync} from 'node:fs';
+
+const require = createRequire(process.env.BROWSER_MODULES + '/');
+const {chromium} = require('playwright-core');
+const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+
+export const nodes = process.env.NODES.split(',');
+
+export const launch = () => chromium.launch({executablePath: process.env.CHROMIUM, args: ['--disable-gpu']});
+
+// `complaints`: what the page wrote as an error, threw, or was refused by its policy. An answer that
+// is no success is written by the browser as an error too; `expected` says which are the test's.
+export async function open(browser, {width = 1440, height = 900, scheme = 'light', expected = () => false} = {}) {
+  const context = await browser.newContext({
+    viewport: {width, height}, colorScheme: scheme, reducedMotion: 'reduce', locale: 'en-GB', timezoneId: 'UTC',
+  });
+  const page = await context.newPage();
+  const complaints = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !expected(message)) complaints.push(message.text() + ' ' + message.location().url);
+  });
+  page.on('pageerror', (error) => complaints.push(String(error.stack)));
+  page.on('request', (request) => {
+    if (!nodes.some((node) => request.url().startsWith(node)) && !request.url().startsWith('data:')) {
+      complaints.push('a request to elsewhere: ' + request.url());
+    }
+  });
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (event) => {
+      console.error(`refused by the policy: ${event.violatedDirective} ${event.blockedURI}`);
+    });
+  });
+  return {context, page, complaints};
+}
+
+// What axe finds, as lines.
+export async function accessibility(page) {
+  await page.evaluate(axeSource);
+  const {violations} = await page.evaluate(() => globalThis.axe.run());
+  return violations.flatMap((violation) => violation.nodes.map(
+      (node) => `${violation.id}: ${violation.help}: ${node.html.slice(0, 160)} ${node.failureSummary?.split('\n')[1] ?? ''}`));
+}
+
+// Whether something of the page is wider than the window.
+export const overflows = (page) =>
+    page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth > 1);
+
+export async function call(node, method, path, body) {
+  const response = await fetch(node + path, {
+    method, headers: {'Content-Type': 'application/json'}, body: body && JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+  return response.status === 204 ? null : response.json();
+}
+
+export const base64 = (text) => Buffer.from(text).toString('base64');
+
+// Enqueues `count` jobs; each(i) changes the spec.
+export const enqueue = (node, queue, count, each = () => ({})) => call(node, 'POST', '/v1/jobs', {
+  jobs: Array.from({length: count}, (_, i) => ({queue, type: 'task', payload: base64(`{"n": ${i}}`), ...each(i)})),
+});
+
+// Leases up to `count` jobs and ends each as end(job) says: null completes it, a text fails it.
+export async function work(node, queues, count, end = () => null, worker = 'worker-1') {
+  const {jobs} = await call(node, 'POST', '/v1/leases', {worker_id: worker, queues, max_jobs: count});
+  const done = {complete: [], fail: []};
+  for (const job of jobs) {
+    const error = end(job);
+    const item = {id: job.id, token: job.lease.token};
+    if (error === null) done.complete.push({...item, result: base64('{"ok": true}')});
+    else if (error !== undefined) done.fail.push({...item, error});
+  }
+  for (const verb of ['complete', 'fail']) {
+    if (done[verb].length) await call(node, 'POST', '/v1/leases:' + verb, {items: done[verb], worker_id: worker});
+  }
+  return jobs.length;
+}
+
+// Answers for what a node may not offer yet, so that every screen can be looked at.
+export async function fill(page) {
+  const hour = (n) => new Date(Date.now() - n * 3.6e6).toISOString();
+  const answers = {
+    '/v1/workers': {workers: Array.from({length: 8}, (_, i) => ({
+      id: `east-${i % 3}:worker-${i + 1}`, host: `east-${i % 3}`, first_time: hour(20 - i), last_time: hour(i / 2000),
+      waiting: i % 3 === 1, leased: i % 3 === 0 ? i + 1 : 0, delivered: String(900 * (i + 1)),
+      completed: String(850 * (i + 1)), failed: String(11 * i), expired: String(i % 4), queues: i % 2 ? ['email', 'reports'] : ['email'],
+      types: [],
+    }))},
+    '/v1/dead-jobs': {more: false, groups: [
+      ['email', 'welcome', 'FAILED', 'SMTP 550: mailbox of user 4711 is not available', 128],
+      ['reports', 'monthly', 'LEASE_EXPIRED', 'the lease ran out 10 times', 9],
+      ['payments', 'capture', 'REJECTED', 'card declined by issuer', 3],
+    ].map(([queue, type, reason, error, jobs], i) => ({
+      queue, type, reason: 'DEAD_REASON_' + reason, error_fingerprint: '00000000000000' + (10 + i), error, jobs: String(jobs),
+      first_time: hour(30 - i), last_time: hour(i + 0.2), sample_ids: [`${queue}-41${i}`, `${queue}-98${i}`],
+    }))},
+    '/v1/keys': {keys: [['client', 'web shop'], ['worker', 'mail fleet'], ['admin', 'operations']].map(([type, name], i) => ({
+      id: `${type}_8Kd0aQz1bX2${i}`, name, owner_id: 'team-' + i, type: 'KEY_TYPE_' + type.toUpperCase(),
+      scopes: [['jobs:submit', 'jobs:read'], ['jobs:lease', 'jobs:ack', 'jobs:read'], ['jobs:submit', 'keys:create', 'cluster:manage']][i],
+      queues: i === 1 ? ['email-*'] : [], create_time: hour(400 * (i + 1)), last_use_time: i < 2 ? hour(i + 0.1) : undefined,
+      revoke_time: undefined,
+    }))},
+  };
+  for (const [path, answer] of Object.entries(answers)) {
+    await page.route((url) => url.pathname === path, async (route) => {
+      if (route.request().method() !== 'GET') return route.continue();
+      const real = await route.fetch();
+      if (real.status() === 501) return route.fulfill({json: answer});
+      return route.fulfill({response: real});
+    });
+  }
+}

@@ -1,0 +1,251 @@
+// The dashboard in a browser, on a cluster of three that browser_test.sh has started. Each part says
+// what it looks at; the first that fails ends the test.
+//
+// PIDS: the processes of NODES, in their order.
+
+import assert from 'node:assert/strict';
+import {accessibility, call, enqueue, fill, launch, nodes, open, overflows, work} from './browser.mjs';
+
+const [one, other] = nodes;
+const pids = process.env.PIDS.split(',').map(Number);
+const browser = await launch();
+
+async function part(name, run) {
+  const begin = Date.now();
+  await run();
+  console.log(`ok  ${name} (${Date.now() - begin} ms)`);
+}
+
+const row = (page, text) => page.getByRole('row').filter({hasText: text});
+const isLive = (page) => page.locator('#link-state.good').waitFor({timeout: 20_000});
+const clean = (complaints) => assert.deepEqual(complaints, []);
+
+// Some keyboards' way through a dialog.
+async function agree(page, button, word) {
+  const dialog = page.getByRole('dialog');
+  await dialog.waitFor();
+  if (word) await dialog.getByRole('textbox').fill(word);
+  await dialog.getByRole('button', {name: button, exact: true}).click();
+  await dialog.waitFor({state: 'detached'});
+}
+
+await part('what is enqueued by the form appears everywhere without a reload', async () => {
+  const watcher = await open(browser);
+  await watcher.page.goto(other + '/#/queues');
+  await isLive(watcher.page);
+  const {page, complaints, context} = await open(browser);
+  await page.goto(one + '/#/enqueue');
+  await isLive(page);
+  await page.evaluate(() => { window.marked = true; });
+  await page.getByLabel('Queue').fill('by-form');
+  await page.getByLabel('Type').fill('letter');
+  await page.getByLabel('Priority').fill('7');
+  await page.getByLabel('Retries').fill('0');
+  await page.getByLabel('Id', {exact: true}).fill('form-1');
+  await page.getByLabel('Payload').fill('{"text": "<img src=x onerror=alert(1)>"}');
+  await page.getByRole('button', {name: 'Enqueue', exact: true}).click();
+  await page.getByRole('link', {name: 'form-1'}).click();
+  await page.getByRole('heading', {name: 'form-1'}).waitFor();
+  await page.getByText('<img src=x onerror=alert(1)>').waitFor();
+  await row(watcher.page, 'by-form').waitFor({timeout: 5000});
+  // Refused by the node, told by the form.
+  await page.goto(one + '/#/enqueue');
+  await page.getByLabel('Queue').fill('not a name');
+  await page.getByRole('button', {name: 'Enqueue', exact: true}).click();
+  await page.getByRole('alert').filter({hasText: 'queue'}).waitFor();
+  assert.equal(await page.evaluate(() => window.marked), true, 'the page was loaded again');
+  assert.equal(complaints.filter((text) => !text.includes('400')).length, 0, complaints.join('\n'));
+  clean(watcher.complaints);
+  await context.close();
+  await watcher.context.close();
+});
+
+await part('a failure makes a dead letter, and a redrive brings it back', async () => {
+  const {page, complaints, context} = await open(browser);
+  await fill(page);
+  await page.goto(other + '/#/overview');
+  await isLive(page);
+  const dead = page.locator('.tile').filter({hasText: 'Dead'}).locator('strong');
+  await page.waitForFunction(() => document.querySelector('.tile strong')?.textContent !== '–');
+  assert.equal(await dead.textContent(), '0');
+  await work(one, ['by-form'], 1, () => 'no such street');
+  await page.locator('.tile').filter({hasText: 'Dead'}).getByText('1', {exact: true}).waitFor({timeout: 5000});
+  await page.goto(other + '/#/jobs?state=DEAD');
+  await row(page, 'form-1').getByText('no such street').waitFor();
+  await page.goto(other + '/#/dead');
+  await page.getByText('1 job failed for good').waitFor();
+  await page.getByLabel('In queue').fill('by-form');
+  await page.getByLabel('Whose error has').fill('no such');
+  await page.getByRole('button', {name: 'Redrive these'}).click();
+  await agree(page, 'Redrive');
+  await page.getByText('Redriven 1 job').waitFor();
+  await page.getByText('Nothing has failed for good').waitFor({timeout: 5000});
+  assert.equal((await call(one, 'GET', '/v1/jobs/form-1')).job.state, 'JOB_STATE_READY');
+  clean(complaints);
+  await context.close();
+});
+
+await part('queues are paused, resumed and purged', async () => {
+  await enqueue(one, 'stopped', 3);
+  const {page, complaints, context} = await open(browser);
+  await page.goto(other + '/#/queues');
+  const line = row(page, 'stopped');
+  await line.getByRole('button', {name: 'Pause'}).click();
+  await line.getByText('PAUSED').waitFor({timeout: 5000});
+  assert.equal(await work(one, ['stopped'], 5), 0, 'a paused queue gives nothing');
+  await line.getByRole('button', {name: 'Resume'}).click();
+  await line.getByText('OPEN').waitFor({timeout: 5000});
+  await line.getByRole('button', {name: 'Purge'}).click();
+  await page.getByRole('dialog').getByRole('button', {name: 'Cancel'}).click();
+  assert.equal((await call(one, 'GET', '/v1/stats?queue=stopped')).total.ready, '3');
+  await line.getByRole('button', {name: 'Purge'}).click();
+  assert.equal(await page.getByRole('dialog').getByRole('button', {name: 'Purge'}).isDisabled(), true, 'before the name is typed');
+  await agree(page, 'Purge', 'stopped');
+  await page.getByText('Purged 3 jobs of stopped').waitFor();
+  assert.equal((await call(one, 'GET', '/v1/stats?queue=stopped')).total.ready, '0');
+  clean(complaints);
+  await context.close();
+});
+
+await part('jobs are chosen, cancelled, retried and deleted together', async () => {
+  await enqueue(one, 'bulk', 5, (i) => ({id: 'bulk-' + i}));
+  const {page, complaints, context} = await open(browser);
+  await page.goto(one + '/#/jobs?queue=bulk');
+  await page.getByLabel('Select job bulk-0').check();
+  await page.getByLabel('Select job bulk-3').check();
+  await page.getByRole('button', {name: 'Cancel', exact: true}).click();
+  await page.getByText('Cancelled 2 jobs').waitFor();
+  await row(page, 'bulk-3').getByText('CANCELLED', {exact: true}).waitFor();
+  await page.getByLabel('Select job bulk-3').check();
+  await page.getByRole('button', {name: 'Retry', exact: true}).click();
+  await row(page, 'bulk-3').getByText('READY', {exact: true}).waitFor();
+  await page.getByLabel('Select all jobs').check();
+  await page.getByRole('button', {name: 'Delete', exact: true}).click();
+  await agree(page, 'Delete');
+  await page.getByText('Deleted 5 jobs').waitFor();
+  await page.getByText('No job here.').waitFor();
+  clean(complaints);
+  await context.close();
+});
+
+await part('by keyboard alone', async () => {
+  const {page, complaints, context} = await open(browser);
+  await page.goto(one + '/#/overview');
+  await isLive(page);
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+  await page.keyboard.press('g');
+  await page.keyboard.press('q');
+  await page.getByRole('heading', {name: 'Queues'}).waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.type('by-f');
+  await row(page, 'bulk').waitFor({state: 'detached'});
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', {name: 'Keyboard shortcuts'}).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({state: 'detached'});
+  await page.keyboard.press('t');
+  await page.keyboard.press('t');
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark');
+  await page.keyboard.press('n');
+  await page.getByRole('heading', {name: 'Enqueue a job'}).waitFor();
+  clean(complaints);
+  await context.close();
+});
+
+await part('read-only: nothing can be changed', async () => {
+  const {page, complaints, context} = await open(browser);
+  await page.goto(one + '/?readonly#/queues');
+  await isLive(page);
+  await page.getByText('Read-only: nothing can be changed here.').waitFor();
+  const line = row(page, 'by-form');
+  await line.waitFor();
+  assert.equal(await line.getByRole('button', {name: 'Pause'}).isDisabled(), true);
+  assert.equal(await line.getByRole('button', {name: 'Purge'}).isDisabled(), true);
+  clean(complaints);
+  await context.close();
+});
+
+await part('a key is asked for, kept and sent, and what it may not do is off', async () => {
+  // In the node's place: a check of keys in front of it.
+  const good = 'client_abcdefghijkl';
+  const {page, complaints, context} = await open(browser, {expected: (message) => /40[13]/.test(message.text())});
+  const problem = (status, reason, error) => ({status, json: {error, reason, details: {}}});
+  await page.route((url) => /^\/(v1|events)/.test(url.pathname), (route) => {
+    const key = route.request().headers().authorization;
+    if (!key) return route.fulfill(problem(401, 'KEY_REQUIRED', 'this call needs a key'));
+    if (key !== 'Bearer ' + good) return route.fulfill(problem(401, 'KEY_UNKNOWN', 'there is no such key'));
+    if (/:pause$/.test(route.request().url())) return route.fulfill(problem(403, 'PERMISSION_DENIED', 'this key may not manage queues'));
+    return route.continue();
+  });
+  await page.goto(one + '/#/queues');
+  await page.getByRole('heading', {name: 'asks for a key'}).waitFor();
+  await page.getByRole('alert').filter({hasText: 'this call needs a key'}).waitFor();
+  await page.getByLabel('API key').fill('client_wrong');
+  await page.keyboard.press('Enter');
+  await page.getByRole('alert').filter({hasText: 'That key was refused: there is no such key'}).waitFor();
+  await page.getByLabel('API key').fill(good);
+  await page.keyboard.press('Enter');
+  await isLive(page);
+  const pause = row(page, 'by-form').getByRole('button', {name: 'Pause'});
+  await pause.click();
+  await page.locator('.toast').filter({hasText: 'this key may not manage queues'}).waitFor();
+  assert.equal(await pause.isDisabled(), true);
+  assert.match(await pause.getAttribute('title'), /needs queues:manage/);
+  await page.reload();
+  await isLive(page);
+  await page.getByRole('button', {name: 'Sign out'}).click();
+  await page.getByRole('heading', {name: 'asks for a key'}).waitFor();
+  clean(complaints);
+  await context.close();
+});
+
+const SCREENS = ['overview', 'queues', 'jobs', 'job/form-1', 'dead', 'workers', 'cluster', 'keys', 'enqueue'];
+for (const [width, scheme] of [[1440, 'light'], [1440, 'dark'], [360, 'light'], [360, 'dark']]) {
+  await part(`every screen at ${width} px, ${scheme}: fits, and axe finds nothing`, async () => {
+    const {page, complaints, context} = await open(browser, {width, height: 800, scheme});
+    await fill(page);
+    await page.goto(one + '/#/overview');
+    await isLive(page);
+    for (const screen of SCREENS) {
+      await page.goto(one + '/#/' + screen);
+      await page.getByRole('heading', {level: 1}).waitFor();
+      await page.locator('main td, main pre, main textarea').first().waitFor();
+      assert.equal(await overflows(page), false, screen + ' is wider than the window');
+      assert.deepEqual(await accessibility(page), [], screen);
+    }
+    await page.goto(one + '/#/queues');
+    await page.getByRole('button', {name: 'Purge by-form'}).click();
+    await page.getByRole('dialog').waitFor();
+    assert.deepEqual(await accessibility(page), [], 'a dialog');
+    clean(complaints);
+    await context.close();
+  });
+}
+
+await part('the leader is killed: the page goes on', async () => {
+  const {page, complaints, context} = await open(browser, {expected: (message) => /50[34]/.test(message.text())});
+  const roles = await Promise.all(nodes.map(async (node) => (await call(node, 'GET', '/v1/cluster')).role));
+  const leads = roles.indexOf('leader');
+  const follower = nodes[(leads + 1) % nodes.length];
+  await page.goto(follower + '/#/overview');
+  await isLive(page);
+  await page.evaluate(() => { window.marked = true; });
+  const before = await page.locator('.strip .leader strong').textContent();
+  process.kill(pids[leads], 'SIGKILL');
+  await page.waitForFunction((old) => {
+    const now = document.querySelector('.strip .leader strong')?.textContent;
+    return now && now !== old;
+  }, before, {timeout: 20_000});
+  await enqueue(follower, 'after', 2);
+  await page.getByRole('link', {name: 'after', exact: true}).waitFor({timeout: 10_000});
+  await isLive(page);
+  assert.equal(await page.evaluate(() => window.marked), true, 'the page was loaded again');
+  clean(complaints);
+  await context.close();
+});
+
+await browser.close();

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# The dashboard in Chromium, on a cluster of three (scripts/browser/dashboard_test.mjs). Skipped (77) where the browser
+# or its driver cannot be had.
+#
+#   browser_test.sh BIN
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+bin=$(cd "${1:?the directory of the programs}" && pwd)
+# shellcheck source=scripts/cluster.sh
+source "$here/cluster.sh"
+# shellcheck source=scripts/browser_tools.sh
+source "$here/browser_tools.sh"
+
+if ! browser_tools "$bin/../tools/browser"; then
+  echo "skipped: there is no browser, or no driver for it, to be had"
+  exit 77
+fi
+
+trap cluster_end EXIT
+CLUSTER_HTTP=1
+cluster_begin "$bin" 3
+NODES=$(printf ',http://127.0.0.1:%s' "${CLUSTER_HTTP_PORTS[@]}")
+PIDS=$(printf ',%s' "${CLUSTER_PIDS[@]}")
+export NODES=${NODES#,} PIDS=${PIDS#,}
+node "$here/browser/dashboard_test.mjs"
