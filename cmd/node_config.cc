@@ -27,6 +27,7 @@ struct NodeFlags {
   std::string grpc_addr = ":9090";
   std::string http_addr = ":8080";
   bool http_read_only = false;
+  std::vector<std::string> http_allowed_hosts;
   std::string advertise_addr;
   Millis lease_timeout{30000};
   int64_t max_retries = 3;
@@ -36,6 +37,7 @@ struct NodeFlags {
   uint64_t reserve_bytes = 256 << 20;
   std::string recover;
   bool reflection = false;
+  bool core_dumps = false;
   std::string log_level = "info";
   std::string log_format = "text";
 };
@@ -52,6 +54,10 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
   table->Text("http-addr", &flags->http_addr, "HOST:PORT|off", "listen here for HTTP").AllowEmpty();
   table->Bool("http-read-only", &flags->http_read_only,
               "refuse what would change something over HTTP");
+  table
+      ->List("http-allowed-hosts", &flags->http_allowed_hosts, "HOST,…",
+             "as whom browsers may address HTTP, besides localhost and IP addresses; *: as anybody")
+      .Default("the host of --advertise-addr");
   table
       ->Text("advertise-addr", &flags->advertise_addr, "HOST:PORT",
              "tell others to reach this node here")
@@ -71,6 +77,8 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
   table->Choice("recover", &flags->recover, {"peers"},
                 "if the log is damaged, fetch what is lost from the other members");
   table->Bool("reflection", &flags->reflection, "offer gRPC reflection, for grpcurl and the like");
+  table->Bool("core-dumps", &flags->core_dumps,
+              "let a crash leave an image of memory, with payloads and secrets, on disk");
   table->Choice("log-level", &flags->log_level, {"trace", "debug", "info", "warn", "error", "off"},
                 "least severity that is logged");
   table->Choice("log-format", &flags->log_format, {"text", "json"}, "how log lines are written");
@@ -201,8 +209,11 @@ absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
         "there is no authentication and no encryption: everybody who reaches " + flags.grpc_addr +
         " can read and change all jobs; keep it in a trusted network or on 127.0.0.1");
   }
+  config->http_hosts = flags.http_allowed_hosts;
+  config->http_hosts.push_back(ParseHostPort(config->advertise_addr)->host);
   config->reflection = flags.reflection;
   config->http_read_only = flags.http_read_only;
+  config->core_dumps = flags.core_dumps;
   config->log_level = flags.log_level;
   config->log_format = flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
   return absl::OkStatus();
@@ -219,6 +230,11 @@ std::optional<UsageProblem> SyntaxProblem(const NodeFlags& flags) {
     return usage(std::string(name) + ": " + std::string(address.status().message()));
   };
   if (auto problem = check("--grpc-addr", flags.grpc_addr)) return problem;
+  for (const std::string& host : flags.http_allowed_hosts) {
+    if (host == "*" || host.find_first_of(":/*[]") == std::string::npos) continue;
+    return usage("--http-allowed-hosts: " + Quoted(host) +
+                 " must be a name alone, without scheme, port or path; or \"*\"");
+  }
   if (!flags.http_addr.empty() && flags.http_addr != "off") {
     if (auto problem = check("--http-addr", flags.http_addr)) return problem;
   }

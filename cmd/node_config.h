@@ -18,8 +18,10 @@ struct NodeConfig {
   std::string grpc_listen;
   std::string http_listen;  // empty: no HTTP
   bool http_read_only = false;
-  std::string advertise_addr;  // host:port told to others
+  std::vector<std::string> http_hosts;  // as whom HTTP may be addressed; "*": as anybody
+  std::string advertise_addr;           // host:port told to others
   bool reflection = false;
+  bool core_dumps = false;
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kText;
   // For the operator, in the log at the start: odd, but it can work.

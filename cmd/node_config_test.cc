@@ -71,6 +71,14 @@ TEST(NodeConfig, AdvertisesWhereItListens) {
   EXPECT_TRUE(Read({"--id=a", "--http-read-only"}).config.http_read_only);
 }
 
+TEST(NodeConfig, HttpIsAddressedByTheAdvertisedNameAndThoseThatAreGiven) {
+  EXPECT_THAT(Read({"--id=a"}).config.http_hosts, ElementsAre("127.0.0.1"));
+  EXPECT_THAT(Read({"--id=a", "--advertise-addr=n1.example:7001"}).config.http_hosts,
+              ElementsAre("n1.example"));
+  EXPECT_THAT(Read({"--id=a", "--http-allowed-hosts=q.example,jobs"}).config.http_hosts,
+              ElementsAre("q.example", "jobs", "127.0.0.1"));
+}
+
 TEST(NodeConfig, SeedsDiffer) {
   EXPECT_NE(Read({"--id=a"}).config.node.seed, Read({"--id=a"}).config.node.seed);
 }
@@ -135,6 +143,14 @@ TEST(NodeConfig, BadCommandLines) {
       {{"--id=a", "--http-addr=:65536"},
        kExitUsage,
        "--http-addr: \":65536\" has a bad port; it must be 1 to 65535"},
+      {{"--id=a", "--http-allowed-hosts=q:8080"},
+       kExitUsage,
+       "--http-allowed-hosts: \"q:8080\" must be a name alone, without scheme, port or path; or "
+       "\"*\""},
+      {{"--id=a", "--http-allowed-hosts=*.example"},
+       kExitUsage,
+       "--http-allowed-hosts: \"*.example\" must be a name alone, without scheme, port or path; or "
+       "\"*\""},
       {{"--id=a", "--http-addr=on"},
        kExitUsage,
        "--http-addr: \"on\" has no port; write host:port"},

@@ -78,6 +78,7 @@ int RunNode(const NodeConfig& config) {
   for (const std::string& note : config.notes) spdlog::info("{}", note);
   for (const std::string& warning : config.warnings) spdlog::warn("{}", warning);
   if (geteuid() == 0) spdlog::warn("running as root is not needed; use an account of its own");
+  if (!config.core_dumps) ForbidCoreDumps();
   if (auto exit_code = CheckClock()) return *exit_code;
   if (absl::Status status = RaiseOpenFileLimit(kOpenFilesMin); !status.ok()) {
     return Refuse(kExitConfig, Text(status));
@@ -118,6 +119,7 @@ int RunNode(const NodeConfig& config) {
   if (!config.http_listen.empty()) {
     transport::HttpFacadeOptions http_options;
     http_options.read_only = config.http_read_only;
+    http_options.limits.hosts.emplace(config.http_hosts);
     auto listening = transport::HttpFacade::Start(config.http_listen, server.get(), http_options);
     if (!listening.ok()) {
       stop();

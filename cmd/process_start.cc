@@ -1,6 +1,7 @@
 #include "cmd/process_start.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -56,6 +57,12 @@ void PrepareProcess() {
   signal(SIGXFSZ, SIG_IGN);
   // Debian builds Abseil with it on; inside gRPC it costs several percent of all time.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+}
+
+void ForbidCoreDumps() {
+  const rlimit none = {0, 0};
+  DQ_CHECK(setrlimit(RLIMIT_CORE, &none) == 0);
+  DQ_CHECK(prctl(PR_SET_DUMPABLE, 0) == 0);
 }
 
 absl::Status RaiseOpenFileLimit(uint64_t needed) {

@@ -14,6 +14,10 @@ namespace dqueue::cmd {
 // deadlocks is off.
 void PrepareProcess();
 
+// A crash leaves no image of this process' memory, and no other process of the same account can
+// look into it or attach to it.
+void ForbidCoreDumps();
+
 // Raises the limit of open files to the hard limit. RESOURCE_EXHAUSTED, naming both numbers, if it
 // is then still below `needed`.
 absl::Status RaiseOpenFileLimit(uint64_t needed);

@@ -82,6 +82,9 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void Begin();
   void ReadHeader();
+  void End();
+  // Since when the next request is waited for; nullopt: it is here.
+  std::optional<Clock::time_point> waiting_since() const { return waiting_since_; }
   // `number`: of the request that this answers.
   void OnAnswer(uint64_t number, HttpResponse response);
   // Of the stream that answers request `number`.
@@ -98,6 +101,9 @@ class Session : public std::enable_shared_from_this<Session> {
   void OnHeader(error_code error);
   HttpRequest TakeHead();
   void BeginBody();
+  // Makes room for that many more bytes of a body. False: there is none.
+  bool ReserveBody(size_t bytes);
+  void ReleaseBody();
   void ReadBody();
   void OnBody(error_code error);
   void Dispatch();
@@ -122,7 +128,6 @@ class Session : public std::enable_shared_from_this<Session> {
   // Reads what still comes: closing with unread bytes would reset the connection before the caller
   // has its answer.
   void Linger(size_t bytes_left);
-  void End();
 
   // A completion handler that keeps this session.
   template <class Function>
@@ -141,10 +146,12 @@ class Session : public std::enable_shared_from_this<Session> {
   HttpRequest request_;
   size_t body_max_ = 0;
   bool body_wanted_ = false;
+  size_t body_reserved_ = 0;
   unsigned version_ = 11;
   bool keep_alive_ = false;
   bool head_ = false;  // the method is HEAD
 
+  std::optional<Clock::time_point> waiting_since_ = Clock::now();
   uint64_t number_ = 0;  // of the request
   std::weak_ptr<ExchangeImpl> exchange_;
   bool handling_ = false;
@@ -324,6 +331,8 @@ class HttpServerImpl final : public HttpServer {
                    count);
     }
   }
+  // Of the bodies that are held now. On the thread of io_.
+  size_t& body_bytes() { return body_bytes_; }
 
  private:
   void Accept() {
@@ -336,6 +345,7 @@ class HttpServerImpl final : public HttpServer {
         });
         return;
       }
+      if (sessions_.size() >= limits_.connections) MakeRoom();
       if (sessions_.size() < limits_.connections) {
         error_code ignored;
         socket.set_option(tcp::no_delay(true), ignored);
@@ -344,6 +354,19 @@ class HttpServerImpl final : public HttpServer {
       }
       Accept();
     });
+  }
+
+  // So that a crowd that says nothing keeps nobody out for long.
+  void MakeRoom() {
+    const auto longest =
+        std::min_element(sessions_.begin(), sessions_.end(), [](const auto& a, const auto& b) {
+          return a->waiting_since().value_or(Clock::time_point::max()) <
+                 b->waiting_since().value_or(Clock::time_point::max());
+        });
+    if (longest == sessions_.end() || !(*longest)->waiting_since()) return;
+    if (Clock::now() - *(*longest)->waiting_since() < limits_.give_way_time) return;
+    const std::shared_ptr<Session> session = *longest;
+    session->End();
   }
 
   HttpHandler* const handler_;
@@ -355,6 +378,7 @@ class HttpServerImpl final : public HttpServer {
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>(&io_);
   tcp::acceptor acceptor_;
   asio::steady_timer again_;
+  size_t body_bytes_ = 0;
   std::unordered_set<std::shared_ptr<Session>> sessions_;  // on the thread of io_
   size_t streams_ = 0;                                     // of them
   std::thread thread_;
@@ -375,6 +399,7 @@ void Session::Begin() {
 }
 
 void Session::WaitForRequest() {
+  waiting_since_ = Clock::now();
   if (buffer_.size() > 0) return ReadHeader();
   stream_.expires_after(limits().idle_time);
   stream_.async_read_some(buffer_.prepare(chunk_.size()),
@@ -431,8 +456,21 @@ void Session::OnHeader(error_code error) {
   request_ = TakeHead();
   request_.target = *std::move(target);
   keep_alive_ = parser_->keep_alive();
+  if (limits().hosts) {
+    if (auto problem = limits().hosts->Problem(request_)) return Refuse(*std::move(problem));
+  }
   BeginBody();
 }
+
+bool Session::ReserveBody(size_t bytes) {
+  size_t& all = server_->body_bytes();
+  if (bytes > limits().all_body_bytes - all) return false;
+  all += bytes;
+  body_reserved_ += bytes;
+  return true;
+}
+
+void Session::ReleaseBody() { server_->body_bytes() -= std::exchange(body_reserved_, 0); }
 
 void Session::BeginBody() {
   const size_t wanted = server_->handler().BodyBytesMax(request_);
@@ -470,6 +508,7 @@ void Session::OnBody(error_code error) {
   if (bytes > body_max_) return Refuse(BodyTooLarge(body_max_));
   if (body_wanted_) {
     if (request_.body.size() + bytes > body_max_) return Refuse(BodyTooLarge(body_max_));
+    if (!ReserveBody(bytes)) return Refuse(BodiesTooLarge(limits().all_body_bytes));
     request_.body.append(chunk_.data(), bytes);
   } else {
     // body_max_ is what is left of it.
@@ -480,6 +519,7 @@ void Session::OnBody(error_code error) {
 }
 
 void Session::Dispatch() {
+  waiting_since_.reset();
   stream_.expires_never();
   handling_ = true;
   auto exchange = std::make_shared<ExchangeImpl>(server_->gate(), weak_from_this(), number_,
@@ -633,6 +673,8 @@ void Session::RefuseOrEnd(error_code error) {
 }
 
 void Session::Write(HttpResponse response) {
+  request_ = {};
+  ReleaseBody();
   undelivered_ = std::move(response.undelivered);
   response_.emplace(ToBeast(std::move(response), version_, keep_alive_));
   if (server_->tls()) response_->set(http::field::strict_transport_security, kHsts);
@@ -694,6 +736,7 @@ void Session::Linger(size_t bytes_left) {
 
 void Session::End() {
   if (std::exchange(streams_, false)) server_->ReturnStream();
+  ReleaseBody();
   stream_.close();
   server_->Forget(shared_from_this());
 }

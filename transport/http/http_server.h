@@ -9,16 +9,21 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "transport/http/host_check.h"
 #include "transport/http/http_message.h"
 #include "transport/tls.h"
 
 namespace dqueue::transport {
 
 struct HttpLimits {
-  size_t connections = 1024;  // more are closed as they come
+  // More are closed as they come, unless there is one whose whole request has not come for
+  // give_way_time: it is closed instead.
+  size_t connections = 1024;
+  std::chrono::milliseconds give_way_time{1'000};
   // Of them, that an HttpStream holds; more get 503 TOO_MANY_STREAMS, so that requests have the
   // rest.
   size_t streams = 512;
@@ -30,12 +35,16 @@ struct HttpLimits {
   size_t target_bytes = 4 << 10;
   // Of one body; what a route takes may be less. One that nobody wants is read and thrown away.
   size_t body_bytes = 20 << 20;
+  // Of all bodies together, from their first byte until their requests are answered. Beyond: 503.
+  size_t all_body_bytes = 64 << 20;
   // From the first byte, or from the connection; before it, as long for the handshake of TLS.
   std::chrono::milliseconds header_time{10'000};
   std::chrono::milliseconds body_time{30'000};
   std::chrono::milliseconds idle_time{60'000};  // between an answer and the next request
   // A client that takes nothing for so long, or not all in ten times this, is closed.
   std::chrono::milliseconds write_time{30'000};
+  // As whom this server may be addressed (host_check.h); nullopt: as anybody.
+  std::optional<HostCheck> hosts{};
 };
 
 // Bytes that many clients get: there is one copy.

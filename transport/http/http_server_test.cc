@@ -346,7 +346,7 @@ TEST_F(HttpServerTest, AReplyOutlivesTheServer) {
 }
 
 TEST_F(HttpServerTest, ConnectionsAreBounded) {
-  Start({.connections = 10});
+  Start({.connections = 10, .give_way_time = 1h});
   std::vector<RawClient> open;
   // Each has been answered once, so it is known to be accepted.
   for (int i = 0; i < 10; ++i) {

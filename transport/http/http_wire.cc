@@ -15,9 +15,17 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using beast::error_code;
 
-// Everything comes from the node itself; nothing runs in a page of its but the page's own files.
-constexpr char kContentPolicy[] =
-    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+// On every answer. Everything comes from the node itself; nothing runs in a page of its but the
+// page's own files.
+constexpr std::pair<const char*, const char*> kSecurityHeaders[] = {
+    {"X-Content-Type-Options", "nosniff"},
+    {"Content-Security-Policy",
+     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"},
+    {"X-Frame-Options", "DENY"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+    {"Cross-Origin-Opener-Policy", "same-origin"},
+};
 
 }  // namespace
 
@@ -38,6 +46,14 @@ std::optional<HttpResponse> ProblemOfReading(error_code error, const HttpLimits&
     return std::nullopt;
   }
   return HttpProblem(400, "BAD_REQUEST", "not an HTTP request: " + error.message());
+}
+
+HttpResponse BodiesTooLarge(size_t limit) {
+  HttpResponse response = HttpProblem(
+      503, "OVERLOADED",
+      "the bodies of all requests here are larger than " + std::to_string(limit) + " bytes");
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
 }
 
 HttpResponse BodyTooLarge(size_t limit) {
@@ -79,10 +95,7 @@ BeastResponse ToBeast(HttpResponse response, unsigned version, bool keep_alive) 
   message.result(static_cast<unsigned>(response.status));
   message.set(http::field::server, "dqueue");
   message.set(http::field::cache_control, "no-store");
-  message.set("X-Content-Type-Options", "nosniff");
-  message.set("Content-Security-Policy", kContentPolicy);
-  message.set("Referrer-Policy", "no-referrer");
-  message.set("Cross-Origin-Resource-Policy", "same-origin");
+  for (const auto& [name, value] : kSecurityHeaders) message.set(name, value);
   for (const auto& [name, value] : response.headers) message.set(name, value);
   if (!response.content_type.empty()) {
     message.set(http::field::content_type, response.content_type);

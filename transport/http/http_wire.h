@@ -23,6 +23,7 @@ std::optional<HttpResponse> ProblemOfReading(boost::beast::error_code error,
 std::optional<HttpResponse> ProblemOfHeader(const boost::beast::http::fields& fields,
                                             unsigned version, const HttpLimits& limits);
 HttpResponse BodyTooLarge(size_t limit);
+HttpResponse BodiesTooLarge(size_t limit);
 
 BeastResponse ToBeast(HttpResponse response, unsigned version, bool keep_alive);
 

@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <limits>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "queue/validate.h"
@@ -175,6 +176,10 @@ absl::StatusOr<JsonMembers> ParseJsonObject(std::string_view text) {
     const std::optional<std::string> name = JsonToText(slicer.Value());
     slicer.Take(':');
     members.emplace(*name, slicer.Value());
+    if (members.size() > kJsonMembersMax) {
+      return absl::InvalidArgumentError("the body has more than " +
+                                        std::to_string(kJsonMembersMax) + " members");
+    }
   } while (slicer.Take(','));
   return members;
 }

@@ -14,12 +14,14 @@
 namespace dqueue::transport {
 
 inline constexpr size_t kJsonDepthMax = 32;
+// Of the object that is the body: no request has so many, and each costs time.
+inline constexpr size_t kJsonMembersMax = 1000;
 
 // OK, or INVALID_ARGUMENT with "line 1, column 7: …".
 absl::Status CheckJson(std::string_view text);
 
 // The members of the object that `text` is, each name decoded, each value as it stands there.
-// INVALID_ARGUMENT: not JSON, or no object. The views point into `text`.
+// INVALID_ARGUMENT: not JSON, no object, or too many members. The views point into `text`.
 using JsonMembers = std::map<std::string, std::string_view>;
 absl::StatusOr<JsonMembers> ParseJsonObject(std::string_view text);
 
