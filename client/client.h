@@ -146,6 +146,29 @@ struct ClusterView {
   std::vector<ClusterMember> members;
 };
 
+enum class KeyType { kUnknown, kClient, kWorker, kAdmin };
+// "client", "worker", "admin".
+std::string_view KeyTypeName(KeyType type);
+std::optional<KeyType> ParseKeyType(const std::string& name);
+
+struct KeyOptions {
+  std::string name{};      // 1 to 128 bytes
+  std::string owner_id{};  // 1 to 128 bytes
+  KeyType type = KeyType::kClient;
+  std::vector<std::string> scopes{};  // empty: those of the type
+  std::vector<std::string> queues{};  // names, or beginnings of names and '*'; empty: all
+};
+struct ApiKey {
+  std::string id, name, owner_id;
+  KeyType type = KeyType::kUnknown;
+  std::vector<std::string> scopes, queues;
+  std::optional<WallTime> create_time, revoke_time, last_use_time;
+};
+struct NewApiKey {
+  ApiKey key;
+  std::string secret;  // the key itself: this is the only time that it is told
+};
+
 struct ListFilter {
   std::string queue{};
   std::string type{};
@@ -249,6 +272,15 @@ class Client {
   Result<SweepResult> PurgeQueue(const PurgeOptions& options);
   // Retry() of the dead jobs that match.
   Result<SweepResult> RedriveJobs(const RedriveOptions& options);
+
+  // If the answer is lost on the way, a repetition makes another key: the first is then in the
+  // list, and nobody's.
+  Result<NewApiKey> CreateKey(const KeyOptions& options);
+  // Those of the caller's owner; of everybody with an admin key. By create_time.
+  Result<std::vector<ApiKey>> ListKeys(bool revoked = false);
+  // `id`: or the key itself. Also ends calls that run with it, within seconds.
+  Result<ApiKey> RevokeKey(const std::string& id);
+
   // Of the node at `server` (empty: any).
   Result<ClusterView> GetCluster(const std::string& server = "");
   // Hands leadership to the voter `to` (empty: to whoever is furthest) and returns the name of the

@@ -24,11 +24,6 @@ void SetTime(WallTime time, google::protobuf::Timestamp* out) {
   out->set_nanos(static_cast<int32_t>(nanos));
 }
 
-WallTime GetTime(const google::protobuf::Timestamp& time) {
-  return WallTime(std::chrono::duration_cast<WallTime::duration>(
-      std::chrono::seconds(time.seconds()) + std::chrono::nanoseconds(time.nanos())));
-}
-
 Duration GetDuration(const google::protobuf::Duration& duration) {
   return std::chrono::seconds(duration.seconds()) +
          std::chrono::duration_cast<Duration>(std::chrono::nanoseconds(duration.nanos()));
@@ -118,6 +113,11 @@ size_t Utf8Length(std::string_view text) {
 }
 
 }  // namespace
+
+WallTime GetTime(const google::protobuf::Timestamp& time) {
+  return WallTime(std::chrono::duration_cast<WallTime::duration>(
+      std::chrono::seconds(time.seconds()) + std::chrono::nanoseconds(time.nanos())));
+}
 
 void ToProto(Duration duration, google::protobuf::Duration* out) {
   out->set_seconds(duration.count() / 1000);

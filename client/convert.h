@@ -20,6 +20,7 @@ ClusterView FromProto(v1::GetClusterResponse&& response);
 v1::JobState ToProto(JobState state);
 void ToProto(const FencingToken& token, v1::LeaseToken* out);
 void ToProto(Duration duration, google::protobuf::Duration* out);
+WallTime GetTime(const google::protobuf::Timestamp& time);
 
 Status FromRpcStatus(const google::rpc::Status& status);
 Code FromRpcCode(int code);

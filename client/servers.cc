@@ -73,7 +73,8 @@ Server::Server(std::string server_address)
       channel(MakeChannel(address)),
       jobs(v1::JobService::NewStub(channel)),
       workers(v1::WorkerService::NewStub(channel)),
-      cluster(v1::ClusterService::NewStub(channel)) {}
+      cluster(v1::ClusterService::NewStub(channel)),
+      keys(v1::KeyService::NewStub(channel)) {}
 
 std::string NormalAddress(std::string address) {
   for (const char* scheme : {"http://", "dns:///"}) {

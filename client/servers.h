@@ -24,6 +24,7 @@ struct Server {
   const std::unique_ptr<v1::JobService::Stub> jobs;
   const std::unique_ptr<v1::WorkerService::Stub> workers;
   const std::unique_ptr<v1::ClusterService::Stub> cluster;
+  const std::unique_ptr<v1::KeyService::Stub> keys;
 };
 
 class Servers {

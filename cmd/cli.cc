@@ -58,6 +58,7 @@ CommandList MakeCommands() {
   AddLeaseCommands(&list);
   AddQueueCommands(&list);
   AddClusterCommands(&list);
+  AddKeyCommands(&list);
   AddLogCommands(&list);
   list.push_back(std::make_unique<VersionCommand>());
   list.push_back(std::make_unique<CompletionCommand>());

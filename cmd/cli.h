@@ -61,6 +61,7 @@ void AddJobCommands(CommandList* list);      // enqueue, get, list, cancel, retr
 void AddQueueCommands(CommandList* list);    // pause, resume, purge, redrive
 void AddLeaseCommands(CommandList* list);    // lease, ack, nack, extend, release
 void AddClusterCommands(CommandList* list);  // stats, status, transfer
+void AddKeyCommands(CommandList* list);      // key create, key list, key revoke, key generate
 void AddLogCommands(CommandList* list);      // log dump, log verify
 
 int RunCli(const std::vector<std::string>& args, const Environment& environment);

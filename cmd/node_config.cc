@@ -36,6 +36,8 @@ struct NodeFlags {
   uint64_t snapshot_log_bytes = 256 << 20;
   uint64_t reserve_bytes = 256 << 20;
   std::string recover;
+  std::string auth = "auto";
+  std::string admin_key_file;
   bool reflection = false;
   bool core_dumps = false;
   std::string log_level = "info";
@@ -76,6 +78,11 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
                "refuse new jobs when less disk than this is free");
   table->Choice("recover", &flags->recover, {"peers"},
                 "if the log is damaged, fetch what is lost from the other members");
+  table->Choice("auth", &flags->auth, {"on", "off", "auto"},
+                "callers need API keys; auto: on if anybody beyond this machine can call");
+  table->Text("admin-key-file", &flags->admin_key_file, "FILE",
+              "the admin key in it is made valid; no such file: one is made for a cluster without "
+              "keys, and written there");
   table->Bool("reflection", &flags->reflection, "offer gRPC reflection, for grpcurl and the like");
   table->Bool("core-dumps", &flags->core_dumps,
               "let a crash leave an image of memory, with payloads and secrets, on disk");
@@ -204,10 +211,18 @@ absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
   std::random_device random;
   options.seed = (uint64_t{random()} << 32) | random();
 
-  if (!grpc.IsLoopback()) {
+  const bool beyond = !grpc.IsLoopback() || (!config->http_listen.empty() &&
+                                             !ParseHostPort(config->http_listen)->IsLoopback());
+  config->auth = flags.auth == "on" || (flags.auth == "auto" && beyond);
+  config->admin_key_file = flags.admin_key_file;
+  if (!config->auth) {
     config->warnings.push_back(
-        "there is no authentication and no encryption: everybody who reaches " + flags.grpc_addr +
-        " can read and change all jobs; keep it in a trusted network or on 127.0.0.1");
+        beyond ? "--auth off: everybody who reaches this node can read and change all jobs"
+               : "callers need no API key: every program on this machine can read and change all "
+                 "jobs (--auth on asks for keys)");
+  } else if (options.members.size() > 1 && flags.admin_key_file.empty()) {
+    config->notes.push_back(
+        "callers need API keys; a cluster that has none yet gets its first by --admin-key-file");
   }
   config->http_hosts = flags.http_allowed_hosts;
   config->http_hosts.push_back(ParseHostPort(config->advertise_addr)->host);

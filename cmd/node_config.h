@@ -22,6 +22,8 @@ struct NodeConfig {
   std::string advertise_addr;           // host:port told to others
   bool reflection = false;
   bool core_dumps = false;
+  bool auth = false;           // callers need API keys
+  std::string admin_key_file;  // empty: none
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kText;
   // For the operator, in the log at the start: odd, but it can work.

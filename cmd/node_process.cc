@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "cmd/first_keys.h"
 #include "cmd/process_start.h"
 #include "node/runner.h"
 #include "storage/file_system.h"
@@ -85,6 +86,12 @@ int RunNode(const NodeConfig& config) {
   }
   if (auto exit_code = CheckDataDirectory(options.data_dir)) return *exit_code;
 
+  auto first_keys = PlanFirstKeys(config);
+  if (!first_keys.ok()) {
+    return Refuse(absl::IsUnavailable(first_keys.status()) ? kExitIo : kExitConfig,
+                  "--admin-key-file: " + Text(first_keys.status()));
+  }
+
   const std::unique_ptr<transport::PeerLinks> links = transport::PeerLinks::Create(options.name);
   auto runner = node::NodeRunner::Start(options, storage::PosixFileSystem(), links.get());
   if (!runner.ok()) return Refuse(ExitOfOpen(runner.status()), Text(runner.status()));
@@ -106,6 +113,8 @@ int RunNode(const NodeConfig& config) {
   server_options.node_name = options.name;
   server_options.reflection = config.reflection;
   server_options.keep_poller_in_reserve = true;
+  server_options.auth = config.auth;
+  server_options.first_keys = *std::move(first_keys);
   // One limit holds for both ports.
   if (!config.http_listen.empty()) {
     server_options.max_connections_hint += static_cast<int>(transport::HttpLimits().connections);

@@ -24,13 +24,12 @@ class Machine {
   const std::string& name() const { return options_.name; }
   bool running() const { return server_ != nullptr; }
 
-  void Start(const std::string& listen) {
+  void Start(const std::string& listen, ServerOptions options = {}) {
     links_ = PeerLinks::Create(options_.name);
     auto runner = node::NodeRunner::Start(options_, files_, links_.get());
     ASSERT_TRUE(runner.ok()) << runner.status();
     runner_ = *std::move(runner);
     links_->Attach(&runner_->node());
-    ServerOptions options;
     options.listen = listen;
     options.node_name = options_.name;
     auto server = Server::Start(options, &runner_->node());

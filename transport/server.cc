@@ -32,7 +32,8 @@ constexpr int kMetadataBytesMax = 16 << 10;
 // TLS and the first frames of HTTP/2.
 constexpr int kHandshakeMs = 10000;
 constexpr std::chrono::milliseconds kStopLimit{500};
-constexpr const char* kHealthServices[] = {"dqueue.v1.JobService", "dqueue.v1.WorkerService"};
+constexpr const char* kHealthServices[] = {"dqueue.v1.JobService", "dqueue.v1.WorkerService",
+                                           "dqueue.v1.KeyService"};
 
 void EnableHealthServiceOnce() {
   // Process-wide, and not thread-safe by itself.
@@ -145,6 +146,7 @@ class Port {
     services.push_back(MakeJobService(entry));
     services.push_back(MakeWorkerService(entry));
     services.push_back(MakeClusterService(entry));
+    services.push_back(MakeKeyService(entry));
     return services;
   }
 
@@ -175,6 +177,7 @@ class ServerImpl final : public Server {
     health_->ShutDown();
     port_.StopAccepting();
     if (client_port_) client_port_->StopAccepting();
+    keeper_.reset();
     router_->Stop();
     peers_->StopStreams();
     const auto limit = std::chrono::system_clock::now() + kStopLimit;
@@ -202,6 +205,9 @@ class ServerImpl final : public Server {
       health_->Attach(client_port_->server()->GetHealthCheckService());
     }
     router_->Start();
+    keeper_ = KeyKeeper::Start(
+        &router_->node(), authenticator_, [this] { return router_->leader().self; },
+        options.first_keys);
     return absl::OkStatus();
   }
 
@@ -240,6 +246,7 @@ class ServerImpl final : public Server {
   const std::unique_ptr<PeerServiceBase> peers_;
   Port port_;
   std::optional<Port> client_port_;
+  std::unique_ptr<KeyKeeper> keeper_;
 };
 
 }  // namespace

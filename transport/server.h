@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "node/node.h"
 #include "transport/keys/authenticator.h"
+#include "transport/keys/key_keeper.h"
 #include "transport/tls.h"
 
 namespace grpc {
@@ -29,6 +30,7 @@ struct ServerOptions {
   std::shared_ptr<TlsStore> tls;
   bool reflection = false;
   bool auth = false;  // callers need API keys (keys/authenticator.h)
+  FirstKeys first_keys;
   // For a process that holds one node: one of gRPC's threads waits in reserve (poller_reserve.h).
   bool keep_poller_in_reserve = false;
   int max_connections_hint =

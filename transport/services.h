@@ -13,6 +13,7 @@ namespace dqueue::transport {
 std::unique_ptr<grpc::Service> MakeJobService(CallEntry entry);
 std::unique_ptr<grpc::Service> MakeWorkerService(CallEntry entry);
 std::unique_ptr<grpc::Service> MakeClusterService(CallEntry entry);
+std::unique_ptr<grpc::Service> MakeKeyService(CallEntry entry);
 
 // Metadata on a stream between members, both ways: the sender's name.
 inline constexpr char kNodeKey[] = "dqueue-node";

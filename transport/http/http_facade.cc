@@ -6,6 +6,7 @@
 #include "transport/http/metrics_page.h"
 #include "transport/http/rest_events.h"
 #include "transport/http/rest_jobs.h"
+#include "transport/http/rest_keys.h"
 #include "transport/http/rest_v1.h"
 #include "transport/http/rest_workers.h"
 #include "transport/http/rpc_bridge.h"
@@ -59,6 +60,7 @@ class HttpFacadeImpl final : public HttpFacade {
     AddWorkersRoute(&bridge_, &router_);
     events_.AddRoute(&router_);
     AddDashboardRoutes(&router_);
+    AddKeyRoutes(&bridge_, &router_);
   }
 
   absl::Status Listen(const std::string& listen, const HttpLimits& limits,

@@ -1,0 +1,127 @@
+#include "cmd/first_keys.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "transport/keys/secret_key.h"
+
+namespace dqueue::cmd {
+namespace {
+
+constexpr size_t kFileBytesMax = 4096;
+
+absl::Status FileError(const std::string& path, const std::string& what) {
+  return absl::UnavailableError(path + ": " + what + ": " + std::strerror(errno));
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+std::string_view WithoutSpace(std::string_view text) {
+  while (!text.empty() && std::strchr(" \t\r\n", text.back()) != nullptr) text.remove_suffix(1);
+  return text;
+}
+
+// To standard output and not to the log: this is the one time that they are seen.
+void Print(const transport::FirstKey& key) {
+  std::printf("Created %s key: %s (owner: %s)\n",
+              std::string(transport::KeyTypeName(key.type)).c_str(), key.secret.c_str(),
+              key.owner_id.c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadAdminKeyFile(const std::string& path) {
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (file.get() < 0) {
+    if (errno == ENOENT) return absl::NotFoundError(path + " is not there");
+    return FileError(path, "open");
+  }
+  struct stat info;
+  if (fstat(file.get(), &info) != 0) return FileError(path, "stat");
+  if ((info.st_mode & 077) != 0) {
+    return absl::InvalidArgumentError(path + " can be read or changed by others: chmod 600 it");
+  }
+  std::string text(kFileBytesMax, '\0');
+  const ssize_t bytes = read(file.get(), text.data(), text.size());
+  if (bytes < 0) return FileError(path, "read");
+  text.resize(static_cast<size_t>(bytes));
+  const auto key = transport::ParseSecretKey(WithoutSpace(text));
+  if (!key || transport::KeyTypeOf(*key) != v1::KEY_TYPE_ADMIN) {
+    return absl::InvalidArgumentError(path +
+                                      " does not hold an admin key (dqueue-cli key generate "
+                                      "makes one)");
+  }
+  return key->secret;
+}
+
+absl::Status WriteAdminKeyFile(const std::string& path, const std::string& secret) {
+  const Descriptor file(
+      open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (file.get() < 0) {
+    if (errno == EEXIST) return absl::AlreadyExistsError(path + " is there already");
+    return FileError(path, "create");
+  }
+  const std::string line = secret + "\n";
+  if (write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()) ||
+      fsync(file.get()) != 0) {
+    const absl::Status status = FileError(path, "write");
+    unlink(path.c_str());
+    return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<transport::FirstKeys> PlanFirstKeys(const NodeConfig& config) {
+  transport::FirstKeys first;
+  if (!config.admin_key_file.empty()) {
+    transport::FirstKey admin{
+        .name = "first admin key", .owner_id = "admin", .type = v1::KEY_TYPE_ADMIN, .secret = ""};
+    absl::StatusOr<std::string> secret = ReadAdminKeyFile(config.admin_key_file);
+    if (secret.ok()) {
+      admin.secret = *std::move(secret);
+      first.always = true;
+    } else if (!absl::IsNotFound(secret.status())) {
+      return secret.status();
+    } else {
+      first.before = [path = config.admin_key_file](const transport::FirstKey& key) {
+        return WriteAdminKeyFile(path, key.secret);
+      };
+    }
+    first.made = [path = config.admin_key_file](const transport::FirstKey&) {
+      spdlog::info("audit: the admin key of {} is valid now", path);
+    };
+    first.keys.push_back(std::move(admin));
+    return first;
+  }
+  // A cluster gets its first key from whoever sets it up, a node alone is often a trial.
+  if (config.node.members.size() > 1) return first;
+  for (const v1::KeyType type : {v1::KEY_TYPE_CLIENT, v1::KEY_TYPE_WORKER, v1::KEY_TYPE_ADMIN}) {
+    const std::string owner = "dev-" + std::string(transport::KeyTypeName(type));
+    first.keys.push_back({.name = owner, .owner_id = owner, .type = type, .secret = ""});
+  }
+  first.made = Print;
+  return first;
+}
+
+}  // namespace dqueue::cmd
