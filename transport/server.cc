@@ -16,6 +16,7 @@
 #include "transport/accept_loop.h"
 #include "transport/channels.h"
 #include "transport/grpc_log.h"
+#include "transport/http2_guard.h"
 #include "transport/listen_socket.h"
 #include "transport/poller_reserve.h"
 #include "transport/services.h"
@@ -101,6 +102,10 @@ class Port {
     builder.SetMaxSendMessageSize(-1);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
+    // A small message may become one that fills the memory before its size is looked at.
+    for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
+      builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
+    }
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
@@ -123,6 +128,7 @@ class Port {
     accept_loop_ = std::make_unique<AcceptLoop>(
         std::move(socket->fd), std::min(descriptors - kOwnDescriptors / 2, kConnectionsMax),
         [this](int fd) {
+          GuardConnection(fd);
           grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
           connection.fd = fd;
           acceptor_->HandleNewConnection(&connection);
