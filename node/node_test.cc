@@ -498,6 +498,20 @@ TEST(Node, DrainHandsLeadershipOver) {
   EXPECT_NE(cluster.Enqueue(second, "after"), "");
 }
 
+TEST(Node, AJobThatNobodyAsksForGrowsOldInTheMetrics) {
+  Cluster cluster(1);
+  const std::string node = cluster.WaitForLeader();
+  cluster.Enqueue(node, "x");
+  cluster.Run(3s);  // and nothing is written
+  std::optional<NodeMetrics> metrics;
+  cluster.node(node).RequestMetrics([&](const NodeMetrics& m) { metrics = m; });
+  ASSERT_TRUE(cluster.RunUntil([&] { return metrics.has_value(); }));
+  ASSERT_EQ(metrics->stats.queues_size(), 1);
+  EXPECT_GE(metrics->stats.queues(0).oldest_ready_age().seconds(), 3);
+  EXPECT_LE(metrics->stats.queues(0).oldest_ready_age().seconds(), 4);
+  EXPECT_GE(metrics->stats.total().oldest_ready_age().seconds(), 3);
+}
+
 // What TransferLeadership answers: the new leader, or the reason why not.
 std::string Transfer(Cluster* cluster, const std::string& node, const std::string& to) {
   std::string answer;

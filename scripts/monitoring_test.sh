@@ -10,33 +10,15 @@ bin=$(cd "${1:?the directory of the programs}" && pwd)
 source "$here/assert.sh"
 # shellcheck source=scripts/cluster.sh
 source "$here/cluster.sh"
+# shellcheck source=scripts/prometheus.sh
+source "$here/prometheus.sh"
 
-# Prometheus is unpacked, not installed: its package would start a server, on dqueue's port. Where it cannot be had,
-# the test is skipped.
-find_prometheus() {
-  local tools=$bin/../tools
-  if command -v promtool && command -v prometheus; then
-    promtool=promtool prometheus=prometheus
-    return
-  fi
-  promtool=$tools/usr/bin/promtool prometheus=$tools/usr/bin/prometheus
-  [[ -x $prometheus ]] && return
-  mkdir -p "$tools"
-  cd "$tools"
-  apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; } || {
-    echo "skipped: there is no package of Prometheus to be had"
-    exit 77
-  }
-  dpkg-deb -x prometheus_*.deb .
-}
-
-scraper=
 end() {
-  [[ -z $scraper ]] || kill "$scraper" 2>/dev/null || true
+  prometheus_end
   cluster_end
 }
 trap end EXIT
-find_prometheus
+find_prometheus "$bin"
 
 cd "$root/deploy/prometheus"
 expect 0 'SUCCESS' "$promtool" check config prometheus.yml
@@ -59,20 +41,21 @@ done
 leaders=$(for i in 1 2 3; do metrics "$i"; done | grep -c '^dqueue_raft_is_leader 1$')
 equal 1 "$leaders" "leaders"
 
-# A real Prometheus, with the rules, and shorter intervals.
-port=$(cluster_free_port)
-targets=$(printf '"127.0.0.1:%s",' "${CLUSTER_HTTP_PORTS[@]}")
-sed -e 's/interval: 15s/interval: 1s/' -e "s/targets: .*/targets: [${targets%,}]/" \
-  -e "s|- \(.*_rules.yml\)|- $PWD/\1|" prometheus.yml >"$CLUSTER_DIR/prometheus.yml"
-"$prometheus" --config.file="$CLUSTER_DIR/prometheus.yml" --storage.tsdb.path="$CLUSTER_DIR/tsdb" \
-  --web.listen-address="127.0.0.1:$port" >"$CLUSTER_DIR/prometheus.log" 2>&1 &
-scraper=$!
-# value QUERY: of the only sample.
-value() {
-  curl -sS --max-time 10 "http://127.0.0.1:$port/api/v1/query" --data-urlencode "query=$1" 2>/dev/null |
-    sed -nE 's/.*"value":\[[0-9.]+,"([^"]*)"\]\}\]\}\}$/\1/p'
+# Every kind of figure gets a value: jobs that succeed, fail, and die.
+finish_job() {
+  local id token
+  read -r id token < <(cluster_cli lease --queue "$1" --wait 10s | awk 'NR == 2 { print $1, $2 }')
+  cluster_cli "${@:2}" "$id" --token "$token" >/dev/null
 }
-shows() { [[ $(value "$1") == "$2" ]]; }
+work() {
+  cluster_cli enqueue --queue attempts --type t --payload x --count 3 >/dev/null
+  finish_job attempts ack
+  finish_job attempts nack --reason broken --delay 1h
+  finish_job attempts nack --reject --reason broken
+}
+
+# A real Prometheus, with the rules, and shorter intervals.
+prometheus_begin "$PWD"
 eventually 30 shows 'sum(up{job="dqueue"})' 3
 eventually 30 shows 'sum(max by (queue) (dqueue_jobs_enqueued_total))' 2
 eventually 30 shows 'dqueue:queue_depth{queue="q"}' 1
@@ -80,6 +63,26 @@ eventually 30 shows 'sum(dqueue_raft_is_leader)' 1
 eventually 30 shows 'count(dqueue_log_sync_seconds_count > 0)' 3
 eventually 30 shows 'count(ALERTS) or vector(0)' 0
 
-kill "$scraper"
-scraper=
+# Every query of the dashboard has a value on this cluster, for one queue and for all of them.
+work
+sleep 2
+work
+dashboard=$root/deploy/grafana/dqueue.json
+queries=0
+answered() { [[ $(prometheus_query "$1") == '{"status":"success",'*'"result":[{'* ]]; }
+while IFS= read -r query; do
+  for queue in attempts '.*'; do
+    eventually 20 answered "${query//\$queue/$queue}"
+  done
+  queries=$((queries + 1))
+done < <(sed -nE 's/^ *"expr": "(.*)",?$/\1/p' "$dashboard" | sed 's/\\"/"/g' | grep -v '^ALERTS')
+panels=$(grep -c '"type": "timeseries"' "$dashboard")
+((queries >= panels && panels > 20)) || fail "$queries queries of $panels panels"
+expect 0 'attempts' prometheus_query 'group by (queue) (dqueue_queue_depth)'
+# Every metric of a node is shown somewhere.
+shown=$(cat "$dashboard" recording_rules.yml)
+for metric in $(metrics 1 | sed -nE 's/^# TYPE ([a-z_]+) .*/\1/p'); do
+  [[ $shown == *"$metric"* ]] || fail "the dashboard does not show $metric"
+done
+
 finish
