@@ -226,9 +226,25 @@ struct LeaseRef {
   FencingToken token{};
 };
 
+// Files are PEM, and read once, when the client is made.
+struct TlsOptions {
+  std::string ca_file{};  // whose certificates servers must have; empty: the system's CAs
+  // What this client shows, if the servers want that; both or none.
+  std::string cert_file{};
+  std::string key_file{};
+  std::string server_name{};  // that certificates must have; empty: the host of each address
+};
+
 struct ClientOptions {
-  // host:port of some or all nodes ("http://" in front is accepted and ignored).
+  // host:port of some or all nodes. "https://" in front of one asks for TLS with all; "http://"
+  // says plain text.
   std::vector<std::string> servers = {"127.0.0.1:9090"};
+  // TLS with all servers, also those that these name as the leader. None, and no "https://": plain
+  // text.
+  std::optional<TlsOptions> tls{};
+  // Sent with each call ("authorization: Bearer"); empty: none. Without TLS everybody on the way
+  // can read it.
+  std::string api_key{};
   // How long a call keeps trying, retries included.
   Duration timeout{15000};
   // Concurrent Enqueue() calls are gathered into batches while a call is in flight.

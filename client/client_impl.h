@@ -14,7 +14,7 @@ class Client::Impl {
  public:
   explicit Impl(ClientOptions client_options)
       : options(std::move(client_options)),
-        rpc(options.servers),
+        rpc(options),
         enqueues(std::make_shared<EnqueueQueue>(&rpc, options)) {}
   ~Impl() { enqueues->Stop(); }
 

@@ -139,7 +139,7 @@ void EnqueueQueue::Fill(Batch& batch, std::vector<Waiting> jobs) {
 void EnqueueQueue::Send(const std::shared_ptr<Batch>& batch, bool in_this_thread) {
   batch->server = rpc_->servers().Pick();
   if (batch->server == nullptr) {
-    Fail(batch, {Code::kInvalidArgument, "NO_SERVERS", "the client has no server addresses"});
+    Fail(batch, rpc_->servers().NoServers());
     return;
   }
   if (!DropLate(*batch)) {
@@ -150,6 +150,7 @@ void EnqueueQueue::Send(const std::shared_ptr<Batch>& batch, bool in_this_thread
   const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
       batch->EarliestDeadline() - Clock::now());
   auto context = std::make_unique<grpc::ClientContext>();
+  rpc_->servers().access().Authorize(context.get());
   context->set_deadline(std::chrono::system_clock::now() +
                         std::min<std::chrono::microseconds>(left, kAttemptMax));
   grpc::ClientContext* const raw = context.get();
@@ -196,7 +197,7 @@ void EnqueueQueue::OnSent(const std::shared_ptr<Batch>& batch, const grpc::Statu
 }
 
 void EnqueueQueue::OnFailed(const std::shared_ptr<Batch>& batch, const grpc::Status& status) {
-  const FailedAttempt failure = ReadFailure(status);
+  const FailedAttempt failure = ReadFailure(status, rpc_->servers().access());
   const Step step = batch->retry->OnFailure(failure, Clock::now());
   if (step.kind == Step::Kind::kRetry || failure.transport) {
     rpc_->servers().OnFailure(batch->server, failure, step.avoid_server);

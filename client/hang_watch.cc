@@ -73,6 +73,7 @@ void HangWatch::Run() {
 void HangWatch::AskLocked(const std::shared_ptr<Server>& server) {
   auto question = std::make_shared<Question>();
   question->server = server;
+  servers_->access().Authorize(&question->context);
   question->context.set_deadline(std::chrono::system_clock::now() + kAnswerWithin);
   questions_.emplace(server.get(), question);
   KeepCallbackThreads();
@@ -82,7 +83,8 @@ void HangWatch::AskLocked(const std::shared_ptr<Server>& server) {
 }
 
 void HangWatch::OnAnswer(const std::shared_ptr<Question>& question, const grpc::Status& status) {
-  const FailedAttempt failure = status.ok() ? FailedAttempt() : ReadFailure(status);
+  const FailedAttempt failure =
+      status.ok() ? FailedAttempt() : ReadFailure(status, servers_->access());
   const std::lock_guard lock(mutex_);
   questions_.erase(question->server.get());
   if (!stop_ && failure.transport) {

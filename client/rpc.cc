@@ -46,12 +46,13 @@ bool CallCancel::Wait(Duration time) {
 
 Status Rpc::Call(const CallSpec& spec, const Invoke& invoke) {
   if (servers_.count() == 0) {
-    return {Code::kInvalidArgument, "NO_SERVERS", "the client has no server addresses"};
+    return servers_.NoServers();
   }
   RetryState retry(Clock::now() + spec.timeout, spec.changes, servers_.count(), NextSeed());
   while (true) {
     const std::shared_ptr<Server> server = servers_.Pick();
     grpc::ClientContext context;
+    servers_.access().Authorize(&context);
     const auto left =
         std::chrono::duration_cast<std::chrono::microseconds>(retry.deadline() - Clock::now());
     context.set_deadline(std::chrono::system_clock::now() +
@@ -68,7 +69,7 @@ Status Rpc::Call(const CallSpec& spec, const Invoke& invoke) {
       return {};
     }
     if (spec.cancel != nullptr && spec.cancel->cancelled()) return Cancelled();
-    const FailedAttempt failure = ReadFailure(status);
+    const FailedAttempt failure = ReadFailure(status, servers_.access());
     const Step step = retry.OnFailure(failure, Clock::now());
     if (step.kind == Step::Kind::kGiveUp) {
       if (failure.transport) servers_.OnFailure(server, failure, step.avoid_server);
@@ -85,11 +86,13 @@ Status Rpc::Call(const CallSpec& spec, const Invoke& invoke) {
 }
 
 Status Rpc::CallServer(Server& server, Duration timeout, const Invoke& invoke) {
+  if (!servers_.access().problem.ok()) return servers_.NoServers();
   grpc::ClientContext context;
+  servers_.access().Authorize(&context);
   context.set_deadline(std::chrono::system_clock::now() + timeout);
   const grpc::Status status = invoke(server, &context);
   if (status.ok()) return {};
-  Status failed = ReadFailure(status).status;
+  Status failed = ReadFailure(status, servers_.access()).status;
   if (failed.code == Code::kInternal || failed.code == Code::kDeadlineExceeded) {
     failed.code = Code::kUnavailable;
   }

@@ -46,7 +46,7 @@ class Rpc {
  public:
   using Invoke = std::function<grpc::Status(Server&, grpc::ClientContext*)>;
 
-  explicit Rpc(const std::vector<std::string>& addresses) : servers_(addresses) {}
+  explicit Rpc(const ClientOptions& options) : servers_(options.servers, Access::From(options)) {}
 
   // Until it succeeds, fails for good, or the time is over.
   Status Call(const CallSpec& spec, const Invoke& invoke);

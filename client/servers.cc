@@ -21,8 +21,9 @@ constexpr std::chrono::milliseconds kAvoidFor{1000};
 constexpr std::chrono::seconds kAvoidNamedFor{30};
 constexpr size_t kEntriesMax = 64;
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const Access& access) {
   grpc::ChannelArguments args;
+  if (!access.server_name.empty()) args.SetSslTargetNameOverride(access.server_name);
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 10);
@@ -36,7 +37,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   args.SetMaxReceiveMessageSize(-1);
   args.SetMaxSendMessageSize(-1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+  return grpc::CreateCustomChannel(address, access.credentials, args);
 }
 
 Duration FromProtoDuration(const google::protobuf::Duration& duration) {
@@ -68,30 +69,32 @@ void KeepCallbackThreads() {
   (void)made_once;
 }
 
-Server::Server(std::string server_address)
+Server::Server(std::string server_address, const Access& access)
     : address(std::move(server_address)),
-      channel(MakeChannel(address)),
+      channel(MakeChannel(address, access)),
       jobs(v1::JobService::NewStub(channel)),
       workers(v1::WorkerService::NewStub(channel)),
       cluster(v1::ClusterService::NewStub(channel)),
       keys(v1::KeyService::NewStub(channel)) {}
 
 std::string NormalAddress(std::string address) {
-  for (const char* scheme : {"http://", "dns:///"}) {
+  for (const char* scheme : {"http://", "https://", "dns:///"}) {
     if (address.starts_with(scheme)) address.erase(0, std::string_view(scheme).size());
   }
   while (!address.empty() && address.back() == '/') address.pop_back();
   return address;
 }
 
-Servers::Servers(const std::vector<std::string>& addresses) {
+Servers::Servers(const std::vector<std::string>& addresses, Access access)
+    : access_(std::move(access)) {
+  if (!access_.problem.ok()) return;
   for (const std::string& raw : addresses) {
     const std::string address = NormalAddress(raw);
     const bool known = std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
       return entry.server->address == address;
     });
     if (!address.empty() && !known) {
-      entries_.push_back({std::make_shared<Server>(address), Clock::time_point::min()});
+      entries_.push_back({std::make_shared<Server>(address, access_), Clock::time_point::min()});
     }
   }
   configured_ = entries_.size();
@@ -99,6 +102,11 @@ Servers::Servers(const std::vector<std::string>& addresses) {
   if (configured_ > 0) {
     next_ = static_cast<size_t>(Clock::now().time_since_epoch().count() / 1000) % configured_;
   }
+}
+
+Status Servers::NoServers() const {
+  if (!access_.problem.ok()) return access_.problem;
+  return {Code::kInvalidArgument, "NO_SERVERS", "the client has no server addresses"};
 }
 
 std::shared_ptr<Server> Servers::Pick() {
@@ -129,7 +137,7 @@ std::shared_ptr<Server> Servers::ByAddress(const std::string& raw) {
       if (entry.server->address == address) return entry.server;
     }
   }
-  return std::make_shared<Server>(address);
+  return std::make_shared<Server>(address, access_);
 }
 
 size_t Servers::FindOrAddLocked(const std::string& address) {
@@ -137,7 +145,7 @@ size_t Servers::FindOrAddLocked(const std::string& address) {
     if (entries_[i].server->address == address) return i;
   }
   if (entries_.size() >= configured_ + kEntriesMax) return kNone;
-  entries_.push_back({std::make_shared<Server>(address), Clock::time_point::min()});
+  entries_.push_back({std::make_shared<Server>(address, access_), Clock::time_point::min()});
   return entries_.size() - 1;
 }
 
@@ -180,7 +188,7 @@ void Servers::OnFailure(const std::shared_ptr<Server>& server, const FailedAttem
   }
 }
 
-FailedAttempt ReadFailure(const grpc::Status& status) {
+FailedAttempt ReadFailure(const grpc::Status& status, const Access& access) {
   FailedAttempt failure;
   failure.status.code = FromRpcCode(status.error_code());
   failure.status.message = status.error_message();
@@ -202,6 +210,7 @@ FailedAttempt ReadFailure(const grpc::Status& status) {
     failure.maybe_done = failure.status.reason == "COMMIT_UNKNOWN";
     return failure;
   }
+  failure.status.message = access.Explained(failure.status.message);
   // gRPC's own words. What it answers for a broken connection differs with the moment.
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:

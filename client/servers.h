@@ -11,13 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "client/access.h"
 #include "client/retry.h"
 #include "dqueue/v1/service.grpc.pb.h"
 
 namespace dqueue::client {
 
 struct Server {
-  explicit Server(std::string server_address);
+  Server(std::string server_address, const Access& access);
 
   const std::string address;
   const std::shared_ptr<grpc::Channel> channel;
@@ -29,10 +30,14 @@ struct Server {
 
 class Servers {
  public:
-  // "http://" and slashes at the end are cut off; duplicates count once.
-  explicit Servers(const std::vector<std::string>& addresses);
+  // "http://", "https://" and slashes at the end are cut off; duplicates count once. If there is a
+  // problem with the access there are no servers.
+  Servers(const std::vector<std::string>& addresses, Access access);
 
+  const Access& access() const { return access_; }
   size_t count() const { return configured_; }
+  // Why count() is 0.
+  Status NoServers() const;
   // The leader if known, else any, preferring servers that did not fail lately. Null only if no
   // address was given.
   std::shared_ptr<Server> Pick();
@@ -52,6 +57,7 @@ class Servers {
   size_t FindOrAddLocked(const std::string& address);
   void SetLeaderLocked(const std::string& address);
 
+  const Access access_;
   mutable std::mutex mutex_;
   size_t configured_ = 0;       // the first entries; later ones are leaders that servers named
   std::vector<Entry> entries_;  // never shrinks, bounded
@@ -68,6 +74,6 @@ void KeepCallbackThreads();
 std::string NormalAddress(std::string address);
 
 // Reads what the server, or gRPC in its place, said.
-FailedAttempt ReadFailure(const grpc::Status& status);
+FailedAttempt ReadFailure(const grpc::Status& status, const Access& access);
 
 }  // namespace dqueue::client

@@ -24,8 +24,7 @@ constexpr milliseconds kRecoverLimit{30000};
 constexpr size_t kNumberDigits = 12;
 
 client::ClientOptions ClientFor(const BenchOptions& options) {
-  client::ClientOptions result;
-  result.servers = options.servers;
+  client::ClientOptions result = options.access;
   result.timeout = options.timeout;
   return result;
 }

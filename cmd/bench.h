@@ -13,7 +13,7 @@
 namespace dqueue::cmd {
 
 struct BenchOptions {
-  std::vector<std::string> servers;
+  client::ClientOptions access;     // servers, TLS and key
   LocalCluster* cluster = nullptr;  // null: somebody else's cluster, whose CPU time is not known
   int64_t jobs = 200000;
   int batch = 256;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cmd/bench.h"
+#include "cmd/connection_flags.h"
 #include "cmd/flags.h"
 #include "cmd/process_start.h"
 #include "cmd/text_output.h"
@@ -17,6 +18,7 @@ namespace dqueue::cmd {
 namespace {
 
 struct BenchFlags {
+  ConnectionFlags connection{.servers = {}};
   BenchOptions options;
   int64_t cluster = 3;
   int64_t batch = options.batch;
@@ -32,8 +34,8 @@ struct BenchFlags {
 };
 
 void AddBenchFlags(BenchFlags* flags, FlagTable* table) {
-  table->List("server", &flags->options.servers, "HOST:PORT,…",
-              "measure this cluster; none: start one");
+  // Not by a variable, which was meant for other programs.
+  AddConnectionFlags(&flags->connection, "measure this cluster; none: start one", table).Env("");
   table->Integer("cluster", &flags->cluster, 1, 7, "nodes to start");
   table->Integer("jobs", &flags->options.jobs, 1, 100'000'000, "how many");
   table->Integer("batch", &flags->batch, 1, 1000, "jobs in a call");
@@ -161,6 +163,7 @@ int Run(const std::vector<std::string>& args) {
   FlagTable table;
   AddBenchFlags(&flags, &table);
   table.Parse(args);
+  table.ApplyEnvironment(ProcessEnvironment());
   if (table.help_wanted()) {
     std::fputs(Help().c_str(), stdout);
     return kExitOk;
@@ -181,10 +184,11 @@ int Run(const std::vector<std::string>& args) {
                         (nearest.empty() ? "; see --help" : "; did you mean " + nearest + "?"));
   }
   BenchOptions& options = flags.options;
-  if (!options.servers.empty() && table.Given("cluster")) {
+  const bool own_cluster = flags.connection.servers.empty();
+  if (!own_cluster && table.Given("cluster")) {
     return Complain(kExitUsage, "--server and --cluster exclude each other");
   }
-  if (!options.servers.empty() && mode == "failover") {
+  if (!own_cluster && mode == "failover") {
     return Complain(kExitUsage, "failover kills nodes, so it starts its own: no --server");
   }
   if (mode == "failover" && flags.cluster < 3) {
@@ -193,8 +197,11 @@ int Run(const std::vector<std::string>& args) {
   if (mode == "transfer" && options.servers.empty() && flags.cluster < 2) {
     return Complain(kExitUsage, "transfer needs --cluster 2 or more");
   }
-  if (absl::Status status = CheckServers(options.servers); !status.ok()) {
-    return Complain(kExitUsage, "--server: " + std::string(status.message()));
+  // Its own nodes speak plain text on loopback.
+  if (!own_cluster) {
+    if (absl::Status status = Connect(flags.connection, &options.access); !status.ok()) {
+      return Complain(kExitUsage, std::string(status.message()));
+    }
   }
   options.batch = static_cast<int>(flags.batch);
   options.producers = static_cast<int>(flags.producers);
@@ -207,7 +214,7 @@ int Run(const std::vector<std::string>& args) {
 
   std::unique_ptr<TemporaryDirectory> directory;
   std::unique_ptr<LocalCluster> cluster;
-  if (options.servers.empty()) {
+  if (own_cluster) {
     auto made = TemporaryDirectory::Make(flags.work_dir);
     if (!made.ok()) return Complain(kExitGeneric, std::string(made.status().message()));
     directory = *std::move(made);
@@ -224,7 +231,7 @@ int Run(const std::vector<std::string>& args) {
     if (!started.ok()) return Complain(kExitGeneric, std::string(started.status().message()));
     cluster = *std::move(started);
     options.cluster = cluster.get();
-    options.servers = cluster->servers();
+    options.access.servers = cluster->servers();
   }
   const std::vector<BenchResult> results = Measure(mode, options);
   flags.output == "json" ? PrintJson(results) : PrintTable(results);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cmd/completion.h"
+#include "cmd/connection_flags.h"
 #include "cmd/text_output.h"
 
 namespace dqueue::cmd {
@@ -12,14 +13,13 @@ namespace {
 constexpr DurationRange kTimeoutRange{Millis(1), std::chrono::hours(24)};
 
 struct GlobalFlags {
-  client::ClientOptions client;
-  Millis timeout = client.timeout;
+  ConnectionFlags connection;
+  Millis timeout = client::ClientOptions().timeout;
   std::string output = "table";
 };
 
 void AddGlobalFlags(GlobalFlags* globals, FlagTable* table) {
-  table->List("server", &globals->client.servers, "HOST:PORT,…", "some or all nodes")
-      .Env("DQUEUE_ENDPOINT");
+  AddConnectionFlags(&globals->connection, "some or all nodes", table);
   table->Duration("timeout", &globals->timeout, kTimeoutRange,
                   "how long a call is tried, retries included");
   table->Choice("output", &globals->output, {"table", "json"}, "for people or for programs")
@@ -242,11 +242,10 @@ int RunCli(const std::vector<std::string>& args, const Environment& environment)
   }
   table.ApplyEnvironment(environment);
   if (table.problem()) return Complain(*table.problem());
-  if (absl::Status status = CheckServers(globals.client.servers); !status.ok()) {
-    return Complain({kExitUsage, "--server: " + std::string(status.message())});
-  }
   Cli cli;
-  cli.client_options = globals.client;
+  if (absl::Status status = Connect(globals.connection, &cli.client_options); !status.ok()) {
+    return Complain({kExitUsage, std::string(status.message())});
+  }
   cli.client_options.timeout = globals.timeout;
   cli.json = globals.output == "json";
   cli.args = table.positionals();

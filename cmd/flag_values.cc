@@ -1,5 +1,7 @@
 #include "cmd/flag_values.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -246,7 +248,10 @@ std::string FormatTime(WallTime value) {
 }
 
 bool HostPort::IsLoopback() const {
-  return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+  in_addr v4{};
+  // Of "127.evil.example" nobody knows where it is.
+  const bool is_v4 = inet_pton(AF_INET, host.c_str(), &v4) == 1;
+  return host == "localhost" || host == "::1" || (is_v4 && ntohl(v4.s_addr) >> 24 == 127);
 }
 
 bool HostPort::IsWildcard() const { return host.empty() || host == "0.0.0.0" || host == "::"; }
@@ -301,11 +306,12 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text, bool allow_port_ze
 absl::Status CheckServers(const std::vector<std::string>& servers) {
   for (const std::string& server : servers) {
     std::string_view address = server;
-    if (address.rfind("https://", 0) == 0) {
-      return absl::InvalidArgumentError(Quoted(server) +
-                                        " asks for TLS, which the nodes do not speak");
+    for (const std::string_view scheme : {"https://", "http://"}) {
+      if (address.starts_with(scheme)) {
+        address.remove_prefix(scheme.size());
+        break;
+      }
     }
-    if (address.rfind("http://", 0) == 0) address.remove_prefix(7);
     if (!address.empty() && address.back() == '/') address.remove_suffix(1);
     absl::StatusOr<HostPort> parsed = ParseHostPort(address);
     if (!parsed.ok()) return parsed.status();

@@ -337,9 +337,11 @@ std::string FlagTable::Help() const {
 
 std::vector<std::string> UnknownVariables(const FlagTable& table, const Environment& environment) {
   // Of dqueue-cli, and those that dqueue-worker gives to its commands.
-  std::vector<std::string> known = {"DQUEUE_ENDPOINT", "DQUEUE_OUTPUT",   "DQUEUE_JOB_ID",
-                                    "DQUEUE_QUEUE",    "DQUEUE_TYPE",     "DQUEUE_ATTEMPT",
-                                    "DQUEUE_FENCE",    "DQUEUE_WORKER_ID"};
+  std::vector<std::string> known = {"DQUEUE_ENDPOINT",    "DQUEUE_OUTPUT",       "DQUEUE_JOB_ID",
+                                    "DQUEUE_QUEUE",       "DQUEUE_TYPE",         "DQUEUE_ATTEMPT",
+                                    "DQUEUE_FENCE",       "DQUEUE_WORKER_ID",    "DQUEUE_TLS",
+                                    "DQUEUE_CA",          "DQUEUE_CERT",         "DQUEUE_KEY",
+                                    "DQUEUE_SERVER_NAME", "DQUEUE_API_KEY_FILE", "DQUEUE_TOKEN"};
   for (const Flag& flag : table.rows()) {
     if (!flag.env.empty()) known.push_back(flag.env);
   }

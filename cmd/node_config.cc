@@ -17,6 +17,9 @@ using std::chrono::duration_cast;
 
 constexpr Millis kTenMinutes = std::chrono::minutes(10);
 constexpr int kMembersMax = 7;
+constexpr char kGrpcPort[] = ":9090";
+constexpr char kHttpPort[] = ":8080";
+constexpr char kLoopback[] = "127.0.0.1";
 
 // The values as they are written; defaults are the defaults of the flags.
 struct NodeFlags {
@@ -24,10 +27,16 @@ struct NodeFlags {
   std::string peers;
   bool bootstrap = false;
   std::string data_dir = "./data";
-  std::string grpc_addr = ":9090";
-  std::string http_addr = ":8080";
+  std::string grpc_addr;  // empty: kGrpcPort
+  std::string client_addr;
+  std::string http_addr;  // if it was not given: kHttpPort
+  bool http_given = false;
   bool http_read_only = false;
   std::vector<std::string> http_allowed_hosts;
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_ca;
+  bool insecure = false;
   std::string advertise_addr;
   Millis lease_timeout{30000};
   int64_t max_retries = 3;
@@ -51,9 +60,15 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
   table->Bool("bootstrap", &flags->bootstrap,
               "form a new cluster if the data directory is empty; on every member of it");
   table->Text("data-dir", &flags->data_dir, "DIR", "where this node keeps its log and snapshots");
-  table->Text("grpc-addr", &flags->grpc_addr, "HOST:PORT",
-              "listen here for clients and peers (gRPC)");
-  table->Text("http-addr", &flags->http_addr, "HOST:PORT|off", "listen here for HTTP").AllowEmpty();
+  table
+      ->Text("grpc-addr", &flags->grpc_addr, "HOST:PORT",
+             "listen here for clients and peers (gRPC)")
+      .Default("127.0.0.1:9090; :9090 with --tls-cert or --insecure");
+  table->Text("client-addr", &flags->client_addr, "HOST:PORT",
+              "listen here for clients; --grpc-addr is for peers only then");
+  table->Text("http-addr", &flags->http_addr, "HOST:PORT|off", "listen here for HTTP")
+      .AllowEmpty()
+      .Default("127.0.0.1:8080; :8080 with --tls-cert or --insecure");
   table->Bool("http-read-only", &flags->http_read_only,
               "refuse what would change something over HTTP");
   table
@@ -64,6 +79,13 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
       ->Text("advertise-addr", &flags->advertise_addr, "HOST:PORT",
              "tell others to reach this node here")
       .Default("from --peers, else 127.0.0.1 and the port of --grpc-addr");
+  table->Text("tls-cert", &flags->tls_cert, "FILE",
+              "speak TLS on all ports: this node's certificate (PEM), then those up to its CA");
+  table->Text("tls-key", &flags->tls_key, "FILE", "its key, which nobody else may read");
+  table->Text("tls-ca", &flags->tls_ca, "FILE",
+              "a peer shows a certificate of this CA that names a member (docs/tls.md)");
+  table->Bool("insecure", &flags->insecure,
+              "allow plain text on addresses that other machines reach");
   table->Duration("lease-timeout", &flags->lease_timeout,
                   {Millis(queue::kLeaseMsMin), Millis(queue::kLeaseMsMax)},
                   "a job comes back if its worker is silent for this long");
@@ -111,6 +133,105 @@ std::string NameProblem(std::string_view name) {
   return "";
 }
 
+absl::Status ResolveTls(const NodeFlags& flags, NodeConfig* config) {
+  if (flags.tls_cert.empty()) {
+    for (const auto& [name, value] :
+         {std::pair{"--tls-key", flags.tls_key}, std::pair{"--tls-ca", flags.tls_ca}}) {
+      if (!value.empty()) return Bad(std::string(name) + " needs --tls-cert");
+    }
+    return absl::OkStatus();
+  }
+  if (flags.tls_key.empty()) return Bad("--tls-cert needs --tls-key");
+  if (flags.tls_ca.empty() && !flags.peers.empty()) {
+    return Bad("--tls-cert with --peers needs --tls-ca, which the peers' certificates come from");
+  }
+  config->tls = transport::TlsFiles{
+      .cert = flags.tls_cert, .key = flags.tls_key, .ca = flags.tls_ca, .node_name = flags.id};
+  return absl::OkStatus();
+}
+
+// Where to listen, each on a port of its own.
+absl::Status ResolveListeners(const NodeFlags& flags, NodeConfig* config) {
+  const std::string host = config->tls || flags.insecure ? "" : kLoopback;
+  config->grpc_listen = flags.grpc_addr.empty() ? host + kGrpcPort : flags.grpc_addr;
+  config->client_listen = flags.client_addr;
+  if (!flags.http_given) {
+    config->http_listen = host + kHttpPort;
+  } else if (flags.http_addr != "off") {
+    config->http_listen = flags.http_addr;
+  }
+  struct Listener {
+    const char* flag;
+    std::string text;
+  };
+  std::vector<Listener> listeners;
+  for (const Listener& each : {Listener{"--grpc-addr", config->grpc_listen},
+                               Listener{"--client-addr", config->client_listen},
+                               Listener{"--http-addr", config->http_listen}}) {
+    if (!each.text.empty()) listeners.push_back(each);
+  }
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    // Checked before: it parses.
+    const HostPort a = *ParseHostPort(listeners[i].text);
+    for (size_t j = i + 1; j < listeners.size(); ++j) {
+      const HostPort b = *ParseHostPort(listeners[j].text);
+      if (a.port != b.port || (a.host != b.host && !a.IsWildcard() && !b.IsWildcard())) continue;
+      return Bad(std::string(listeners[i].flag) + " " + listeners[i].text + " and " +
+                 listeners[j].flag + " " + listeners[j].text + " are the same port");
+    }
+    if (config->tls || a.IsLoopback()) continue;
+    if (!flags.insecure) {
+      return Bad(std::string(listeners[i].flag) + " " + listeners[i].text +
+                 " is reached by other machines, and without TLS they all could read and change "
+                 "what passes; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept "
+                 "it with --insecure");
+    }
+    config->warnings.push_back(std::string(listeners[i].flag) + " " + listeners[i].text +
+                               " is in plain text (--insecure): everybody on the way can read and "
+                               "change what passes; keep it in a trusted network");
+  }
+  return absl::OkStatus();
+}
+
+// What members say to each other must not be in plain text on a network.
+absl::Status CheckPeerAddresses(const NodeFlags& flags, NodeConfig* config) {
+  if (config->tls) return absl::OkStatus();
+  for (const node::MemberSpec& member : config->node.members) {
+    if (ParseHostPort(member.address)->IsLoopback()) continue;
+    if (!flags.insecure) {
+      return Bad("--peers: " + Quoted(member.name) + " at " + member.address +
+                 " is on another machine, and without TLS everybody on the way could read and "
+                 "change what members say; give --tls-cert, --tls-key and --tls-ca, or accept it "
+                 "with --insecure");
+    }
+    config->warnings.push_back("members speak plain text (--insecure): everybody who reaches " +
+                               config->grpc_listen +
+                               " can pass for one of them; keep it in a trusted network");
+    break;
+  }
+  return absl::OkStatus();
+}
+
+// Whether callers need keys, and what the operator should know about that.
+void ResolveKeys(const NodeFlags& flags, NodeConfig* config) {
+  bool beyond = false;
+  for (const std::string& listen :
+       {config->grpc_listen, config->client_listen, config->http_listen}) {
+    beyond = beyond || (!listen.empty() && !ParseHostPort(listen)->IsLoopback());
+  }
+  config->auth = flags.auth == "on" || (flags.auth == "auto" && beyond);
+  config->admin_key_file = flags.admin_key_file;
+  if (!config->auth) {
+    config->warnings.push_back(
+        beyond ? "--auth off: everybody who reaches this node can read and change all jobs"
+               : "callers need no API key: every program on this machine can read and change all "
+                 "jobs (--auth on asks for keys)");
+  } else if (config->node.members.size() > 1 && flags.admin_key_file.empty()) {
+    config->notes.push_back(
+        "callers need API keys; a cluster that has none yet gets its first by --admin-key-file");
+  }
+}
+
 // The rules that hold between the flags. Fills config.
 absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
   if (std::string problem = NameProblem(flags.id); !problem.empty()) {
@@ -120,18 +241,9 @@ absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
   options.name = flags.id;
   options.bootstrap = flags.bootstrap;
 
-  // Checked before: it parses.
-  const HostPort grpc = *ParseHostPort(flags.grpc_addr);
-  config->grpc_listen = flags.grpc_addr;
-  if (flags.http_addr != "off") config->http_listen = flags.http_addr;
-  if (!config->http_listen.empty()) {
-    const HostPort http = *ParseHostPort(config->http_listen);
-    const bool same_host = http.host == grpc.host || http.IsWildcard() || grpc.IsWildcard();
-    if (http.port == grpc.port && same_host) {
-      return Bad("--grpc-addr " + flags.grpc_addr + " and --http-addr " + flags.http_addr +
-                 " are the same port");
-    }
-  }
+  if (absl::Status status = ResolveTls(flags, config); !status.ok()) return status;
+  if (absl::Status status = ResolveListeners(flags, config); !status.ok()) return status;
+  const HostPort grpc = *ParseHostPort(config->grpc_listen);
 
   if (!flags.peers.empty()) {
     absl::StatusOr<std::vector<node::MemberSpec>> peers = ParsePeers(flags.peers);
@@ -150,9 +262,10 @@ absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
                  ", differ; --peers is what the others use, so change that");
     }
     config->advertise_addr = self->address;
+    if (absl::Status status = CheckPeerAddresses(flags, config); !status.ok()) return status;
     if (const HostPort own = *ParseHostPort(self->address); own.port != grpc.port) {
       config->warnings.push_back("--peers says that this node is at " + self->address +
-                                 ", but it listens at " + flags.grpc_addr +
+                                 ", but it listens at " + config->grpc_listen +
                                  "; that works only if the port is forwarded");
     }
     if (options.members.size() % 2 == 0) {
@@ -211,19 +324,7 @@ absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
   std::random_device random;
   options.seed = (uint64_t{random()} << 32) | random();
 
-  const bool beyond = !grpc.IsLoopback() || (!config->http_listen.empty() &&
-                                             !ParseHostPort(config->http_listen)->IsLoopback());
-  config->auth = flags.auth == "on" || (flags.auth == "auto" && beyond);
-  config->admin_key_file = flags.admin_key_file;
-  if (!config->auth) {
-    config->warnings.push_back(
-        beyond ? "--auth off: everybody who reaches this node can read and change all jobs"
-               : "callers need no API key: every program on this machine can read and change all "
-                 "jobs (--auth on asks for keys)");
-  } else if (options.members.size() > 1 && flags.admin_key_file.empty()) {
-    config->notes.push_back(
-        "callers need API keys; a cluster that has none yet gets its first by --admin-key-file");
-  }
+  ResolveKeys(flags, config);
   config->http_hosts = flags.http_allowed_hosts;
   config->http_hosts.push_back(ParseHostPort(config->advertise_addr)->host);
   config->reflection = flags.reflection;
@@ -244,11 +345,16 @@ std::optional<UsageProblem> SyntaxProblem(const NodeFlags& flags) {
     if (address.ok()) return std::nullopt;
     return usage(std::string(name) + ": " + std::string(address.status().message()));
   };
-  if (auto problem = check("--grpc-addr", flags.grpc_addr)) return problem;
+  if (!flags.grpc_addr.empty()) {
+    if (auto problem = check("--grpc-addr", flags.grpc_addr)) return problem;
+  }
   for (const std::string& host : flags.http_allowed_hosts) {
     if (host == "*" || host.find_first_of(":/*[]") == std::string::npos) continue;
     return usage("--http-allowed-hosts: " + Quoted(host) +
                  " must be a name alone, without scheme, port or path; or \"*\"");
+  }
+  if (!flags.client_addr.empty()) {
+    if (auto problem = check("--client-addr", flags.client_addr)) return problem;
   }
   if (!flags.http_addr.empty() && flags.http_addr != "off") {
     if (auto problem = check("--http-addr", flags.http_addr)) return problem;
@@ -315,6 +421,7 @@ NodeCommand ReadNodeCommand(const std::vector<std::string>& args, const Environm
   AddNodeFlags(&flags, &table);
   table.Parse(args);
   table.ApplyEnvironment(environment);
+  flags.http_given = table.Given("http-addr");
 
   NodeCommand command;
   const auto problem = [&](UsageProblem p) {
@@ -353,7 +460,8 @@ std::string NodeHelp() {
          "    dqueue --id dev --bootstrap\n"
          "  The first of three (the others with their own --id, --data-dir and addresses):\n"
          "    dqueue --id n1 --bootstrap --data-dir /var/lib/dqueue \\\n"
-         "        --peers n1=10.0.0.1:9090,n2=10.0.0.2:9090,n3=10.0.0.3:9090\n\n"
+         "        --peers n1=10.0.0.1:9090,n2=10.0.0.2:9090,n3=10.0.0.3:9090 \\\n"
+         "        --tls-cert n1.crt --tls-key n1.key --tls-ca ca.crt\n\n"
          "flags (also by the environment variable that is named; the command line wins):\n" +
          table.Help() +
          "  --help, --version\n\n"

@@ -10,16 +10,19 @@
 #include "cmd/flags.h"
 #include "cmd/log_setup.h"
 #include "node/node.h"
+#include "transport/tls.h"
 
 namespace dqueue::cmd {
 
 struct NodeConfig {
   node::Options node;
   std::string grpc_listen;
-  std::string http_listen;  // empty: no HTTP
+  std::string client_listen;  // empty: clients use grpc_listen
+  std::string http_listen;    // empty: no HTTP
   bool http_read_only = false;
-  std::vector<std::string> http_hosts;  // as whom HTTP may be addressed; "*": as anybody
-  std::string advertise_addr;           // host:port told to others
+  std::vector<std::string> http_hosts;     // as whom HTTP may be addressed; "*": as anybody
+  std::string advertise_addr;              // host:port told to others
+  std::optional<transport::TlsFiles> tls;  // none: plain text
   bool reflection = false;
   bool core_dumps = false;
   bool auth = false;           // callers need API keys

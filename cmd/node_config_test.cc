@@ -25,8 +25,10 @@ TEST(NodeConfig, TheDocumentedCommandForOneNode) {
   EXPECT_TRUE(config.node.bootstrap);
   EXPECT_THAT(config.node.data_dir, StartsWith("/"));
   EXPECT_THAT(config.node.data_dir, testing::EndsWith("/./data"));
-  EXPECT_EQ(config.grpc_listen, ":9090");
-  EXPECT_EQ(config.http_listen, ":8080");
+  EXPECT_EQ(config.grpc_listen, "127.0.0.1:9090");
+  EXPECT_EQ(config.client_listen, "");
+  EXPECT_EQ(config.http_listen, "127.0.0.1:8080");
+  EXPECT_FALSE(config.tls);
   EXPECT_EQ(config.advertise_addr, "127.0.0.1:9090");
   ASSERT_EQ(config.node.members.size(), 1u);
   EXPECT_EQ(config.node.members[0].name, "dev");
@@ -34,7 +36,7 @@ TEST(NodeConfig, TheDocumentedCommandForOneNode) {
   EXPECT_EQ(config.node.broker.lease_timeout, std::chrono::seconds(30));
   EXPECT_EQ(config.node.broker.max_retries, 3);
   EXPECT_EQ(config.node.Problem(), "");
-  EXPECT_THAT(config.warnings, ElementsAre(HasSubstr("there is no authentication")));
+  EXPECT_THAT(config.warnings, IsEmpty());
 }
 
 TEST(NodeConfig, OneOfThree) {
@@ -42,7 +44,8 @@ TEST(NodeConfig, OneOfThree) {
       Read({"--id=n2", "--bootstrap", "--peers", kThree, "--data-dir=/var/lib/dqueue",
             "--heartbeat=20ms", "--election-timeout=100ms", "--lease-timeout=5s", "--max-retries=9",
             "--http-addr=off", "--grpc-addr=127.0.0.1:9090", "--recover=peers", "--reflection",
-            "--log-format=json", "--snapshot-log-bytes=64MiB", "--reserve-bytes=1GiB"});
+            "--log-format=json", "--snapshot-log-bytes=64MiB", "--reserve-bytes=1GiB",
+            "--tls-cert=c", "--tls-key=k", "--tls-ca=ca"});
   ASSERT_EQ(command.kind, NodeCommand::Kind::kRun) << command.problem.message;
   const NodeConfig& config = command.config;
   EXPECT_EQ(config.node.members.size(), 3u);
@@ -59,12 +62,39 @@ TEST(NodeConfig, OneOfThree) {
   EXPECT_EQ(config.log_format, LogFormat::kJson);
   EXPECT_EQ(config.node.snapshot_log_bytes, 64u << 20);
   EXPECT_EQ(config.node.reserve_bytes, 1u << 30);
+  ASSERT_TRUE(config.tls);
+  EXPECT_EQ(config.tls->cert, "c");
+  EXPECT_EQ(config.tls->key, "k");
+  EXPECT_EQ(config.tls->ca, "ca");
+  EXPECT_EQ(config.tls->node_name, "n2");
   EXPECT_THAT(config.warnings, IsEmpty());
 }
 
+TEST(NodeConfig, ListensOnLoopbackUnlessItIsSafeOrAskedFor) {
+  const std::vector<std::string> tls = {"--id=a", "--tls-cert=c", "--tls-key=k"};
+  EXPECT_EQ(Read(tls).config.grpc_listen, ":9090");
+  EXPECT_EQ(Read(tls).config.http_listen, ":8080");
+  EXPECT_THAT(Read(tls).config.warnings, IsEmpty());
+  EXPECT_EQ(
+      Read({"--id=a", "--peers=a=127.0.0.1:9090,b=127.0.0.1:1,c=localhost:2"}).config.grpc_listen,
+      "127.0.0.1:9090");
+  const NodeConfig insecure = Read({"--id=n1", "--peers", kThree, "--insecure"}).config;
+  EXPECT_EQ(insecure.grpc_listen, ":9090");
+  EXPECT_EQ(insecure.http_listen, ":8080");
+  EXPECT_THAT(insecure.warnings,
+              ElementsAre(HasSubstr("--grpc-addr :9090 is in plain text (--insecure)"),
+                          HasSubstr("--http-addr :8080 is in plain text (--insecure)"),
+                          HasSubstr("members speak plain text (--insecure)")));
+  const NodeConfig split = Read({"--id=a", "--client-addr=[::1]:9091", "--http-addr=off"}).config;
+  EXPECT_EQ(split.client_listen, "[::1]:9091");
+  EXPECT_EQ(split.http_listen, "");
+}
+
 TEST(NodeConfig, AdvertisesWhereItListens) {
-  EXPECT_EQ(Read({"--id=a", "--grpc-addr=10.0.0.9:7000"}).config.advertise_addr, "10.0.0.9:7000");
-  EXPECT_EQ(Read({"--id=a", "--grpc-addr=[::]:7000"}).config.advertise_addr, "127.0.0.1:7000");
+  EXPECT_EQ(Read({"--id=a", "--grpc-addr=10.0.0.9:7000", "--insecure"}).config.advertise_addr,
+            "10.0.0.9:7000");
+  EXPECT_EQ(Read({"--id=a", "--grpc-addr=[::]:7000", "--insecure"}).config.advertise_addr,
+            "127.0.0.1:7000");
   EXPECT_EQ(Read({"--id=a", "--advertise-addr=h:7001"}).config.advertise_addr, "h:7001");
   EXPECT_EQ(Read({"--id=a", "--http-addr="}).config.http_listen, "");
   EXPECT_FALSE(Read({"--id=a"}).config.http_read_only);
@@ -84,12 +114,12 @@ TEST(NodeConfig, SeedsDiffer) {
 }
 
 TEST(NodeConfig, OddButPossible) {
-  const NodeCommand even =
-      Read({"--id=a", "--peers=a=h:9090,b=i:9090", "--grpc-addr=127.0.0.1:9090"});
+  const NodeCommand even = Read({"--id=a", "--peers=a=127.0.0.1:9090,b=127.0.0.2:9090"});
   EXPECT_THAT(even.config.warnings,
               ElementsAre("--peers names 2 members; an even number survives no more failures than "
                           "1 and needs more acknowledgements"));
-  const NodeCommand port = Read({"--id=n1", "--peers", kThree, "--grpc-addr=127.0.0.1:7000"});
+  const NodeCommand port = Read({"--id=n1", "--peers", kThree, "--grpc-addr=127.0.0.1:7000",
+                                 "--tls-cert=c", "--tls-key=k", "--tls-ca=ca"});
   EXPECT_THAT(port.config.warnings,
               ElementsAre("--peers says that this node is at 10.0.0.1:9090, but it listens at "
                           "127.0.0.1:7000; that works only if the port is forwarded"));
@@ -100,9 +130,10 @@ TEST(NodeConfig, OddButPossible) {
 }
 
 TEST(NodeConfig, Environment) {
-  const NodeCommand command =
-      Read({"--max-retries=1"},
-           {{"DQUEUE_ID", "n1"}, {"DQUEUE_PEERS", kThree}, {"DQUEUE_MAX_RETRIES", "2"}});
+  const NodeCommand command = Read({"--max-retries=1"}, {{"DQUEUE_ID", "n1"},
+                                                         {"DQUEUE_PEERS", kThree},
+                                                         {"DQUEUE_INSECURE", "true"},
+                                                         {"DQUEUE_MAX_RETRIES", "2"}});
   ASSERT_EQ(command.kind, NodeCommand::Kind::kRun) << command.problem.message;
   EXPECT_EQ(command.config.node.name, "n1");
   EXPECT_EQ(command.config.node.broker.max_retries, 1);
@@ -176,16 +207,48 @@ TEST(NodeConfig, BadCommandLines) {
       {{"--id=x", "--peers", kThree},
        kExitConfig,
        "--peers does not name this node, \"x\"; it lists all members, this one included"},
-      {{"--id=n1", "--peers", kThree, "--advertise-addr=h:1"},
+      {{"--id=n1", "--peers", kThree, "--insecure", "--advertise-addr=h:1"},
        kExitConfig,
        "--advertise-addr h:1 and this node's address in --peers, 10.0.0.1:9090, differ; --peers is "
        "what the others use, so change that"},
       {{"--id=a", "--advertise-addr=0.0.0.0:9090"},
        kExitConfig,
        "--advertise-addr 0.0.0.0:9090 cannot be reached by anybody; name a host"},
-      {{"--id=a", "--grpc-addr=:9090", "--http-addr=127.0.0.1:9090"},
+      {{"--id=a", "--grpc-addr=:9090", "--http-addr=127.0.0.1:9090", "--insecure"},
        kExitConfig,
        "--grpc-addr :9090 and --http-addr 127.0.0.1:9090 are the same port"},
+      {{"--id=a", "--client-addr=127.0.0.1:9090"},
+       kExitConfig,
+       "--grpc-addr 127.0.0.1:9090 and --client-addr 127.0.0.1:9090 are the same port"},
+      {{"--id=a", "--client-addr=localhost"},
+       kExitUsage,
+       "--client-addr: \"localhost\" has no port; write host:port"},
+      {{"--id=a", "--tls-key=k"}, kExitConfig, "--tls-key needs --tls-cert"},
+      {{"--id=a", "--tls-ca=k"}, kExitConfig, "--tls-ca needs --tls-cert"},
+      {{"--id=a", "--tls-cert=c"}, kExitConfig, "--tls-cert needs --tls-key"},
+      {{"--id=n1", "--peers", kThree, "--tls-cert=c", "--tls-key=k"},
+       kExitConfig,
+       "--tls-cert with --peers needs --tls-ca, which the peers' certificates come from"},
+      {{"--id=a", "--grpc-addr=:9090"},
+       kExitConfig,
+       "--grpc-addr :9090 is reached by other machines, and without TLS they all could read and "
+       "change what passes; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept it "
+       "with --insecure"},
+      {{"--id=a", "--client-addr=10.0.0.1:1"},
+       kExitConfig,
+       "--client-addr 10.0.0.1:1 is reached by other machines, and without TLS they all could read "
+       "and change what passes; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept "
+       "it with --insecure"},
+      {{"--id=a", "--http-addr=0.0.0.0:8080"},
+       kExitConfig,
+       "--http-addr 0.0.0.0:8080 is reached by other machines, and without TLS they all could read "
+       "and change what passes; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept "
+       "it with --insecure"},
+      {{"--id=n1", "--peers", kThree},
+       kExitConfig,
+       "--peers: \"n1\" at 10.0.0.1:9090 is on another machine, and without TLS everybody on the "
+       "way could read and change what members say; give --tls-cert, --tls-key and --tls-ca, or "
+       "accept it with --insecure"},
       {{"--id=a", "--heartbeat=0s"}, kExitConfig, "--heartbeat 0s is no heartbeat; 5ms or more"},
       {{"--id=a", "--heartbeat=100ms", "--election-timeout=200ms"},
        kExitConfig,

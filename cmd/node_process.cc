@@ -84,6 +84,12 @@ int RunNode(const NodeConfig& config) {
   if (absl::Status status = RaiseOpenFileLimit(kOpenFilesMin); !status.ok()) {
     return Refuse(kExitConfig, Text(status));
   }
+  std::shared_ptr<transport::TlsStore> tls;
+  if (config.tls) {
+    auto opened = transport::TlsStore::Open(*config.tls);
+    if (!opened.ok()) return Refuse(kExitConfig, Text(opened.status()));
+    tls = *std::move(opened);
+  }
   if (auto exit_code = CheckDataDirectory(options.data_dir)) return *exit_code;
 
   auto first_keys = PlanFirstKeys(config);
@@ -92,7 +98,8 @@ int RunNode(const NodeConfig& config) {
                   "--admin-key-file: " + Text(first_keys.status()));
   }
 
-  const std::unique_ptr<transport::PeerLinks> links = transport::PeerLinks::Create(options.name);
+  const std::unique_ptr<transport::PeerLinks> links =
+      transport::PeerLinks::Create(options.name, tls);
   auto runner = node::NodeRunner::Start(options, storage::PosixFileSystem(), links.get());
   if (!runner.ok()) return Refuse(ExitOfOpen(runner.status()), Text(runner.status()));
   node::Node& node = (*runner)->node();
@@ -110,6 +117,8 @@ int RunNode(const NodeConfig& config) {
 
   transport::ServerOptions server_options;
   server_options.listen = config.grpc_listen;
+  server_options.client_listen = config.client_listen;
+  server_options.tls = tls;
   server_options.node_name = options.name;
   server_options.reflection = config.reflection;
   server_options.keep_poller_in_reserve = true;
@@ -122,14 +131,15 @@ int RunNode(const NodeConfig& config) {
   auto started = transport::Server::Start(server_options, &node);
   if (!started.ok()) {
     stop();
-    return Refuse(kExitIo, "--grpc-addr: " + Text(started.status()));
+    return Refuse(kExitIo, Text(started.status()));
   }
   server = *std::move(started);
   if (!config.http_listen.empty()) {
     transport::HttpFacadeOptions http_options;
     http_options.read_only = config.http_read_only;
     http_options.limits.hosts.emplace(config.http_hosts);
-    auto listening = transport::HttpFacade::Start(config.http_listen, server.get(), http_options);
+    auto listening =
+        transport::HttpFacade::Start(config.http_listen, server.get(), http_options, tls);
     if (!listening.ok()) {
       stop();
       return Refuse(kExitIo, "--http-addr: " + Text(listening.status()));
@@ -137,9 +147,13 @@ int RunNode(const NodeConfig& config) {
     http = *std::move(listening);
   }
 
-  spdlog::info("dqueue {} node {} serves gRPC at {}, HTTP at {}, known to others as {}, data in {}",
-               DQUEUE_VERSION, options.name, config.grpc_listen,
-               http ? config.http_listen : "nowhere", config.advertise_addr, options.data_dir);
+  const std::string clients = config.client_listen.empty()
+                                  ? config.grpc_listen
+                                  : config.grpc_listen + ", clients at " + config.client_listen;
+  spdlog::info(
+      "dqueue {} node {} serves gRPC at {}, HTTP at {}, {}, known to others as {}, data in {}",
+      DQUEUE_VERSION, options.name, clients, http ? config.http_listen : "nowhere",
+      tls ? "with TLS" : "in plain text", config.advertise_addr, options.data_dir);
   // The node itself says who leads, at each change.
   const int signal = WaitForStopSignal();
   spdlog::info("{}: handing over and stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "client/worker.h"
+#include "cmd/connection_flags.h"
 #include "cmd/exit_code.h"
 #include "cmd/flags.h"
 #include "cmd/job_runner.h"
@@ -18,6 +19,7 @@ namespace dqueue::cmd {
 namespace {
 
 struct WorkerFlags {
+  ConnectionFlags connection;
   client::ClientOptions client;
   client::WorkerOptions worker;
   std::vector<std::string> types;
@@ -28,8 +30,7 @@ struct WorkerFlags {
 };
 
 void AddWorkerFlags(WorkerFlags* flags, FlagTable* table) {
-  table->List("server", &flags->client.servers, "HOST:PORT,…", "some or all nodes")
-      .Env("DQUEUE_ENDPOINT");
+  AddConnectionFlags(&flags->connection, "some or all nodes", table);
   table->List("queue", &flags->worker.queues, "QUEUE,…", "take jobs from these");
   table->List("type", &flags->types, "TYPE,…", "only jobs of these types");
   table->Integer("concurrency", &flags->concurrency, 1, 1000, "jobs at a time");
@@ -94,8 +95,8 @@ int Run(const std::vector<std::string>& args) {
     problem = table.problem()->message;
   } else if (!table.positionals().empty()) {
     problem = "unexpected argument " + Quoted(table.positionals().front());
-  } else if (absl::Status status = CheckServers(flags.client.servers); !status.ok()) {
-    problem = "--server: " + std::string(status.message());
+  } else if (absl::Status status = Connect(flags.connection, &flags.client); !status.ok()) {
+    problem = std::string(status.message());
   }
   if (!problem.empty()) {
     std::fprintf(stderr, "dqueue-worker: %s\n", problem.c_str());

@@ -93,6 +93,7 @@ class KeyTable {
   auto begin() const { return keys_.begin(); }
   auto end() const { return keys_.end(); }
   bool empty() const { return keys_.empty(); }
+  size_t size() const { return keys_.size(); }
 
  private:
   absl::btree_map<std::string, KeyRecord> keys_;

@@ -527,6 +527,35 @@ TEST_F(DamageTest, EachKindOfDamageHasItsReason) {
   ExpectDamage(WithFrame(FrameKind::kEnd, [](std::string& b) { b.clear(); }), "its end cannot");
 }
 
+// The last key's frame ends with its times, of which that of the revocation is changed.
+TEST_F(DamageTest, MoreApiKeysThanThereCanBeAreFound) {
+  for (const bool valid : {true, false}) {
+    const size_t max = valid ? kKeysMax : kRevokedKeysMax;
+    StateMachine full;
+    BatchBuilder batch(1000);
+    batch.CreateKey(MakeKey("last"));
+    if (valid) batch.RevokeKey("last");
+    for (size_t i = 0; i < max; ++i) {
+      const std::string id = "k" + std::to_string(i);
+      batch.CreateKey(MakeKey(id));
+      if (!valid) batch.RevokeKey(id);
+    }
+    ApplyNext(full, batch);
+    ASSERT_EQ(full.keys()->size(), max + 1);
+    image_ = TakeImage(full);
+    const std::string now("\xe8\x07");
+    const std::string never(1, '\0');
+    const auto change = [&](std::string& b) {
+      const std::string& is = valid ? now : never;
+      const size_t at = b.size() - 2 - is.size();
+      ASSERT_EQ(b.substr(at, is.size()), is);
+      b.replace(at, is.size(), valid ? never : now);
+    };
+    ExpectDamage(WithFrame(FrameKind::kApiKey, change, static_cast<int>(max)),
+                 "key last: more keys than there can be");
+  }
+}
+
 TEST_F(DamageTest, RepeatedAndMissingRecordsAreFound) {
   for (const FrameKind kind :
        {FrameKind::kHeader, FrameKind::kQueue, FrameKind::kJob, FrameKind::kAttempts,

@@ -8,6 +8,7 @@
 #   cluster_cli stats              # dqueue-cli --server with all nodes
 #
 # With CLUSTER_HTTP=1 set before cluster_begin, node I serves HTTP at CLUSTER_HTTP_PORTS[I].
+# With CLUSTER_TLS=DIR they speak TLS: node I has DIR/nI.crt and DIR/nI.key, and DIR/ca.crt is the CA.
 # Nodes are counted from 1. Only processes that were started here are ever signalled, by their id.
 
 CLUSTER_DIR=
@@ -17,6 +18,7 @@ CLUSTER_PEERS=
 CLUSTER_PORTS=()
 CLUSTER_HTTP=
 CLUSTER_HTTP_PORTS=()
+CLUSTER_TLS=
 CLUSTER_PIDS=()
 CLUSTER_FLAGS=()
 
@@ -53,11 +55,13 @@ cluster_free_port() {
 # cluster_start NODE
 cluster_start() {
   local i=$1
-  local peers=() http=off
+  local peers=() tls=() http=off
   ((${#CLUSTER_PORTS[@]} > 1)) && peers=(--peers "$CLUSTER_PEERS")
   [[ -z $CLUSTER_HTTP ]] || http=127.0.0.1:${CLUSTER_HTTP_PORTS[i]}
+  [[ -z $CLUSTER_TLS ]] || tls=(--tls-cert "$CLUSTER_TLS/n$i.crt" --tls-key "$CLUSTER_TLS/n$i.key"
+    --tls-ca "$CLUSTER_TLS/ca.crt")
   "$CLUSTER_BIN/dqueue" --id "n$i" "${peers[@]}" --bootstrap --data-dir "$CLUSTER_DIR/n$i" \
-    --grpc-addr "127.0.0.1:${CLUSTER_PORTS[i]}" --http-addr "$http" "${CLUSTER_FLAGS[@]}" \
+    --grpc-addr "127.0.0.1:${CLUSTER_PORTS[i]}" --http-addr "$http" "${tls[@]}" "${CLUSTER_FLAGS[@]}" \
     >>"$CLUSTER_DIR/n$i.log" 2>&1 </dev/null &
   CLUSTER_PIDS[i]=$!
 }
@@ -73,7 +77,8 @@ cluster_kill() {
 
 # cluster_cli ARGS…: with an environment, so that ARGS may begin with a command.
 cluster_cli() {
-  DQUEUE_ENDPOINT=$CLUSTER_SERVERS "$CLUSTER_BIN/dqueue-cli" "$@"
+  DQUEUE_ENDPOINT=$CLUSTER_SERVERS DQUEUE_CA=${CLUSTER_TLS:+$CLUSTER_TLS/ca.crt} \
+    "$CLUSTER_BIN/dqueue-cli" "$@"
 }
 
 # The number of the node that leads; fails if none is known.

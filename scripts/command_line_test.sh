@@ -29,6 +29,11 @@ expect 78 'is there twice' "$node" --id=a --peers=a=h:1,a=h:2
 expect 78 'has no port' "$node" --id=a --peers=a=h
 expect 78 'IPv6 address without brackets' "$node" --id=a --peers=a=::1:9090
 expect 78 'means every interface' "$node" --id=a --peers=a=0.0.0.0:9090
+expect 78 'grpc-addr :9090 is reached by other machines' "$node" --id=a --grpc-addr=:9090
+expect 78 'http-addr 0.0.0.0:1 is reached by other machines' "$node" --id=a --http-addr=0.0.0.0:1
+expect 78 'client-addr \[::\]:1 is reached by other machines' "$node" --id=a '--client-addr=[::]:1'
+expect 78 '"a" at 10.0.0.1:9090 is on another machine' "$node" --id=a --peers=a=10.0.0.1:9090
+expect 78 'tls-cert nothing: No such file' "$node" --id=a --tls-cert=nothing --tls-key=nothing
 expect 78 'must be at least 4 times --heartbeat' "$node" --id=a --heartbeat=100ms --election-timeout=200ms
 expect 78 'DQUEUE_MAX_RETRIES: "many" is not a whole number' env DQUEUE_MAX_RETRIES=many "$node" --id=a
 expect 78 'open files are needed, the limit is 16' \
@@ -56,7 +61,10 @@ expect 2 '"log" needs another word' "$cli" log
 expect 2 'get needs ID' "$cli" get
 expect 2 'unexpected argument "b"' "$cli" get a b
 expect 2 '--server: "nowhere" has no port' "$cli" stats --server nowhere
-expect 2 'asks for TLS' "$cli" stats --server https://h:1
+expect 2 'asks for plain text, and --tls for TLS' "$cli" stats --tls --server http://h:1
+expect 2 '--ca "nowhere": No such file' "$cli" stats --ca nowhere
+echo key >key && chmod 644 key
+expect 2 'others than its owner have access to it \(mode 0644\)' "$cli" stats --api-key-file key
 expect 2 '--output: "xml" is not one of table, json' "$cli" stats -o xml
 expect 2 'DQUEUE_OUTPUT: "xml" is not one of' env DQUEUE_OUTPUT=xml "$cli" stats
 expect 2 'exclude each other' "$cli" enqueue --delay 1s --run-at 2026-01-02T03:04:05Z

@@ -98,6 +98,27 @@ v1() {
   answers 200 '"members":\[' ask /v1/cluster
 }
 
+# Queues by hand, what a viewer is told, and the page.
+rest() {
+  local queue=$1
+  answers 200 '"paused":true' post "/v1/queues/$queue:pause" '{}'
+  answers 201 'READY' post /tasks '{"queue":"'"$queue"'"}'
+  answers 204 '' post /tasks/lease '{"worker_id":"w","queue":"'"$queue"'"}'
+  answers 200 '"paused":false' post "/v1/queues/$queue:resume" '{}'
+  answers 200 '"purged":"1"' post "/v1/queues/$queue:purge" '{}'
+  answers 200 '"redriven":' post /v1/jobs:redrive '{"queue":"'"$queue"'"}'
+  answers 200 '"results":' post /v1/jobs:delete '{"ids":["unheard-of"]}'
+  answers 400 'must be in a body' post '/v1/jobs:cancel?ids=a' '{}'
+  # Until curl's time is over.
+  ask -H 'Last-Event-ID: 1' --max-time 2 /events >"$CLUSTER_DIR/events" 2>/dev/null || true
+  answers 200 'text/event-stream.*retry: 1000.*event: stats.id: [0-9]+.data: \{"whole":true.*"'"$queue"'":\{' \
+    cat "$CLUSTER_DIR/events"
+  expect 0 'event: cluster.*"leader_id":"n[123]".*"auth":"off"' cat "$CLUSTER_DIR/events"
+  answers 400 'INVALID_FIELD' ask -H 'Last-Event-ID: x' /events
+  answers 200 "default-src 'self'.*<title>dqueue</title>" ask /
+  answers 200 'text/javascript' ask /dashboard/app.js
+}
+
 for i in 1 2 3; do
   node=127.0.0.1:${CLUSTER_HTTP_PORTS[i]}
   ready() { [[ $(ask /ready) == *OK ]]; }
@@ -108,6 +129,7 @@ for i in 1 2 3; do
   tasks "tasks-$i"
   jobs "key-$i"
   v1 "v1-$i"
+  rest "rest-$i"
   # What is wrong is told in the same words everywhere.
   answers 400 '"reason":"INVALID_FIELD","details":\{"field":"priority"' post /tasks '{"priority":256}'
   answers 400 '"reason":"INVALID_JSON"' post /jobs '{"a":1,}'

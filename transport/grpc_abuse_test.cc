@@ -277,16 +277,17 @@ TEST_F(GrpcAbuseTest, RapidReset) {
   EXPECT_LT(Growth(before_), 256);
 }
 
+// Whose requests never come whole, so that the calls have no end.
 TEST_F(GrpcAbuseTest, TenThousandStreamsAndMore) {
+  SKIP_IF_NOT_GUARDED();
   RawHttp2 raw(port());
   const std::string header = CallHeader(kLease);
   uint32_t stream = 1;
   for (int i = 0; i < 11'000; ++i, stream += 2) {
     raw.Send(FrameOf(Frame::kHeaders, kEndHeaders, stream, header));
   }
-  EXPECT_TRUE(raw.WaitFor([&] { return raw.ended() || raw.count(Frame::kRstStream) >= 1000; }));
+  EXPECT_TRUE(raw.WaitFor([&] { return raw.ended(); }));
   Say(&raw);
-  std::printf("    memory %+.0f MiB with all of them open\n", Growth(before_));
   EXPECT_LT(Growth(before_), 512);
 }
 

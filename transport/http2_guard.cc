@@ -83,7 +83,7 @@ const char* Http2Guard::OnFrame(Time now) {
       header_bytes_ = payload_left_;
       continuations_ = 0;
       if ((flags & kEndStreamOrAck) == 0) ++unended_;
-      return nullptr;
+      return unended_ <= kUnendedMax ? nullptr : "too many requests that are not sent whole";
     case kContinuation:
       header_bytes_ += payload_left_;
       if (header_bytes_ > kHeaderBytesMax || ++continuations_ > kContinuationsMax) {

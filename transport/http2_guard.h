@@ -32,6 +32,9 @@ class Http2Guard {
   // Before the request was sent whole: hardly ever.
   static constexpr double kHastyResetsMax = 1'000;
   static constexpr double kHastyResetsPerSecond = 100;
+  // Requests that are begun and neither sent whole nor given up. gRPC counts calls only for clients
+  // that have acknowledged its settings, and such calls have no end.
+  static constexpr uint64_t kUnendedMax = 10'000;
   static constexpr double kIdleFramesMax = 1'000;
   static constexpr double kIdleFramesPerSecond = 100;
 
@@ -58,7 +61,7 @@ class Http2Guard {
   size_t payload_left_ = 0;
   size_t header_bytes_ = 0;
   int continuations_ = 0;
-  uint64_t unended_ = 0;  // requests that are not sent whole
+  uint64_t unended_ = 0;
   Bucket resets_{kResetsMax};
   Bucket hasty_resets_{kHastyResetsMax};
   Bucket idle_frames_{kIdleFramesMax};

@@ -75,6 +75,8 @@ TEST_F(GuardTest, ResetsAreBoundedByTime) {
   }
 }
 
+TEST_F(GuardTest, RequestsThatAreNotSentWholeAreBounded) { EXPECT_EQ(Until(kHead), 10'000); }
+
 TEST_F(GuardTest, FramesThatMeanNothingAreBounded) {
   for (const std::string& bytes :
        {FrameOf(Frame::kSettings, 0, 0, ""), FrameOf(Frame::kPriority, 0, 1, "12345"),

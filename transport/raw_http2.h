@@ -84,9 +84,7 @@ class RawHttp2 {
   // Without the preface if it is to be sent by hand.
   explicit RawHttp2(int port, bool preface = true) : client_(port) {
     reader_ = std::thread([this] { Read(); });
-    if (preface)
-      Send(kHttp2Preface + FrameOf(Frame::kSettings, 0, 0, "") +
-           FrameOf(Frame::kSettings, kEndStream, 0, ""));  // takes the server's as they are
+    if (preface) Send(kHttp2Preface + FrameOf(Frame::kSettings, 0, 0, ""));
   }
   ~RawHttp2() {
     shutdown(client_.fd(), SHUT_RDWR);

@@ -242,7 +242,7 @@ class ServerImpl final : public Server {
   CallEntry EntryOfPeers(const ServerOptions& options) const {
     return CallEntry(router_,
                      options.client_listen.empty() ? Audience::kEverybody : Audience::kPeers,
-                     PeerTls(options) != nullptr);
+                     options.tls != nullptr);
   }
 
   // Shared with the node's callbacks, which may come late.

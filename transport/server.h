@@ -25,8 +25,8 @@ struct ServerOptions {
   // forward. Empty: `listen` takes all.
   std::string client_listen;
   std::string node_name;
-  // For both ports; null: plain text. With a CA in it, a peer is who shows a member's certificate;
-  // without TLS everybody who can connect is believed to be one.
+  // For both ports; null: plain text. A peer is who shows a member's certificate of the CA in it;
+  // without a CA there are none. In plain text everybody who can connect is believed to be one.
   std::shared_ptr<TlsStore> tls;
   bool reflection = false;
   bool auth = false;  // callers need API keys (keys/authenticator.h)

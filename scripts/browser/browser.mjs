@@ -2,7 +2,7 @@
 // jobs to look at.
 //
 // BROWSER_MODULES: the directory that has node_modules. CHROMIUM: the browser. NODES: the base URLs
-// of the nodes' HTTP, with commas.
+// of the nodes' HTTP, with commas. KEY: of an admin, if the nodes want keys.
 
 import {createRequire} from 'node:module';
 import {readFileSync} from 'node:fs';
@@ -13,11 +13,13 @@ const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 export const nodes = process.env.NODES.split(',');
 
+const key = process.env.KEY ?? '';
+
 export const launch = () => chromium.launch({executablePath: process.env.CHROMIUM, args: ['--disable-gpu']});
 
 // `complaints`: what the page wrote as an error, threw, or was refused by its policy. An answer that
 // is no success is written by the browser as an error too; `expected` says which are the test's.
-export async function open(browser, {width = 1440, height = 900, scheme = 'light', expected = () => false} = {}) {
+export async function open(browser, {width = 1440, height = 900, scheme = 'light', expected = () => false, signIn = key} = {}) {
   const context = await browser.newContext({
     viewport: {width, height}, colorScheme: scheme, reducedMotion: 'reduce', locale: 'en-GB', timezoneId: 'UTC',
   });
@@ -32,6 +34,7 @@ export async function open(browser, {width = 1440, height = 900, scheme = 'light
       complaints.push('a request to elsewhere: ' + request.url());
     }
   });
+  if (signIn) await page.addInitScript((text) => localStorage.setItem('dqueue.key', text), signIn);
   await page.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', (event) => {
       console.error(`refused by the policy: ${event.violatedDirective} ${event.blockedURI}`);
@@ -54,7 +57,7 @@ export const overflows = (page) =>
 
 export async function call(node, method, path, body) {
   const response = await fetch(node + path, {
-    method, headers: {'Content-Type': 'application/json'}, body: body && JSON.stringify(body),
+    method, headers: {'Content-Type': 'application/json', ...(key && {Authorization: 'Bearer ' + key})}, body: body && JSON.stringify(body),
   });
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
   return response.status === 204 ? null : response.json();

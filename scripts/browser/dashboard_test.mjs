@@ -172,7 +172,7 @@ await part('read-only: nothing can be changed', async () => {
 await part('a key is asked for, kept and sent, and what it may not do is off', async () => {
   // In the node's place: a check of keys in front of it.
   const good = 'client_abcdefghijkl';
-  const {page, complaints, context} = await open(browser, {expected: (message) => /40[13]/.test(message.text())});
+  const {page, complaints, context} = await open(browser, {signIn: '', expected: (message) => /40[13]/.test(message.text())});
   const problem = (status, reason, error) => ({status, json: {error, reason, details: {}}});
   await page.route((url) => /^\/(v1|events)/.test(url.pathname), (route) => {
     const key = route.request().headers().authorization;
@@ -199,6 +199,90 @@ await part('a key is asked for, kept and sent, and what it may not do is off', a
   await isLive(page);
   await page.getByRole('button', {name: 'Sign out'}).click();
   await page.getByRole('heading', {name: 'asks for a key'}).waitFor();
+  clean(complaints);
+  await context.close();
+});
+
+// Whatever this node offers yet: these screens, by the contract of service.proto.
+await part('dead letters by error: a group is redriven', async () => {
+  const {page, complaints, context} = await open(browser);
+  const asked = [];
+  await page.route('**/v1/dead-jobs', (route) => route.fulfill({json: {more: true, groups: [{
+    queue: 'mail', type: 'welcome', reason: 'DEAD_REASON_LEASE_EXPIRED', error_fingerprint: '00000000000000ff', error: 'boom <b>',
+    jobs: '3', first_time: new Date(0).toISOString(), last_time: new Date().toISOString(), sample_ids: ['mail-1', 'mail-2'],
+  }]}}));
+  await page.route('**/v1/jobs:redrive', (route) => {
+    asked.push(route.request().postDataJSON());
+    return route.fulfill({json: {redriven: '2', more: asked.length === 1}});
+  });
+  await page.goto(one + '/#/dead');
+  const group = row(page, 'boom <b>');
+  await group.getByText('lease expired').waitFor();
+  await group.getByRole('link', {name: 'mail-2'}).waitFor();
+  await page.getByText('There are more groups').waitFor();
+  await group.getByRole('button', {name: 'Redrive'}).click();
+  await agree(page, 'Redrive');
+  await page.getByText('Redriven 4 jobs').waitFor();
+  const filter = {queue: 'mail', type: 'welcome', error_fingerprint: '00000000000000ff', max_jobs: 10000};
+  assert.deepEqual(asked, [filter, filter], 'again while there are more');
+  clean(complaints);
+  await context.close();
+});
+
+await part('keys are made, shown once, and revoked', async () => {
+  const {page, complaints, context} = await open(browser);
+  const keys = [];
+  await page.route((url) => url.pathname.startsWith('/v1/keys'), (route) => {
+    const request = route.request();
+    if (request.url().endsWith(':revoke')) keys[0].revoke_time = new Date().toISOString();
+    else if (request.method() === 'POST') {
+      keys.push({...request.postDataJSON(), id: 'worker_1', scopes: ['jobs:lease'], create_time: new Date().toISOString()});
+      return route.fulfill({json: {key: keys[0], secret: 'worker_1SECRET'}});
+    }
+    const all = request.url().includes('revoked=true');
+    return route.fulfill({json: {keys: keys.filter((key) => all || !key.revoke_time)}});
+  });
+  await page.goto(one + '/#/keys');
+  await page.getByText('There is no key.').waitFor();
+  await page.getByLabel('Name').fill('mailer');
+  await page.getByLabel('Owner').fill('team');
+  await page.getByLabel('Type').selectOption('KEY_TYPE_WORKER');
+  await page.getByLabel('Queues').fill('mail-*, news');
+  await page.getByRole('button', {name: 'Create'}).click();
+  await page.getByRole('dialog').getByText('worker_1SECRET').waitFor();
+  await page.getByRole('button', {name: 'I have kept it'}).click();
+  assert.equal(await page.getByText('worker_1SECRET').count(), 0);
+  assert.deepEqual(keys[0].queues, ['mail-*', 'news']);
+  const key = row(page, 'worker_1');
+  await key.getByText('VALID').waitFor();
+  await key.getByRole('button', {name: 'Revoke'}).click();
+  await agree(page, 'Revoke');
+  await page.getByText('There is no key.').waitFor();
+  await page.getByLabel('Show revoked keys').check();
+  await key.getByText('REVOKED').waitFor();
+  clean(complaints);
+  await context.close();
+});
+
+await part('the leadership is moved, and what a node does not offer is said', async () => {
+  const {page, complaints, context} = await open(browser, {expected: (message) => /501/.test(message.text())});
+  const missing = {status: 501, json: {error: 'no such call', reason: 'UNIMPLEMENTED', details: {}}};
+  await page.route('**/v1/workers', (route) => route.fulfill(missing));
+  let to = null;
+  await page.route('**/v1/cluster:transfer', (route) => {
+    ({to} = route.request().postDataJSON());
+    return route.fulfill({json: {leader_id: to}});
+  });
+  await page.goto(one + '/#/cluster');
+  await page.getByRole('button', {name: /^Make leader/}).first().click();
+  await page.getByRole('dialog').getByRole('button', {name: 'Cancel'}).click();
+  assert.equal(to, null);
+  await page.getByRole('button', {name: /^Make leader/}).first().click();
+  await agree(page, 'Move');
+  await page.getByText(/^n[123] leads$/).waitFor();
+  assert.match(to, /^n[123]$/);
+  await page.goto(one + '/#/workers');
+  await page.getByText('Not available: this node does not offer it.').waitFor();
   clean(complaints);
   await context.close();
 });

@@ -39,6 +39,8 @@ async function load() {
 const SCREENS = ['overview', 'queues', 'jobs', 'jobs?state=DEAD', 'job/flaky-1', 'dead', 'workers', 'cluster', 'keys', 'enqueue'];
 const SIZES = [[1440, 900, 'light'], [1440, 900, 'dark'], [768, 1024, 'light'], [360, 740, 'light'], [360, 740, 'dark']];
 
+const TALLEST = 2200;
+
 const browser = await launch();
 await prepare();
 const loading = load();
@@ -52,7 +54,11 @@ await Promise.all(SIZES.map(async ([width, height, scheme]) => {
     if (only && !only.includes(screen)) continue;
     await page.goto(node + '/#/' + screen);
     await page.waitForTimeout(1200);
-    await page.screenshot({path: `${out}/${screen.replace(/\W+/g, '-')}-${width}-${scheme}.png`, fullPage: true});
+    const tall = Math.min(TALLEST, await page.evaluate(() => document.documentElement.scrollHeight));
+    await page.screenshot({
+      path: `${out}/${screen.replace(/\W+/g, '-')}-${width}-${scheme}.png`, fullPage: true,
+      clip: {x: 0, y: 0, width, height: Math.max(height, tall)},
+    });
   }
   await context.close();
 }));

@@ -12,11 +12,13 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <thread>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "transport/escape.h"
 #include "transport/http/http_wire.h"
@@ -48,23 +50,37 @@ constexpr char kHsts[] = "max-age=31536000";
 constexpr char kTlsHello = 0x16;
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-// To the server's thread, for as long as there is a server.
-class Gate {
+// To the server's thread, for as long as there is a server; in the order of the calls. (Asio itself
+// lets what other threads post overtake what its own thread has posted.)
+class Gate : public std::enable_shared_from_this<Gate> {
  public:
   explicit Gate(asio::io_context* io) : io_(io) {}
-  template <class Function>
-  void Post(Function function) {
+  void Post(std::function<void()> function) {
     const std::lock_guard lock(mutex_);
-    if (io_ != nullptr) asio::post(*io_, std::move(function));
+    if (io_ == nullptr) return;
+    waiting_.push_back(std::move(function));
+    if (waiting_.size() == 1) asio::post(*io_, [self = shared_from_this()] { self->Run(); });
   }
   void Close() {
+    std::vector<std::function<void()>> let_go;
     const std::lock_guard lock(mutex_);
     io_ = nullptr;
+    let_go.swap(waiting_);
   }
 
  private:
+  void Run() {
+    std::vector<std::function<void()>> now;
+    {
+      const std::lock_guard lock(mutex_);
+      now.swap(waiting_);
+    }
+    for (const std::function<void()>& function : now) function();
+  }
+
   std::mutex mutex_;
   asio::io_context* io_;
+  std::vector<std::function<void()>> waiting_;
 };
 
 class HttpServerImpl;

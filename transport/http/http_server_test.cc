@@ -37,6 +37,11 @@ class TestHandler : public HttpHandler {
       head.content_type = "text/event-stream";
       HttpStream stream = reply.Stream(std::move(head));
       stream.OnGone([this] { ++gone_streams_; });
+      if (request.target.query.contains("at_once")) {
+        std::thread([&stream] {
+          stream.Write(std::make_shared<const std::string>("by another thread"));
+        }).join();
+      }
       const std::lock_guard lock(mutex_);
       streams_.push_back(std::move(stream));
       return;
@@ -436,6 +441,15 @@ TEST_F(HttpServerTest, AStreamComesInChunksAndTheConnectionGoesOn) {
   client.Send("GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(Body(client.ReadAnswer()), "OK\n");
   EXPECT_EQ(handler_.gone_streams_, 0);
+}
+
+TEST_F(HttpServerTest, AStreamHasWhatIsWrittenBeforeItsHandlerReturns) {
+  Start();
+  RawClient client = Connect();
+  client.Send("GET /stream?at_once=1 HTTP/1.0\r\n\r\n");
+  client.ReadUntil("\r\n\r\n");
+  handler_.stream(0).End();
+  EXPECT_EQ(client.ReadAll(), "by another thread");
 }
 
 TEST_F(HttpServerTest, AStreamEndsWithItsLastCopy) {

@@ -94,7 +94,7 @@ function showTools() {
 const banner = (kind, text) => h('p', {class: 'banner ' + kind}, text);
 let bannersTold = '';
 function around() {
-  const words = {live: 'live', connecting: 'connecting', refused: 'not allowed'};
+  const words = {live: 'live', connecting: 'connecting', refused: 'not allowed', paused: 'paused'};
   const link = $('link-state');
   const text = state.link === 'live' && state.problem ? 'no answer' : words[state.link] ?? 'reconnecting';
   setText(link, text);

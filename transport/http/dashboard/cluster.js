@@ -29,7 +29,7 @@ export function cluster(root) {
   const problem = h('p', {class: 'problem', hidden: true});
   const members = liveTable('Members', [
     {name: 'Member', kind: 'wide', set: (cell, member) => setText(cell, member.id)},
-    {name: 'Address', set: (cell, member) => setText(cell, member.address)},
+    {name: 'Address', kind: 'wide', set: (cell, member) => setText(cell, member.address)},
     {
       name: 'Role',
       set(cell, member) {

@@ -54,7 +54,7 @@ export function keyed(parent, items, key, create) {
 
 // A table whose rows become cards where there is no room. `columns`: {name, make(item), set(cell,
 // item), kind}: a cell is made once and set whenever its item changes. `kind`: number, time, wide (a
-// line of its own in a card), actions.
+// line of its own in a card), actions, select (a corner of a card).
 export function liveTable(caption, columns, key, empty) {
   const body = h('tbody', {role: 'rowgroup'});
   const head = h('tr', {role: 'row'}, columns.map((column) => h('th', {

@@ -57,10 +57,14 @@ function retries(policy) {
 
 function view(job, again) {
   const state = stateName(job.state);
+  const buttons = jobActions(() => [job.id], again);
+  const [retry, cancel] = buttons;
+  retry.hidden = !['DEAD', 'CANCELLED'].includes(state);
+  cancel.hidden = !['SCHEDULED', 'READY', 'LEASED'].includes(state);
   return [
     h('div', {class: 'title-line'}, h('h1', {class: 'id'}, job.id), badge(state)),
     h('p', {class: 'lead'}, situation(job)),
-    h('div', {class: 'row-actions'}, jobActions(() => [job.id], again),
+    h('div', {class: 'row-actions'}, buttons,
       h('a', {class: 'button quiet', href: '#/enqueue?copy=' + encodeURIComponent(job.id)}, 'Enqueue a copy')),
     h('div', {class: 'pair'},
       h('section', {class: 'card'}, h('h2', {}, 'Facts'), facts([

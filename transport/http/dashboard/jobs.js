@@ -84,7 +84,7 @@ export function jobs(root, parameters) {
   });
   const table = liveTable('Jobs', [
     {
-      name: 'Select', head: h('span', {}, all, hidden('Select')),
+      name: 'Select', kind: 'select', head: h('span', {}, all, hidden('Select')),
       make(job) {
         const box = h('input', {type: 'checkbox', 'aria-label': 'Select job ' + job.id});
         box.addEventListener('change', () => {

@@ -4,10 +4,12 @@ import {ApiError, errorOf, headers} from './api.js';
 
 const HISTORY = 180;  // seconds
 const SILENCE_MS = 25_000;  // the node says something every 15 s
+// A browser has six connections to a node, for all its tabs: one that nobody looks at gives its up.
+const UNSEEN_MS = 30_000;
 const BACKOFF_MS = [250, 500, 1000, 2000, 4000, 8000];
 
 export const state = {
-  link: 'connecting',  // live, lost, refused
+  link: 'connecting',  // live, lost, refused, paused (nobody looks)
   linkError: '',
   total: null,
   rates: null,
@@ -102,8 +104,10 @@ async function read(response, alive) {
   }
 }
 
+let abort = new AbortController();
+
 async function connect() {
-  const abort = new AbortController();
+  abort = new AbortController();
   let timer = setTimeout(() => abort.abort(), SILENCE_MS);
   const alive = () => {
     clearTimeout(timer);
@@ -138,6 +142,15 @@ export async function run() {
     }
     changed();
   }, 1000);
+  let unseen = 0;
+  document.addEventListener('visibilitychange', () => {
+    clearTimeout(unseen);
+    if (!document.hidden) return wake();
+    unseen = setTimeout(() => {
+      state.link = 'paused';
+      abort.abort();
+    }, UNSEEN_MS);
+  });
   for (let tries = 0;; ++tries) {
     let refused = false;
     try {
@@ -148,12 +161,13 @@ export async function run() {
       refused = error instanceof ApiError && (error.status === 401 || error.status === 403);
       state.linkError = error instanceof ApiError ? error.message : '';
     }
-    state.link = refused ? 'refused' : 'lost';
+    const paused = state.link === 'paused' && document.hidden;
+    if (!paused) state.link = refused ? 'refused' : 'lost';
     changed();
     const wait = BACKOFF_MS[Math.min(tries, BACKOFF_MS.length - 1)] * (0.75 + Math.random() / 2);
     await new Promise((resolve) => {
       wake = resolve;
-      if (!refused) setTimeout(resolve, wait);
+      if (!refused && !paused) setTimeout(resolve, wait);
     });
   }
 }

@@ -1,0 +1,89 @@
+#include "client/access.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+namespace dqueue::client {
+namespace {
+
+constexpr char kSystemRoots[] = "/etc/ssl/certs/ca-certificates.crt";
+constexpr size_t kKeyBytesMax = 4096;
+
+// False: *problem says why.
+bool ReadFile(const char* field, const std::string& path, std::string* text, Status* problem) {
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream bytes;
+  if (in) bytes << in.rdbuf();
+  *text = std::move(bytes).str();
+  if (in && text->find("-----BEGIN ") != std::string::npos) return true;
+  const std::string why = !in && errno != 0 ? std::strerror(errno) : "there is no PEM in it";
+  *problem = {Code::kInvalidArgument, "BAD_OPTIONS", std::string(field) + " " + path + ": " + why};
+  return false;
+}
+
+}  // namespace
+
+Access Access::From(const ClientOptions& options) {
+  Access access;
+  const auto bad = [&](std::string message) {
+    access.problem = {Code::kInvalidArgument, "BAD_OPTIONS", std::move(message)};
+    return access;
+  };
+  const auto any = [&](const char* scheme) {
+    return std::any_of(options.servers.begin(), options.servers.end(),
+                       [&](const std::string& server) { return server.starts_with(scheme); });
+  };
+  access.tls = options.tls.has_value() || any("https://");
+  if (access.tls && any("http://")) {
+    return bad("a server with http:// asks for plain text, and other options for TLS");
+  }
+  if (!options.api_key.empty()) {
+    const bool printable = std::all_of(options.api_key.begin(), options.api_key.end(),
+                                       [](char c) { return c > 0x20 && c < 0x7f; });
+    if (!printable || options.api_key.size() > kKeyBytesMax) {
+      return bad("the API key must be 1 to " + std::to_string(kKeyBytesMax) +
+                 " visible ASCII characters");
+    }
+    access.authorization = "Bearer " + options.api_key;
+  }
+  if (!access.tls) {
+    access.credentials = grpc::InsecureChannelCredentials();
+    return access;
+  }
+  const TlsOptions tls = options.tls.value_or(TlsOptions());
+  if (tls.cert_file.empty() != tls.key_file.empty()) {
+    return bad("tls.cert_file and tls.key_file belong together; one of them is missing");
+  }
+  grpc::SslCredentialsOptions ssl;
+  const std::string roots = tls.ca_file.empty() ? kSystemRoots : tls.ca_file;
+  if (!ReadFile("tls.ca_file", roots, &ssl.pem_root_certs, &access.problem)) return access;
+  if (!tls.cert_file.empty() &&
+      (!ReadFile("tls.cert_file", tls.cert_file, &ssl.pem_cert_chain, &access.problem) ||
+       !ReadFile("tls.key_file", tls.key_file, &ssl.pem_private_key, &access.problem))) {
+    return access;
+  }
+  access.server_name = tls.server_name;
+  access.credentials = grpc::SslCredentials(ssl);
+  return access;
+}
+
+std::string Access::Explained(const std::string& message) const {
+  const auto has = [&](const char* text) { return message.find(text) != std::string::npos; };
+  // gRPC does not tell more of a handshake that failed.
+  const bool broke = has("Socket closed") || has("Connection reset") || has("handshaker shutdown");
+  if (broke && !tls) return message + "; this client speaks plain text: does the server want TLS?";
+  if (broke) {
+    return message +
+           "; if it is the TLS handshake: the server's certificate does not come from a CA that "
+           "this client trusts, or has expired, or does not have the name that was dialled, or the "
+           "server speaks plain text";
+  }
+  return message;
+}
+
+}  // namespace dqueue::client
