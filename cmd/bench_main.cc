@@ -35,7 +35,7 @@ struct BenchFlags {
 
 void AddBenchFlags(BenchFlags* flags, FlagTable* table) {
   // Not by a variable, which was meant for other programs.
-  AddConnectionFlags(&flags->connection, "measure this cluster; none: start one", table).Env("");
+  AddConnectionFlags(&flags->connection, "measure this cluster; none: start one", table, "");
   table->Integer("cluster", &flags->cluster, 1, 7, "nodes to start");
   table->Integer("jobs", &flags->options.jobs, 1, 100'000'000, "how many");
   table->Integer("batch", &flags->batch, 1, 1000, "jobs in a call");

@@ -42,7 +42,9 @@ absl::Status ReadKeyFile(const std::string& path, std::string* key) {
 
 }  // namespace
 
-Flag& AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table) {
+void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table,
+                        const std::string& variable) {
+  table->List("server", &flags->servers, "HOST:PORT,…", help).Env(variable);
   table->Bool("tls", &flags->tls, "by TLS; so do https://HOST:PORT, --ca, --cert")
       .Env("DQUEUE_TLS");
   table
@@ -63,7 +65,6 @@ Flag& AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTa
              "the API key itself; others on this machine see it in ps, so rather use the file or "
              "the variable")
       .Env("DQUEUE_TOKEN");
-  return table->List("server", &flags->servers, "HOST:PORT,…", help).Env("DQUEUE_ENDPOINT");
 }
 
 absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* options) {

@@ -22,8 +22,9 @@ struct ConnectionFlags {
   std::string api_key{};
 };
 
-// `help`: of --server. Returns its row.
-Flag& AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table);
+// `help` and `variable`: of --server.
+void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table,
+                        const std::string& variable = "DQUEUE_ENDPOINT");
 
 // Fills servers, tls and api_key; reads the file of the key. INVALID_ARGUMENT: the flag, its value
 // and what is wrong. To be called before anything else of gRPC's: from then on its own log, which

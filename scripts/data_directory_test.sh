@@ -56,7 +56,7 @@ expect 78 'empty.*--bootstrap' node n1 "$dir/fresh"
 
 # Members that cannot be found are looked for again and again; a signal ends that at once.
 expect 124 'no connection to peer n2' timeout -s TERM -k 5 3 "$bin/dqueue" --id n1 --bootstrap \
-  --data-dir "$dir/waiting" --http-addr off --grpc-addr "127.0.0.1:$other_port" \
+  --data-dir "$dir/waiting" --http-addr off --grpc-addr "127.0.0.1:$other_port" --insecure \
   --peers "n1=127.0.0.1:$other_port,n2=no-such-host.invalid:1,n3=127.0.0.1:1"
 
 # What the system says.

@@ -43,11 +43,13 @@ class TlsPortsTest : public testing::Test {
     EXPECT_TRUE(store.ok()) << store.status();
     return *std::move(store);
   }
-  void StartB(const std::string& name = "b", bool client_port = false) {
+  // `says`: who it says it is, whatever its certificate is.
+  void StartB(const std::string& name = "b", bool client_port = false,
+              const std::string& says = "") {
     ServerOptions options;
     options.listen = "127.0.0.1:0";
     if (client_port) options.client_listen = "127.0.0.1:0";
-    options.node_name = name;
+    options.node_name = says.empty() ? name : says;
     store_ = Store(disk_.WriteNode(ca_, name));
     options.tls = store_;
     b_.SetMembers({MemberOf("a"), MemberOf("b")});
@@ -278,12 +280,14 @@ TEST_F(TlsPortsTest, PeersAndClientsHavePortsOfTheirOwn) {
   EXPECT_EQ(view.members(0).address(), "");
 }
 
-// A call at the follower b, forwarded to the leader a.
+// A call at the follower b, forwarded to the leader a; also after both have new certificates of
+// another CA, and the connection between them has ended.
 TEST_F(TlsPortsTest, CallsAreForwardedToWhoIsMeant) {
   ServerOptions options;
   options.listen = "127.0.0.1:0";
   options.node_name = "a";
-  options.tls = Store(disk_.WriteNode(ca_, "a"));
+  const std::shared_ptr<TlsStore> a_store = Store(disk_.WriteNode(ca_, "a"));
+  options.tls = a_store;
   a_.SetMembers({MemberOf("a"), MemberOf("b")});
   a_.SetLeader("a", "127.0.0.1:1");
   auto a = Server::Start(options, &a_);
@@ -291,24 +295,40 @@ TEST_F(TlsPortsTest, CallsAreForwardedToWhoIsMeant) {
   const std::string address = "127.0.0.1:" + std::to_string((*a)->port());
 
   StartB("b", true);
-  std::thread answer([&] { a_.Take<queue::GetCall>().done(v1::GetJobResponse()); });
   b_.SetLeader("a", address);
-  bool leader_named = true;
   // Until b has heard of it; before, nobody is at the leader's address.
-  grpc::Status status(StatusCode::UNKNOWN, "");
-  for (int i = 0; i < 100 && !status.ok(); ++i) {
-    status = GetJob(Channel(server_->client_port()), false, &leader_named);
-  }
-  answer.join();
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  EXPECT_FALSE(leader_named);
+  const auto forward = [&](const std::shared_ptr<grpc::Channel>& channel) {
+    std::thread answer([&] { a_.Take<queue::GetCall>().done(v1::GetJobResponse()); });
+    grpc::Status status(StatusCode::UNKNOWN, "");
+    bool leader_named = true;
+    for (int i = 0; i < 100 && !status.ok(); ++i) status = GetJob(channel, false, &leader_named);
+    answer.join();
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_FALSE(leader_named);
+  };
+  const auto client = Channel(server_->client_port());
+  forward(client);
+
+  const TestCa next("the next CA");
+  disk_.WriteNode(next, "a");
+  disk_.WriteNode(next, "b");
+  a_store->Look();
+  store_->Look();
+  ASSERT_EQ(a_store->current()->ca, next.cert());
+  ASSERT_EQ(store_->current()->ca, next.cert());
+  a->reset();
+  options.listen = address;
+  a = Server::Start(options, &a_);
+  ASSERT_TRUE(a.ok()) << a.status();
+  forward(client);
 }
 
 TEST_F(TlsPortsTest, LinksReachTheMemberThatIsMeant) {
-  StartB();
+  // With b's certificate it says that it is c.
+  StartB("b", false, "c");
   links_ = PeerLinks::Create("a", Store(disk_.WriteNode(ca_, "a")));
   links_->Attach(&a_);
-  const std::string address = "127.0.0.1:" + std::to_string(server_->port());
+  std::string address = "127.0.0.1:" + std::to_string(server_->port());
   const auto arrives = [&](int tries) {
     const size_t before = b_.received().size();
     for (int i = 0; i < tries; ++i) {
@@ -319,9 +339,11 @@ TEST_F(TlsPortsTest, LinksReachTheMemberThatIsMeant) {
     }
     return false;
   };
-  // b's certificate is not c's.
   links_->SetPeers({MemberOf("c", address)});
   EXPECT_FALSE(arrives(60));
+  server_.reset();
+  StartB();
+  address = "127.0.0.1:" + std::to_string(server_->port());
   links_->SetPeers({MemberOf("b", address)});
   EXPECT_TRUE(arrives(2000));
 }
