@@ -290,9 +290,31 @@ Result<SweepResult> Client::RedriveJobs(const RedriveOptions& options) {
   request.set_type(MakeUtf8(options.type, options.type.size()));
   request.set_error_contains(MakeUtf8(options.error_contains, options.error_contains.size()));
   request.set_max_jobs(options.max_jobs);
+  request.set_error_fingerprint(
+      MakeUtf8(options.error_fingerprint, options.error_fingerprint.size()));
   const auto answer = CallJobs(impl_->rpc, SweepSpec(impl_->options.timeout),
                                &v1::JobService::Stub::RedriveJobs, request);
   return {answer.status, {static_cast<uint64_t>(answer.value.redriven()), answer.value.more()}};
+}
+
+Result<DeadGroups> Client::GroupDeadJobs(const std::string& queue, const std::string& type) {
+  v1::GroupDeadJobsRequest request;
+  request.set_queue(MakeUtf8(queue, queue.size()));
+  request.set_type(MakeUtf8(type, type.size()));
+  // It looks at every job: an attempt may take as long as the call.
+  auto answer = CallJobs(impl_->rpc,
+                         {.timeout = impl_->options.timeout, .attempt_max = impl_->options.timeout},
+                         &v1::JobService::Stub::GroupDeadJobs, request);
+  return {answer.status, FromProto(std::move(answer.value))};
+}
+
+Result<std::vector<WorkerInfo>> Client::ListWorkers() {
+  v1::ListWorkersResponse response;
+  const Status status = impl_->rpc.Call(
+      {.timeout = impl_->options.timeout}, [&](Server& server, grpc::ClientContext* context) {
+        return server.workers->ListWorkers(context, v1::ListWorkersRequest(), &response);
+      });
+  return {status, FromProto(std::move(response))};
 }
 
 Result<Stats> Client::GetStats(const std::string& queue) {
@@ -374,6 +396,7 @@ Result<std::vector<Job>> Client::Impl::Lease(const LeaseOptions& lease,
   if (lease.wait.count() != 0) ToProto(lease.wait, request.mutable_wait());
   if (lease.lease_duration) ToProto(*lease.lease_duration, request.mutable_lease_duration());
   request.set_lease_request_id(request_id);
+  request.set_host(lease.host);
   v1::LeaseJobsResponse response;
   const Duration wait = std::max(lease.wait, Duration{0});
   const CallSpec spec{.changes = true,
@@ -431,9 +454,11 @@ Result<std::vector<Status>> Client::Fail(const std::vector<Failure>& items) {
 }
 
 Result<std::vector<Status>> Client::Impl::Extend(const std::vector<LeaseRef>& items,
+                                                 const std::string& worker_id,
                                                  std::optional<Duration> lease_duration,
                                                  Duration timeout, CallCancel* cancel) {
   v1::ExtendLeasesRequest prototype;
+  prototype.set_worker_id(worker_id);
   if (lease_duration) ToProto(*lease_duration, prototype.mutable_lease_duration());
   return SendItems<v1::ExtendLeasesRequest, v1::ExtendLeasesResponse>(
       rpc, {.changes = true, .timeout = timeout, .cancel = cancel}, items, prototype,
@@ -446,7 +471,7 @@ Result<std::vector<Status>> Client::Impl::Extend(const std::vector<LeaseRef>& it
 
 Result<std::vector<Status>> Client::Extend(const std::vector<LeaseRef>& items,
                                            std::optional<Duration> lease_duration) {
-  return impl_->Extend(items, lease_duration, impl_->options.timeout, nullptr);
+  return impl_->Extend(items, "", lease_duration, impl_->options.timeout, nullptr);
 }
 
 Result<std::vector<Status>> Client::Release(const std::vector<LeaseRef>& items) {

@@ -97,6 +97,16 @@ struct JobSpec {
   std::optional<Duration> lease_duration{};
 };
 
+// An attempt at a job that ended without success.
+struct Attempt {
+  int number = 0;         // counted from 1 over the job's life
+  std::string end;        // "FAILED", "REJECTED", "EXPIRED"
+  std::string worker_id;  // may be empty
+  std::optional<WallTime> end_time;
+  std::optional<Duration> held;  // not known if the leader changed meanwhile
+  std::string error;             // its first 512 bytes
+};
+
 struct Job {
   std::string id, queue, type, payload;
   JobState state = JobState::kUnknown;
@@ -111,6 +121,8 @@ struct Job {
   FencingToken token;
   std::string worker_id;
   Duration lease_remaining{};
+  // The last ten, oldest first. Of Get(), and of List() with `full`.
+  std::vector<Attempt> attempts;
 };
 
 struct Enqueued {
@@ -193,12 +205,37 @@ struct RedriveOptions {
   std::string queue{};
   std::string type{};
   std::string error_contains{};
-  int max_jobs = 1000;  // of one call, 1 to 10,000
+  int max_jobs = 1000;              // of one call, 1 to 10,000
+  std::string error_fingerprint{};  // of a DeadGroup
 };
 struct SweepResult {
   // Those that an attempt changed whose answer was lost do not count.
   uint64_t jobs = 0;
   bool more = false;  // some that match are left: call again
+};
+
+// Dead jobs of one queue, type and reason whose last errors are the same but for numbers, ids and
+// quoted parts.
+struct DeadGroup {
+  std::string queue, type, reason;  // as Job::dead_reason
+  std::string error_fingerprint;    // 16 hexadecimal digits
+  std::string error;                // of one of the jobs, up to 512 bytes
+  uint64_t jobs = 0;
+  std::optional<WallTime> first_time, last_time;  // when the first and the last of them died
+  std::vector<std::string> sample_ids;            // up to 5
+};
+struct DeadGroups {
+  std::vector<DeadGroup> groups;  // the largest first; at most 500
+  bool more = false;              // there are others, or the time was over before all were seen
+};
+
+struct WorkerInfo {
+  std::string id, host;
+  std::optional<WallTime> first_time, last_time;                   // of its calls to this leader
+  bool waiting = false;                                            // for jobs, now
+  int leased = 0;                                                  // jobs that it holds now
+  uint64_t delivered = 0, completed = 0, failed = 0, expired = 0;  // since first_time
+  std::vector<std::string> queues, types;                          // of its last lease call
 };
 
 struct LeaseOptions {
@@ -208,6 +245,7 @@ struct LeaseOptions {
   int max_jobs = 1;
   Duration wait{0};
   std::optional<Duration> lease_duration{};
+  std::string host{};  // the machine, for people; up to 255 bytes
 };
 struct Completion {
   std::string id{};
@@ -288,6 +326,10 @@ class Client {
   Result<SweepResult> PurgeQueue(const PurgeOptions& options);
   // Retry() of the dead jobs that match.
   Result<SweepResult> RedriveJobs(const RedriveOptions& options);
+  // What the dead jobs of a queue and type (empty: all) died of.
+  Result<DeadGroups> GroupDeadJobs(const std::string& queue = "", const std::string& type = "");
+  // Who has asked the leader for jobs within five minutes, or holds some; by id.
+  Result<std::vector<WorkerInfo>> ListWorkers();
 
   // If the answer is lost on the way, a repetition makes another key: the first is then in the
   // list, and nobody's.

@@ -23,7 +23,9 @@ class Client::Impl {
   // be null.
   Result<std::vector<Job>> Lease(const LeaseOptions& lease, const std::string& request_id,
                                  CallCancel* cancel);
+  // worker_id: for people, may be empty. A new leader learns from it who holds the jobs.
   Result<std::vector<Status>> Extend(const std::vector<LeaseRef>& items,
+                                     const std::string& worker_id,
                                      std::optional<Duration> lease_duration, Duration timeout,
                                      CallCancel* cancel);
 

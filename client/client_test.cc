@@ -621,6 +621,105 @@ TEST(ClientTest, SweepsTellHowManyAndWhetherMoreIsLeft) {
   const v1::RedriveJobsRequest request = server.redrive.requests()[0];
   EXPECT_EQ(request.queue() + "/" + request.type() + "/" + request.error_contains(), "q/t/why");
   EXPECT_EQ(request.max_jobs(), 9);
+  ASSERT_TRUE(client.RedriveJobs({.error_fingerprint = "0123456789abcdef"}).ok());
+  EXPECT_EQ(server.redrive.requests()[1].error_fingerprint(), "0123456789abcdef");
+}
+
+TEST(ClientTest, GroupsOfDeadJobs) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  server.group.NextError(FakeError(StatusCode::UNAVAILABLE, "NOT_LEADER"));
+  server.group.Always([](grpc::ServerContext*, const auto&, v1::GroupDeadJobsResponse* response) {
+    auto* group = response->add_groups();
+    group->set_queue("q");
+    group->set_type("t");
+    group->set_reason(v1::DEAD_REASON_REJECTED);
+    group->set_error_fingerprint("0123456789abcdef");
+    group->set_error("why");
+    group->set_jobs(7);
+    group->mutable_first_time()->set_seconds(10);
+    group->mutable_last_time()->set_seconds(20);
+    group->add_sample_ids("a");
+    response->set_more(true);
+    return grpc::Status::OK;
+  });
+  const Result<DeadGroups> result = client.GroupDeadJobs("q", "t");
+  ASSERT_TRUE(result.ok());
+  ASSERT_EQ(server.group.requests().size(), 2u) << "repeated";
+  EXPECT_EQ(server.group.requests()[1].queue() + server.group.requests()[1].type(), "qt");
+  EXPECT_TRUE(result.value.more);
+  ASSERT_EQ(result.value.groups.size(), 1u);
+  const DeadGroup& group = result.value.groups[0];
+  EXPECT_EQ(group.queue + "/" + group.type + " " + group.reason + " " + group.error,
+            "q/t REJECTED why");
+  EXPECT_EQ(group.error_fingerprint, "0123456789abcdef");
+  EXPECT_EQ(group.jobs, 7u);
+  EXPECT_EQ(*group.last_time - *group.first_time, std::chrono::seconds(10));
+  EXPECT_THAT(group.sample_ids, ElementsAre("a"));
+}
+
+TEST(ClientTest, Workers) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  server.workers.Always([](grpc::ServerContext*, const auto&, v1::ListWorkersResponse* response) {
+    auto* worker = response->add_workers();
+    worker->set_id("w1");
+    worker->set_host("h1");
+    worker->mutable_last_time()->set_seconds(20);
+    worker->set_waiting(true);
+    worker->set_leased(1);
+    worker->set_delivered(2);
+    worker->set_completed(3);
+    worker->set_failed(4);
+    worker->set_expired(5);
+    worker->add_queues("q");
+    worker->add_types("t");
+    return grpc::Status::OK;
+  });
+  const Result<std::vector<WorkerInfo>> result = client.ListWorkers();
+  ASSERT_TRUE(result.ok());
+  ASSERT_EQ(result.value.size(), 1u);
+  const WorkerInfo& worker = result.value[0];
+  EXPECT_EQ(worker.id + " " + worker.host, "w1 h1");
+  EXPECT_FALSE(worker.first_time);
+  EXPECT_EQ(worker.last_time, WallTime(std::chrono::seconds(20)));
+  EXPECT_TRUE(worker.waiting);
+  EXPECT_EQ(worker.leased, 1);
+  EXPECT_EQ(worker.delivered, 2u);
+  EXPECT_EQ(worker.completed, 3u);
+  EXPECT_EQ(worker.failed, 4u);
+  EXPECT_EQ(worker.expired, 5u);
+  EXPECT_THAT(worker.queues, ElementsAre("q"));
+  EXPECT_THAT(worker.types, ElementsAre("t"));
+}
+
+TEST(ClientTest, AJobHasItsAttempts) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  server.get.Next([](grpc::ServerContext*, const auto&, v1::GetJobResponse* response) {
+    for (const auto end :
+         {v1::Attempt::END_FAILED, v1::Attempt::END_REJECTED, v1::Attempt::END_EXPIRED}) {
+      v1::Attempt* attempt = response->mutable_job()->add_attempts();
+      attempt->set_number(1 + response->job().attempts_size());
+      attempt->set_end(end);
+      attempt->set_worker_id("w");
+      attempt->mutable_end_time()->set_seconds(9);
+      if (end == v1::Attempt::END_FAILED) attempt->mutable_held()->set_seconds(3);
+      attempt->set_error("why");
+    }
+    return grpc::Status::OK;
+  });
+  const Result<Job> job = client.Get("a");
+  ASSERT_TRUE(job.ok());
+  ASSERT_EQ(job.value.attempts.size(), 3u);
+  const Attempt& first = job.value.attempts[0];
+  EXPECT_EQ(first.number, 2);
+  EXPECT_EQ(first.end + " " + first.worker_id + " " + first.error, "FAILED w why");
+  EXPECT_EQ(first.end_time, WallTime(std::chrono::seconds(9)));
+  EXPECT_EQ(first.held, Duration(3000));
+  EXPECT_EQ(job.value.attempts[1].end, "REJECTED");
+  EXPECT_EQ(job.value.attempts[2].end, "EXPIRED");
+  EXPECT_FALSE(job.value.attempts[2].held);
 }
 
 }  // namespace

@@ -84,6 +84,30 @@ std::string DeadReasonName(v1::DeadReason reason) {
   }
 }
 
+const char* AttemptEndName(v1::Attempt::End end) {
+  switch (end) {
+    case v1::Attempt::END_FAILED:
+      return "FAILED";
+    case v1::Attempt::END_REJECTED:
+      return "REJECTED";
+    case v1::Attempt::END_EXPIRED:
+      return "EXPIRED";
+    default:
+      return "";
+  }
+}
+
+Attempt FromProto(v1::Attempt&& in) {
+  Attempt out;
+  out.number = in.number();
+  out.end = AttemptEndName(in.end());
+  out.worker_id = std::move(*in.mutable_worker_id());
+  if (in.has_end_time()) out.end_time = GetTime(in.end_time());
+  if (in.has_held()) out.held = GetDuration(in.held());
+  out.error = std::move(*in.mutable_error());
+  return out;
+}
+
 // The length of the character at the start of `text`; 0 if there is no whole, valid one (RFC 3629).
 size_t Utf8Length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -188,6 +212,9 @@ Job FromProto(v1::Job&& in) {
     out.worker_id = std::move(*in.mutable_lease()->mutable_worker_id());
     out.lease_remaining = GetDuration(in.lease().remaining());
   }
+  for (v1::Attempt& attempt : *in.mutable_attempts()) {
+    out.attempts.push_back(FromProto(std::move(attempt)));
+  }
   return out;
 }
 
@@ -220,6 +247,45 @@ Stats FromProto(const v1::GetStatsResponse& response) {
   for (const v1::QueueStats& queue : response.queues()) stats.queues.push_back(FromProto(queue));
   stats.applied_index = response.applied_index();
   return stats;
+}
+
+DeadGroups FromProto(v1::GroupDeadJobsResponse&& in) {
+  DeadGroups out;
+  out.more = in.more();
+  for (v1::GroupDeadJobsResponse::Group& group : *in.mutable_groups()) {
+    DeadGroup& to = out.groups.emplace_back();
+    to.queue = std::move(*group.mutable_queue());
+    to.type = std::move(*group.mutable_type());
+    to.reason = DeadReasonName(group.reason());
+    to.error_fingerprint = std::move(*group.mutable_error_fingerprint());
+    to.error = std::move(*group.mutable_error());
+    to.jobs = static_cast<uint64_t>(group.jobs());
+    if (group.has_first_time()) to.first_time = GetTime(group.first_time());
+    if (group.has_last_time()) to.last_time = GetTime(group.last_time());
+    to.sample_ids.assign(group.sample_ids().begin(), group.sample_ids().end());
+  }
+  return out;
+}
+
+std::vector<WorkerInfo> FromProto(v1::ListWorkersResponse&& in) {
+  std::vector<WorkerInfo> out;
+  out.reserve(static_cast<size_t>(in.workers_size()));
+  for (v1::Worker& worker : *in.mutable_workers()) {
+    WorkerInfo& to = out.emplace_back();
+    to.id = std::move(*worker.mutable_id());
+    to.host = std::move(*worker.mutable_host());
+    if (worker.has_first_time()) to.first_time = GetTime(worker.first_time());
+    if (worker.has_last_time()) to.last_time = GetTime(worker.last_time());
+    to.waiting = worker.waiting();
+    to.leased = worker.leased();
+    to.delivered = worker.delivered();
+    to.completed = worker.completed();
+    to.failed = worker.failed();
+    to.expired = worker.expired();
+    to.queues.assign(worker.queues().begin(), worker.queues().end());
+    to.types.assign(worker.types().begin(), worker.types().end());
+  }
+  return out;
 }
 
 ClusterView FromProto(v1::GetClusterResponse&& in) {

@@ -4,6 +4,7 @@
 #include <grpcpp/support/status.h>
 
 #include <string>
+#include <vector>
 
 #include "client/client.h"
 #include "dqueue/v1/service.pb.h"
@@ -16,6 +17,8 @@ void ToProto(JobSpec&& spec, v1::JobSpec* out);
 Job FromProto(v1::Job&& job);
 QueueStats FromProto(const v1::QueueStats& stats);
 Stats FromProto(const v1::GetStatsResponse& response);
+DeadGroups FromProto(v1::GroupDeadJobsResponse&& response);
+std::vector<WorkerInfo> FromProto(v1::ListWorkersResponse&& response);
 ClusterView FromProto(v1::GetClusterResponse&& response);
 v1::JobState ToProto(JobState state);
 void ToProto(const FencingToken& token, v1::LeaseToken* out);

@@ -157,6 +157,10 @@ class FakeServer {
       Nothing<v1::PurgeQueueRequest, v1::PurgeQueueResponse>};
   FakeMethod<v1::RedriveJobsRequest, v1::RedriveJobsResponse> redrive{
       Nothing<v1::RedriveJobsRequest, v1::RedriveJobsResponse>};
+  FakeMethod<v1::GroupDeadJobsRequest, v1::GroupDeadJobsResponse> group{
+      Nothing<v1::GroupDeadJobsRequest, v1::GroupDeadJobsResponse>};
+  FakeMethod<v1::ListWorkersRequest, v1::ListWorkersResponse> workers{
+      Nothing<v1::ListWorkersRequest, v1::ListWorkersResponse>};
   FakeMethod<v1::GetClusterRequest, v1::GetClusterResponse> cluster{
       [](grpc::ServerContext*, const v1::GetClusterRequest&, v1::GetClusterResponse* response) {
         response->set_node_id("fake");
@@ -229,6 +233,11 @@ class FakeServer {
                              v1::RedriveJobsResponse* response) override {
       return fake_->redrive.Call(context, *request, response);
     }
+    grpc::Status GroupDeadJobs(grpc::ServerContext* context,
+                               const v1::GroupDeadJobsRequest* request,
+                               v1::GroupDeadJobsResponse* response) override {
+      return fake_->group.Call(context, *request, response);
+    }
 
    private:
     FakeServer* const fake_;
@@ -256,6 +265,10 @@ class FakeServer {
     grpc::Status ReleaseJobs(grpc::ServerContext* context, const v1::ReleaseJobsRequest* request,
                              v1::ReleaseJobsResponse* response) override {
       return fake_->release.Call(context, *request, response);
+    }
+    grpc::Status ListWorkers(grpc::ServerContext* context, const v1::ListWorkersRequest* request,
+                             v1::ListWorkersResponse* response) override {
+      return fake_->workers.Call(context, *request, response);
     }
 
    private:

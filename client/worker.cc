@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "client/client_impl.h"
+#include "client/convert.h"
 #include "client/verdict_reporter.h"
 
 namespace dqueue::client {
@@ -29,11 +30,16 @@ constexpr Duration kGiveUpAfterMin{60000};
 constexpr int kConcurrencyMax = 1000;
 constexpr int kLeaseJobsMax = 1000;
 
-std::string MakeWorkerId() {
-  char host[65] = "worker";
+// Empty if the machine does not say.
+std::string HostName() {
+  char host[65] = "";
   if (gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
+  return MakeUtf8(host, sizeof(host));
+}
+
+std::string MakeWorkerId() {
   const std::string random = NewUuidV7().substr(24, 8);
-  return std::string(host) + ":" + std::to_string(getpid()) + ":" + random;
+  return HostName() + ":" + std::to_string(getpid()) + ":" + random;
 }
 
 // Without a lock: a handler's stop callbacks run here.
@@ -135,6 +141,7 @@ void Worker::Impl::LeaseLoop() {
   lease.worker_id = options_.worker_id;
   lease.queues = options_.queues;
   lease.wait = kLeaseWait;
+  lease.host = HostName();
   lease.lease_duration = options_.lease_duration;
   if (!handlers_.contains("")) {
     for (const auto& [type, handler] : handlers_) lease.types.push_back(type);
@@ -295,7 +302,9 @@ void Worker::Impl::ExtendAll() {
   if (items.empty()) return;
   const Duration limit = std::max(options_.lease_duration / 3, kAttemptMax);
   const std::vector<Status> statuses =
-      client_.impl_->Extend(items, options_.lease_duration, limit, &extend_cancel_).value;
+      client_.impl_
+          ->Extend(items, options_.worker_id, options_.lease_duration, limit, &extend_cancel_)
+          .value;
   std::vector<std::stop_source> stops;
   {
     const std::lock_guard lock(mutex_);

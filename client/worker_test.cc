@@ -134,6 +134,7 @@ TEST(WorkerTest, LeasesWhatItCanStart) {
   EXPECT_EQ(requests[0].max_jobs(), 5);
   EXPECT_EQ(requests[1].max_jobs(), 3);
   EXPECT_EQ(requests[0].worker_id(), "w1");
+  EXPECT_NE(requests[0].host(), "");
   EXPECT_EQ(requests[0].queues_size(), 2);
   ASSERT_EQ(requests[0].types_size(), 1);
   EXPECT_EQ(requests[0].types(0), "slow");
@@ -181,6 +182,8 @@ TEST(WorkerTest, ExtendsWhileAHandlerRuns) {
   worker.Start();
   ASSERT_TRUE(Eventually([&] { return worker.stats().completed == 2; }));
   const auto requests = server.extend.requests();
+  ASSERT_FALSE(requests.empty());
+  EXPECT_NE(requests[0].worker_id(), "");
   EXPECT_EQ(requests[0].items_size(), 2) << "one call for all leases";
   EXPECT_EQ(requests[0].lease_duration().nanos(), 300000000);
 }

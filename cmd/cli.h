@@ -58,9 +58,9 @@ class Command {
 using CommandList = std::vector<std::unique_ptr<Command>>;
 std::unique_ptr<Command> MakeEnqueueCommand();
 void AddJobCommands(CommandList* list);      // enqueue, get, list, cancel, retry, delete, wait
-void AddQueueCommands(CommandList* list);    // pause, resume, purge, redrive
+void AddQueueCommands(CommandList* list);    // pause, resume, purge, dead, redrive
 void AddLeaseCommands(CommandList* list);    // lease, ack, nack, extend, release
-void AddClusterCommands(CommandList* list);  // stats, status, transfer
+void AddClusterCommands(CommandList* list);  // stats, status, transfer, workers
 void AddKeyCommands(CommandList* list);      // key create, key list, key revoke, key generate
 void AddLogCommands(CommandList* list);      // log dump, log verify
 

@@ -65,6 +65,44 @@ class StatsCommand : public Command {
   std::string queue_;
 };
 
+class WorkersCommand : public Command {
+ public:
+  CommandText text() const override {
+    return {
+        "workers", "", "who asks for jobs, and what each holds",
+        "Those that have called the leader within five minutes or hold a job. Counts begin with\n"
+        "the worker's first call to this leader.\n"};
+  }
+  int Run(Cli& cli) override {
+    const client::Result<std::vector<client::WorkerInfo>> result = cli.client().ListWorkers();
+    if (!result.ok()) return cli.Fail(result.status);
+    if (cli.json) {
+      JsonWriter json;
+      json.BeginObject().BeginArray("workers");
+      for (const client::WorkerInfo& worker : result.value) WriteWorker(worker, &json);
+      std::puts(json.EndArray().EndObject().Take().c_str());
+      return kExitOk;
+    }
+    TextTable table({"ID", "HOST", "LEASED", "WAITING", "DELIVERED", "COMPLETED", "FAILED",
+                     "EXPIRED", "LAST CALL", "QUEUES", "TYPES"});
+    for (const client::WorkerInfo& w : result.value) {
+      table.Row({w.id, w.host, std::to_string(w.leased), w.waiting ? "yes" : "-",
+                 std::to_string(w.delivered), std::to_string(w.completed), std::to_string(w.failed),
+                 std::to_string(w.expired), TimeText(w.last_time), Joined(w.queues, "-"),
+                 Joined(w.types, "any")});
+    }
+    std::fputs(table.ToString().c_str(), stdout);
+    return kExitOk;
+  }
+
+ private:
+  static std::string Joined(const std::vector<std::string>& names, const char* if_empty) {
+    std::string out;
+    for (const std::string& name : names) out += (out.empty() ? "" : ",") + name;
+    return out.empty() ? if_empty : out;
+  }
+};
+
 struct NodeReport {
   std::string address;
   client::Result<client::ClusterView> view;
@@ -267,6 +305,7 @@ void AddClusterCommands(CommandList* list) {
   list->push_back(std::make_unique<StatsCommand>());
   list->push_back(std::make_unique<StatusCommand>());
   list->push_back(std::make_unique<TransferCommand>());
+  list->push_back(std::make_unique<WorkersCommand>());
 }
 
 }  // namespace dqueue::cmd

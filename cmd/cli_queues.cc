@@ -1,6 +1,7 @@
 // dqueue-cli: what one does with a queue, or with many of its jobs at once.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -14,6 +15,8 @@ namespace {
 constexpr char kQueueRequired[] = "--queue is required: the name of the queue";
 // Asked for in one call.
 constexpr int kJobsACall = 10000;
+// Bytes of an error in a table.
+constexpr size_t kErrorShownMax = 80;
 
 // pause and resume: both answer with the queue.
 class QueueCommand : public Command {
@@ -144,16 +147,64 @@ class PurgeCommand : public Command {
   bool yes_ = false;
 };
 
+class DeadCommand : public Command {
+ public:
+  CommandText text() const override {
+    return {"dead", "", "what dead jobs died of, in groups",
+            "  dqueue-cli dead --queue mail\n"
+            "  dqueue-cli redrive --fingerprint 8a6f0e1c2b3d4f55\n\n"
+            "Errors that differ in numbers, ids and quoted parts only are one group.\n"};
+  }
+  void AddFlags(FlagTable* table) override {
+    table->Text("queue", &queue_, "QUEUE", "only jobs of this queue");
+    table->Text("type", &type_, "TYPE", "only jobs of this type");
+  }
+  int Run(Cli& cli) override {
+    const client::Result<client::DeadGroups> result = cli.client().GroupDeadJobs(queue_, type_);
+    if (!result.ok()) return cli.Fail(result.status);
+    if (cli.json) {
+      JsonWriter json;
+      json.BeginObject().BeginArray("groups");
+      for (const client::DeadGroup& group : result.value.groups) WriteDeadGroup(group, &json);
+      std::puts(json.EndArray().Bool("more", result.value.more).EndObject().Take().c_str());
+      return kExitOk;
+    }
+    TextTable table({"JOBS", "QUEUE", "TYPE", "REASON", "FINGERPRINT", "LAST", "EXAMPLE", "ERROR"});
+    for (const client::DeadGroup& group : result.value.groups) {
+      table.Row({std::to_string(group.jobs), group.queue, group.type, group.reason,
+                 group.error_fingerprint, TimeText(group.last_time),
+                 group.sample_ids.empty() ? "-" : group.sample_ids[0], Beginning(group.error)});
+    }
+    std::fputs(table.ToString().c_str(), stdout);
+    if (result.value.more) std::fputs("dqueue-cli: there are more groups\n", stderr);
+    return kExitOk;
+  }
+
+ private:
+  // What fits a line, cut at a character.
+  static std::string Beginning(const std::string& error) {
+    size_t end = std::min(error.find('\n'), kErrorShownMax);
+    if (end >= error.size()) return error;
+    while (end > 0 && (static_cast<unsigned char>(error[end]) & 0xc0) == 0x80) --end;
+    return error.substr(0, end) + "...";
+  }
+
+  std::string queue_;
+  std::string type_;
+};
+
 class RedriveCommand : public Command {
  public:
   CommandText text() const override {
     return {"redrive", "", "all dead jobs that match become ready again",
-            "  dqueue-cli redrive --queue mail --error 'connection refused'\n"};
+            "  dqueue-cli redrive --queue mail --error 'connection refused'\n"
+            "  dqueue-cli redrive --fingerprint 8a6f0e1c2b3d4f55   # a group that dead shows\n"};
   }
   void AddFlags(FlagTable* table) override {
     table->Text("queue", &options_.queue, "QUEUE", "only jobs of this queue");
     table->Text("type", &options_.type, "TYPE", "only jobs of this type");
     table->Text("error", &options_.error_contains, "TEXT", "only if the last error has this in it");
+    table->Text("fingerprint", &options_.error_fingerprint, "HEX", "only jobs of this group");
   }
   int Run(Cli& cli) override {
     options_.max_jobs = kJobsACall;
@@ -170,6 +221,7 @@ void AddQueueCommands(CommandList* list) {
   list->push_back(std::make_unique<PauseCommand>());
   list->push_back(std::make_unique<ResumeCommand>());
   list->push_back(std::make_unique<PurgeCommand>());
+  list->push_back(std::make_unique<DeadCommand>());
   list->push_back(std::make_unique<RedriveCommand>());
 }
 

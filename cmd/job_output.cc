@@ -22,6 +22,35 @@ void WriteMap(std::string_view key, const std::map<std::string, std::string>& ma
   json->EndObject();
 }
 
+void WriteAttempt(const client::Attempt& attempt, JsonWriter* json) {
+  json->BeginObject()
+      .Signed("number", attempt.number)
+      .Text("end", attempt.end)
+      .Text("worker_id", attempt.worker_id);
+  WriteTime("end_time", attempt.end_time, json);
+  if (attempt.held) {
+    json->Signed("held_ms", attempt.held->count());
+  } else {
+    json->Null("held_ms");
+  }
+  json->Text("error", attempt.error).EndObject();
+}
+
+void WriteNames(std::string_view key, const std::vector<std::string>& names, JsonWriter* json) {
+  json->BeginArray(key);
+  for (const std::string& name : names) json->Item(name);
+  json->EndArray();
+}
+
+// "2 FAILED at 2026-01-02T03:04:05Z by w1 after 3s: connection refused".
+std::string AttemptText(const client::Attempt& attempt) {
+  std::string out =
+      std::to_string(attempt.number) + " " + attempt.end + " at " + TimeText(attempt.end_time);
+  if (!attempt.worker_id.empty()) out += " by " + attempt.worker_id;
+  if (attempt.held) out += " after " + FormatDuration(*attempt.held);
+  return attempt.error.empty() ? out : out + ": " + attempt.error;
+}
+
 }  // namespace
 
 void WriteJob(const client::Job& job, JsonWriter* json, std::string_view key) {
@@ -54,7 +83,9 @@ void WriteJob(const client::Job& job, JsonWriter* json, std::string_view key) {
   } else {
     json->Null("token").Null("worker_id").Null("lease_remaining_ms");
   }
-  json->EndObject();
+  json->BeginArray("attempts");
+  for (const client::Attempt& attempt : job.attempts) WriteAttempt(attempt, json);
+  json->EndArray().EndObject();
 }
 
 void WriteStatus(const client::Status& status, JsonWriter* json) {
@@ -90,6 +121,35 @@ void WriteQueue(const client::QueueStats& q, JsonWriter* json, std::string_view 
       .EndObject();
 }
 
+void WriteDeadGroup(const client::DeadGroup& group, JsonWriter* json, std::string_view key) {
+  json->BeginObject(key)
+      .Text("queue", group.queue)
+      .Text("type", group.type)
+      .Text("reason", group.reason)
+      .Text("error_fingerprint", group.error_fingerprint)
+      .Text("error", group.error)
+      .Unsigned("jobs", group.jobs);
+  WriteTime("first_time", group.first_time, json);
+  WriteTime("last_time", group.last_time, json);
+  WriteNames("sample_ids", group.sample_ids, json);
+  json->EndObject();
+}
+
+void WriteWorker(const client::WorkerInfo& worker, JsonWriter* json, std::string_view key) {
+  json->BeginObject(key).Text("id", worker.id).Text("host", worker.host);
+  WriteTime("first_time", worker.first_time, json);
+  WriteTime("last_time", worker.last_time, json);
+  json->Bool("waiting", worker.waiting)
+      .Signed("leased", worker.leased)
+      .Unsigned("delivered", worker.delivered)
+      .Unsigned("completed", worker.completed)
+      .Unsigned("failed", worker.failed)
+      .Unsigned("expired", worker.expired);
+  WriteNames("queues", worker.queues, json);
+  WriteNames("types", worker.types, json);
+  json->EndObject();
+}
+
 std::string JobText(const client::Job& job) {
   std::string out;
   const auto line = [&](const char* name, const std::string& value) {
@@ -121,6 +181,7 @@ std::string JobText(const client::Job& job) {
     line("token", job.token.ToString());
     line("lease ends in", FormatDuration(job.lease_remaining));
   }
+  for (const client::Attempt& attempt : job.attempts) line("attempt", AttemptText(attempt));
   line_if("last error", job.last_error);
   line_if("dead because", job.dead_reason);
   const auto bytes = [&](const char* name, const std::string& value) {

@@ -16,7 +16,10 @@ void WriteStatus(const client::Status& status, JsonWriter* json);
 // An object with every number of a queue.
 void WriteQueue(const client::QueueStats& q, JsonWriter* json, std::string_view key = {});
 
-// One line a field.
+void WriteDeadGroup(const client::DeadGroup& group, JsonWriter* json, std::string_view key = {});
+void WriteWorker(const client::WorkerInfo& worker, JsonWriter* json, std::string_view key = {});
+
+// One line a field, and one an attempt.
 std::string JobText(const client::Job& job);
 // "2026-01-02T03:04:05.678Z" or "-".
 std::string TimeText(const std::optional<client::WallTime>& time);

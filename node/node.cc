@@ -45,6 +45,7 @@ NodeImpl::~NodeImpl() = default;
 
 absl::Status NodeImpl::Start(raft::Time now) {
   now_ = now;
+  opened_at_ = now;
   storage::FileSystem& fs = *env_.fs;
   if (absl::Status status = fs.CreateDirectory(options_.data_dir); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<storage::FileLock>> lock = fs.Lock(options_.data_dir + "/LOCK");
@@ -62,6 +63,8 @@ absl::Status NodeImpl::Start(raft::Time now) {
       storage::SnapshotStore::Open(fs, options_.data_dir + "/snap");
   if (!store.ok()) return store.status();
   state_ = std::make_unique<queue::StateMachine>();
+  recovered_last_ = recovered.raft.last_index;
+  recovered_term_ = recovered.raft.hard_state.term;
   const raft::SnapshotMeta& meta = recovered.raft.snapshot;
   if (meta.index > raft::Index()) {
     absl::StatusOr<std::vector<storage::Manifest>> manifests = (*store)->List();
@@ -110,9 +113,12 @@ absl::Status NodeImpl::Start(raft::Time now) {
 }
 
 void NodeImpl::MakeBroker(uint64_t salt) {
+  queue::JobTimes times;
+  if (broker_ != nullptr) times = broker_->times();
   broker_.reset();  // before the new one, so that only one is the state machine's observer
   broker_ = std::make_unique<queue::Broker>(options_.broker, state_.get(),
                                             options_.seed ^ (self_.value() + salt));
+  broker_->SetTimes(std::move(times));
   broker_->SetHint(Hint());
   broker_->SetLowSpace(low_space_);
   if (draining_) broker_->Drain();
@@ -180,6 +186,7 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
   Post([this, done = std::move(done)](raft::Time) {
     NodeMetrics metrics = metrics_;
     metrics.view = MakeView();
+    metrics.times = broker_->times();
     // Every queue that fits a page; it cannot fail without a name.
     DQ_CHECK(state_->Stats("", &metrics.stats).ok());
     const int64_t since = env_.wall_ms() - state_->time_ms();

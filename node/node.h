@@ -132,6 +132,11 @@ struct NodeMetrics {
   uint64_t snapshots_written = 0;
   uint64_t snapshots_installed = 0;  // received from a leader
   uint64_t free_bytes = 0;           // of the disk, when last looked; 0: not yet
+  // How long jobs waited and were held while this node led.
+  queue::JobTimes times;
+  // From opening the node until it had everything back that was in its snapshot and log; not set
+  // before that.
+  std::optional<raft::Duration> recovery_time;
 };
 
 class Node {

@@ -58,6 +58,8 @@ class NodeImpl final : public Node {
   void ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entries);
   // If they are not those that the watcher knows.
   void TellKeys();
+  // Takes the time of recovery when it is over.
+  void NoteRecovery(raft::Time now);
   void AnswerConfirmed(raft::Time now);
   void MaybeServe(raft::Time now);
   void UpdatePeers();
@@ -104,6 +106,10 @@ class NodeImpl final : public Node {
   Inbox inbox_;
   raft::Time now_{};
   raft::Status status_;
+  raft::Time opened_at_{};
+  // Of the log that was found: its end, and the term that it was left in.
+  raft::Index recovered_last_;
+  raft::Term recovered_term_;
   bool serving_ = false;  // the broker is the leader's
   uint64_t broker_salt_ = 0;
 

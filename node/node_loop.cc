@@ -31,6 +31,7 @@ bool NodeImpl::Poll(raft::Time now) {
   Confirm(now);
   HandleOutputs(now);
   MaybeEndHandover(now);
+  NoteRecovery(now);
   const bool more_image = MaybeSnapshot();
   MaybeRemoveOld();
   // A confirmation or an answer may have made work for this very turn (a single node commits at
@@ -226,6 +227,15 @@ void NodeImpl::TellKeys() {
   if (keys == told_keys_) return;
   told_keys_ = keys;
   watch_keys_(std::move(keys));
+}
+
+void NodeImpl::NoteRecovery(raft::Time now) {
+  if (metrics_.recovery_time || restoring_) return;
+  const raft::Index applied = state_->applied_index();
+  // Once an entry of a new term is applied, what was behind that in the old log is no more.
+  if (applied >= recovered_last_ || raft_->TermAt(applied) > recovered_term_) {
+    metrics_.recovery_time = now - opened_at_;
+  }
 }
 
 void NodeImpl::AnswerConfirmed(raft::Time now) {

@@ -259,6 +259,26 @@ TEST(Node, EverythingSurvivesAPowerCut) {
   }
 }
 
+TEST(Node, RecoveryIsOverWhenTheOldLogIsApplied) {
+  Cluster cluster(3);
+  ASSERT_FALSE(cluster.Enqueue(cluster.WaitForLeader(), "hello").empty());
+  cluster.Run(200ms);
+  for (const std::string& name : cluster.names()) cluster.Crash(name);
+  for (const std::string& name : cluster.names()) ASSERT_TRUE(cluster.Start(name).ok());
+  const auto recovery = [&] {
+    std::optional<raft::Duration> time;
+    cluster.node("n1").RequestMetrics(
+        [&time](const NodeMetrics& metrics) { time = metrics.recovery_time; });
+    cluster.Run(1ms);
+    return time;
+  };
+  ASSERT_TRUE(cluster.RunUntil([&] { return recovery().has_value(); }));
+  EXPECT_EQ(cluster.node("n1").state().job_count(), 1u);
+  const auto first = recovery();
+  cluster.Run(1s);
+  EXPECT_EQ(recovery(), first) << "it is over";
+}
+
 TEST(Node, AFollowerSaysWhoLeads) {
   Cluster cluster(3);
   const std::string leader = cluster.WaitForLeader();

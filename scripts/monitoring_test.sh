@@ -38,6 +38,14 @@ for i in 1 2 3; do
   eventually 20 counted
   equal "" "$(checked "$i" 2>&1)" "what promtool says of node $i"
 done
+# What only the leader has seen, and what each node knows of itself.
+cluster_cli lease --queue q >/dev/null
+leased() { for i in 1 2 3; do metrics "$i"; done | grep -q '^dqueue_jobs_dispatched_total{queue="q"} 1$'; }
+eventually 20 leased
+for i in 1 2 3; do
+  [[ $(metrics "$i") =~ $'\n'dqueue_recovery_duration_seconds\ [0-9.e-]+$'\n' ]] || fail "node $i has no time of recovery"
+  equal "" "$(checked "$i" 2>&1)" "what promtool says of node $i after a lease"
+done
 leaders=$(for i in 1 2 3; do metrics "$i"; done | grep -c '^dqueue_raft_is_leader 1$')
 equal 1 "$leaders" "leaders"
 
@@ -59,6 +67,7 @@ prometheus_begin "$PWD"
 eventually 30 shows 'sum(up{job="dqueue"})' 3
 eventually 30 shows 'sum(max by (queue) (dqueue_jobs_enqueued_total))' 2
 eventually 30 shows 'dqueue:queue_depth{queue="q"}' 1
+eventually 30 shows 'sum(dqueue_job_wait_seconds_count{queue="q"})' 1
 eventually 30 shows 'sum(dqueue_raft_is_leader)' 1
 eventually 30 shows 'count(dqueue_log_sync_seconds_count > 0)' 3
 eventually 30 shows 'count(ALERTS) or vector(0)' 0

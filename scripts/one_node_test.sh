@@ -97,6 +97,19 @@ expect 0 '^unheard-of resumed$' $cli resume --queue unheard-of
 read -r got token <<<"$(take ops)"
 equal "$ready" "$got" "job of a resumed queue"
 expect 0 'rejected' $cli nack "$ready" --token "$token" --reject --reason 'connection refused: db1'
+expect 0 'attempt: *1 REJECTED at .* after .*: connection refused: db1' $cli get "$ready"
+expect 0 '"attempts":\[\{"number":1,"end":"REJECTED"' $cli get "$ready" -o json
+expect 0 '1 +ops +t +REJECTED +[0-9a-f]{16} .* '"$ready"' +connection refused: db1' $cli dead --queue ops
+expect 0 '"groups":\[\],"more":false' $cli dead --queue ops --type other -o json
+fingerprint=$($cli dead --queue ops -o json | sed -nE 's/.*"error_fingerprint":"([0-9a-f]{16})".*/\1/p')
+expect 2 'error_fingerprint' $cli redrive --fingerprint 12
+expect 0 '^0 jobs redriven$' $cli redrive --queue ops --fingerprint 0123456789abcdef
+expect 0 '^1 jobs redriven$' $cli redrive --fingerprint "$fingerprint"
+read -r got token <<<"$(take ops)"
+equal "$ready" "$got" "redriven job"
+expect 0 'LAST CALL.*' $cli workers
+expect 0 '"leased":1,' $cli workers -o json
+expect 0 'rejected' $cli nack "$ready" --token "$token" --reject --reason 'connection refused: db1'
 expect 0 '^0 jobs redriven$' $cli redrive --queue ops --error timeout
 expect 0 '^0 jobs redriven$' $cli redrive --type other
 expect 0 '^1 jobs redriven$' $cli redrive --queue ops --type t --error 'refused: db'

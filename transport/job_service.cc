@@ -44,7 +44,8 @@ using RawJobService = JobService::WithRawCallbackMethod_EnqueueJobs<
                     JobService::WithRawCallbackMethod_DeleteJobs<
                         JobService::WithRawCallbackMethod_PurgeQueue<
                             JobService::WithRawCallbackMethod_RedriveJobs<
-                                JobService::Service>>>>>>>>>>>;
+                                JobService::WithRawCallbackMethod_GroupDeadJobs<
+                                    JobService::Service>>>>>>>>>>>>;
 
 class JobServiceImpl final : public RawJobService {
  public:
@@ -82,6 +83,9 @@ class JobServiceImpl final : public RawJobService {
   }
   Reactor* RedriveJobs(Context* context, const Bytes* request, Bytes* response) override {
     return BeginCall<queue::RedriveCall>(router_, kRedriveJobs, context, request, response);
+  }
+  Reactor* GroupDeadJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::GroupCall>(router_, kGroupDeadJobs, context, request, response);
   }
 
  private:

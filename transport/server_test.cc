@@ -229,6 +229,13 @@ TEST_F(ServerTest, AnyNodeOperatesOnQueues) {
     const auto redriven = Call(node, &JobStub::RedriveJobs, redrive);
     EXPECT_TRUE(redriven.status.ok());
     EXPECT_EQ(redriven.response.redriven(), 0);
+    v1::GroupDeadJobsRequest group;
+    group.set_queue(queue);
+    const auto groups = Call(node, &JobStub::GroupDeadJobs, group);
+    EXPECT_TRUE(groups.status.ok()) << groups.status.error_message();
+    EXPECT_EQ(groups.response.groups_size(), 0);
+    group.set_queue("unheard-of");
+    EXPECT_EQ(Call(node, &JobStub::GroupDeadJobs, group).reason(), "QUEUE_NOT_FOUND");
     resume.set_queue("unheard-of");
     EXPECT_EQ(Call(node, &JobStub::ResumeQueue, resume).reason(), "QUEUE_NOT_FOUND");
   }

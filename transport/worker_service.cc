@@ -93,7 +93,8 @@ using v1::WorkerService;
 using RawWorkerService = WorkerService::WithRawCallbackMethod_LeaseJobs<
     WorkerService::WithRawCallbackMethod_CompleteJobs<WorkerService::WithRawCallbackMethod_FailJobs<
         WorkerService::WithRawCallbackMethod_ExtendLeases<
-            WorkerService::WithRawCallbackMethod_ReleaseJobs<WorkerService::Service>>>>>;
+            WorkerService::WithRawCallbackMethod_ReleaseJobs<
+                WorkerService::WithRawCallbackMethod_ListWorkers<WorkerService::Service>>>>>>;
 
 class WorkerServiceImpl final : public RawWorkerService {
  public:
@@ -113,6 +114,9 @@ class WorkerServiceImpl final : public RawWorkerService {
   }
   Reactor* ReleaseJobs(Context* context, const Bytes* request, Bytes* response) override {
     return BeginCall<queue::ReleaseCall>(router_, kReleaseJobs, context, request, response);
+  }
+  Reactor* ListWorkers(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::WorkersCall>(router_, kListWorkers, context, request, response);
   }
 
  private:

@@ -141,6 +141,11 @@ void AddStorage(Exposition* out, const node::NodeMetrics& node) {
   one("dqueue_snapshots_installed_total", Type::kCounter, "Snapshots received from a leader.",
       node.snapshots_installed);
   one("dqueue_disk_free_bytes", Type::kGauge, "Free space where the data is.", node.free_bytes);
+  if (node.recovery_time) {
+    out->Family("dqueue_recovery_duration_seconds", Type::kGauge,
+                "From opening the node to having its snapshot and log back.");
+    out->Sample(std::chrono::duration<double>(*node.recovery_time).count());
+  }
   one("dqueue_disk_low", Type::kGauge, "1 while new jobs are refused for lack of disk; leader.",
       node.view.raft.low_space);
 }
@@ -158,6 +163,44 @@ void AddBroker(Exposition* out, const queue::Broker::Gauges& broker) {
   gauge("dqueue_pending_commands", "Commands that wait for a batch; leader.",
         broker.pending_commands);
   gauge("dqueue_pending_bytes", "Bytes of these; leader.", broker.pending_bytes);
+}
+
+// Of those queues that the leader counted first; the rest is one.
+void AddTimes(Exposition* out, const std::vector<queue::QueueTimes>& queues) {
+  const auto of_queues = [&](const auto& add) {
+    for (const queue::QueueTimes& queue : queues) {
+      if (queue.queue.empty() && queue.dispatched == 0 &&
+          std::all_of(queue.ended.begin(), queue.ended.end(), [](uint64_t n) { return n == 0; })) {
+        continue;
+      }
+      add(queue, queue.queue.empty() ? std::string_view(kOtherQueues) : queue.queue);
+    }
+  };
+  out->Family("dqueue_jobs_dispatched_total", Type::kCounter, "Leases granted by this node.");
+  of_queues([out](const queue::QueueTimes& queue, std::string_view name) {
+    out->Sample(queue.dispatched, {{"queue", name}});
+  });
+  out->Family("dqueue_job_wait_seconds", Type::kHistogram,
+              "From a job's being ready to its lease; leader.");
+  of_queues([out](const queue::QueueTimes& queue, std::string_view name) {
+    out->Sample(queue.waited, {{"queue", name}});
+  });
+  out->Family("dqueue_job_duration_seconds", Type::kHistogram,
+              "From a job's lease to its completion; leader.");
+  of_queues([out](const queue::QueueTimes& queue, std::string_view name) {
+    out->Sample(queue.held, {{"queue", name}});
+  });
+  out->Family("dqueue_job_attempts_total", Type::kCounter, "Leases that ended, by how; leader.");
+  constexpr std::pair<queue::AttemptEnd, const char*> kEnds[] = {
+      {queue::AttemptEnd::kCompleted, "completed"},
+      {queue::AttemptEnd::kFailed, "failed"},
+      {queue::AttemptEnd::kRejected, "rejected"},
+      {queue::AttemptEnd::kExpired, "expired"}};
+  of_queues([&](const queue::QueueTimes& queue, std::string_view name) {
+    for (const auto& [end, outcome] : kEnds) {
+      out->Sample(queue.ended[static_cast<size_t>(end)], {{"queue", name}, {"outcome", outcome}});
+    }
+  });
 }
 
 void AddProcess(Exposition* out, const ProcessMetrics& process) {
@@ -229,6 +272,7 @@ std::string MetricsPage(const node::NodeMetrics& node, const ProcessMetrics& pro
   out.Sample(uint64_t{1}, {{"version", DQUEUE_VERSION}, {"node", node.view.name}});
   AddQueues(&out, node.stats);
   AddBroker(&out, node.view.broker);
+  AddTimes(&out, node.times.queues());
   AddRaft(&out, node);
   AddStorage(&out, node);
   AddProcess(&out, process);

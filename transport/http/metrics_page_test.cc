@@ -79,6 +79,40 @@ TEST(MetricsPageTest, AddsUpTheQueuesThatAreTooMany) {
   EXPECT_THAT(page, HasSubstr("\ndqueue_queue_depth{queue=\"_other\"} 15\n"));
 }
 
+TEST(MetricsPageTest, TimesAreByQueueAndWithoutALeadershipThereAreNone) {
+  node::NodeMetrics node = WithQueues(0);
+  EXPECT_THAT(MetricsPage(node, ProcessMetrics()), Not(HasSubstr("dqueue_job_wait_seconds_count")));
+  using std::chrono::milliseconds;
+  const uint32_t mail = node.times.Number("mail");
+  node.times.Dispatched(mail, milliseconds(1500));
+  node.times.Ended(mail, queue::AttemptEnd::kCompleted, milliseconds(20));
+  node.times.Ended(mail, queue::AttemptEnd::kExpired, std::nullopt);
+  std::string page = MetricsPage(node, ProcessMetrics());
+  EXPECT_THAT(page, HasSubstr("\ndqueue_jobs_dispatched_total{queue=\"mail\"} 1\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_job_wait_seconds_bucket{queue=\"mail\",le=\"1\"} 0\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_job_wait_seconds_bucket{queue=\"mail\",le=\"2.5\"} 1\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_job_duration_seconds_sum{queue=\"mail\"} 0.02\n"));
+  EXPECT_THAT(page,
+              HasSubstr("\ndqueue_job_attempts_total{queue=\"mail\",outcome=\"completed\"} 1\n"));
+  EXPECT_THAT(page,
+              HasSubstr("\ndqueue_job_attempts_total{queue=\"mail\",outcome=\"rejected\"} 0\n"));
+  EXPECT_THAT(page,
+              HasSubstr("\ndqueue_job_attempts_total{queue=\"mail\",outcome=\"expired\"} 1\n"));
+  EXPECT_THAT(page, Not(HasSubstr(kOtherQueues)));
+  node.times.Dispatched(0, milliseconds(1));
+  page = MetricsPage(node, ProcessMetrics());
+  EXPECT_THAT(page, HasSubstr("\ndqueue_jobs_dispatched_total{queue=\"_other\"} 1\n"));
+}
+
+TEST(MetricsPageTest, RecoveryIsTimedWhenItIsOver) {
+  node::NodeMetrics node = WithQueues(0);
+  EXPECT_THAT(MetricsPage(node, ProcessMetrics()),
+              Not(HasSubstr("dqueue_recovery_duration_seconds")));
+  node.recovery_time = std::chrono::milliseconds(250);
+  EXPECT_THAT(MetricsPage(node, ProcessMetrics()),
+              HasSubstr("\ndqueue_recovery_duration_seconds 0.25\n"));
+}
+
 TEST(MetricsPageTest, ALeaderShowsItsPeers) {
   node::NodeMetrics node = WithQueues(0);
   raft::View& raft = node.view.raft;
