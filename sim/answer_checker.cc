@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "google/rpc/error_details.pb.h"
+#include "queue/attempts.h"
 #include "sim/sim_node.h"
 #include "sim/violation.h"
 #include "sim/world.h"
@@ -506,11 +507,97 @@ void AnswerChecker::CheckJob(const SimNode& node, const v1::Job& job, raft::Inde
   }
 }
 
+void AnswerChecker::CheckAttempts(const SimNode& node, const v1::Job& job, raft::Index applied,
+                                  const char* how) const {
+  const ModelJob& expected = *world_->jobs().FindAt(job.id(), applied);
+  const auto violate = [&](const std::string& what) {
+    Violate("J28 attempts", std::string(how) + " of " + node.name() + " at index " +
+                                std::to_string(applied.value()) + " shows " + Show(expected) +
+                                " as " + job.ShortDebugString() + ": " + what);
+  };
+  std::vector<const ModelAttempt*> attempts;
+  for (const ModelAttempt& attempt : expected.attempts) {
+    if (attempt.index <= applied) attempts.push_back(&attempt);
+  }
+  // Each delivery that the log knows of ended in a completion or is an attempt.
+  const size_t completed = job.state() == v1::JOB_STATE_SUCCEEDED ? 1 : 0;
+  const auto delivered = static_cast<size_t>(job.counters().delivered());
+  if (attempts.size() > delivered || attempts.size() + completed < delivered) {
+    violate(std::to_string(attempts.size()) + " attempts do not agree with its counters");
+  }
+  if (attempts.size() > queue::kAttemptsMax) {
+    attempts.erase(attempts.begin(), attempts.end() - queue::kAttemptsMax);
+  }
+  if (job.attempts_size() != static_cast<int>(attempts.size())) {
+    violate("expected " + std::to_string(attempts.size()) + " attempts");
+  }
+  for (size_t i = 0; i < attempts.size(); ++i) {
+    const v1::Attempt& shown = job.attempts(static_cast<int>(i));
+    const ModelAttempt& attempt = *attempts[i];
+    const bool same = shown.number() == static_cast<int>(attempt.number) &&
+                      shown.end() == attempt.end && ToMs(shown.end_time()) == attempt.end_ms &&
+                      shown.worker_id() == attempt.worker && shown.error() == attempt.error &&
+                      shown.has_held() == (attempt.held_ms >= 0);
+    if (!same) violate("attempt " + std::to_string(attempt.number) + " is another");
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall& call, const v1::GroupDeadJobsRequest& request,
+                             const v1::GroupDeadJobsResponse& response) {
+  const raft::Index applied = FreshIndex(call);
+  const std::string& node = world_->node(call.node).name();
+  int64_t shown = 0;
+  for (const auto& group : response.groups()) {
+    shown += group.jobs();
+    for (const std::string& id : group.sample_ids()) {
+      const std::vector<const ModelJob*> jobs = world_->jobs().FindAll(id);
+      const bool fits = std::any_of(jobs.begin(), jobs.end(), [&](const ModelJob* job) {
+        return job->queue == group.queue() && job->type == group.type();
+      });
+      if (!fits) Violate("J29 groups", node + " shows " + id + " in another queue or type");
+    }
+  }
+  // Jobs come and go while it looks: those that were dead all the time must be there, those that
+  // were dead at any time may be.
+  int64_t always = 0;
+  int64_t ever = 0;
+  for (const ModelJob& job : world_->jobs().jobs()) {
+    if (!request.queue().empty() && job.queue != request.queue()) continue;
+    if (!request.type().empty() && job.type != request.type()) continue;
+    const auto is_dead = [](const JobVersion& v) {
+      return v.state == v1::JOB_STATE_DEAD && !v.gone;
+    };
+    const JobVersion* before = job.At(call.required);
+    bool once = before != nullptr && is_dead(*before);
+    const JobVersion* now = job.At(applied);
+    if (once && now->index <= call.required) ++always;
+    for (const JobVersion& v : job.past) {
+      once = once || (v.index > call.required && v.index <= applied && is_dead(v));
+    }
+    if (once) ++ever;
+  }
+  if (shown > ever || (!response.more() && shown < always)) {
+    Violate("J29 groups", node + " has " + std::to_string(shown) + " dead jobs in groups; " +
+                              std::to_string(always) + " were dead all the time, " +
+                              std::to_string(ever) + " at any time");
+  }
+}
+
+void AnswerChecker::Answered(const ServerCall&, const v1::ListWorkersRequest&,
+                             const v1::ListWorkersResponse& response) {
+  for (int i = 1; i < response.workers_size(); ++i) {
+    if (response.workers(i - 1).id() >= response.workers(i).id()) {
+      Violate("answers", "ListWorkers is not in the order of ids");
+    }
+  }
+}
+
 void AnswerChecker::Answered(const ServerCall& call, const v1::GetJobRequest& request,
                              const v1::GetJobResponse& response) {
   const raft::Index applied = FreshIndex(call);
   if (response.job().id() != request.id()) Violate("answers", "another job than was asked for");
   CheckJob(world_->node(call.node), response.job(), applied, "GetJob");
+  CheckAttempts(world_->node(call.node), response.job(), applied, "GetJob");
   const ModelJob* job = world_->jobs().FindAt(request.id(), applied);
   if (response.job().payload() != job->payload) Violate("J2 payload", Show(*job));
 }
@@ -675,7 +762,9 @@ void AnswerChecker::CompareJob(const SimNode& node, const std::string& id) {
   if (!there) return;
   v1::Job shown;
   state.FillJob(job, false, &shown);
+  state.FillAttempts(job, &shown);
   CheckJob(node, shown, state.applied_index(), "the state");
+  CheckAttempts(node, shown, state.applied_index(), "the state");
 }
 
 void AnswerChecker::CompareAll(const SimNode& node) {

@@ -59,6 +59,8 @@ class AnswerChecker {
   void Arrive(const ServerCall&, const queue::ListKeysOrder&) {}
   void Arrive(const ServerCall&, const queue::RevokeKeyOrder&) {}
   void Arrive(const ServerCall&, const queue::UseKeysOrder&) {}
+  void Arrive(const ServerCall&, const v1::GroupDeadJobsRequest&) {}
+  void Arrive(const ServerCall&, const v1::ListWorkersRequest&) {}
 
   // … and is answered.
   template <class Request, class Response>
@@ -121,6 +123,10 @@ class AnswerChecker {
                 const v1::ListKeysResponse& response);
   void Answered(const ServerCall& call, const queue::RevokeKeyOrder& order, const v1::Key& key);
   void Answered(const ServerCall&, const queue::UseKeysOrder&, const queue::UseKeysDone&) {}
+  void Answered(const ServerCall& call, const v1::GroupDeadJobsRequest& request,
+                const v1::GroupDeadJobsResponse& response);
+  void Answered(const ServerCall& call, const v1::ListWorkersRequest& request,
+                const v1::ListWorkersResponse& response);
   void PurgeAnswered(const ServerCall& call, const v1::PurgeQueueRequest& request);
 
   void Refused(const ServerCall& call, const v1::EnqueueJobsRequest& request,
@@ -157,6 +163,8 @@ class AnswerChecker {
   template <class F>
   int64_t CountMoves(const ServerCall& call, const F& is_it) const;
   void CheckJob(const SimNode& node, const v1::Job& job, raft::Index applied, const char* how);
+  void CheckAttempts(const SimNode& node, const v1::Job& job, raft::Index applied,
+                     const char* how) const;
   void CompareJob(const SimNode& node, const std::string& id);
   void CompareQueue(const SimNode& node, const std::string& name) const;
   void CompareStats(const SimNode& node, const v1::QueueStats& stats, const ModelQueue& queue,

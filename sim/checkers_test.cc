@@ -345,6 +345,67 @@ TEST_F(CheckersTest, StaleAndWrongReads) {
   EXPECT_EQ(RuleOfAnswer(CallNow(), request, wrong), "J2 payload");
 }
 
+TEST_F(CheckersTest, AttemptsThatNeverWereOrAreMissing) {
+  v1::GetJobRequest request;
+  request.set_id("a");
+  v1::GetJobResponse response;
+  const queue::StateMachine& state = leader().node().state();
+  state.FillJob(state.Find("a"), true, response.mutable_job());
+  response.mutable_job()->add_attempts()->set_number(1);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J28 attempts") << "there was none";
+
+  v1::FailJobsRequest fail;
+  fail.add_items()->set_id("a");
+  *fail.mutable_items(0)->mutable_token() = lease_.lease().token();
+  queue::FailCall call;
+  call.request = fail;
+  call.done = [](auto) {};
+  s_.world.answers().Arrive(CallNow(), fail);
+  s_.world.node(number_).node().Submit(std::move(call));
+  s_.world.Run(1s);
+  response.Clear();
+  state.FillJob(state.Find("a"), true, response.mutable_job());
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J28 attempts") << "it is left out";
+  state.FillAttempts(state.Find("a"), response.mutable_job());
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "");
+  response.mutable_job()->mutable_attempts(0)->set_worker_id("somebody else");
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J28 attempts");
+}
+
+TEST_F(CheckersTest, GroupsThatDoNotAddUp) {
+  v1::FailJobsRequest fail;
+  fail.add_items()->set_id("a");
+  *fail.mutable_items(0)->mutable_token() = lease_.lease().token();
+  fail.mutable_items(0)->set_reject(true);
+  queue::FailCall call;
+  call.request = fail;
+  call.done = [](auto) {};
+  s_.world.answers().Arrive(CallNow(), fail);
+  s_.world.node(number_).node().Submit(std::move(call));
+  s_.world.Run(1s);
+  v1::Job job;
+  const queue::StateMachine& state = leader().node().state();
+  state.FillJob(state.Find("a"), false, &job);
+  ASSERT_EQ(job.state(), v1::JOB_STATE_DEAD);
+  const v1::GroupDeadJobsRequest request;
+  v1::GroupDeadJobsResponse response;
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J29 groups") << "\"a\" is dead";
+  response.set_more(true);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "");
+  response.set_more(false);
+  auto* group = response.add_groups();
+  group->set_queue(job.queue());
+  group->set_type(job.type());
+  group->set_jobs(1);
+  group->add_sample_ids("a");
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "");
+  group->set_type("another");
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J29 groups") << "not a's type";
+  group->set_type(job.type());
+  group->set_jobs(2);
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J29 groups") << "one is dead";
+}
+
 TEST_F(CheckersTest, StatisticsThatDoNotAddUp) {
   v1::GetStatsResponse response;
   ASSERT_TRUE(leader().node().state().Stats("", &response).ok());

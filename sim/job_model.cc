@@ -293,6 +293,17 @@ void JobModel::End(ModelJob& job, const log::v1::Token& token, LeaseEnd end) {
   ends_.try_emplace({job.slot, job.last_token, end}, applied_);
 }
 
+void JobModel::AddAttempt(ModelJob& job, v1::Attempt::End end, const std::string& worker,
+                          int64_t held_ms, const std::string& error) {
+  job.attempts.push_back({.index = applied_,
+                          .number = job.now.delivered,
+                          .end = end,
+                          .end_ms = time_ms_,
+                          .held_ms = held_ms,
+                          .worker = worker,
+                          .error = error});
+}
+
 void JobModel::Execute(const log::v1::Complete& command) {
   ModelJob* job = Leased(command.id(), command.token());
   if (job == nullptr || !job->live()) return;
@@ -311,6 +322,8 @@ void JobModel::Execute(const log::v1::Fail& command) {
   if (job == nullptr || job->now.state != v1::JOB_STATE_READY) return;
   if (!IsNewer(*job, command.token())) return;
   End(*job, command.token(), LeaseEnd::kFailed);
+  AddAttempt(*job, command.reject() ? v1::Attempt::END_REJECTED : v1::Attempt::END_FAILED,
+             command.worker_id(), command.held_ms(), command.error());
   ++job->now.failed;
   ++queues_[job->queue].failures;
   if (command.reject()) {
@@ -334,6 +347,7 @@ void JobModel::Execute(const log::v1::Expire& command) {
   if (job == nullptr || job->now.state != v1::JOB_STATE_READY) return;
   if (!IsNewer(*job, command.token())) return;
   End(*job, command.token(), LeaseEnd::kExpired);
+  AddAttempt(*job, v1::Attempt::END_EXPIRED, command.worker_id(), command.held_ms(), "");
   ++job->now.expired;
   ++queues_[job->queue].expirations;
   if (job->now.expired > job->max_expirations) {
@@ -363,7 +377,10 @@ void JobModel::Execute(const log::v1::Retry& command) {
 }
 
 void JobModel::Execute(const log::v1::Delete& command) {
-  if (ModelJob* job = Present(command.id(), command.job_sequence())) Purge(*job);
+  ModelJob* job = Present(command.id(), command.job_sequence());
+  if (job == nullptr) return;
+  const uint32_t states = command.states();
+  if (states == 0 || (states & queue::JobStateBit(job->now.state)) != 0) Purge(*job);
 }
 
 void JobModel::Execute(const log::v1::SetQueue& command) {

@@ -38,6 +38,17 @@ struct JobVersion {
   int64_t run_ms = 0;
 };
 
+// A lease that ended without success.
+struct ModelAttempt {
+  raft::Index index;
+  uint32_t number = 0;
+  v1::Attempt::End end = v1::Attempt::END_UNSPECIFIED;
+  int64_t end_ms = 0;
+  int64_t held_ms = 0;
+  std::string worker;
+  std::string error;
+};
+
 enum class LeaseEnd : uint8_t { kNone, kCompleted, kFailed, kExpired };
 
 struct ModelJob {
@@ -62,7 +73,8 @@ struct ModelJob {
   LeaseEnd last_end = LeaseEnd::kNone;
   queue::LeaseToken completed_token;  // of the completion that took effect
   JobVersion now;
-  std::vector<JobVersion> past;  // in order; the last is `now`
+  std::vector<JobVersion> past;        // in order; the last is `now`
+  std::vector<ModelAttempt> attempts;  // all, in order
 
   bool live() const {
     return !now.gone && (now.state == v1::JOB_STATE_READY || now.state == v1::JOB_STATE_SCHEDULED);
@@ -138,6 +150,9 @@ class JobModel {
   void Changed(ModelJob& job);
   void Purge(ModelJob& job);
   void End(ModelJob& job, const log::v1::Token& token, LeaseEnd end);
+  // Of the lease that has just been counted.
+  void AddAttempt(ModelJob& job, v1::Attempt::End end, const std::string& worker, int64_t held_ms,
+                  const std::string& error);
   bool IsNewer(const ModelJob& job, const log::v1::Token& token) const;
 
   raft::Index applied_;

@@ -33,6 +33,7 @@ const std::vector<NamedMutant>& AllMutants() {
       DQ_NAMED(kReusedIdNotTold),
       DQ_NAMED(kDeleteUntold),
       DQ_NAMED(kDeletingNotGuarded),
+      DQ_NAMED(kDeleteInAnyState),
       DQ_NAMED(kPauseNotChecked),
       DQ_NAMED(kRedeliverAfterDone),
       DQ_NAMED(kAttemptsResetOnFailure),

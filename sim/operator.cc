@@ -94,7 +94,8 @@ void Operator::Redrive() {
 void Operator::Read() {
   Random& random = caller_.random();
   const std::string id = book_->AnyId(random);
-  switch (random.Below(3)) {
+  // Who sweeps often looks first at what there is to sweep.
+  switch (random.Below(load_.redrive >= 1 ? 5 : 3)) {
     case 0:
       if (!id.empty()) {
         v1::GetJobRequest request;
@@ -109,6 +110,13 @@ void Operator::Read() {
       request.set_page_size(static_cast<int>(random.Between(1, 50)));
       return Call<queue::ListCall>(std::move(request));
     }
+    case 3: {
+      v1::GroupDeadJobsRequest request;
+      if (random.Chance(0.5)) request.set_queue(AnyQueue());
+      return Call<queue::GroupCall>(std::move(request));
+    }
+    case 4:
+      return Call<queue::WorkersCall>({});
     default:
       Call<queue::StatsCall>({});
   }

@@ -232,6 +232,26 @@ void MakeTenants(Random& random, Profile* p) {
   p->load.operators = std::max(p->load.operators, 1);
 }
 
+// Operators who purge what others bring back, while slow disks keep commands on their way: jobs
+// leave the states that they were picked in. Many dead jobs, for the groups of them.
+void MakeSweeps(Profile* p) {
+  const Profile plain;
+  p->faults = plain.faults;
+  p->faults.kill = 0.2;
+  p->disk.stall = 0.05;
+  p->disk.stall_mean = 300ms;
+  p->load.think_mean = 60ms;
+  p->load.operators = 3;
+  p->load.delayed = 0.4;
+  p->load.fail = p->load.reject = 0.4;
+  p->load.limited_retries = 1;
+  p->load.retry = 2;
+  p->load.purge = 3;
+  p->load.redrive = 3;
+  p->load.remove = 0.3;
+  p->load.pause = p->load.resume = 0;
+}
+
 }  // namespace
 
 node::Options SmallNodeOptions() {
@@ -257,7 +277,7 @@ node::Options SmallNodeOptions() {
 const std::vector<std::string_view>& ProfileNames() {
   static const std::vector<std::string_view> names = {"swarm", "calm",   "elections", "network",
                                                       "disk",  "leases", "snapshots", "single",
-                                                      "reads", "reuse",  "tenants"};
+                                                      "reads", "reuse",  "sweeps",    "tenants"};
   return names;
 }
 
@@ -298,6 +318,8 @@ std::optional<Profile> MakeProfile(std::string_view name, uint64_t seed) {
     MakeReuse(&p);
   } else if (name == "tenants") {
     MakeTenants(random, &p);
+  } else if (name == "sweeps") {
+    MakeSweeps(&p);
   } else if (name == "single") {
     p.nodes = 1;
     p.faults.wipe = p.faults.bit_rot = 0;

@@ -21,9 +21,9 @@ std::string N(uint64_t value) { return std::to_string(value); }
 std::string Node(uint64_t number) { return "n" + std::to_string(number); }
 
 constexpr const char* kCallNames[] = {
-    "enqueue", "lease",   "complete",   "fail",      "extend",     "release", "get",
-    "list",    "cancel",  "retry",      "stats",     "pause",      "resume",  "delete",
-    "purge",   "redrive", "create key", "list keys", "revoke key", "use keys"};
+    "enqueue", "lease",   "complete",   "fail",      "extend",     "release", "get",   "list",
+    "cancel",  "retry",   "stats",      "pause",     "resume",     "delete",  "purge", "redrive",
+    "group",   "workers", "create key", "list keys", "revoke key", "use keys"};
 
 // The numbers of a message, packed as MessageText() reads them.
 TraceEvent Pack(const raft::Message& message) {
