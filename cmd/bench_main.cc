@@ -152,7 +152,7 @@ std::vector<BenchResult> Measure(const std::string& mode, const BenchOptions& op
   if (mode == "failover" || (all && options.cluster != nullptr)) {
     results.push_back(RunFailover(options));
   }
-  if (mode == "transfer" || (all && options.servers.size() > 1)) {
+  if (mode == "transfer" || (all && options.access.servers.size() > 1)) {
     results.push_back(RunTransfer(options));
   }
   return results;
@@ -194,7 +194,7 @@ int Run(const std::vector<std::string>& args) {
   if (mode == "failover" && flags.cluster < 3) {
     return Complain(kExitUsage, "failover needs --cluster 3 or more");
   }
-  if (mode == "transfer" && options.servers.empty() && flags.cluster < 2) {
+  if (mode == "transfer" && own_cluster && flags.cluster < 2) {
     return Complain(kExitUsage, "transfer needs --cluster 2 or more");
   }
   // Its own nodes speak plain text on loopback.

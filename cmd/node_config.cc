@@ -221,14 +221,9 @@ void ResolveKeys(const NodeFlags& flags, NodeConfig* config) {
   }
   config->auth = flags.auth == "on" || (flags.auth == "auto" && beyond);
   config->admin_key_file = flags.admin_key_file;
-  if (!config->auth) {
+  if (!config->auth && beyond) {
     config->warnings.push_back(
-        beyond ? "--auth off: everybody who reaches this node can read and change all jobs"
-               : "callers need no API key: every program on this machine can read and change all "
-                 "jobs (--auth on asks for keys)");
-  } else if (config->node.members.size() > 1 && flags.admin_key_file.empty()) {
-    config->notes.push_back(
-        "callers need API keys; a cluster that has none yet gets its first by --admin-key-file");
+        "--auth off: everybody who reaches this node can read and change all jobs");
   }
 }
 

@@ -97,6 +97,11 @@ int RunNode(const NodeConfig& config) {
     return Refuse(absl::IsUnavailable(first_keys.status()) ? kExitIo : kExitConfig,
                   "--admin-key-file: " + Text(first_keys.status()));
   }
+  if (!config.auth) {
+    spdlog::warn("callers need no API key (--auth on makes them)");
+  } else if (first_keys->keys.empty()) {
+    spdlog::info("callers need API keys; a cluster without any gets its first by --admin-key-file");
+  }
 
   const std::unique_ptr<transport::PeerLinks> links =
       transport::PeerLinks::Create(options.name, tls);

@@ -40,7 +40,11 @@ for i in 1 2 3; do
 done
 # What only the leader has seen, and what each node knows of itself.
 cluster_cli lease --queue q >/dev/null
-leased() { for i in 1 2 3; do metrics "$i"; done | grep -q '^dqueue_jobs_dispatched_total{queue="q"} 1$'; }
+leased() {
+  local all
+  all=$(for i in 1 2 3; do metrics "$i"; done)
+  [[ $all == *$'\ndqueue_jobs_dispatched_total{queue="q"} 1\n'* ]]
+}
 eventually 20 leased
 for i in 1 2 3; do
   [[ $(metrics "$i") =~ $'\n'dqueue_recovery_duration_seconds\ [0-9.e-]+$'\n' ]] || fail "node $i has no time of recovery"

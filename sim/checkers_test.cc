@@ -352,7 +352,7 @@ TEST_F(CheckersTest, AttemptsThatNeverWereOrAreMissing) {
   const queue::StateMachine& state = leader().node().state();
   state.FillJob(state.Find("a"), true, response.mutable_job());
   response.mutable_job()->add_attempts()->set_number(1);
-  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J28 attempts") << "there was none";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J30 attempts") << "there was none";
 
   v1::FailJobsRequest fail;
   fail.add_items()->set_id("a");
@@ -365,11 +365,11 @@ TEST_F(CheckersTest, AttemptsThatNeverWereOrAreMissing) {
   s_.world.Run(1s);
   response.Clear();
   state.FillJob(state.Find("a"), true, response.mutable_job());
-  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J28 attempts") << "it is left out";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J30 attempts") << "it is left out";
   state.FillAttempts(state.Find("a"), response.mutable_job());
   EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "");
   response.mutable_job()->mutable_attempts(0)->set_worker_id("somebody else");
-  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J28 attempts");
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J30 attempts");
 }
 
 TEST_F(CheckersTest, GroupsThatDoNotAddUp) {
@@ -389,7 +389,7 @@ TEST_F(CheckersTest, GroupsThatDoNotAddUp) {
   ASSERT_EQ(job.state(), v1::JOB_STATE_DEAD);
   const v1::GroupDeadJobsRequest request;
   v1::GroupDeadJobsResponse response;
-  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J29 groups") << "\"a\" is dead";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J31 groups") << "\"a\" is dead";
   response.set_more(true);
   EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "");
   response.set_more(false);
@@ -400,10 +400,10 @@ TEST_F(CheckersTest, GroupsThatDoNotAddUp) {
   group->add_sample_ids("a");
   EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "");
   group->set_type("another");
-  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J29 groups") << "not a's type";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J31 groups") << "not a's type";
   group->set_type(job.type());
   group->set_jobs(2);
-  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J29 groups") << "one is dead";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J31 groups") << "one is dead";
 }
 
 TEST_F(CheckersTest, StatisticsThatDoNotAddUp) {

@@ -14,9 +14,6 @@ namespace {
 std::string Show(queue::LeaseToken token) {
   return std::to_string(token.term) + "." + std::to_string(token.sequence);
 }
-std::string Show(const ModelJob& job) {
-  return "job j" + std::to_string(job.number) + " (" + job.id + ")";
-}
 Duration ToDuration(const google::protobuf::Duration& d) {
   return Duration(d.seconds() * 1'000'000 + d.nanos() / 1000);
 }

@@ -24,6 +24,10 @@ int64_t RetentionOf(const ModelJob& job) {
 
 }  // namespace
 
+std::string Show(const ModelJob& job) {
+  return "job j" + std::to_string(job.number) + " (" + job.id + ")";
+}
+
 uint64_t JobNumberOf(std::string_view payload) {
   uint64_t number = UINT64_MAX;
   const auto [end, error] =

@@ -100,6 +100,9 @@ struct ModelQueue {
   QueueVersion At(raft::Index index) const;
 };
 
+// "job j7 (id)".
+std::string Show(const ModelJob& job);
+
 class JobModel {
  public:
   explicit JobModel(const queue::BrokerOptions&) {}

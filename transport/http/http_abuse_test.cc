@@ -28,9 +28,9 @@ class HttpAbuseTest : public testing::Test {
     machine_ = new Machine(SmallNode("n1", directory_, {}), storage::PosixFileSystem());
     machine_->Start("127.0.0.1:0");
     ASSERT_FALSE(HasFatalFailure());
-    HttpLimits limits;
-    limits.hosts.emplace(std::vector<std::string>{"n1.example"});
-    auto facade = HttpFacade::Start("127.0.0.1:0", &machine_->server(), limits);
+    HttpFacadeOptions options;
+    options.limits.hosts.emplace(std::vector<std::string>{"n1.example"});
+    auto facade = HttpFacade::Start("127.0.0.1:0", &machine_->server(), options);
     ASSERT_TRUE(facade.ok()) << facade.status();
     facade_ = std::move(facade)->release();
     const auto end = std::chrono::steady_clock::now() + 30s;

@@ -24,13 +24,14 @@ HttpResponse PlainOk() {
 
 void SendMetrics(Server* server, const HttpReply& reply) {
   // Here, and not on the node's loop: it reads files.
-  const bool asked = server->RequestMetrics(
-      [reply, process = ReadProcessMetrics()](const node::NodeMetrics& node) {
-        HttpResponse response;
-        response.content_type = kMetricsContentType;
-        response.body = MetricsPage(node, process);
-        reply.Send(std::move(response));
-      });
+  ProcessMetrics process = ReadProcessMetrics();
+  process.callers = server->authenticator()->counts();
+  const bool asked = server->RequestMetrics([reply, process](const node::NodeMetrics& node) {
+    HttpResponse response;
+    response.content_type = kMetricsContentType;
+    response.body = MetricsPage(node, process);
+    reply.Send(std::move(response));
+  });
   if (!asked) reply.Send(ErrorResponse(ToGrpcStatus(ShuttingDownError())));
 }
 

@@ -204,6 +204,11 @@ void AddTimes(Exposition* out, const std::vector<queue::QueueTimes>& queues) {
 }
 
 void AddProcess(Exposition* out, const ProcessMetrics& process) {
+  out->Family("dqueue_calls_let_in_total", Type::kCounter, "Calls with a valid key.");
+  out->Sample(process.callers.allowed);
+  out->Family("dqueue_calls_refused_total", Type::kCounter,
+              "Calls without a key, or with one that is wrong, revoked or may not do this.");
+  out->Sample(process.callers.refused);
   out->Family("process_start_time_seconds", Type::kGauge, "Unix time of the start.");
   out->Sample(process.start_time_seconds);
   out->Family("process_cpu_seconds_total", Type::kCounter, "User and system time.");

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "node/node.h"
+#include "transport/keys/authenticator.h"
 
 namespace dqueue::transport {
 
@@ -23,8 +24,9 @@ struct ProcessMetrics {
   uint64_t resident_bytes = 0;
   uint64_t open_descriptors = 0;
   uint64_t max_descriptors = 0;
+  Authenticator::Counts callers;  // by their keys; 0 while keys are off
 };
-// Of this process, from /proc.
+// Of this process, from /proc; without `callers`.
 ProcessMetrics ReadProcessMetrics();
 
 std::string MetricsPage(const node::NodeMetrics& node, const ProcessMetrics& process);

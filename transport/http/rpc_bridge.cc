@@ -190,7 +190,7 @@ class RpcBridge::Calls : public std::enable_shared_from_this<Calls> {
              const Credentials& credentials, std::chrono::milliseconds time, Done done) {
     call->request = Encode(request);
     call->context.set_deadline(std::chrono::system_clock::now() + time);
-    call->context.AddMetadata(kSourceKey, credentials.source);
+    call->context.AddMetadata(kSourceKey, SourceMetadata(credentials.source));
     // gRPC ends the process over a value that is no header value.
     if (IsHeaderValue(credentials.authorization)) {
       call->context.AddMetadata(kAuthorizationKey, credentials.authorization);

@@ -4,9 +4,14 @@
 
 #include <string_view>
 
-#include "transport/escape.h"
+#include "queue/validate.h"
 
 namespace dqueue::transport {
+namespace {
+
+constexpr size_t kSubjectBytesMax = 400;
+
+}  // namespace
 
 bool IsAudited(const RpcMethod& method) {
   constexpr uint32_t kAudited =
@@ -20,7 +25,7 @@ void WriteAudit(const RpcMethod& method, const Caller& caller, const std::string
   const std::string_view path = method.path;
   spdlog::info("audit: {} by key {} of \"{}\" from {}: {{{}}}: {}",
                path.substr(path.rfind('/') + 1), caller.key_id.empty() ? "-" : caller.key_id,
-               EscapeText(caller.owner_id), EscapeText(source), EscapeText(subject, 400), outcome);
+               caller.owner_id, source, queue::CutUtf8(subject, kSubjectBytesMax), outcome);
 }
 
 }  // namespace dqueue::transport

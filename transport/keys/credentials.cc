@@ -3,6 +3,8 @@
 #include <string>
 #include <string_view>
 
+#include "transport/keys/secret_key.h"
+
 namespace dqueue::transport {
 namespace {
 
@@ -23,7 +25,15 @@ std::string HostOfPeer(std::string_view peer) {
   return std::string(host);
 }
 
+// As hard to guess as a key.
+const std::string& OwnMark() {
+  static const std::string mark = MakeSecretKey(v1::KEY_TYPE_ADMIN).secret + " ";
+  return mark;
+}
+
 }  // namespace
+
+std::string SourceMetadata(const std::string& source) { return OwnMark() + source; }
 
 Credentials CredentialsOf(const grpc::ServerContextBase& context) {
   Credentials credentials;
@@ -31,11 +41,13 @@ Credentials CredentialsOf(const grpc::ServerContextBase& context) {
   if (metadata.count(kAuthorizationKey) == 1) {
     credentials.authorization = Text(metadata.find(kAuthorizationKey)->second);
   }
-  const std::string peer = context.peer();
   const auto source = metadata.find(kSourceKey);
-  const bool in_process = peer.starts_with("inproc");
-  credentials.source =
-      in_process && source != metadata.end() ? Text(source->second) : HostOfPeer(peer);
+  const std::string marked = source == metadata.end() ? "" : Text(source->second);
+  if (marked.starts_with(OwnMark())) {
+    credentials.source = marked.substr(OwnMark().size());
+  } else {
+    credentials.source = HostOfPeer(context.peer());
+  }
   return credentials;
 }
 
