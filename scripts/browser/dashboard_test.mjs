@@ -139,7 +139,10 @@ await part('by keyboard alone', async () => {
   await page.keyboard.press('g');
   await page.keyboard.press('q');
   await page.getByRole('heading', {name: 'Queues'}).waitFor();
+  // The keys do something as soon as there is something to filter.
+  await row(page, 'bulk').waitFor();
   await page.keyboard.press('/');
+  await page.waitForFunction(() => document.activeElement.tagName === 'INPUT');
   await page.keyboard.type('by-f');
   await row(page, 'bulk').waitFor({state: 'detached'});
   await page.keyboard.press('Escape');
