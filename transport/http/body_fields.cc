@@ -75,14 +75,6 @@ std::optional<int64_t> BodyFields::Integer(const std::string& name, int64_t min,
   return std::nullopt;
 }
 
-std::optional<bool> BodyFields::Bool(const std::string& name) {
-  const auto value = Find(name);
-  if (!value) return std::nullopt;
-  const std::optional<bool> result = JsonToBool(*value);
-  if (!result) Refuse(name, queue::ShownValue(*value), "true or false");
-  return result;
-}
-
 std::optional<std::string> BodyFields::TextOrJson(const std::string& name) {
   const auto value = Find(name);
   if (!value) return std::nullopt;

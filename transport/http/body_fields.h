@@ -26,7 +26,6 @@ class BodyFields {
   // nullopt: it is not there, is null, or is wrong.
   std::optional<std::string> Text(const std::string& name);
   std::optional<int64_t> Integer(const std::string& name, int64_t min, int64_t max);
-  std::optional<bool> Bool(const std::string& name);
   // A string's characters, or an object or array as the bytes that came in.
   std::optional<std::string> TextOrJson(const std::string& name);
   // For what a field means beyond its type.

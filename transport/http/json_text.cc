@@ -196,12 +196,6 @@ std::optional<int64_t> JsonToInteger(std::string_view value) {
   return parsed->get_int64();
 }
 
-std::optional<bool> JsonToBool(std::string_view value) {
-  if (value == "true") return true;
-  if (value == "false") return false;
-  return std::nullopt;
-}
-
 std::string JsonQuoted(std::string_view text) {
   return json::serialize(json::string_view(text.data(), text.size()));
 }

@@ -29,7 +29,6 @@ absl::StatusOr<JsonMembers> ParseJsonObject(std::string_view text);
 // "1" are no integers.
 std::optional<std::string> JsonToText(std::string_view value);
 std::optional<int64_t> JsonToInteger(std::string_view value);
-std::optional<bool> JsonToBool(std::string_view value);
 
 // A string with its quotes. `text` must be UTF-8.
 std::string JsonQuoted(std::string_view text);

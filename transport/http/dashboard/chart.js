@@ -15,6 +15,7 @@ export function chart(title, series, show) {
   }));
   const picture = svg('svg', {
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img',
+    'aria-label': title + ': nothing yet',
   }, grid, areas, lines);
   const values = series.map(() => h('strong', {}, '–'));
   const top = h('span', {class: 'chart-top'});

@@ -26,7 +26,7 @@ export function dead(root) {
     {name: 'First', kind: 'time', set: (cell, group) => { setText(cell, ago(group.first_time)); cell.title = clock(group.first_time); }},
     {name: 'Last', kind: 'time', set: (cell, group) => { setText(cell, ago(group.last_time)); cell.title = clock(group.last_time); }},
     {
-      name: 'Examples',
+      name: 'Examples', kind: 'wide',
       make: () => h('span', {class: 'samples'}),
       set(cell, group) {
         const ids = group.sample_ids.slice(0, 2);
