@@ -274,7 +274,7 @@ void UnaryCall::AnswerResponse(grpc::ByteBuffer response, const Leader* by) {
 void UnaryCall::FinishClaimed(const grpc::Status& status) {
   DQ_CHECK(answered());
   router_->Unregister(this);
-  if (!forwarded_ && IsAudited(method_)) {
+  if (IsAudited(method_)) {
     WriteAudit(method_, caller_, credentials_.source, Subject(), OutcomeOf(status));
   }
   // After this the object may be gone as far as gRPC is concerned; the caller holds a reference.

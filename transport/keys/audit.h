@@ -1,5 +1,6 @@
 // Who did what to queues, keys and the cluster: one line in the log for each such call, allowed or
-// not, written by the node that the caller asked.
+// not, written by the node that the caller asked, and by the leader that it was forwarded to:
+// without TLS anybody can say that a call was forwarded.
 #pragma once
 
 #include <string>
