@@ -106,24 +106,18 @@ class TransferCall final : public UnaryCall {
  private:
   bool SubmitToNode(raft::Time) override {
     v1::TransferLeadershipRequest request;
-    if (!Decode(&request)) {
-      Answer(ToGrpcStatus(MalformedError("it is damaged, or a text in it is not UTF-8")));
-      return true;
-    }
+    if (!DecodeOrAnswer(&request)) return true;
     return router_->node().With([&](node::Node& node) {
       node.TransferLeadership(
           request.to(), [self = shared_from_this(), this](queue::Outcome<std::string> leader) {
             if (!leader.ok()) return OnError(leader.error);
             v1::TransferLeadershipResponse response;
             response.set_leader_id(leader.value);
-            OnResult(Encode(response));
+            OnResult(EncodeMessage(response));
           });
     });
   }
-  std::string Subject() const override {
-    v1::TransferLeadershipRequest request;
-    return Decode(&request) ? request.ShortDebugString() : "";
-  }
+  std::string Subject() const override { return RequestText<v1::TransferLeadershipRequest>(); }
   // Whom the next leader is asked to follow may be itself: done already. Nobody: it would move on.
   bool Repeatable() const override {
     v1::TransferLeadershipRequest request;
@@ -142,7 +136,7 @@ class ClusterServiceImpl final : public RawClusterService {
                                        const v1::GetClusterRequest*,
                                        v1::GetClusterResponse* response) override {
     const Authenticator::Ruling ruling =
-        entry_.router()->authenticator().Check(CredentialsOf(*context), kGetCluster.scope);
+        entry_.router()->authenticator().Check(CredentialsOf(*context, true), kGetCluster.scope);
     if (ruling.standing != Authenticator::Standing::kAllowed) {
       grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
       reactor->Finish(ToGrpcStatus(ruling.error));

@@ -89,10 +89,7 @@ class KeyCall : public UnaryCall {
   bool SubmitToNode(raft::Time deadline) override {
     Request request;
     CallT call;
-    if (!Decode(&request)) {
-      Answer(ToGrpcStatus(MalformedError("it is damaged, or a text in it is not UTF-8")));
-      return true;
-    }
+    if (!DecodeOrAnswer(&request)) return true;
     if (const auto error = Order(request, &call.request)) {
       OnError(*error);
       return true;
@@ -109,10 +106,7 @@ class KeyCall : public UnaryCall {
     };
     return router_->node().With([&](node::Node& node) { node.Submit(std::move(call)); });
   }
-  std::string Subject() const override {
-    Request request;
-    return Decode(&request) ? request.ShortDebugString() : "";
-  }
+  std::string Subject() const override { return RequestText<Request>(); }
 };
 
 class CreateKeyRpc final : public KeyCall<v1::CreateKeyRequest, queue::CreateKeyCall> {
@@ -134,7 +128,7 @@ class CreateKeyRpc final : public KeyCall<v1::CreateKeyRequest, queue::CreateKey
     v1::CreateKeyResponse response;
     *response.mutable_key() = key;
     response.set_secret(secret_);
-    return Encode(response);
+    return EncodeMessage(response);
   }
   // It would be another key.
   bool Repeatable() const override { return false; }
@@ -154,7 +148,7 @@ class ListKeysRpc final : public KeyCall<v1::ListKeysRequest, queue::ListKeysCal
     return std::nullopt;
   }
   grpc::ByteBuffer Result(const v1::ListKeysResponse& response) override {
-    return Encode(response);
+    return EncodeMessage(response);
   }
   bool Repeatable() const override { return true; }
 };
@@ -177,7 +171,7 @@ class RevokeKeyRpc final : public KeyCall<v1::RevokeKeyRequest, queue::RevokeKey
   grpc::ByteBuffer Result(const v1::Key& key) override {
     v1::RevokeKeyResponse response;
     *response.mutable_key() = key;
-    return Encode(response);
+    return EncodeMessage(response);
   }
   bool Repeatable() const override { return true; }
   // A key that was given whole, even one with a slip of the pen, does not go into the log.

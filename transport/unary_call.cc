@@ -43,7 +43,7 @@ UnaryCall::UnaryCall(const CallEntry& entry, const RpcMethod& method,
       context_(context),
       response_(response),
       request_(*request),
-      credentials_(CredentialsOf(*context)) {}
+      credentials_(CredentialsOf(*context, router_->authenticator().on() || IsAudited(method))) {}
 
 void UnaryCall::Begin() {
   self_ = shared_from_this();
@@ -68,6 +68,12 @@ void UnaryCall::Begin() {
     Admit();
     if (!answered()) Dispatch();
   }
+}
+
+bool UnaryCall::DecodeOrAnswer(google::protobuf::Message* message) {
+  if (Decode(message)) return true;
+  Answer(ToGrpcStatus(MalformedError("it is damaged, or a text in it is not UTF-8")));
+  return false;
 }
 
 void UnaryCall::Admit() {
@@ -138,9 +144,7 @@ void UnaryCall::ForwardTo(const Leader& leader) {
   forward->to = leader;
   forward->context.set_deadline(deadline_);
   forward->context.AddMetadata(kForwardedKey, "1");
-  if (!credentials_.authorization.empty()) {
-    forward->context.AddMetadata(kAuthorizationKey, credentials_.authorization);
-  }
+  AddAuthorization(credentials_, &forward->context);
   {
     const std::lock_guard lock(forward_mutex_);
     forward_ = forward;

@@ -9,7 +9,6 @@
 #pragma once
 
 #include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
@@ -25,6 +24,7 @@
 #include "transport/call_entry.h"
 #include "transport/call_router.h"
 #include "transport/keys/authenticator.h"
+#include "transport/message_bytes.h"
 #include "transport/rpc_error.h"
 #include "transport/rpc_methods.h"
 
@@ -83,19 +83,14 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   std::chrono::microseconds Remaining() const;
   std::shared_ptr<std::atomic<bool>> CancelledFlag();
 
-  template <class Message>
-  bool Decode(Message* message) const {
-    // The reader only takes references; the bytes stay for a repetition.
-    grpc::ByteBuffer bytes(request_);
-    grpc::ProtoBufferReader reader(&bytes);
-    return reader.status().ok() && message->ParseFromZeroCopyStream(&reader);
-  }
-  template <class Message>
-  static grpc::ByteBuffer Encode(const Message& message) {
-    grpc::ByteBuffer bytes;
-    bool own = false;
-    grpc::SerializationTraits<Message>::Serialize(message, &bytes, &own);
-    return bytes;
+  bool Decode(google::protobuf::Message* message) const { return DecodeMessage(request_, message); }
+  // For SubmitToNode(): false, and the call is answered, if the request is no such message.
+  bool DecodeOrAnswer(google::protobuf::Message* message);
+  // For Subject(): the request as it is.
+  template <class Request>
+  std::string RequestText() const {
+    Request request;
+    return Decode(&request) ? request.ShortDebugString() : "";
   }
 
   const CallEntry entry_;
@@ -175,17 +170,14 @@ class NodeCall final : public UnaryCall {
 
   bool SubmitToNode(raft::Time deadline) override {
     CallT call;
-    if (!Decode(&call.request)) {
-      Answer(ToGrpcStatus(MalformedError("it is damaged, or a text in it is not UTF-8")));
-      return true;
-    }
+    if (!DecodeOrAnswer(&call.request)) return true;
     Rules::Adjust(&call.request, Remaining());
     call.deadline = deadline;
     call.cancelled = CancelledFlag();
     call.access = caller().access;
     call.done = [self = Self()](queue::Outcome<Response> outcome) {
       if (outcome.ok()) {
-        self->OnResult(Encode(outcome.value));
+        self->OnResult(EncodeMessage(outcome.value));
       } else {
         self->OnError(outcome.error);
       }
@@ -198,18 +190,11 @@ class NodeCall final : public UnaryCall {
     return Decode(&request) && Rules::Repeatable(request);
   }
 
-  std::string Subject() const override {
-    typename CallT::RequestType request;
-    return Decode(&request) ? request.ShortDebugString() : "";
-  }
+  std::string Subject() const override { return RequestText<typename CallT::RequestType>(); }
 
   void TakeBack(const grpc::ByteBuffer& bytes) override {
-    grpc::ByteBuffer copy(bytes);
-    grpc::ProtoBufferReader reader(&copy);
     Response response;
-    if (reader.status().ok() && response.ParseFromZeroCopyStream(&reader)) {
-      Rules::TakeBack(*router_, credentials(), response);
-    }
+    if (DecodeMessage(bytes, &response)) Rules::TakeBack(*router_, credentials(), response);
   }
 };
 

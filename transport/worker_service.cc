@@ -3,6 +3,7 @@
 #include "dqueue/v1/service.grpc.pb.h"
 #include "node/runner.h"
 #include "queue/limits.h"
+#include "transport/give_back.h"
 #include "transport/keys/credentials.h"
 #include "transport/rpc_methods.h"
 #include "transport/services.h"
@@ -24,13 +25,10 @@ struct TakeBackCall {
   static void Send(CallRouter& router, const Leader& leader, const Credentials& credentials,
                    const v1::ReleaseJobsRequest& request) {
     auto call = std::make_shared<TakeBackCall>();
-    bool own = false;
-    grpc::SerializationTraits<v1::ReleaseJobsRequest>::Serialize(request, &call->request, &own);
+    call->request = EncodeMessage(request);
     call->context.set_deadline(std::chrono::system_clock::now() + kTakeBackTime);
     call->context.AddMetadata(kForwardedKey, "1");
-    if (!credentials.authorization.empty()) {
-      call->context.AddMetadata(kAuthorizationKey, credentials.authorization);
-    }
+    AddAuthorization(credentials, &call->context);
     router.StubFor(leader.address, leader.name)
         ->UnaryCall(&call->context, kReleaseJobs.path, grpc::StubOptions(), &call->request,
                     &call->response, [call](const grpc::Status&) {});
@@ -62,11 +60,7 @@ struct CallRules<queue::LeaseCall> {
                        const v1::LeaseJobsResponse& response) {
     if (response.jobs().empty()) return;
     queue::ReleaseCall call;
-    for (const v1::Job& job : response.jobs()) {
-      auto* item = call.request.add_items();
-      item->set_id(job.id());
-      *item->mutable_token() = job.lease().token();
-    }
+    call.request = GiveBack(response);
     const Leader leader = router.leader();
     if (leader.known() && !leader.self) {
       TakeBackCall::Send(router, leader, credentials, call.request);

@@ -2,6 +2,7 @@
 
 #include <random>
 
+#include "transport/give_back.h"
 #include "transport/rpc_methods.h"
 
 namespace dqueue::transport {
@@ -9,13 +10,9 @@ namespace dqueue::transport {
 std::function<void()> ReleaseLater(RpcBridge* bridge, const Credentials& credentials,
                                    const v1::LeaseJobsResponse& leased) {
   if (leased.jobs().empty()) return nullptr;
-  v1::ReleaseJobsRequest request;
-  for (const v1::Job& job : leased.jobs()) {
-    auto* item = request.add_items();
-    item->set_id(job.id());
-    *item->mutable_token() = job.lease().token();
-  }
-  return [bridge, credentials, request] { bridge->Tell(kReleaseJobs, request, credentials); };
+  return [bridge, credentials, request = GiveBack(leased)] {
+    bridge->Tell(kReleaseJobs, request, credentials);
+  };
 }
 
 std::string MakeRequestId() {

@@ -2,7 +2,6 @@
 
 #include <grpcpp/client_context.h>
 #include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/impl/codegen/proto_utils.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -13,6 +12,7 @@
 #include "queue/limits.h"
 #include "transport/http/json_text.h"
 #include "transport/keys/credentials.h"
+#include "transport/message_bytes.h"
 #include "transport/rpc_error.h"
 #include "transport/unary_call.h"
 
@@ -114,23 +114,6 @@ std::string DetailsJson(const Details& details) {
   return json.Finish();
 }
 
-grpc::ByteBuffer Encode(const Message& message) {
-  grpc::ByteBuffer bytes;
-  bool own = false;
-  grpc::SerializationTraits<Message>::Serialize(message, &bytes, &own);
-  return bytes;
-}
-
-bool IsHeaderValue(std::string_view text) {
-  const auto good = [](char c) { return c >= 0x20 && c <= 0x7e; };
-  return !text.empty() && std::all_of(text.begin(), text.end(), good);
-}
-
-bool Decode(grpc::ByteBuffer* bytes, Message* message) {
-  grpc::ProtoBufferReader reader(bytes);
-  return reader.status().ok() && message->ParseFromZeroCopyStream(&reader);
-}
-
 }  // namespace
 
 HttpResponse ErrorResponse(const google::rpc::Status& status) {
@@ -188,13 +171,10 @@ class RpcBridge::Calls : public std::enable_shared_from_this<Calls> {
   // False: this bridge has stopped, and `done` is not called.
   bool Begin(const std::shared_ptr<One>& call, const RpcMethod& method, const Message& request,
              const Credentials& credentials, std::chrono::milliseconds time, Done done) {
-    call->request = Encode(request);
+    call->request = EncodeMessage(request);
     call->context.set_deadline(std::chrono::system_clock::now() + time);
     call->context.AddMetadata(kSourceKey, SourceMetadata(credentials.source));
-    // gRPC ends the process over a value that is no header value.
-    if (IsHeaderValue(credentials.authorization)) {
-      call->context.AddMetadata(kAuthorizationKey, credentials.authorization);
-    }
+    AddAuthorization(credentials, &call->context);
     {
       const std::lock_guard lock(mutex_);
       if (stopped_) return false;
@@ -247,7 +227,7 @@ void RpcBridge::CallAny(const RpcMethod& method, const Message& request,
       if (failed) return failed(status);
       return reply.Send(ErrorResponse(status));
     }
-    if (Decode(bytes, response.get())) return done(*response);
+    if (DecodeMessage(*bytes, response.get())) return done(*response);
     reply.Send(HttpProblem(500, "INTERNAL", "the node's answer cannot be decoded"));
   };
   auto call = std::make_shared<Calls::One>();
@@ -264,7 +244,7 @@ void RpcBridge::AskAny(const RpcMethod& method, const Message& request,
   calls_->Begin(
       std::make_shared<Calls::One>(), method, request, credentials, time,
       [response, done = std::move(done)](const grpc::Status& status, grpc::ByteBuffer* bytes) {
-        if (!status.ok() || Decode(bytes, response)) return done(status);
+        if (!status.ok() || DecodeMessage(*bytes, response)) return done(status);
         done(grpc::Status(StatusCode::INTERNAL, "the node's answer cannot be decoded"));
       });
 }

@@ -1,7 +1,6 @@
 // Every call of the API and every route, with all kinds of wrong keys, on a real node.
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/impl/codegen/proto_utils.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 #include "transport/http/raw_client.h"
 #include "transport/keys/secret_key.h"
 #include "transport/machine_test_fixture.h"
+#include "transport/message_bytes.h"
 #include "transport/rpc_error.h"
 #include "transport/rpc_methods.h"
 
@@ -79,17 +79,14 @@ class AuthTest : public testing::Test {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + 20s);
     for (const std::string& text : authorizations) context.AddMetadata("authorization", text);
-    grpc::ByteBuffer in;
+    grpc::ByteBuffer in = EncodeMessage(request);
     grpc::ByteBuffer out;
-    bool own = false;
-    grpc::SerializationTraits<Message>::Serialize(request, &in, &own);
     std::promise<grpc::Status> done;
     stub.UnaryCall(&context, method.path, grpc::StubOptions(), &in, &out,
                    [&done](grpc::Status status) { done.set_value(std::move(status)); });
     const grpc::Status status = done.get_future().get();
     if (status.ok() && response != nullptr) {
-      grpc::ProtoBufferReader reader(&out);
-      EXPECT_TRUE(response->ParseFromZeroCopyStream(&reader));
+      EXPECT_TRUE(DecodeMessage(out, response));
     }
     return {status.error_code(), ReadRemoteError(status).reason, status.error_message()};
   }

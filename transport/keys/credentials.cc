@@ -1,5 +1,6 @@
 #include "transport/keys/credentials.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -35,12 +36,13 @@ const std::string& OwnMark() {
 
 std::string SourceMetadata(const std::string& source) { return OwnMark() + source; }
 
-Credentials CredentialsOf(const grpc::ServerContextBase& context) {
+Credentials CredentialsOf(const grpc::ServerContextBase& context, bool with_source) {
   Credentials credentials;
   const auto& metadata = context.client_metadata();
   if (metadata.count(kAuthorizationKey) == 1) {
     credentials.authorization = Text(metadata.find(kAuthorizationKey)->second);
   }
+  if (!with_source) return credentials;
   const auto source = metadata.find(kSourceKey);
   const std::string marked = source == metadata.end() ? "" : Text(source->second);
   if (marked.starts_with(OwnMark())) {
@@ -49,6 +51,13 @@ Credentials CredentialsOf(const grpc::ServerContextBase& context) {
     credentials.source = HostOfPeer(context.peer());
   }
   return credentials;
+}
+
+void AddAuthorization(const Credentials& credentials, grpc::ClientContext* context) {
+  const std::string& text = credentials.authorization;
+  const auto good = [](char c) { return c >= 0x20 && c <= 0x7e; };
+  if (text.empty() || !std::all_of(text.begin(), text.end(), good)) return;
+  context->AddMetadata(kAuthorizationKey, text);
 }
 
 }  // namespace dqueue::transport

@@ -1,6 +1,7 @@
 // What came with a gRPC call about who makes it.
 #pragma once
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/server_context.h>
 
 #include <string>
@@ -17,6 +18,11 @@ inline constexpr char kSourceKey[] = "dqueue-source";
 std::string SourceMetadata(const std::string& source);
 
 // More than one authorization is none: another program on the way might have read the other one.
-Credentials CredentialsOf(const grpc::ServerContextBase& context);
+// The source costs some texts; without `with_source` it stays empty.
+Credentials CredentialsOf(const grpc::ServerContextBase& context, bool with_source);
+
+// The key goes on with a call that is made for its owner. Without effect on what is no header
+// value, over which gRPC would end the process.
+void AddAuthorization(const Credentials& credentials, grpc::ClientContext* context);
 
 }  // namespace dqueue::transport

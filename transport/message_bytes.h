@@ -1,0 +1,24 @@
+// Between Protobuf messages and the bytes that gRPC carries.
+#pragma once
+
+#include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/support/byte_buffer.h>
+
+#include "google/protobuf/message.h"
+
+namespace dqueue::transport {
+
+inline grpc::ByteBuffer EncodeMessage(const google::protobuf::Message& message) {
+  grpc::ByteBuffer bytes;
+  bool own = false;
+  grpc::SerializationTraits<google::protobuf::Message>::Serialize(message, &bytes, &own);
+  return bytes;
+}
+
+// False: they are not such a message. The bytes stay: the reader takes only references.
+inline bool DecodeMessage(grpc::ByteBuffer bytes, google::protobuf::Message* message) {
+  grpc::ProtoBufferReader reader(&bytes);
+  return reader.status().ok() && message->ParseFromZeroCopyStream(&reader);
+}
+
+}  // namespace dqueue::transport
