@@ -11,32 +11,6 @@
 namespace dqueue::cmd {
 namespace {
 
-void WriteTime(std::string_view name, const std::optional<client::WallTime>& time,
-               JsonWriter* json) {
-  if (time) {
-    json->Text(name, TimeText(time));
-  } else {
-    json->Null(name);
-  }
-}
-
-void WriteTexts(std::string_view name, const std::vector<std::string>& texts, JsonWriter* json) {
-  json->BeginArray(name);
-  for (const std::string& text : texts) json->Item(text);
-  json->EndArray();
-}
-
-// Into an object that is open.
-void WriteKey(const client::ApiKey& key, JsonWriter* json) {
-  json->Text("id", key.id).Text("name", key.name).Text("owner_id", key.owner_id);
-  json->Text("type", client::KeyTypeName(key.type));
-  WriteTexts("scopes", key.scopes, json);
-  WriteTexts("queues", key.queues, json);
-  WriteTime("create_time", key.create_time, json);
-  WriteTime("revoke_time", key.revoke_time, json);
-  WriteTime("last_use_time", key.last_use_time, json);
-}
-
 class KeyCreateCommand : public Command {
  public:
   CommandText text() const override {
@@ -63,7 +37,7 @@ class KeyCreateCommand : public Command {
     if (cli.json) {
       JsonWriter json;
       json.BeginObject().Text("key", made.value.secret);
-      WriteKey(made.value.key, &json);
+      WriteApiKey(made.value.key, &json);
       std::puts(json.EndObject().Take().c_str());
     } else {
       std::puts(made.value.secret.c_str());
@@ -94,7 +68,7 @@ class KeyListCommand : public Command {
       json.BeginObject().BeginArray("keys");
       for (const client::ApiKey& key : keys.value) {
         json.BeginObject();
-        WriteKey(key, &json);
+        WriteApiKey(key, &json);
         json.EndObject();
       }
       std::puts(json.EndArray().EndObject().Take().c_str());
@@ -129,7 +103,7 @@ class KeyRevokeCommand : public Command {
     if (cli.json) {
       JsonWriter json;
       json.BeginObject();
-      WriteKey(revoked.value, &json);
+      WriteApiKey(revoked.value, &json);
       std::puts(json.EndObject().Take().c_str());
     } else {
       std::printf("%s revoked\n", revoked.value.id.c_str());

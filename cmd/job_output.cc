@@ -150,6 +150,16 @@ void WriteWorker(const client::WorkerInfo& worker, JsonWriter* json, std::string
   json->EndObject();
 }
 
+void WriteApiKey(const client::ApiKey& key, JsonWriter* json) {
+  json->Text("id", key.id).Text("name", key.name).Text("owner_id", key.owner_id);
+  json->Text("type", client::KeyTypeName(key.type));
+  WriteNames("scopes", key.scopes, json);
+  WriteNames("queues", key.queues, json);
+  WriteTime("create_time", key.create_time, json);
+  WriteTime("revoke_time", key.revoke_time, json);
+  WriteTime("last_use_time", key.last_use_time, json);
+}
+
 std::string JobText(const client::Job& job) {
   std::string out;
   const auto line = [&](const char* name, const std::string& value) {

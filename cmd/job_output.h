@@ -19,6 +19,9 @@ void WriteQueue(const client::QueueStats& q, JsonWriter* json, std::string_view 
 void WriteDeadGroup(const client::DeadGroup& group, JsonWriter* json, std::string_view key = {});
 void WriteWorker(const client::WorkerInfo& worker, JsonWriter* json, std::string_view key = {});
 
+// What is known of a key, within an object that is open; never the key itself.
+void WriteApiKey(const client::ApiKey& key, JsonWriter* json);
+
 // One line a field, and one an attempt.
 std::string JobText(const client::Job& job);
 // "2026-01-02T03:04:05.678Z" or "-".

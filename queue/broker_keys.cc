@@ -1,6 +1,5 @@
 // API keys: made, revoked and noted as used by the log, which decides alone: they are rare, and
 // nothing is known better here. (Lists of keys are reads: broker_reads.cc.)
-#include <algorithm>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -52,18 +51,6 @@ class KeyWork : public Work {
   std::optional<Error> refusal_;
 };
 
-// Whether whoever has `access` sees all that a key with this pattern would see.
-bool Covers(const QueueAccess& access, std::string_view pattern) {
-  if (!pattern.ends_with('*')) return access.Allows(pattern);
-  pattern.remove_suffix(1);
-  return std::any_of(access.patterns().begin(), access.patterns().end(),
-                     [pattern](std::string_view seen) {
-                       if (!seen.ends_with('*')) return false;
-                       seen.remove_suffix(1);
-                       return pattern.starts_with(seen);
-                     });
-}
-
 }  // namespace
 
 template <class C>
@@ -84,7 +71,7 @@ void BrokerImpl::Submit(raft::Time now, int64_t, CreateKeyCall call) {
   if (call.access != nullptr) {
     if (key.queues.empty()) return call.done(QueueDeniedError("*"));
     for (const std::string& queue : key.queues) {
-      if (!Covers(*call.access, queue)) return call.done(QueueDeniedError(queue));
+      if (!call.access->Covers(queue)) return call.done(QueueDeniedError(queue));
     }
   }
   log::v1::CreateKey create;

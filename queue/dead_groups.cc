@@ -6,21 +6,13 @@
 #include "google/protobuf/timestamp.pb.h"
 #include "queue/error_fingerprint.h"
 #include "queue/hash.h"
+#include "queue/proto_time.h"
 #include "queue/validate.h"
 
 namespace dqueue::queue {
 namespace {
 
 constexpr uint64_t kGroupSeed = 0x67726f7570;
-
-void SetTime(int64_t ms, google::protobuf::Timestamp* out) {
-  out->set_seconds(ms / 1000);
-  out->set_nanos(static_cast<int32_t>(ms % 1000 * 1'000'000));
-}
-
-int64_t ToMs(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1000 + time.nanos() / 1'000'000;
-}
 
 }  // namespace
 
@@ -46,12 +38,14 @@ void DeadGroups::Add(const DeadJob& job) {
     group->set_reason(job.reason);
     group->set_error_fingerprint(FingerprintText(fingerprint));
     group->set_error(std::string(CutUtf8(job.error, kGroupErrorBytesMax)));
-    SetTime(job.time_ms, group->mutable_first_time());
-    SetTime(job.time_ms, group->mutable_last_time());
+    SetTimestamp(job.time_ms, group->mutable_first_time());
+    SetTimestamp(job.time_ms, group->mutable_last_time());
   } else {
     group = &groups_[it->second];
-    if (job.time_ms < ToMs(group->first_time())) SetTime(job.time_ms, group->mutable_first_time());
-    if (job.time_ms > ToMs(group->last_time())) SetTime(job.time_ms, group->mutable_last_time());
+    if (job.time_ms < TimestampMs(group->first_time()))
+      SetTimestamp(job.time_ms, group->mutable_first_time());
+    if (job.time_ms > TimestampMs(group->last_time()))
+      SetTimestamp(job.time_ms, group->mutable_last_time());
   }
   group->set_jobs(group->jobs() + 1);
   if (group->sample_ids_size() < kGroupSamplesMax) group->add_sample_ids(std::string(job.id));

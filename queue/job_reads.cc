@@ -8,6 +8,7 @@
 #include "queue/error_fingerprint.h"
 #include "queue/hash.h"
 #include "queue/limits.h"
+#include "queue/proto_time.h"
 #include "queue/state_machine_impl.h"
 #include "raft/check.h"
 
@@ -49,16 +50,6 @@ class Visible {
 
 constexpr uint64_t kPageSeed = 0x70616765;
 constexpr size_t kPageTokenSize = 2 * (4 + 8);
-
-void SetTimestamp(int64_t ms, google::protobuf::Timestamp* out) {
-  out->set_seconds(ms / 1000);
-  out->set_nanos(static_cast<int32_t>(ms % 1000 * 1000000));
-}
-
-void SetDuration(int64_t ms, google::protobuf::Duration* out) {
-  out->set_seconds(ms / 1000);
-  out->set_nanos(static_cast<int32_t>(ms % 1000 * 1000000));
-}
 
 void FillRetry(const JobSpecView& spec, v1::RetryPolicy* out) {
   out->set_max_retries(static_cast<int32_t>(spec.max_retries));

@@ -1,7 +1,10 @@
 #include "queue/key.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
+
+#include "queue/proto_time.h"
 
 namespace dqueue::queue {
 namespace {
@@ -19,11 +22,6 @@ constexpr NamedScope kScopes[] = {
     {Scope::kMetricsRead, "metrics:read"},
 };
 static_assert((uint32_t{1} << std::size(kScopes)) - 1 == kAllScopes);
-
-void SetTime(int64_t time_ms, google::protobuf::Timestamp* out) {
-  out->set_seconds(time_ms / 1000);
-  out->set_nanos(static_cast<int32_t>(time_ms % 1000) * 1000000);
-}
 
 }  // namespace
 
@@ -79,6 +77,16 @@ bool QueueAccess::Allows(std::string_view queue) const {
   return false;
 }
 
+bool QueueAccess::Covers(std::string_view pattern) const {
+  if (!pattern.ends_with('*')) return Allows(pattern);
+  pattern.remove_suffix(1);
+  return std::any_of(patterns_.begin(), patterns_.end(), [pattern](std::string_view seen) {
+    if (!seen.ends_with('*')) return false;
+    seen.remove_suffix(1);
+    return pattern.starts_with(seen);
+  });
+}
+
 v1::Key ToProto(const KeyRecord& key) {
   v1::Key out;
   out.set_id(key.id);
@@ -87,9 +95,9 @@ v1::Key ToProto(const KeyRecord& key) {
   out.set_type(key.type);
   for (std::string& name : ScopeNames(key.scopes)) out.add_scopes(std::move(name));
   for (const std::string& queue : key.queues) out.add_queues(queue);
-  SetTime(key.create_time_ms, out.mutable_create_time());
-  if (key.revoked()) SetTime(key.revoke_time_ms, out.mutable_revoke_time());
-  if (key.last_use_time_ms != 0) SetTime(key.last_use_time_ms, out.mutable_last_use_time());
+  SetTimestamp(key.create_time_ms, out.mutable_create_time());
+  if (key.revoked()) SetTimestamp(key.revoke_time_ms, out.mutable_revoke_time());
+  if (key.last_use_time_ms != 0) SetTimestamp(key.last_use_time_ms, out.mutable_last_use_time());
   return out;
 }
 

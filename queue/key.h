@@ -48,6 +48,8 @@ class QueueAccess {
  public:
   explicit QueueAccess(std::vector<std::string> patterns);
   bool Allows(std::string_view queue) const;
+  // Whether every queue that `pattern`, a name or a beginning and '*', stands for is allowed.
+  bool Covers(std::string_view pattern) const;
   const std::vector<std::string>& patterns() const { return patterns_; }
 
  private:

@@ -3,17 +3,13 @@
 #include <algorithm>
 
 #include "google/protobuf/timestamp.pb.h"
+#include "queue/proto_time.h"
 #include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {
 
 constexpr size_t kAnswerBytesMax = 2 << 20;
-
-void SetTime(int64_t ms, google::protobuf::Timestamp* out) {
-  out->set_seconds(ms / 1000);
-  out->set_nanos(static_cast<int32_t>(ms % 1000 * 1'000'000));
-}
 
 // Copies what fits. Strings that are the same already are not touched.
 void AssignNames(const std::vector<std::string>& from, std::vector<std::string>* to) {
@@ -145,8 +141,8 @@ void WorkerRegistry::List(raft::Time now, const QueueAccessPtr& access,
     shown.set_id(entry.id);
     shown.set_host(entry.host.empty() ? entry.id.substr(0, entry.id.find_first_of(":/"))
                                       : entry.host);
-    SetTime(entry.first_ms, shown.mutable_first_time());
-    SetTime(entry.last_ms, shown.mutable_last_time());
+    SetTimestamp(entry.first_ms, shown.mutable_first_time());
+    SetTimestamp(entry.last_ms, shown.mutable_last_time());
     shown.set_waiting(entry.waiting > 0);
     shown.set_leased(static_cast<int32_t>(entry.leased));
     shown.set_delivered(entry.delivered);

@@ -20,15 +20,6 @@ queue::Error BeyondCallerError(const std::string& what) {
   return error;
 }
 
-// Whether every queue that fits `pattern` fits one of `allowed`.
-bool Covers(const std::vector<std::string>& allowed, std::string_view pattern) {
-  return std::any_of(allowed.begin(), allowed.end(), [pattern](std::string_view own) {
-    if (!own.ends_with('*')) return own == pattern;
-    own.remove_suffix(1);
-    return pattern.starts_with(own);
-  });
-}
-
 // nullopt: `caller` may make this key.
 std::optional<queue::Error> ProblemOfRights(const queue::KeyRecord& key, const Caller& caller) {
   const uint32_t beyond = key.scopes & ~caller.scopes;
@@ -39,7 +30,7 @@ std::optional<queue::Error> ProblemOfRights(const queue::KeyRecord& key, const C
   if (caller.access == nullptr) return std::nullopt;
   if (key.queues.empty()) return BeyondCallerError("it does not have all queues; name some");
   for (const std::string& pattern : key.queues) {
-    if (!Covers(caller.access->patterns(), pattern)) {
+    if (!caller.access->Covers(pattern)) {
       return BeyondCallerError("the queues " + queue::ShownValue(pattern) + " are not its own");
     }
   }
