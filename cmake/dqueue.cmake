@@ -16,7 +16,8 @@ if(DQUEUE_SANITIZER)
   target_link_options(dqueue_flags INTERFACE -fsanitize=${DQUEUE_SANITIZER})
   if(DQUEUE_SANITIZER STREQUAL "thread")
     # Protobuf's headers lay objects out in another way when they see the sanitizer, and Debian's library does not.
-    add_compile_options(-U__SANITIZE_THREAD__)
+    # What the standard library and the tests must know of it is told by other names.
+    add_compile_options(-U__SANITIZE_THREAD__ -D_GLIBCXX_TSAN=1 -DDQUEUE_TSAN=1)
   endif()
 else()
   target_compile_options(dqueue_flags INTERFACE -fstack-clash-protection -fcf-protection)

@@ -99,7 +99,7 @@ std::string Overview(const CommandList& commands) {
   for (const auto& command : commands) {
     const CommandText text = command->text();
     std::string left = text.name + (text.arguments.empty() ? "" : " " + text.arguments);
-    width = std::max(width, left.size());
+    width = std::max(width, DisplayWidth(left));
     lines.emplace_back(std::move(left), text.summary);
   }
   std::string out =
@@ -110,7 +110,7 @@ std::string Overview(const CommandList& commands) {
       "  dqueue-cli stats --server 10.0.0.1:9090,10.0.0.2:9090\n\n"
       "commands (--help after each says more):\n";
   for (const auto& [left, summary] : lines) {
-    out += "  " + left + std::string(width - left.size() + 2, ' ') + summary + "\n";
+    out += "  " + left + std::string(width - DisplayWidth(left) + 2, ' ') + summary + "\n";
   }
   return out + "\nflags of all commands:\n" + GlobalHelp() + "  --help, --version\n\n" + kExitHelp;
 }

@@ -1,5 +1,6 @@
 #include "cmd/escape.h"
 
+#include <cstdint>
 #include <cstdio>
 
 namespace dqueue::cmd {
@@ -28,6 +29,23 @@ size_t CharacterLength(std::string_view text) {
   return 0;
 }
 
+// Of a whole UTF-8 character.
+uint32_t CodePoint(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return first;
+  uint32_t code = first & (0x7Fu >> character.size());
+  for (const char c : character.substr(1))
+    code = code << 6 | (static_cast<unsigned char>(c) & 0x3F);
+  return code;
+}
+
+// A terminal may take it for an order (C0, C1), or it changes where a line ends or which way it
+// runs, so that a reader sees another text than there is.
+bool Misleads(uint32_t code) {
+  return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029 ||
+         (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+}
+
 std::string Escaped(std::string_view message, bool json) {
   std::string out;
   out.reserve(message.size());
@@ -35,15 +53,16 @@ std::string Escaped(std::string_view message, bool json) {
   for (size_t i = 0; i < message.size();) {
     const auto byte = static_cast<unsigned char>(message[i]);
     const size_t length = CharacterLength(message.substr(i));
+    const uint32_t code = length == 0 ? byte : CodePoint(message.substr(i, length));
     if (json && (byte == '\n' || byte == '\t' || byte == '\r')) {
       out += byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : "\\r";
       ++i;
       continue;
     }
-    if (length == 0 || byte < 0x20 || byte == 0x7F) {
-      std::snprintf(hex, sizeof hex, json ? "\\u%04x" : "\\x%02x", byte);
+    if (length == 0 || Misleads(code)) {
+      std::snprintf(hex, sizeof hex, json || length > 1 ? "\\u%04x" : "\\x%02x", code);
       out += hex;
-      ++i;
+      i += length == 0 ? 1 : length;
       continue;
     }
     if (byte == '\\' || (json && byte == '"')) out += '\\';

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "cmd/text_output.h"
+
 namespace dqueue::cmd {
 namespace {
 
@@ -319,16 +321,16 @@ std::string FlagTable::Help() const {
     if (!flag.default_text.empty()) extra = "default " + flag.default_text;
     if (!flag.env.empty()) extra += (extra.empty() ? "" : "; ") + flag.env;
     if (!extra.empty()) right += " [" + extra + "]";
-    width = std::max(width, std::min<size_t>(left.size(), 30));
+    width = std::max(width, std::min<size_t>(DisplayWidth(left), 30));
     lines.emplace_back(std::move(left), std::move(right));
   }
   std::string out;
   for (const auto& [left, right] : lines) {
     out += "  " + left;
-    if (left.size() > width) {
+    if (DisplayWidth(left) > width) {
       out += "\n  " + std::string(width, ' ');
     } else {
-      out += std::string(width - left.size(), ' ');
+      out += std::string(width - DisplayWidth(left), ' ');
     }
     out += "  " + right + "\n";
   }

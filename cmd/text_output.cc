@@ -13,15 +13,12 @@
 #include "raft/string_seam.h"
 
 namespace dqueue::cmd {
-namespace {
 
 size_t DisplayWidth(std::string_view text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   }));
 }
-
-}  // namespace
 
 void TextTable::Row(std::vector<std::string> cells) {
   DQ_CHECK(cells.size() == header_.size());

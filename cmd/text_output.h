@@ -11,7 +11,10 @@
 
 namespace dqueue::cmd {
 
-// Columns as wide as they need; control bytes escaped.
+// Characters, each taken for one column. text: UTF-8.
+size_t DisplayWidth(std::string_view text);
+
+// Columns as wide as they need; control characters escaped.
 class TextTable {
  public:
   explicit TextTable(std::vector<std::string> header) : header_(std::move(header)) {}

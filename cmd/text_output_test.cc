@@ -21,6 +21,10 @@ TEST(Escape, Utf8) {
 TEST(Escape, NobodyForgesALine) {
   EXPECT_EQ(EscapedForText("a\nb\x1b[31m\xFF€\\"), "a\\x0ab\\x1b[31m\\xff€\\\\");
   EXPECT_EQ(EscapedForJson("a\n\t\r\x01\"b\"\\\xFF€"), "a\\n\\t\\r\\u0001\\\"b\\\"\\\\\\u00ff€");
+  // Orders to terminals in two bytes, the end of a line in three, letters from right to left.
+  EXPECT_EQ(EscapedForText("\u009b1mé\u2028\u202e\u2066\u200f"),
+            "\\u009b1mé\\u2028\\u202e\\u2066\u200f");
+  EXPECT_EQ(EscapedForJson("\u0085\u2029\u00a0"), "\\u0085\\u2029\u00a0");
 }
 
 TEST(TextTable, AlignsByCharacters) {

@@ -6,20 +6,16 @@
 # Debian's Chromium and Node.js (scripts/browser/packages.txt) are installed if they are missing; the
 # modules of scripts/browser/package-lock.json go into DIRECTORY.
 
+# shellcheck source=scripts/node_modules.sh
+source "$(dirname "${BASH_SOURCE[0]}")/node_modules.sh"
+
 browser_tools() {
   local here tools=$1
   here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-  if ! command -v chromium >/dev/null || ! command -v npm >/dev/null; then
+  if ! command -v chromium >/dev/null; then
     "$here/install-deps.sh" "$here/browser/packages.txt" || return 1
   fi
-  mkdir -p "$tools"
-  if ! cmp -s "$here/browser/package-lock.json" "$tools/package-lock.json" || [[ ! -d $tools/node_modules ]]; then
-    cp "$here/browser/package.json" "$here/browser/package-lock.json" "$tools"
-    (cd "$tools" && npm ci --no-audit --no-fund --loglevel=error --ignore-scripts) || {
-      rm -f "$tools/package-lock.json"
-      return 1
-    }
-  fi
+  node_modules "$here/browser" "$tools" || return 1
   BROWSER_MODULES=$(cd "$tools" && pwd)
   CHROMIUM=$(command -v chromium)
   export BROWSER_MODULES CHROMIUM

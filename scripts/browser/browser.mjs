@@ -85,38 +85,3 @@ export async function work(node, queues, count, end = () => null, worker = 'work
   }
   return jobs.length;
 }
-
-// Answers for what a node may not offer yet, so that every screen can be looked at.
-export async function fill(page) {
-  const hour = (n) => new Date(Date.now() - n * 3.6e6).toISOString();
-  const answers = {
-    '/v1/workers': {workers: Array.from({length: 8}, (_, i) => ({
-      id: `east-${i % 3}:worker-${i + 1}`, host: `east-${i % 3}`, first_time: hour(20 - i), last_time: hour(i / 2000),
-      waiting: i % 3 === 1, leased: i % 3 === 0 ? i + 1 : 0, delivered: String(900 * (i + 1)),
-      completed: String(850 * (i + 1)), failed: String(11 * i), expired: String(i % 4), queues: i % 2 ? ['email', 'reports'] : ['email'],
-      types: [],
-    }))},
-    '/v1/dead-jobs': {more: false, groups: [
-      ['email', 'welcome', 'FAILED', 'SMTP 550: mailbox of user 4711 is not available', 128],
-      ['reports', 'monthly', 'LEASE_EXPIRED', 'the lease ran out 10 times', 9],
-      ['payments', 'capture', 'REJECTED', 'card declined by issuer', 3],
-    ].map(([queue, type, reason, error, jobs], i) => ({
-      queue, type, reason: 'DEAD_REASON_' + reason, error_fingerprint: '00000000000000' + (10 + i), error, jobs: String(jobs),
-      first_time: hour(30 - i), last_time: hour(i + 0.2), sample_ids: [`${queue}-41${i}`, `${queue}-98${i}`],
-    }))},
-    '/v1/keys': {keys: [['client', 'web shop'], ['worker', 'mail fleet'], ['admin', 'operations']].map(([type, name], i) => ({
-      id: `${type}_8Kd0aQz1bX2${i}`, name, owner_id: 'team-' + i, type: 'KEY_TYPE_' + type.toUpperCase(),
-      scopes: [['jobs:submit', 'jobs:read'], ['jobs:lease', 'jobs:ack', 'jobs:read'], ['jobs:submit', 'keys:create', 'cluster:manage']][i],
-      queues: i === 1 ? ['email-*'] : [], create_time: hour(400 * (i + 1)), last_use_time: i < 2 ? hour(i + 0.1) : undefined,
-      revoke_time: undefined,
-    }))},
-  };
-  for (const [path, answer] of Object.entries(answers)) {
-    await page.route((url) => url.pathname === path, async (route) => {
-      if (route.request().method() !== 'GET') return route.continue();
-      const real = await route.fetch();
-      if (real.status() === 501) return route.fulfill({json: answer});
-      return route.fulfill({response: real});
-    });
-  }
-}

@@ -4,7 +4,7 @@
 // PIDS: the processes of NODES, in their order.
 
 import assert from 'node:assert/strict';
-import {accessibility, call, enqueue, fill, launch, nodes, open, overflows, work} from './browser.mjs';
+import {accessibility, call, enqueue, launch, nodes, open, overflows, work} from './browser.mjs';
 
 const [one, other] = nodes;
 const pids = process.env.PIDS.split(',').map(Number);
@@ -62,7 +62,6 @@ await part('what is enqueued by the form appears everywhere without a reload', a
 
 await part('a failure makes a dead letter, and a redrive brings it back', async () => {
   const {page, complaints, context} = await open(browser);
-  await fill(page);
   await page.goto(other + '/#/overview');
   await isLive(page);
   const dead = page.locator('.tile').filter({hasText: 'Dead'}).locator('strong');
@@ -289,7 +288,6 @@ const SCREENS = ['overview', 'queues', 'jobs', 'job/form-1', 'dead', 'workers', 
 for (const [width, scheme] of [[1440, 'light'], [1440, 'dark'], [360, 'light'], [360, 'dark']]) {
   await part(`every screen at ${width} px, ${scheme}: fits, and axe finds nothing`, async () => {
     const {page, complaints, context} = await open(browser, {width, height: 800, scheme});
-    await fill(page);
     await page.goto(one + '/#/overview');
     await isLive(page);
     for (const screen of SCREENS) {

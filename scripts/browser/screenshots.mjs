@@ -1,7 +1,7 @@
 // Pictures of every screen, at several sizes and in both schemes, into the directory OUT.
 
 import {mkdirSync} from 'node:fs';
-import {call, enqueue, fill, launch, nodes, open, work} from './browser.mjs';
+import {call, enqueue, launch, nodes, open, work} from './browser.mjs';
 
 const out = process.env.OUT;
 mkdirSync(out, {recursive: true});
@@ -47,7 +47,6 @@ const loading = load();
 const only = process.env.ONLY?.split(',');
 await Promise.all(SIZES.map(async ([width, height, scheme]) => {
   const {page, context} = await open(browser, {width, height, scheme});
-  await fill(page);
   await page.goto(node + '/#/overview');
   await page.waitForTimeout(Number(process.env.WARM_MS ?? 25000));
   for (const screen of SCREENS) {

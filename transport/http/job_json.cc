@@ -61,12 +61,18 @@ void AddLease(const v1::Job& job, std::chrono::system_clock::time_point now, Jso
     json->Null("lease_until").Null("worker_id").Null("lease_token");
     return;
   }
-  const auto now_ns =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(now.time_since_epoch()).count();
-  const Timestamp until = TimeUtil::NanosecondsToTimestamp(now_ns) + job.lease().remaining();
-  json->Text("lease_until", TimeUtil::ToString(until))
+  const int64_t now_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
+  const int64_t until_ms = now_ms + TimeUtil::DurationToMilliseconds(job.lease().remaining());
+  json->Text("lease_until", TimeUtil::ToString(TimeUtil::MillisecondsToTimestamp(until_ms)))
       .Text("worker_id", job.lease().worker_id())
       .Text("lease_token", TokenText(job.lease().token()));
+}
+
+// Of the changes whose times are kept: its making, the ends of its attempts, its end.
+const Timestamp& LastChange(const v1::Job& job) {
+  if (Finished(job)) return job.finish_time();
+  return job.attempts().empty() ? job.create_time() : job.attempts().rbegin()->end_time();
 }
 
 }  // namespace
@@ -128,8 +134,7 @@ std::string JobJson(const v1::Job& job, std::chrono::system_clock::time_point no
       .Integer("max_retries", job.retry().max_retries());
   AddTextOrNull("error", job.last_error(), &json);
   AddTime("created_at", job.has_create_time(), job.create_time(), &json);
-  // There are no times kept in between.
-  AddTime("updated_at", true, Finished(job) ? job.finish_time() : job.create_time(), &json);
+  AddTime("updated_at", true, LastChange(job), &json);
   AddTime("run_at", job.has_run_time(), job.run_time(), &json);
   AddLease(job, now, &json);
   if (succeeded) {

@@ -33,6 +33,14 @@ std::optional<int64_t> JsonToInteger(std::string_view value);
 // A string with its quotes. `text` must be UTF-8.
 std::string JsonQuoted(std::string_view text);
 
+// An array of strings.
+template <class Strings>
+std::string JsonTexts(const Strings& strings) {
+  std::string array = "[";
+  for (const std::string& text : strings) array += (array.size() > 1 ? "," : "") + JsonQuoted(text);
+  return array + "]";
+}
+
 // Writes one object, member by member.
 class JsonObject {
  public:

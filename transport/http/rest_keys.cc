@@ -28,13 +28,6 @@ HttpResponse JsonAnswer(int status, std::string body) {
   return response;
 }
 
-template <class Strings>
-std::string TextArray(const Strings& strings) {
-  std::string array = "[";
-  for (const std::string& text : strings) array += (array.size() > 1 ? "," : "") + JsonQuoted(text);
-  return array + "]";
-}
-
 // `text`: what stands under "key": the key itself just after it was made, else its open part.
 JsonObject KeyJson(const v1::Key& key, const std::string& text) {
   JsonObject json;
@@ -43,8 +36,8 @@ JsonObject KeyJson(const v1::Key& key, const std::string& text) {
       .Text("name", key.name())
       .Text("owner_id", key.owner_id())
       .Text("type", std::string(KeyTypeName(key.type())))
-      .Raw("scopes", TextArray(key.scopes()))
-      .Raw("queues", TextArray(key.queues()))
+      .Raw("scopes", JsonTexts(key.scopes()))
+      .Raw("queues", JsonTexts(key.queues()))
       .Text("created_at", TimeUtil::ToString(key.create_time()));
   if (key.has_last_use_time()) json.Text("last_used_at", TimeUtil::ToString(key.last_use_time()));
   if (key.has_revoke_time()) json.Text("revoked_at", TimeUtil::ToString(key.revoke_time()));

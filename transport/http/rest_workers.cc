@@ -12,12 +12,6 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-std::string TextArray(const google::protobuf::RepeatedPtrField<std::string>& texts) {
-  std::string array = "[";
-  for (const std::string& text : texts) array += (array.size() > 1 ? "," : "") + JsonQuoted(text);
-  return array + "]";
-}
-
 std::string WorkerJson(const v1::Worker& worker) {
   const char* state = worker.leased() > 0 ? "busy" : worker.waiting() ? "idle" : "silent";
   return JsonObject()
@@ -30,8 +24,8 @@ std::string WorkerJson(const v1::Worker& worker) {
       .Unsigned("completed", worker.completed())
       .Unsigned("failed", worker.failed())
       .Unsigned("expired", worker.expired())
-      .Raw("queues", TextArray(worker.queues()))
-      .Raw("types", TextArray(worker.types()))
+      .Raw("queues", JsonTexts(worker.queues()))
+      .Raw("types", JsonTexts(worker.types()))
       .Finish();
 }
 

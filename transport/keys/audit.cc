@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "queue/validate.h"
+#include "transport/escape.h"
 
 namespace dqueue::transport {
 namespace {
@@ -25,7 +26,8 @@ void WriteAudit(const RpcMethod& method, const Caller& caller, const std::string
   const std::string_view path = method.path;
   spdlog::info("audit: {} by key {} of \"{}\" from {}: {{{}}}: {}",
                path.substr(path.rfind('/') + 1), caller.key_id.empty() ? "-" : caller.key_id,
-               caller.owner_id, source, queue::CutUtf8(subject, kSubjectBytesMax), outcome);
+               EscapeText(caller.owner_id), source, queue::CutUtf8(subject, kSubjectBytesMax),
+               outcome);
 }
 
 }  // namespace dqueue::transport

@@ -1,0 +1,31 @@
+// node pages.mjs JOB…: every screen of the dashboard, and the pages of these jobs, on a node that is
+// full of texts from send.mjs. None may become more than text. (See browser.mjs for what it wants.)
+import assert from 'node:assert/strict';
+import {launch, nodes, open} from '../browser/browser.mjs';
+
+const jobs = process.argv.slice(2);
+assert.ok(jobs.length > 0);
+const screens = ['overview', 'queues', 'jobs', ...['READY', 'LEASED', 'DEAD', 'SUCCEEDED'].map((state) => 'jobs?state=' + state),
+  'dead', 'workers', 'cluster', 'keys', 'enqueue', ...jobs.flatMap((id) => ['job/' + id, 'enqueue?copy=' + id])];
+const browser = await launch();
+const {page, complaints} = await open(browser);
+let shown = 0;
+page.on('dialog', (dialog) => complaints.push('a dialog: ' + dialog.message()));
+await page.goto(nodes[0] + '/#/overview');
+await page.locator('#link-state.good').waitFor({timeout: 20_000});
+for (const screen of screens) {
+  await page.goto(nodes[0] + '/#/' + screen);
+  if (screen === 'keys') await page.getByLabel(/revoked/i).check();
+  await page.waitForTimeout(700);
+  const found = await page.evaluate(() => ({
+    hacked: globalThis.hacked, foreign: document.querySelectorAll('img:not([src^="/dashboard/"]), script:not([src^="/dashboard/"]), iframe, object, [onerror]').length,
+    text: document.body.innerText + [...document.querySelectorAll('input, textarea')].map((field) => field.value).join('\n'),
+  }));
+  assert.deepEqual([found.hacked, found.foreign], [undefined, 0], screen);
+  shown += found.text.includes('<img src=x onerror=');
+}
+assert.deepEqual(complaints, []);
+// Else nothing of all this was seen.
+assert.ok(shown >= 2 * jobs.length + 2, `the texts stand on ${shown} screens only`);
+console.log(`${screens.length} screens, the texts stand on ${shown}`);
+await browser.close();
