@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "transport/keys/secret_key.h"
+#include "transport/listen_socket.h"
 
 namespace dqueue::cmd {
 namespace {
@@ -21,20 +22,6 @@ constexpr size_t kFileBytesMax = 4096;
 absl::Status FileError(const std::string& path, const std::string& what) {
   return absl::UnavailableError(path + ": " + what + ": " + std::strerror(errno));
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 std::string_view WithoutSpace(std::string_view text) {
   while (!text.empty() && std::strchr(" \t\r\n", text.back()) != nullptr) text.remove_suffix(1);
@@ -52,13 +39,16 @@ void Print(const transport::FirstKey& key) {
 }  // namespace
 
 absl::StatusOr<std::string> ReadAdminKeyFile(const std::string& path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (file.get() < 0) {
+  // A pipe that nobody writes to is opened, and refused below.
+  const transport::UniqueFd file(
+      open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!file.valid()) {
     if (errno == ENOENT) return absl::NotFoundError(path + " is not there");
     return FileError(path, "open");
   }
   struct stat info;
   if (fstat(file.get(), &info) != 0) return FileError(path, "stat");
+  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(path + " is not a file");
   if ((info.st_mode & 077) != 0) {
     return absl::InvalidArgumentError(path + " can be read or changed by others: chmod 600 it");
   }
@@ -76,9 +66,9 @@ absl::StatusOr<std::string> ReadAdminKeyFile(const std::string& path) {
 }
 
 absl::Status WriteAdminKeyFile(const std::string& path, const std::string& secret) {
-  const Descriptor file(
+  const transport::UniqueFd file(
       open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (file.get() < 0) {
+  if (!file.valid()) {
     if (errno == EEXIST) return absl::AlreadyExistsError(path + " is there already");
     return FileError(path, "create");
   }

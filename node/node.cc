@@ -1,7 +1,5 @@
 #include "node/node.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include <utility>
 
 #include "node/formation.h"
@@ -169,29 +167,13 @@ void NodeImpl::RequestView(std::function<void(const NodeView&)> done) {
   Post([this, done = std::move(done)](raft::Time) { done(MakeView()); });
 }
 
-namespace {
-
-// The log's time stands still while nothing is written, and jobs that nobody asks for grow old all
-// the same.
-void AddAge(int64_t ms, v1::QueueStats* stats) {
-  if (stats->ready() == 0 || ms <= 0) return;
-  using google::protobuf::util::TimeUtil;
-  *stats->mutable_oldest_ready_age() =
-      stats->oldest_ready_age() + TimeUtil::MillisecondsToDuration(ms);
-}
-
-}  // namespace
-
 void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
   Post([this, done = std::move(done)](raft::Time) {
     NodeMetrics metrics = metrics_;
     metrics.view = MakeView();
     metrics.times = broker_->times();
     // Every queue that fits a page; it cannot fail without a name.
-    DQ_CHECK(state_->Stats("", &metrics.stats).ok());
-    const int64_t since = env_.wall_ms() - state_->time_ms();
-    AddAge(since, metrics.stats.mutable_total());
-    for (v1::QueueStats& queue : *metrics.stats.mutable_queues()) AddAge(since, &queue);
+    DQ_CHECK(state_->Stats("", &metrics.stats, nullptr, env_.wall_ms()).ok());
     done(metrics);
   });
 }

@@ -206,6 +206,16 @@ TEST_F(BrokerRolesTest, GetShowsTheLease) {
   EXPECT_EQ(missing->error().code, absl::StatusCode::kNotFound);
 }
 
+TEST_F(BrokerRolesTest, JobsGrowOldWhileNothingIsWritten) {
+  Enqueue("a");
+  Advance(std::chrono::seconds(90));
+  const auto stats = Submit<StatsCall>({});
+  Run();
+  ASSERT_TRUE(stats->ok());
+  EXPECT_EQ(stats->value().total().oldest_ready_age().seconds(), 90);
+  EXPECT_EQ(stats->value().queues(0).oldest_ready_age().seconds(), 90);
+}
+
 TEST_F(BrokerRolesTest, ListAndStatsShowLeases) {
   Enqueue("a");
   Enqueue("b");

@@ -275,12 +275,12 @@ absl::Status StateMachine::List(const v1::ListJobsRequest& request, v1::ListJobs
 }
 
 absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* out,
-                                 const QueueAccess* access) const {
+                                 const QueueAccess* access, int64_t now_ms) const {
   const Impl& impl = *impl_;
   out->set_applied_index(impl.applied.value());
-  const auto set_age = [&impl](int64_t oldest_ms, v1::QueueStats* stats) {
-    SetDuration(oldest_ms == INT64_MAX ? 0 : impl.time_ms - oldest_ms,
-                stats->mutable_oldest_ready_age());
+  now_ms = std::max(now_ms, impl.time_ms);
+  const auto set_age = [now_ms](int64_t oldest_ms, v1::QueueStats* stats) {
+    SetDuration(oldest_ms == INT64_MAX ? 0 : now_ms - oldest_ms, stats->mutable_oldest_ready_age());
   };
   const auto add = [&](uint32_t number) {
     const QueueRecord& record = impl.queues[number];

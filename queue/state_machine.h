@@ -245,9 +245,10 @@ class StateMachine {
   absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse* out,
                     const QueueAccess* access = nullptr) const;
   // Queue empty: all; with `access`, all of its queues, and the total is theirs. NOT_FOUND if the
-  // queue never had a job.
+  // queue never had a job. Ages are those of now_ms, Unix time, if that is later than time_ms(): the
+  // log's time stands still while nothing is written, and jobs grow old all the same.
   absl::Status Stats(std::string_view queue, v1::GetStatsResponse* out,
-                     const QueueAccess* access = nullptr) const;
+                     const QueueAccess* access = nullptr, int64_t now_ms = 0) const;
   // The keys, shared: the same until one is created, revoked or forgotten (not merely used: that is
   // in ListKeys alone), or the state machine is restored.
   KeyTablePtr keys() const;

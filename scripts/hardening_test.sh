@@ -28,6 +28,11 @@ done
 # With every call of the C++ library checked.
 [[ -n $sanitizer ]] || expect 0 '__glibcxx_assert_fail' readelf --dyn-syms -W "$bin/dqueue"
 
+# What they are made of: each library that is loaded, and Boost.Beast, of which there are headers only.
+bill() { "$here/sbom.sh" "$bin" | jq -r '.components[] | .name + " " + .purl'; }
+expect 0 'libgrpc\+\+1\.51 pkg:deb/debian/libgrpc\+\+1\.51@1\.51' bill
+expect 0 'libboost1\.81-dev pkg:deb/debian/' bill
+
 # ---- A running node, started by somebody who lets everybody read everything.
 umask 000
 ulimit -c unlimited 2>/dev/null || true

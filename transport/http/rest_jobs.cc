@@ -107,11 +107,13 @@ void Submit(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   }
   request.set_request_id(MakeRequestId());
   bridge->Call<v1::EnqueueJobsResponse>(
-      kEnqueueJobs, request, reply, [bridge, reply](const v1::EnqueueJobsResponse& enqueued) {
+      kEnqueueJobs, request, reply,
+      [bridge, reply](const v1::EnqueueJobsResponse& enqueued) {
         const auto& result = enqueued.results(0);
-        if (result.error().code() != 0) return reply.Send(ErrorResponse(result.error()));
+        if (result.error().code() != 0) return reply.Send(OneJobErrorResponse(result.error()));
         AnswerWithJob(bridge, result.created() ? 201 : 200, result.id(), !result.created(), reply);
-      });
+      },
+      [reply](const grpc::Status& status) { reply.Send(OneJobErrorResponse(status)); });
 }
 
 void GetJob(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {

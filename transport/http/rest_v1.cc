@@ -176,13 +176,15 @@ void EnqueueOne(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply)
   }
   request.set_request_id(MakeRequestId());
   bridge->Call<v1::EnqueueJobsResponse>(
-      kEnqueueJobs, request, reply, [reply](const v1::EnqueueJobsResponse& enqueued) {
+      kEnqueueJobs, request, reply,
+      [reply](const v1::EnqueueJobsResponse& enqueued) {
         const auto& result = enqueued.results(0);
-        if (result.error().code() != 0) return reply.Send(ErrorResponse(result.error()));
+        if (result.error().code() != 0) return reply.Send(OneJobErrorResponse(result.error()));
         HttpResponse response = JsonResponse(result.created() ? 201 : 200, result);
         if (!result.created()) response.headers.emplace_back("Idempotent-Replayed", "true");
         reply.Send(std::move(response));
-      });
+      },
+      [reply](const grpc::Status& status) { reply.Send(OneJobErrorResponse(status)); });
 }
 
 void Enqueue(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {

@@ -114,17 +114,14 @@ std::string DetailsJson(const Details& details) {
   return json.Finish();
 }
 
-}  // namespace
-
-HttpResponse ErrorResponse(const google::rpc::Status& status) {
-  const Details details = ReadDetails(status);
+HttpResponse ErrorResponse(int code, const std::string& message, const Details& details) {
   HttpResponse response;
-  response.status = HttpStatus(status.code(), details.info);
+  response.status = HttpStatus(code, details.info);
   response.content_type = "application/json";
   if (response.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   const bool known = !details.info.reason().empty();
   response.body = JsonObject()
-                      .Text("error", status.message())
+                      .Text("error", message)
                       .Text("reason", known ? details.info.reason() : "UNKNOWN")
                       .Raw("details", DetailsJson(details))
                       .Finish() +
@@ -138,7 +135,8 @@ HttpResponse ErrorResponse(const google::rpc::Status& status) {
   return response;
 }
 
-HttpResponse ErrorResponse(const grpc::Status& status) {
+// What a server of this kind said, or gRPC itself.
+google::rpc::Status ReadStatus(const grpc::Status& status) {
   google::rpc::Status rpc;
   if (!rpc.ParseFromString(status.error_details()) || rpc.code() == 0) {
     // gRPC's own words.
@@ -153,7 +151,35 @@ HttpResponse ErrorResponse(const grpc::Status& status) {
                                                                            : "UNKNOWN");
     rpc.add_details()->PackFrom(info);
   }
-  return ErrorResponse(rpc);
+  return rpc;
+}
+
+void DropOneJob(std::string* text) {
+  constexpr std::string_view kOneJob = "jobs[0].";
+  const size_t at = text->find(kOneJob);
+  if (at != std::string::npos) text->erase(at, kOneJob.size());
+}
+
+}  // namespace
+
+HttpResponse ErrorResponse(const google::rpc::Status& status) {
+  return ErrorResponse(status.code(), status.message(), ReadDetails(status));
+}
+HttpResponse ErrorResponse(const grpc::Status& status) { return ErrorResponse(ReadStatus(status)); }
+
+HttpResponse OneJobErrorResponse(google::rpc::Status status) {
+  Details details = ReadDetails(status);
+  DropOneJob(status.mutable_message());
+  auto& metadata = *details.info.mutable_metadata();
+  if (const auto field = metadata.find("field"); field != metadata.end())
+    DropOneJob(&field->second);
+  for (auto& violation : *details.bad_request.mutable_field_violations()) {
+    DropOneJob(violation.mutable_field());
+  }
+  return ErrorResponse(status.code(), status.message(), details);
+}
+HttpResponse OneJobErrorResponse(const grpc::Status& status) {
+  return OneJobErrorResponse(ReadStatus(status));
 }
 
 // The calls that run. Shared with their callbacks.

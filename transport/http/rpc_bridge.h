@@ -23,6 +23,10 @@ namespace dqueue::transport {
 // status that docs/http.md has for the reason or the code; Retry-After where RetryInfo says so.
 HttpResponse ErrorResponse(const google::rpc::Status& status);
 HttpResponse ErrorResponse(const grpc::Status& status);
+// The same where the body was the one job of an EnqueueJobsRequest: its fields have no "jobs[0]."
+// before them, which the caller never wrote.
+HttpResponse OneJobErrorResponse(google::rpc::Status status);
+HttpResponse OneJobErrorResponse(const grpc::Status& status);
 
 class RpcBridge {
  public:
