@@ -23,7 +23,7 @@ as() { DQUEUE_API_KEY_FILE=$1 cluster_cli "${@:2}"; }
 ask() {
   local path=${*: -1}
   printf 'header = "Authorization: Bearer %s"\n' "$1" |
-    curl --config - --silent --show-error --max-time 30 --include "${@:2:$#-2}" "http://$node$path" | tr -d '\r'
+    curl --config - --silent --show-error --max-time 30 --include "${@:2:$#-2}" "http://$node$path" | sed --unbuffered 's/\r$//'
 }
 answers() { expect 0 "^HTTP/1.1 $1 .*$2" "${@:3}"; }
 field() { grep -oE "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4; }
