@@ -74,7 +74,13 @@ Access Access::From(const ClientOptions& options) {
 
 std::string Access::Explained(const std::string& message) const {
   const auto has = [&](const char* text) { return message.find(text) != std::string::npos; };
-  // gRPC does not tell more of a handshake that failed.
+  // Told if the answer to the handshake is read before the connection ends.
+  if (has("certificate verify failed")) {
+    return message +
+           "; the server's certificate does not come from a CA that this client trusts, or has "
+           "expired";
+  }
+  // Mostly gRPC tells no more of a handshake that failed.
   const bool broke = has("Socket closed") || has("Connection reset") || has("handshaker shutdown");
   if (broke && !tls) return message + "; this client speaks plain text: does the server want TLS?";
   if (broke) {
