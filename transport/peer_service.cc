@@ -152,9 +152,11 @@ void PeerStream::OnReadDone(bool ok) {
   }
   // The next frame is read afterwards, because gRPC tells the other side at once that there is room
   // for more, and that costs as much as an answer. A stalled disk is not waited for: a leader must
-  // be heard. (A frame that is read then may overtake this one, as in a network.)
+  // be heard. (A frame that is read then may overtake this one, as in a network.) Taken out of
+  // frame_ before anybody may read into it: this thread can be kept waiting at any point.
+  Frame frame = std::exchange(frame_, Frame());
   PollerMayWait may_wait([this] { StartRead(&frame_); });
-  service_->Take(std::exchange(frame_, Frame()), context_->peer(), from_);
+  service_->Take(std::move(frame), context_->peer(), from_);
   if (!may_wait.Done()) StartRead(&frame_);
 }
 
