@@ -81,7 +81,8 @@ std::string Access::Explained(const std::string& message) const {
            "expired";
   }
   // Mostly gRPC tells no more of a handshake that failed.
-  const bool broke = has("Socket closed") || has("Connection reset") || has("handshaker shutdown");
+  const bool broke = has("Socket closed") || has("Connection reset") ||
+                     has("handshaker shutdown") || has("Handshake read failed");
   if (broke && !tls) return message + "; this client speaks plain text: does the server want TLS?";
   if (broke) {
     return message +

@@ -116,6 +116,7 @@ TEST_F(AccessTest, SaysWhatAFailedConnectionMeans) {
   Access tls;
   tls.tls = true;
   EXPECT_THAT(tls.Explained("tcp handshaker shutdown"), HasSubstr("does not come from a CA"));
+  EXPECT_THAT(tls.Explained("Handshake read failed"), HasSubstr("does not come from a CA"));
   EXPECT_THAT(tls.Explained("Ssl handshake failed: SSL_ERROR_SSL: certificate verify failed"),
               HasSubstr("does not come from a CA that this client trusts, or has expired"));
   EXPECT_EQ(tls.Explained("Connection refused"), "Connection refused");
