@@ -55,6 +55,12 @@ expect_sum() {
   equal 0 "$sum" "sum of the states minus enqueued"
 }
 
+# sanitized BIN: the sanitizer that the programs there are built with, if any. The thread sanitizer
+# is slow where libraries that it cannot see into hand memory around: those tests do less then.
+sanitized() {
+  readelf -dW "$1/dqueue" | grep -oE 'lib[at]san' || true
+}
+
 finish() {
   echo "passed: $PASSED checks"
 }

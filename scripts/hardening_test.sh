@@ -13,7 +13,7 @@ trap cluster_end EXIT
 # ---- The build: position independent, nothing writable that is executable, addresses resolved at the start and then
 # read-only, guarded stacks and copies. A build with a sanitizer is for tests only, and has guards of its own.
 programs=(dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos)
-sanitizer=$(readelf -dW "$bin/dqueue" | grep -oE 'lib[at]san' || true)
+sanitizer=$(sanitized "$bin")
 [[ -z $sanitizer ]] || programs=()
 for program in "${programs[@]}"; do
   expect 0 'Type: +DYN \(Position-Independent' readelf -hW "$bin/$program"
