@@ -251,7 +251,7 @@ bool Broker::WantsConfirmation() const { return impl_->WantsConfirmation(); }
 uint64_t Broker::BeginConfirmation() { return impl_->BeginConfirmation(); }
 void Broker::OnConfirmation(raft::Time now, int64_t wall_ms, const raft::ReadOutcome& outcome) {
   impl_->wall_ms_ = wall_ms;
-  impl_->OnConfirmation(now, wall_ms, outcome);
+  impl_->OnConfirmation(now, outcome);
 }
 raft::Time Broker::Deadline(raft::Time now, int64_t wall_ms) const {
   return impl_->Deadline(now, wall_ms);

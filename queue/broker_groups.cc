@@ -17,7 +17,7 @@ constexpr raft::Duration kWayBackMax = std::chrono::milliseconds(100);
 
 }  // namespace
 
-void BrokerImpl::Answer(raft::Time now, int64_t, GroupCall* call) {
+void BrokerImpl::Answer(raft::Time now, GroupCall* call) {
   const std::string& queue = call->request.queue();
   if (!queue.empty() && !state_->HasQueue(queue)) return call->done(QueueNotFoundError(queue));
   if (grouping_.size() >= kGroupingCallsMax) {

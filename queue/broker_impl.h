@@ -197,7 +197,7 @@ class BrokerImpl : public Observer {
   void AppendPicked(PickWork* work, JobRef job, const JobView& view);
 
   // ---- broker_groups.cc ----
-  void Answer(raft::Time now, int64_t wall_ms, GroupCall* call);
+  void Answer(raft::Time now, GroupCall* call);
   // A part of the call whose turn it is.
   void GroupSome(raft::Time now);
 
@@ -300,15 +300,15 @@ class BrokerImpl : public Observer {
   void Submit(raft::Time now, int64_t wall_ms, WorkersCall call);
   template <class C>
   void SubmitRead(raft::Time now, C call);
-  void Answer(raft::Time now, int64_t wall_ms, GetCall* call);
-  void Answer(raft::Time now, int64_t wall_ms, ListCall* call);
-  void Answer(raft::Time now, int64_t wall_ms, StatsCall* call);
-  void Answer(raft::Time now, int64_t wall_ms, ListKeysCall* call);
-  void Answer(raft::Time now, int64_t wall_ms, WorkersCall* call);
+  void Answer(raft::Time now, GetCall* call);
+  void Answer(raft::Time now, ListCall* call);
+  void Answer(raft::Time now, StatsCall* call);
+  void Answer(raft::Time now, ListKeysCall* call);
+  void Answer(raft::Time now, WorkersCall* call);
   void GatherWork(Work* work);
   bool WantsConfirmation() const { return !gathering_.empty(); }
   uint64_t BeginConfirmation();
-  void OnConfirmation(raft::Time now, int64_t wall_ms, const raft::ReadOutcome& outcome);
+  void OnConfirmation(raft::Time now, const raft::ReadOutcome& outcome);
   raft::Time Deadline(raft::Time now, int64_t wall_ms) const;
   void OnTimer(raft::Time now);
   // The timer of a lease call or read is due.

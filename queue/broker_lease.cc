@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "google/protobuf/util/time_util.h"
 #include "queue/broker_impl.h"
 #include "queue/limits.h"
 #include "queue/validate.h"
@@ -17,6 +18,8 @@
 
 namespace dqueue::queue {
 namespace {
+
+using google::protobuf::util::TimeUtil;
 
 // Granting stops once an answer has this many bytes of payloads.
 constexpr size_t kAnswerBytesMax = 8 << 20;
@@ -158,9 +161,8 @@ void BrokerImpl::FillLease(raft::Time now, const LeaseInfo& lease, v1::Job* job)
   out->mutable_token()->set_sequence(lease.token.sequence);
   out->mutable_token()->set_job(state_->Sequence(lease.job));
   out->set_worker_id(workers_.id(lease.owner.worker));
-  const int64_t us = std::max<int64_t>((lease.expires - now).count(), 0);
-  out->mutable_remaining()->set_seconds(us / 1'000'000);
-  out->mutable_remaining()->set_nanos(static_cast<int32_t>(us % 1'000'000 * 1000));
+  const raft::Duration remaining = std::max(lease.expires - now, raft::Duration::zero());
+  *out->mutable_remaining() = TimeUtil::MicrosecondsToDuration(remaining.count());
 }
 
 bool BrokerImpl::RepeatGrant(raft::Time now, const LeaseWait& wait,

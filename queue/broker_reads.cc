@@ -52,7 +52,7 @@ void BrokerImpl::OverlayLease(raft::Time now, JobRef ref, v1::Job* job) const {
   if (lease != nullptr && lease->held) FillLease(now, *lease, job);
 }
 
-void BrokerImpl::Answer(raft::Time now, int64_t, GetCall* call) {
+void BrokerImpl::Answer(raft::Time now, GetCall* call) {
   const JobRef ref = FindVisible(call->request.id(), call->access);
   if (ref == JobRef{}) return call->done(JobNotFoundError(call->request.id()));
   v1::GetJobResponse response;
@@ -62,7 +62,7 @@ void BrokerImpl::Answer(raft::Time now, int64_t, GetCall* call) {
   call->done(std::move(response));
 }
 
-void BrokerImpl::Answer(raft::Time now, int64_t, ListCall* call) {
+void BrokerImpl::Answer(raft::Time now, ListCall* call) {
   if (call->request.page_size() == 0) call->request.set_page_size(kPageSizeDefault);
   v1::ListJobsResponse response;
   const absl::Status status = state_->List(call->request, &response, call->access.get());
@@ -74,23 +74,23 @@ void BrokerImpl::Answer(raft::Time now, int64_t, ListCall* call) {
   call->done(std::move(response));
 }
 
-void BrokerImpl::Answer(raft::Time now, int64_t wall_ms, StatsCall* call) {
+void BrokerImpl::Answer(raft::Time now, StatsCall* call) {
   v1::GetStatsResponse response;
   const QueueAccess* const access =
       DQ_MUTANT(kAccessNotCheckedInStats) ? nullptr : call->access.get();
   const absl::Status status =
-      state_->Stats(call->request.queue(), &response, access, LogTimeMs(now, wall_ms));
+      state_->Stats(call->request.queue(), &response, access, LogTimeMs(now, wall_ms_));
   if (!status.ok()) return call->done(QueueNotFoundError(call->request.queue()));
   call->done(std::move(response));
 }
 
-void BrokerImpl::Answer(raft::Time, int64_t, ListKeysCall* call) {
+void BrokerImpl::Answer(raft::Time, ListKeysCall* call) {
   v1::ListKeysResponse response;
   state_->ListKeys(call->request.owner_id, call->request.revoked, &response);
   call->done(std::move(response));
 }
 
-void BrokerImpl::Answer(raft::Time now, int64_t, WorkersCall* call) {
+void BrokerImpl::Answer(raft::Time now, WorkersCall* call) {
   v1::ListWorkersResponse response;
   workers_.List(now, call->access, &response);
   call->done(std::move(response));
@@ -109,7 +109,7 @@ uint64_t BrokerImpl::BeginConfirmation() {
   return id;
 }
 
-void BrokerImpl::OnConfirmation(raft::Time now, int64_t wall_ms, const raft::ReadOutcome& outcome) {
+void BrokerImpl::OnConfirmation(raft::Time now, const raft::ReadOutcome& outcome) {
   const auto it = rounds_.find(outcome.id);
   if (it == rounds_.end()) return;  // of a leadership that is over: answered then
   DQ_CHECK(serving_);
@@ -122,7 +122,7 @@ void BrokerImpl::OnConfirmation(raft::Time now, int64_t wall_ms, const raft::Rea
     ReadWait wait = std::move(found->second);
     read_waits_.erase(found);
     if (outcome.confirmed) {
-      std::visit([&](auto& call) { Answer(now, wall_ms, &call); }, wait.call);
+      std::visit([&](auto& call) { Answer(now, &call); }, wait.call);
     } else {
       std::visit([&](auto& call) { call.done(NotServing()); }, wait.call);
     }

@@ -4,13 +4,15 @@
 #include <utility>
 
 #include "google/protobuf/timestamp.pb.h"
+#include "google/protobuf/util/time_util.h"
 #include "queue/error_fingerprint.h"
 #include "queue/hash.h"
-#include "queue/proto_time.h"
 #include "queue/validate.h"
 
 namespace dqueue::queue {
 namespace {
+
+using google::protobuf::util::TimeUtil;
 
 constexpr uint64_t kGroupSeed = 0x67726f7570;
 
@@ -38,14 +40,16 @@ void DeadGroups::Add(const DeadJob& job) {
     group->set_reason(job.reason);
     group->set_error_fingerprint(FingerprintText(fingerprint));
     group->set_error(std::string(CutUtf8(job.error, kGroupErrorBytesMax)));
-    SetTimestamp(job.time_ms, group->mutable_first_time());
-    SetTimestamp(job.time_ms, group->mutable_last_time());
+    *group->mutable_first_time() = TimeUtil::MillisecondsToTimestamp(job.time_ms);
+    *group->mutable_last_time() = TimeUtil::MillisecondsToTimestamp(job.time_ms);
   } else {
     group = &groups_[it->second];
-    if (job.time_ms < TimestampMs(group->first_time()))
-      SetTimestamp(job.time_ms, group->mutable_first_time());
-    if (job.time_ms > TimestampMs(group->last_time()))
-      SetTimestamp(job.time_ms, group->mutable_last_time());
+    if (job.time_ms < TimestampMs(group->first_time())) {
+      *group->mutable_first_time() = TimeUtil::MillisecondsToTimestamp(job.time_ms);
+    }
+    if (job.time_ms > TimestampMs(group->last_time())) {
+      *group->mutable_last_time() = TimeUtil::MillisecondsToTimestamp(job.time_ms);
+    }
   }
   group->set_jobs(group->jobs() + 1);
   if (group->sample_ids_size() < kGroupSamplesMax) group->add_sample_ids(std::string(job.id));

@@ -2,9 +2,12 @@
 
 #include <chrono>
 
+#include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace dqueue::queue {
+
+using google::protobuf::util::TimeUtil;
 
 google::rpc::Status ToRpcStatus(const Error& error) {
   google::rpc::Status status;
@@ -25,9 +28,7 @@ google::rpc::Status ToRpcStatus(const Error& error) {
   }
   if (error.retry_after > raft::Duration::zero()) {
     google::rpc::RetryInfo retry;
-    const int64_t us = error.retry_after.count();
-    retry.mutable_retry_delay()->set_seconds(us / 1'000'000);
-    retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(us % 1'000'000 * 1000));
+    *retry.mutable_retry_delay() = TimeUtil::MicrosecondsToDuration(error.retry_after.count());
     status.add_details()->PackFrom(retry);
   }
   return status;

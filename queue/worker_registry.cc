@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "google/protobuf/timestamp.pb.h"
-#include "queue/proto_time.h"
+#include "google/protobuf/util/time_util.h"
 #include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {
+
+using google::protobuf::util::TimeUtil;
 
 constexpr size_t kAnswerBytesMax = 2 << 20;
 
@@ -141,8 +143,8 @@ void WorkerRegistry::List(raft::Time now, const QueueAccessPtr& access,
     shown.set_id(entry.id);
     shown.set_host(entry.host.empty() ? entry.id.substr(0, entry.id.find_first_of(":/"))
                                       : entry.host);
-    SetTimestamp(entry.first_ms, shown.mutable_first_time());
-    SetTimestamp(entry.last_ms, shown.mutable_last_time());
+    *shown.mutable_first_time() = TimeUtil::MillisecondsToTimestamp(entry.first_ms);
+    *shown.mutable_last_time() = TimeUtil::MillisecondsToTimestamp(entry.last_ms);
     shown.set_waiting(entry.waiting > 0);
     shown.set_leased(static_cast<int32_t>(entry.leased));
     shown.set_delivered(entry.delivered);

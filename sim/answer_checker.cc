@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
 #include "queue/attempts.h"
 #include "sim/sim_node.h"
@@ -11,6 +12,8 @@
 
 namespace dqueue::sim {
 namespace {
+
+using google::protobuf::util::TimeUtil;
 
 constexpr std::string_view kDefiniteReasons[] = {"NOT_LEADER",      "NO_LEADER",
                                                  "OVERLOADED",      "DISK_LOW",
@@ -29,8 +32,7 @@ queue::LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), t
 // How long an extension holds from the moment at which it is carried out.
 Duration ExtensionOf(const v1::ExtendLeasesRequest& request, const node::Options& options) {
   if (!request.has_lease_duration()) return options.broker.lease_timeout;
-  const google::protobuf::Duration& d = request.lease_duration();
-  return Duration(d.seconds() * 1'000'000 + d.nanos() / 1000);
+  return Duration(TimeUtil::DurationToMicroseconds(request.lease_duration()));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <set>
 #include <tuple>
 
+#include "google/protobuf/util/time_util.h"
 #include "sim/sim_node.h"
 #include "sim/violation.h"
 #include "sim/world.h"
@@ -11,11 +12,10 @@
 namespace dqueue::sim {
 namespace {
 
+using google::protobuf::util::TimeUtil;
+
 std::string Show(queue::LeaseToken token) {
   return std::to_string(token.term) + "." + std::to_string(token.sequence);
-}
-Duration ToDuration(const google::protobuf::Duration& d) {
-  return Duration(d.seconds() * 1'000'000 + d.nanos() / 1000);
 }
 // Best first, as a queue hands its jobs out.
 std::tuple<int64_t, int64_t, uint32_t> DeliveryOrder(const ModelJob& job,
@@ -240,10 +240,12 @@ void GrantChecker::OnLeaseAnswer(const ServerCall& call, const v1::LeaseJobsRequ
         Violate("J4 leases", who + Show(*job) + ", which worker " + grant->worker + " holds");
       }
     }
-    const Duration remaining = ToDuration(given.lease().remaining());
+    const Duration remaining(TimeUtil::DurationToMicroseconds(given.lease().remaining()));
     Duration lease = node.options().broker.lease_timeout;
     if (job->lease_duration_ms > 0) lease = std::chrono::milliseconds(job->lease_duration_ms);
-    if (request.has_lease_duration()) lease = ToDuration(request.lease_duration());
+    if (request.has_lease_duration()) {
+      lease = Duration(TimeUtil::DurationToMicroseconds(request.lease_duration()));
+    }
     if (fresh && remaining != lease) {
       Violate("J11 lease length", who + Show(*job) + " for " + std::to_string(remaining.count()) +
                                       " us instead of " + std::to_string(lease.count()));

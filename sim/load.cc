@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "google/protobuf/util/time_util.h"
 #include "sim/key_operator.h"
 #include "sim/operator.h"
 #include "sim/producer.h"
@@ -9,14 +10,7 @@
 #include "sim/worker.h"
 
 namespace dqueue::sim {
-namespace {
-
-void SetMs(google::protobuf::Duration* out, int64_t ms) {
-  out->set_seconds(ms / 1000);
-  out->set_nanos(static_cast<int32_t>(ms % 1000 * 1'000'000));
-}
-
-}  // namespace
+using google::protobuf::util::TimeUtil;
 
 std::string QueueName(uint64_t number) {
   return number == 0 ? "default" : "queue-" + std::to_string(number);
@@ -44,27 +38,33 @@ v1::JobSpec JobBook::NewJob(Random& random, const LoadProfile& load, int64_t wal
     const bool shared = random.Chance(0.3);
     job.set_idempotency_key(shared ? "key-" + std::to_string(random.Below(5))
                                    : "key-of-" + std::to_string(number));
-    SetMs(job.mutable_idempotency_window(), random.Between(1000, 20000));
+    *job.mutable_idempotency_window() =
+        TimeUtil::MillisecondsToDuration(random.Between(1000, 20000));
   }
   if (random.Chance(load.prioritised)) job.set_priority(static_cast<int>(random.Below(4)));
-  if (random.Chance(load.delayed)) SetMs(job.mutable_delay(), random.Between(1, 5000));
-  if (random.Chance(load.expiring)) {
-    const int64_t expire_ms = wall_ms + random.Between(1, 8000);
-    job.mutable_expire_time()->set_seconds(expire_ms / 1000);
-    job.mutable_expire_time()->set_nanos(static_cast<int32_t>(expire_ms % 1000 * 1'000'000));
+  if (random.Chance(load.delayed)) {
+    *job.mutable_delay() = TimeUtil::MillisecondsToDuration(random.Between(1, 5000));
   }
-  if (random.Chance(load.short_retention)) SetMs(job.mutable_retention(), random.Between(0, 8000));
+  if (random.Chance(load.expiring)) {
+    *job.mutable_expire_time() =
+        TimeUtil::MillisecondsToTimestamp(wall_ms + random.Between(1, 8000));
+  }
+  if (random.Chance(load.short_retention)) {
+    *job.mutable_retention() = TimeUtil::MillisecondsToDuration(random.Between(0, 8000));
+  }
   if (random.Chance(load.limited_retries)) {
     v1::RetryPolicy* retry = job.mutable_retry();
     retry->set_max_retries(static_cast<int>(random.Below(3)));
     retry->set_max_expirations(static_cast<int>(random.Below(3)));
     retry->set_backoff(static_cast<v1::RetryPolicy::Backoff>(
         random.Between(v1::RetryPolicy::BACKOFF_NONE, v1::RetryPolicy::BACKOFF_EXPONENTIAL)));
-    SetMs(retry->mutable_base(), random.Between(1, 1000));
-    SetMs(retry->mutable_max_delay(), random.Between(1000, 3000));
+    *retry->mutable_base() = TimeUtil::MillisecondsToDuration(random.Between(1, 1000));
+    *retry->mutable_max_delay() = TimeUtil::MillisecondsToDuration(random.Between(1000, 3000));
     retry->set_jitter(random.Fraction());
   }
-  if (random.Chance(0.1)) SetMs(job.mutable_lease_duration(), random.Between(1000, 4000));
+  if (random.Chance(0.1)) {
+    *job.mutable_lease_duration() = TimeUtil::MillisecondsToDuration(random.Between(1000, 4000));
+  }
   if (random.Chance(0.2)) (*job.mutable_labels())["shop"] = "b" + std::to_string(random.Below(9));
   if (random.Chance(load.invalid)) job.set_priority(999);
   if (!job.id().empty() || !job.idempotency_key().empty()) repeatable_.push_back(job);

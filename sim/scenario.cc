@@ -1,12 +1,11 @@
 #include "sim/scenario.h"
 
+#include "google/protobuf/util/time_util.h"
+
 namespace dqueue::sim {
 namespace {
 
-void SetDuration(google::protobuf::Duration* out, Duration d) {
-  out->set_seconds(d.count() / 1'000'000);
-  out->set_nanos(static_cast<int32_t>(d.count() % 1'000'000 * 1000));
-}
+using google::protobuf::util::TimeUtil;
 
 // Of the first item of an answer.
 template <class Response>
@@ -87,8 +86,8 @@ std::vector<v1::Job> Scenario::Lease(int node, const std::string& worker, int ma
   v1::LeaseJobsRequest request;
   request.set_worker_id(worker);
   request.set_max_jobs(max);
-  SetDuration(request.mutable_wait(), wait);
-  SetDuration(request.mutable_lease_duration(), lease);
+  *request.mutable_wait() = TimeUtil::MicrosecondsToDuration(wait.count());
+  *request.mutable_lease_duration() = TimeUtil::MicrosecondsToDuration(lease.count());
   const auto outcome = Ask<queue::LeaseCall>(node, std::move(request), wait + 2s);
   if (reason != nullptr) {
     *reason = !outcome ? "UNKNOWN" : outcome->ok() ? "OK" : outcome->error.reason;
@@ -104,7 +103,7 @@ std::string Scenario::Complete(int node, const v1::Job& job, Duration timeout) {
 
 std::string Scenario::Extend(int node, const v1::Job& job, Duration lease) {
   auto request = ItemRequest<v1::ExtendLeasesRequest>(job);
-  SetDuration(request.mutable_lease_duration(), lease);
+  *request.mutable_lease_duration() = TimeUtil::MicrosecondsToDuration(lease.count());
   return FirstReason(Ask<queue::ExtendCall>(node, std::move(request)));
 }
 

@@ -2,18 +2,14 @@
 
 #include <utility>
 
+#include "google/protobuf/util/time_util.h"
 #include "sim/tenant.h"
 
 namespace dqueue::sim {
 namespace {
 
-void SetDuration(google::protobuf::Duration* out, Duration d) {
-  out->set_seconds(d.count() / 1'000'000);
-  out->set_nanos(static_cast<int32_t>(d.count() % 1'000'000 * 1000));
-}
-Duration ToDuration(const google::protobuf::Duration& d) {
-  return Duration(d.seconds() * 1'000'000 + d.nanos() / 1000);
-}
+using google::protobuf::util::TimeUtil;
+
 constexpr int kHeldMax = 12;
 
 }  // namespace
@@ -54,8 +50,10 @@ void Worker::Lease() {
     request_.add_types(random.Chance(0.5) ? "mail" : "default");
   request_.set_max_jobs(static_cast<int>(random.Between(1, load_.lease_batch_max)));
   wait_ = diligent_ ? Duration(1s) : random.Uniform(0us, load_.wait_max);
-  if (wait_ > 0us) SetDuration(request_.mutable_wait(), wait_);
-  if (random.Chance(0.7)) SetDuration(request_.mutable_lease_duration(), load_.lease);
+  if (wait_ > 0us) *request_.mutable_wait() = TimeUtil::MicrosecondsToDuration(wait_.count());
+  if (random.Chance(0.7)) {
+    *request_.mutable_lease_duration() = TimeUtil::MicrosecondsToDuration(load_.lease.count());
+  }
   repeats_left_ = 0;
   if (random.Chance(load_.repeat_lease_call)) {
     request_.set_lease_request_id(id_ + "-" + std::to_string(++calls_));
@@ -109,7 +107,7 @@ void Worker::Handle(const v1::Job& job) {
   Task task;
   task.id = job.id();
   task.token = job.lease().token();
-  task.lease = ToDuration(job.lease().remaining());
+  task.lease = Duration(TimeUtil::DurationToMicroseconds(job.lease().remaining()));
   if (diligent_) {
     After(random.Uniform(1ms, 20ms), task, &Worker::Complete);
     return;
@@ -173,7 +171,10 @@ void Worker::Fail(Task task) {
   *item->mutable_token() = task.token;
   item->set_error("it did not work");
   item->set_reject(random.Chance(load_.reject));
-  if (random.Chance(0.3)) SetDuration(item->mutable_retry_delay(), random.Uniform(0us, 2s));
+  if (random.Chance(0.3)) {
+    *item->mutable_retry_delay() =
+        TimeUtil::MicrosecondsToDuration(random.Uniform(0us, 2s).count());
+  }
   caller_.Call<queue::FailCall>(
       std::move(request), random.Uniform(200ms, 2s),
       [this, task = std::move(task)](auto outcome) { Retry(outcome, task, &Worker::Fail); });
@@ -197,7 +198,8 @@ void Worker::Extend(Task task) {
   item->set_id(task.id);
   *item->mutable_token() = task.token;
   if (caller_.random().Chance(0.7)) {
-    SetDuration(request.mutable_lease_duration(), caller_.random().Uniform(1s, 4s));
+    *request.mutable_lease_duration() =
+        TimeUtil::MicrosecondsToDuration(caller_.random().Uniform(1s, 4s).count());
   }
   caller_.Call<queue::ExtendCall>(
       std::move(request), caller_.random().Uniform(200ms, 2s),

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "dqueue/v1/service.grpc.pb.h"
+#include "google/protobuf/util/time_util.h"
 #include "node/runner.h"
 #include "queue/limits.h"
 #include "transport/give_back.h"
@@ -11,6 +12,8 @@
 
 namespace dqueue::transport {
 namespace {
+
+using google::protobuf::util::TimeUtil;
 
 constexpr std::chrono::seconds kTakeBackTime{2};
 // An answer needs some of the call's time for its way back.
@@ -52,8 +55,7 @@ struct CallRules<queue::LeaseCall> {
         std::min<std::chrono::microseconds>(kWaySlackMax, remaining / 4);
     const int64_t most_us = (remaining - slack).count();
     if (wait.seconds() * 1000000 + wait.nanos() / 1000 <= most_us) return;
-    request->mutable_wait()->set_seconds(most_us / 1000000);
-    request->mutable_wait()->set_nanos(static_cast<int32_t>(most_us % 1000000) * 1000);
+    *request->mutable_wait() = TimeUtil::MicrosecondsToDuration(most_us);
   }
 
   static void TakeBack(CallRouter& router, const Credentials& credentials,
