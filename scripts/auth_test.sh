@@ -12,10 +12,8 @@ bin=$1
 keys=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-keys-XXXXXX")
 trap 'status=$?; rm -rf "$keys"; cluster_end $status' EXIT
 
-(umask 077; "$bin/dqueue-cli" key generate >"$keys/admin")
-export DQUEUE_API_KEY_FILE=$keys/admin
 CLUSTER_HTTP=1
-cluster_begin "$bin" 3 --auth on --admin-key-file "$keys/admin"
+cluster_begin_with_keys "$keys/admin" "$bin" 3
 
 # as KEY-FILE ARGS…: dqueue-cli with another key.
 as() { DQUEUE_API_KEY_FILE=$1 cluster_cli "${@:2}"; }
@@ -30,8 +28,6 @@ field() { grep -oE "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4; }
 new_key() { (umask 077; cluster_cli key create --name "$1" --owner team "${@:2}" 2>/dev/null >"$keys/$1"); }
 
 # ---- the first key
-first() { cluster_cli key list; }
-eventually 20 first
 expect 0 'first admin key' cluster_cli key list
 DQUEUE_API_KEY_FILE= expect 6 'KEY_MISSING' cluster_cli stats
 
@@ -72,8 +68,16 @@ expect 6 'QUEUE_DENIED' as "$keys/worker" stats --queue other
 expect 6 'SCOPE_MISSING' as "$keys/client" purge --queue mail --yes
 expect 6 'SCOPE_MISSING' as "$keys/client" key create --name x --owner y
 
-# ---- revocation, also of a stream that runs
+# ---- a stream shows what its key may see, asks for nothing else, and ends with its key
 node=127.0.0.1:${CLUSTER_HTTP_PORTS[1]}
+refusals() { ask "$(<"$keys/scraper")" /metrics | awk '$1 == "dqueue_calls_refused_total" { print $2 }'; }
+before=$(refusals)
+ask "$(<"$keys/worker")" --no-buffer --max-time 5 /events >"$keys/events" 2>/dev/null || true
+equal "${before:?}" "$(refusals)" "refused calls after a stream that may not see the cluster"
+expect 0 'event: stats' grep 'event: stats' "$keys/events"
+expect 0 '"cluster":null.*"disk_free_bytes":null' grep 'data: {"cluster"' "$keys/events"
+expect 0 '"queues":\{"mail":' grep 'data: {"whole":true' "$keys/events"
+if grep '"other"' "$keys/events"; then fail "a stream for mail shows other"; fi
 stream_ended() { [[ -e $keys/ended ]]; }
 (ask "$(<"$keys/fresh-2")" --no-buffer /events >"$keys/events" 2>/dev/null; touch "$keys/ended") &
 streaming() { grep -q 'event: stats' "$keys/events"; }

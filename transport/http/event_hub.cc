@@ -57,32 +57,9 @@ std::string Number(double value) {
   return text;
 }
 
-// Sums every counter; the oldest age is the greatest.
-void AddTo(v1::QueueStats* total, const v1::QueueStats& stats) {
-  const auto* reflection = stats.GetReflection();
-  const auto* descriptor = stats.GetDescriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const auto* field = descriptor->field(i);
-    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT64) continue;
-    reflection->SetUInt64(
-        total, field, reflection->GetUInt64(*total, field) + reflection->GetUInt64(stats, field));
-  }
-  if (TimeUtil::DurationToMilliseconds(stats.oldest_ready_age()) >
-      TimeUtil::DurationToMilliseconds(total->oldest_ready_age())) {
-    *total->mutable_oldest_ready_age() = stats.oldest_ready_age();
-  }
-}
-
 std::string WithoutAge(v1::QueueStats stats) {
   stats.clear_oldest_ready_age();
   return stats.SerializeAsString();
-}
-
-std::string GroupName(const EventViewer& viewer) {
-  std::string name = viewer.cluster ? "c" : "-";
-  if (viewer.queues == nullptr) return name;
-  for (const std::string& pattern : viewer.queues->patterns()) name += '\n' + pattern;
-  return name + '\n';
 }
 
 }  // namespace
@@ -99,16 +76,12 @@ void EventHub::Add(EventViewer viewer) {
   {
     const std::lock_guard lock(mutex_);
     if (source_ == nullptr) return;
-    Group& group = groups_[GroupName(viewer)];
-    group.queues = viewer.queues;
-    group.cluster = viewer.cluster;
-    Watching& watching = group.watching.emplace_back(Watching{std::move(viewer)});
-    const bool fresh = stats_ms_ > 0 && options_.now_ms() - stats_ms_ < kFreshMs;
-    if (fresh && group.total) {
-      Write(&watching, StatsEvent(group, Encoded::kWhole));
+    Watching& watching = watching_.emplace_back(Watching{std::move(viewer)});
+    if (total_ && options_.now_ms() - stats_ms_ < kFreshMs) {
+      Write(&watching, StatsEvent(Encoded::kWhole));
       watching.whole = true;
     }
-    if (!cluster_told_.empty()) TellCluster(group, &watching);
+    if (!cluster_told_.empty()) TellCluster(&watching);
     if (watching.whole) return;
   }
   Ask();
@@ -118,20 +91,19 @@ void EventHub::Tick() {
   {
     const std::lock_guard lock(mutex_);
     if (source_ == nullptr) return;
-    for (auto& [name, group] : groups_) {
-      std::erase_if(group.watching, [](const Watching& watching) {
-        const EventViewer& viewer = watching.viewer;
-        if (viewer.stream.gone()) return true;
-        if (!viewer.still_allowed || viewer.still_allowed()) return false;
-        viewer.stream.End();
-        return true;
-      });
-    }
-    std::erase_if(groups_, [](const auto& entry) { return entry.second.watching.empty(); });
+    std::erase_if(watching_, [](const Watching& watching) {
+      const EventViewer& viewer = watching.viewer;
+      if (viewer.stream.gone()) return true;
+      if (!viewer.still_allowed || viewer.still_allowed()) return false;
+      viewer.stream.End();
+      return true;
+    });
     const int64_t now = options_.now_ms();
-    if (groups_.empty()) {
+    if (watching_.empty()) {
       // What is known gets old now.
       stats_ms_ = heartbeat_ms_ = 0;
+      total_.reset();
+      rates_.reset();
       queues_.clear();
       cluster_told_.clear();
       disk_free_bytes_.reset();
@@ -142,9 +114,7 @@ void EventHub::Tick() {
     if (now - heartbeat_ms_ >= kHeartbeatMs) {
       heartbeat_ms_ = now;
       const auto chunk = std::make_shared<const std::string>(kHeartbeat);
-      for (auto& [name, group] : groups_) {
-        for (Watching& watching : group.watching) watching.viewer.stream.Write(chunk);
-      }
+      for (const Watching& watching : watching_) watching.viewer.stream.Write(chunk);
     }
   }
   Ask();
@@ -153,17 +123,13 @@ void EventHub::Tick() {
 void EventHub::Stop() {
   const std::lock_guard lock(mutex_);
   source_ = nullptr;
-  for (const auto& [name, group] : groups_) {
-    for (const Watching& watching : group.watching) watching.viewer.stream.End();
-  }
-  groups_.clear();
+  for (const Watching& watching : watching_) watching.viewer.stream.End();
+  watching_.clear();
 }
 
 size_t EventHub::viewers() const {
   const std::lock_guard lock(mutex_);
-  size_t count = 0;
-  for (const auto& [name, group] : groups_) count += group.watching.size();
-  return count;
+  return watching_.size();
 }
 
 void EventHub::Ask() {
@@ -175,11 +141,13 @@ void EventHub::Ask() {
   {
     const std::lock_guard lock(mutex_);
     source = source_;
-    if (source == nullptr || groups_.empty()) return;
-    viewer = groups_.begin()->second.watching.front().viewer.credentials;
+    if (source == nullptr || watching_.empty()) return;
+    viewer = watching_.front().viewer.credentials;
     stats = !std::exchange(asking_stats_, true);
-    cluster = !std::exchange(asking_cluster_, true);
-    disk = ticks_++ % kDiskTicks == 0;
+    if (options_.cluster) {
+      cluster = !std::exchange(asking_cluster_, true);
+      disk = ticks_++ % kDiskTicks == 0;
+    }
   }
   const std::weak_ptr<EventHub> weak = weak_from_this();
   if (cluster) {
@@ -204,31 +172,31 @@ void EventHub::Ask() {
 void EventHub::OnStats(const grpc::Status& status, const v1::GetStatsResponse& stats) {
   const std::lock_guard lock(mutex_);
   asking_stats_ = false;
-  if (groups_.empty()) return;
+  if (watching_.empty()) return;
   if (!status.ok()) {
     problem_ = ErrorResponse(status).body;
     problem_.pop_back();  // the line's end
     return PublishCluster();
   }
-  if (!std::exchange(problem_, "").empty()) PublishCluster();
+  const bool recovered = !std::exchange(problem_, "").empty();
+  // Who may not see the cluster is told the rest with the first answer.
+  if (recovered || !options_.cluster) PublishCluster();
   stats_before_ms_ = std::exchange(stats_ms_, options_.now_ms());
   const bool learned = Learn(stats);
-  for (auto& [name, group] : groups_) {
-    v1::QueueStats total = TotalOf(group, stats);
-    std::optional<Rates> rates;
-    if (group.total && stats_before_ms_ > 0) {
-      const int64_t ms = stats_ms_ - stats_before_ms_;
-      rates = Rates{PerSecond(group.total->enqueued(), total.enqueued(), ms),
-                    PerSecond(group.total->completions(), total.completions(), ms),
-                    PerSecond(group.total->failures() + group.total->expirations(),
-                              total.failures() + total.expirations(), ms)};
-    }
-    const bool same = !learned && group.total && rates == group.rates &&
-                      WithoutAge(*group.total) == WithoutAge(total);
-    group.total = std::move(total);
-    group.rates = rates;
-    Publish(&group, !same);
+  const v1::QueueStats& total = stats.total();
+  std::optional<Rates> rates;
+  if (total_ && stats_before_ms_ > 0) {
+    const int64_t ms = stats_ms_ - stats_before_ms_;
+    rates = Rates{PerSecond(total_->enqueued(), total.enqueued(), ms),
+                  PerSecond(total_->completions(), total.completions(), ms),
+                  PerSecond(total_->failures() + total_->expirations(),
+                            total.failures() + total.expirations(), ms)};
   }
+  const bool same =
+      !learned && total_ && rates == rates_ && WithoutAge(*total_) == WithoutAge(total);
+  total_ = total;
+  rates_ = rates;
+  Publish(!same);
 }
 
 bool EventHub::Learn(const v1::GetStatsResponse& stats) {
@@ -257,27 +225,18 @@ bool EventHub::Learn(const v1::GetStatsResponse& stats) {
   return !changed_.empty() || !gone_.empty();
 }
 
-v1::QueueStats EventHub::TotalOf(const Group& group, const v1::GetStatsResponse& stats) const {
-  if (group.queues == nullptr) return stats.total();
-  v1::QueueStats total;
-  for (const v1::QueueStats& queue : stats.queues()) {
-    if (group.queues->Allows(queue.queue())) AddTo(&total, queue);
-  }
-  return total;
-}
-
-void EventHub::Publish(Group* group, bool changed) {
+void EventHub::Publish(bool changed) {
   HttpChunk changes;
   std::string whole;
-  for (Watching& watching : group->watching) {
+  for (Watching& watching : watching_) {
     if (watching.whole) {
       if (!changed) continue;
       if (changes == nullptr) {
-        changes = std::make_shared<const std::string>(StatsEvent(*group, Encoded::kChanges));
+        changes = std::make_shared<const std::string>(StatsEvent(Encoded::kChanges));
       }
       watching.viewer.stream.Write(changes);
     } else {
-      if (whole.empty()) whole = StatsEvent(*group, Encoded::kWhole);
+      if (whole.empty()) whole = StatsEvent(Encoded::kWhole);
       Write(&watching, whole);
       watching.whole = true;
     }
@@ -287,7 +246,7 @@ void EventHub::Publish(Group* group, bool changed) {
 void EventHub::OnCluster(const grpc::Status& status, const v1::GetClusterResponse& cluster) {
   const std::lock_guard lock(mutex_);
   asking_cluster_ = false;
-  if (groups_.empty()) return;
+  if (watching_.empty()) return;
   cluster_ = status.ok() ? MessageJson(cluster).value_or("") : "";
   PublishCluster();
 }
@@ -298,27 +257,22 @@ void EventHub::OnDisk(uint64_t free_bytes) {
 }
 
 void EventHub::PublishCluster() {
-  const std::string now = ClusterEvent(true);
+  const std::string now = ClusterData();
   const bool changed = std::exchange(cluster_told_, now) != now;
-  for (auto& [name, group] : groups_) {
-    HttpChunk chunk;
-    for (Watching& watching : group.watching) {
-      if (!watching.cluster) {
-        TellCluster(group, &watching);
-      } else if (changed) {
-        if (chunk == nullptr) {
-          chunk =
-              std::make_shared<const std::string>(Event("cluster", ClusterEvent(group.cluster)));
-        }
-        watching.viewer.stream.Write(chunk);
-      }
+  HttpChunk chunk;
+  for (Watching& watching : watching_) {
+    if (!watching.cluster) {
+      TellCluster(&watching);
+    } else if (changed) {
+      if (chunk == nullptr) chunk = std::make_shared<const std::string>(Event("cluster", now));
+      watching.viewer.stream.Write(chunk);
     }
   }
 }
 
-void EventHub::TellCluster(const Group& group, Watching* watching) const {
+void EventHub::TellCluster(Watching* watching) const {
   watching->cluster = true;
-  Write(watching, Event("cluster", ClusterEvent(group.cluster)));
+  Write(watching, Event("cluster", cluster_told_));
 }
 
 void EventHub::Write(Watching* watching, const std::string& event) const {
@@ -336,33 +290,31 @@ std::string EventHub::ShownQueue(const Known& known) const {
   return QueueJson(stats);
 }
 
-std::string EventHub::StatsEvent(const Group& group, Encoded what) const {
+std::string EventHub::StatsEvent(Encoded what) const {
   JsonObject queues;
   std::string gone;
-  const auto add = [&](const std::string& name) {
-    if (Allows(group.queues, name)) queues.Raw(name, ShownQueue(queues_.at(name)));
-  };
+  const auto add = [&](const std::string& name) { queues.Raw(name, ShownQueue(queues_.at(name))); };
   if (what == Encoded::kWhole) {
     for (const auto& [name, known] : queues_) add(name);
   } else {
     for (const std::string& name : changed_) add(name);
     for (const std::string& name : gone_) {
-      if (Allows(group.queues, name)) gone += (gone.empty() ? "" : ",") + JsonQuoted(name);
+      gone += (gone.empty() ? "" : ",") + JsonQuoted(name);
     }
   }
   std::string rates = "null";
-  if (group.rates) {
+  if (rates_) {
     rates = JsonObject()
-                .Raw("enqueued", Number(group.rates->enqueued))
-                .Raw("completed", Number(group.rates->completed))
-                .Raw("failed", Number(group.rates->failed))
+                .Raw("enqueued", Number(rates_->enqueued))
+                .Raw("completed", Number(rates_->completed))
+                .Raw("failed", Number(rates_->failed))
                 .Finish();
   }
   return Event("stats", JsonObject()
                             .Raw("whole", what == Encoded::kWhole ? "true" : "false")
                             .Integer("time_ms", UnixMs())
                             .Unsigned("applied_index", index_)
-                            .Raw("total", QueueJson(*group.total))
+                            .Raw("total", QueueJson(*total_))
                             .Raw("rates", rates)
                             .Raw("queues", queues.Finish())
                             .Raw("gone", "[" + gone + "]")
@@ -370,13 +322,13 @@ std::string EventHub::StatsEvent(const Group& group, Encoded what) const {
                             .Finish());
 }
 
-std::string EventHub::ClusterEvent(bool members) const {
+std::string EventHub::ClusterData() const {
   JsonObject json;
-  json.Raw("cluster", members && !cluster_.empty() ? cluster_ : "null")
+  json.Raw("cluster", cluster_.empty() ? "null" : cluster_)
       .Raw("problem", problem_.empty() ? "null" : problem_)
       .Text("auth", options_.keys_needed ? "on" : "off")
       .Raw("read_only", options_.read_only ? "true" : "false");
-  if (members && disk_free_bytes_) {
+  if (disk_free_bytes_) {
     json.Unsigned("disk_free_bytes", *disk_free_bytes_);
   } else {
     json.Null("disk_free_bytes");

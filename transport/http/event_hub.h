@@ -1,10 +1,11 @@
-// What the viewers of a node are told, as server-sent events. While there are viewers, and only
-// then, the hub asks for counters and for the cluster at each Tick(), and sends what has changed.
-// An event is encoded once for all viewers that may see the same. The hub asks with the key of one
-// of its viewers: so viewers who may see different things belong to different hubs.
+// What viewers of a node who may see the same are told, as server-sent events. While there are
+// viewers, and only then, the hub asks for counters and for the cluster at each Tick(), with the
+// key of one of them, and sends what has changed. An event is encoded once for all.
 //
-//   event: stats    {"whole", "time_ms", "applied_index", "total", "rates", "queues", "gone",
-//   "more"} event: cluster  {"cluster", "problem", "auth", "read_only", "disk_free_bytes"}
+//   event: stats
+//     {"whole", "time_ms", "applied_index", "total", "rates", "queues", "gone", "more"}
+//   event: cluster
+//     {"cluster", "problem", "auth", "read_only", "disk_free_bytes"}
 //
 // A viewer's first stats event is whole: it has every queue. Later ones have those that changed,
 // and the names of those that are gone. So whoever connects again has missed nothing, whatever it
@@ -43,21 +44,21 @@ class EventSource {
 struct EventOptions {
   bool keys_needed = false;  // "auth" of a cluster event: "on"
   bool read_only = false;
+  bool cluster = true;              // viewers may see the members and the disk
   std::function<int64_t()> now_ms;  // of a clock that never goes back; null: the machine's
 };
 
 struct EventViewer {
   HttpStream stream;
   Credentials credentials;
-  queue::QueueAccessPtr queues;         // null: all
-  bool cluster = true;                  // may see members and indexes
   std::function<bool()> still_allowed;  // asked at each Tick(); null: always. Must not wait.
 };
 
 // Every call from any thread.
 class EventHub : public std::enable_shared_from_this<EventHub> {
  public:
-  // `source` must live until Stop().
+  // `source` must live until Stop(). Those who are added must have keys to which it gives the same
+  // answers.
   static std::shared_ptr<EventHub> Create(EventSource* source, EventOptions options);
 
   void Add(EventViewer viewer);
@@ -78,15 +79,6 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
     bool whole = false;  // has had every queue
     bool cluster = false;
   };
-  // Those who may see the same.
-  struct Group {
-    queue::QueueAccessPtr queues;
-    bool cluster = true;
-    std::vector<Watching> watching;
-    // As of the last answer; not set: none yet.
-    std::optional<v1::QueueStats> total;
-    std::optional<Rates> rates;
-  };
   // A queue as it was told last.
   struct Known {
     v1::QueueStats stats;  // without the age, which changes all the time
@@ -103,20 +95,19 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   // With the lock held.
   bool Learn(const v1::GetStatsResponse& stats);
   // `changed`: there is something new to those who have seen all so far.
-  void Publish(Group* group, bool changed);
+  void Publish(bool changed);
   void PublishCluster();
-  void TellCluster(const Group& group, Watching* watching) const;
+  void TellCluster(Watching* watching) const;
   void Write(Watching* watching, const std::string& event) const;
-  v1::QueueStats TotalOf(const Group& group, const v1::GetStatsResponse& stats) const;
-  std::string StatsEvent(const Group& group, Encoded what) const;
-  std::string ClusterEvent(bool members) const;
+  std::string StatsEvent(Encoded what) const;
+  std::string ClusterData() const;
   std::string Event(const char* name, const std::string& data) const;
   std::string ShownQueue(const Known& known) const;
 
   const EventOptions options_;
   mutable std::mutex mutex_;
   EventSource* source_;  // null: stopped
-  std::map<std::string, Group> groups_;
+  std::vector<Watching> watching_;
 
   bool asking_stats_ = false;
   bool asking_cluster_ = false;
@@ -125,6 +116,9 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   uint64_t index_ = 0;
   int64_t stats_ms_ = 0;  // of the last answer; 0: none since there are viewers
   int64_t stats_before_ms_ = 0;
+  // As of the last answer; not set: none since there are viewers, or (rates) one only.
+  std::optional<v1::QueueStats> total_;
+  std::optional<Rates> rates_;
   std::map<std::string, Known> queues_;
   bool more_ = false;
   std::vector<std::string> changed_;  // by the last answer

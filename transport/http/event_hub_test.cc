@@ -15,6 +15,7 @@ using google::protobuf::util::TimeUtil;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 // Keeps what is asked until the test answers.
@@ -99,14 +100,10 @@ std::vector<std::string> QueueNames(const std::string& event) {
 
 class EventHubTest : public testing::Test {
  protected:
-  std::shared_ptr<Client> Watch(const queue::QueueAccessPtr& queues = nullptr,
-                                std::function<bool()> still_allowed = nullptr,
-                                bool cluster = true) {
+  std::shared_ptr<Client> Watch(std::function<bool()> still_allowed = nullptr) {
     auto client = std::make_shared<Client>();
     hub_->Add({.stream = HttpReply(client).Stream({}),
                .credentials = {},
-               .queues = queues,
-               .cluster = cluster,
                .still_allowed = std::move(still_allowed)});
     return client;
   }
@@ -133,7 +130,9 @@ class EventHubTest : public testing::Test {
   FakeSource source_;
   int64_t now_ms_ = 1'000'000;
   std::shared_ptr<EventHub> hub_ = EventHub::Create(
-      &source_, {.keys_needed = false, .read_only = false, .now_ms = [this] { return now_ms_; }});
+      &source_, {.keys_needed = false, .read_only = false, .cluster = true, .now_ms = [this] {
+                   return now_ms_;
+                 }});
 };
 
 TEST_F(EventHubTest, AsksNothingWithoutViewers) {
@@ -252,25 +251,27 @@ TEST_F(EventHubTest, WithoutALeaderTheStreamSaysSoAndGoesOn) {
   EXPECT_FALSE(client->ended_);
 }
 
-TEST_F(EventHubTest, AViewerSeesItsQueuesOnly) {
-  const auto mail = std::make_shared<const queue::QueueAccess>(std::vector<std::string>{"mail-*"});
-  const auto client = Watch(mail, nullptr, false);
-  AnswerStats(Stats(3, {Queue("mail-a", 1, 1, 70), Queue("mail-b", 2, 2), Queue("pay", 4, 4)}));
-  AnswerCluster("n1");
+TEST_F(EventHubTest, WhoMayNotSeeTheClusterIsToldTheRest) {
+  hub_ = EventHub::Create(
+      &source_, {.keys_needed = true, .read_only = false, .cluster = false, .now_ms = nullptr});
+  const auto client = Watch();
+  AnswerStats(Stats(3, {Queue("mail-a", 1, 1)}));
   const std::string text = client->Take();
-  EXPECT_THAT(QueueNames(text), ElementsAre("mail-a", "mail-b"));
-  EXPECT_THAT(Member(text, "total"), HasSubstr("\"enqueued\":3,"));
-  EXPECT_THAT(Member(text, "total"), HasSubstr("\"oldest_ready_age_ms\":70"));
-  EXPECT_THAT(text, HasSubstr("\"cluster\":null"));
+  EXPECT_EQ(Member(text, "cluster"), "null");
+  EXPECT_EQ(Member(text, "auth"), "\"on\"");
+  EXPECT_EQ(Member(text, "disk_free_bytes"), "null");
+  EXPECT_THAT(text, HasSubstr("event: stats\nid: 3\n"));
+  EXPECT_THAT(Watch()->Take(), HasSubstr("event: cluster")) << "a later one too";
   Tick();
-  AnswerStats(Stats(4, {Queue("mail-a", 1, 1, 1'070), Queue("mail-b", 2, 2)}));
-  EXPECT_EQ(text.find("pay"), std::string::npos);
-  EXPECT_EQ(Member(client->Take(), "gone"), "[]") << "what it never saw is not told to be gone";
+  EXPECT_THAT(source_.cluster_, IsEmpty()) << "it would be refused, and that written down";
+  EXPECT_THAT(source_.disk_, IsEmpty());
+  AnswerStats(Stats(3, {Queue("mail-a", 1, 1)}));
+  EXPECT_THAT(client->Take(), Not(HasSubstr("event: cluster"))) << "nothing new";
 }
 
 TEST_F(EventHubTest, AViewerWhoseRightEndedIsLetGo) {
   bool allowed = true;
-  const auto client = Watch(nullptr, [&allowed] { return allowed; });
+  const auto client = Watch([&allowed] { return allowed; });
   Tick();
   EXPECT_FALSE(client->ended_);
   allowed = false;
@@ -292,7 +293,8 @@ TEST_F(EventHubTest, SaysThatItIsThereEveryFifteenSeconds) {
 }
 
 TEST_F(EventHubTest, TellsItsOptionsAndTheDisk) {
-  hub_ = EventHub::Create(&source_, {.keys_needed = true, .read_only = true, .now_ms = nullptr});
+  hub_ = EventHub::Create(
+      &source_, {.keys_needed = true, .read_only = true, .cluster = true, .now_ms = nullptr});
   const auto client = Watch();
   source_.disk_.back()(12345);
   AnswerCluster("n1");

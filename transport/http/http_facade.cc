@@ -43,6 +43,7 @@ class HttpFacadeImpl final : public HttpFacade {
         events_(&bridge_, server,
                 {.keys_needed = server->authenticator()->on(),
                  .read_only = options.read_only,
+                 .cluster = true,
                  .now_ms = nullptr}) {
     if (options.read_only) router_.SetReadOnly();
     router_.Add({"GET", "/health", [](HttpCall, const HttpReply& reply) { reply.Send(PlainOk()); },

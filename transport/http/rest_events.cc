@@ -39,9 +39,13 @@ class NodeSource final : public EventSource {
   Server* const server_;
 };
 
-// Viewers with the same name may see the same.
-std::string NameOf(const Caller& caller) {
-  std::string name = (caller.scopes & queue::ScopeBit(kGetCluster.scope)) != 0 ? "c" : "-";
+bool SeesCluster(const Caller& caller) {
+  return (caller.scopes & queue::ScopeBit(kGetCluster.scope)) != 0;
+}
+
+// Of those who may see the same.
+std::string AudienceName(const Caller& caller) {
+  std::string name = SeesCluster(caller) ? "c" : "-";
   if (caller.access == nullptr) return name;
   for (const std::string& pattern : caller.access->patterns()) name += '\n' + pattern;
   return name + '\n';
@@ -94,14 +98,16 @@ void Events::Begin(const HttpCall& call, const HttpReply& reply) {
   EventViewer viewer{
       .stream = reply.Stream(std::move(head)),
       .credentials = credentials,
-      .queues = ruling.caller.access,
-      .cluster = (ruling.caller.scopes & queue::ScopeBit(kGetCluster.scope)) != 0,
       .still_allowed = [look] { return look().standing == Authenticator::Standing::kAllowed; },
   };
   {
     const std::lock_guard lock(mutex_);
-    std::shared_ptr<EventHub>& hub = hubs_[NameOf(ruling.caller)];
-    if (hub == nullptr) hub = EventHub::Create(source_.get(), options_);
+    std::shared_ptr<EventHub>& hub = hubs_[AudienceName(ruling.caller)];
+    if (hub == nullptr) {
+      EventOptions options = options_;
+      options.cluster = SeesCluster(ruling.caller);
+      hub = EventHub::Create(source_.get(), std::move(options));
+    }
     hub->Add(std::move(viewer));
   }
   wake_.notify_all();

@@ -40,7 +40,6 @@ class Events {
   std::map<std::string, std::shared_ptr<EventHub>> hubs_;  // by what their viewers may see
   std::condition_variable wake_;
   bool stopped_ = false;
-  bool wanted_ = false;  // there may be viewers
   std::thread ticker_;
 };
 
