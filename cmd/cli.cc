@@ -30,6 +30,7 @@ void AddGlobalFlags(GlobalFlags* globals, FlagTable* table) {
 class VersionCommand : public Command {
  public:
   CommandText text() const override { return {"version", "", "the version of this program", ""}; }
+  bool asks_server() const override { return false; }
   int Run(Cli& cli) override {
     if (cli.json) {
       std::puts(
@@ -49,6 +50,7 @@ class CompletionCommand : public Command {
   }
   size_t args_min() const override { return 1; }
   size_t args_max() const override { return 1; }
+  bool asks_server() const override { return false; }
   int Run(Cli& cli) override;
 };
 
@@ -243,8 +245,10 @@ int RunCli(const std::vector<std::string>& args, const Environment& environment)
   table.ApplyEnvironment(environment);
   if (table.problem()) return Complain(*table.problem());
   Cli cli;
-  if (absl::Status status = Connect(globals.connection, &cli.client_options); !status.ok()) {
-    return Complain({kExitUsage, std::string(status.message())});
+  if (command->asks_server()) {
+    if (absl::Status status = Connect(globals.connection, &cli.client_options); !status.ok()) {
+      return Complain({kExitUsage, std::string(status.message())});
+    }
   }
   cli.client_options.timeout = globals.timeout;
   cli.json = globals.output == "json";

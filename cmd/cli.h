@@ -51,6 +51,8 @@ class Command {
   // How many positional arguments it wants.
   virtual size_t args_min() const { return 0; }
   virtual size_t args_max() const { return 0; }
+  // If not, it runs whatever is said about servers, certificates and keys.
+  virtual bool asks_server() const { return true; }
   // Returns the exit status.
   virtual int Run(Cli& cli) = 0;
 };

@@ -119,6 +119,7 @@ class KeyGenerateCommand : public Command {
             "  (umask 077; dqueue-cli key generate > admin.key)\n"
             "  dqueue --admin-key-file admin.key …\n"};
   }
+  bool asks_server() const override { return false; }
   int Run(Cli&) override {
     std::puts(transport::MakeSecretKey(v1::KEY_TYPE_ADMIN).secret.c_str());
     return kExitOk;

@@ -15,6 +15,7 @@ class LogCommand : public Command {
  public:
   size_t args_min() const override { return 1; }
   size_t args_max() const override { return 1; }
+  bool asks_server() const override { return false; }
 
  protected:
   // nullopt: the reason has been said, and *code is the exit status.

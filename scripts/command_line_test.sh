@@ -105,6 +105,14 @@ expect 0 '^--refuse-enqueues$' complete_with dqueue-cli pause --r
 expect 0 '^table json$' complete_with dqueue-cli stats -o ''
 expect 2 'is not available; bash is' "$cli" completion fish
 
+# What asks no server needs no key, and may be making it.
+offline() { DQUEUE_API_KEY_FILE=/no/such "$cli" "$@"; }
+expect 0 '^admin_[A-Za-z0-9]{50}$' offline key generate
+expect 0 '^[0-9]+\.[0-9]+' offline version
+expect 0 'complete' offline completion bash
+expect 3 '/no/such: list: No such file' offline log verify /no/such
+expect 2 'api-key-file "/no/such"' offline stats
+
 # ---- The others.
 expect 2 'unexpected argument "x"' "$bin/dqueue-worker" x
 expect 2 'it must be 1 to 1000' "$bin/dqueue-worker" --concurrency 0
