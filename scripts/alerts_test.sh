@@ -73,7 +73,9 @@ frozen=
 
 # A disk that needs 150 ms.
 cluster_kill "$follower" || true
-LD_PRELOAD=$slow_disk DQUEUE_SLOW_SYNC_MS=150 cluster_start "$follower"
+# The address sanitizer's runtime does not start behind another library if it is not told to.
+LD_PRELOAD=$slow_disk DQUEUE_SLOW_SYNC_MS=150 ASAN_OPTIONS=${ASAN_OPTIONS-}:verify_asan_link_order=0 \
+  cluster_start "$follower"
 for ((i = 0; i < 20; i++)); do cluster_cli enqueue --queue slow --type t >/dev/null; done
 fires DqueueSlowDisk
 

@@ -18,12 +18,8 @@ fi
 
 keys=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-keys-XXXXXX")
 trap 'status=$?; rm -rf "$keys"; cluster_end $status' EXIT
-(umask 077; "$bin/dqueue-cli" key generate >"$keys/admin")
-export DQUEUE_API_KEY_FILE=$keys/admin
 CLUSTER_HTTP=1
-cluster_begin "$bin" 3 --auth on --admin-key-file "$keys/admin"
-# The key is made by whoever leads first.
-until cluster_cli key list >/dev/null 2>&1; do sleep 0.1; done
+cluster_begin_with_keys "$keys/admin" "$bin" 3
 KEY=$(<"$keys/admin")
 export KEY
 NODES=$(printf ',http://127.0.0.1:%s' "${CLUSTER_HTTP_PORTS[@]}")

@@ -9,7 +9,7 @@ expect 0 'result: ZERO LOSS ✓' "$bin/dqueue-chaos" --duration 15s --kill-inter
 expect 0 '"lost":0.*"kills":2,.*"ok":true' "$bin/dqueue-chaos" --duration 6s --kill-interval 2s \
   --restart-after 500ms --rate 500 -o json
 jobs=5000
-[[ -z $(sanitized "$bin") ]] || jobs=300
+[[ $(sanitized "$bin") != libtsan ]] || jobs=300
 expect 0 '"mode":"failover"' "$bin/dqueue-bench" all --jobs "$jobs" --kills 2 -o json
 expect 0 'e2e +1,000 ' "$bin/dqueue-bench" --cluster 1 --jobs 1000 --batch 64
 finish

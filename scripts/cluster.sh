@@ -7,7 +7,7 @@
 #   cluster_kill "$(cluster_leader)"
 #   cluster_cli stats              # dqueue-cli --server with all nodes
 #
-# With CLUSTER_HTTP=1 set before cluster_begin, node I serves HTTP at CLUSTER_HTTP_PORTS[I].
+# With CLUSTER_HTTP=1 set before it, node I serves HTTP at CLUSTER_HTTP_PORTS[I].
 # With CLUSTER_TLS=DIR they speak TLS: node I has DIR/nI.crt and DIR/nI.key, and DIR/ca.crt is the CA.
 # Nodes are counted from 1. Only processes that were started here are ever signalled, by their id.
 
@@ -28,6 +28,8 @@ cluster_begin() {
   local count=$2 i
   shift 2
   CLUSTER_FLAGS=("$@")
+  CLUSTER_PORTS=() CLUSTER_HTTP_PORTS=() CLUSTER_PIDS=()
+  CLUSTER_PEERS='' CLUSTER_SERVERS=''
   CLUSTER_DIR=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-cluster-XXXXXX")
   for ((i = 1; i <= count; i++)); do
     CLUSTER_PORTS[i]=$(cluster_free_port)
@@ -37,6 +39,18 @@ cluster_begin() {
   done
   for ((i = 1; i <= count; i++)); do cluster_start "$i"; done
   cluster_wait_for_leader 20 >/dev/null
+}
+
+# cluster_begin_with_keys FILE BIN COUNT [FLAG…]: the same, where only who has a key gets in. FILE is made, with an
+# admin's key, which cluster_cli uses from then on.
+cluster_begin_with_keys() {
+  local file=$1
+  shift
+  (umask 077; "$1/dqueue-cli" key generate >"$file")
+  export DQUEUE_API_KEY_FILE=$file
+  cluster_begin "$@" --auth on --admin-key-file "$file"
+  # The key is taken in by whoever leads first.
+  until cluster_cli key list >/dev/null 2>&1; do sleep 0.05; done
 }
 
 # A port that nobody listens on, below those that the kernel gives to outgoing connections.

@@ -180,14 +180,9 @@ cluster_begin "$bin" 3
 each without_keys
 cluster_end 0
 
-CLUSTER_PORTS=() CLUSTER_HTTP_PORTS=() CLUSTER_PIDS=() CLUSTER_PEERS='' CLUSTER_SERVERS=''
-(umask 077; "$bin/dqueue-cli" key generate >"$work/admin")
-export DQUEUE_API_KEY_FILE=$work/admin
+cluster_begin_with_keys "$work/admin" "$bin" 3
 ADMIN_KEY=$(<"$work/admin")
-cluster_begin "$bin" 3 --auth on --admin-key-file "$work/admin"
 node=127.0.0.1:${CLUSTER_HTTP_PORTS[1]}
-keys_work() { curl "http://$node/admin/keys" -H "Authorization: Bearer $ADMIN_KEY" >/dev/null 2>&1; }
-eventually 20 keys_work
 CLIENT_KEY=$(key_of client)
 WORKER_KEY=$(key_of worker)
 export ADMIN_KEY CLIENT_KEY WORKER_KEY

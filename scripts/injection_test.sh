@@ -12,19 +12,16 @@ bin=$(cd "${1:?the directory of the programs}" && pwd)
 source "$here/cluster.sh"
 # shellcheck source=scripts/browser_tools.sh
 source "$here/browser_tools.sh"
+# shellcheck source=scripts/openapi_tools.sh
+source "$here/openapi_tools.sh"
 
-tools=$bin/../tools/openapi
-if ! node_modules "$here/openapi" "$tools" || ! browser_tools "$bin/../tools/browser"; then
+if ! openapi_tools "$bin/../tools/openapi" || ! browser_tools "$bin/../tools/browser"; then
   echo "skipped: Node.js, a module or a browser cannot be had"
   exit 77
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-injection-XXXXXX")
 trap 'status=$?; rm -rf "$work"; cluster_end $status' EXIT
-REDOCLY_TELEMETRY=off node "$tools/node_modules/@redocly/cli/bin/cli.js" bundle "$here/../docs/openapi.yaml" \
-  --output "$work/openapi.json" >"$work/bundle.log" 2>&1 || { cat "$work/bundle.log"; exit 1; }
-(umask 077; "$bin/dqueue-cli" key generate >"$work/admin")
-KEY=$(<"$work/admin")
-export KEY DQUEUE_API_KEY_FILE=$work/admin
+openapi_bundle "$work/openapi.json"
 
 # none REGEX FILE WHAT: no line fits.
 none() {
@@ -40,8 +37,9 @@ time='\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z'
 round() {
   local format=$1 log=$work/node.log port command
   CLUSTER_HTTP=1
-  cluster_begin "$bin" 1 --auth on --admin-key-file "$work/admin" --log-level debug --log-format "$format"
-  until cluster_cli key list >/dev/null 2>&1; do sleep 0.1; done
+  cluster_begin_with_keys "$work/admin" "$bin" 1 --log-level debug --log-format "$format"
+  KEY=$(<"$work/admin")
+  export KEY
   port=${CLUSTER_HTTP_PORTS[1]}
   node "$here/injection/send.mjs" "$work/openapi.json" "http://127.0.0.1:$port" >"$work/jobs"
 
@@ -76,7 +74,6 @@ round() {
 
 round json
 cluster_end 0
-CLUSTER_PORTS=() CLUSTER_HTTP_PORTS=() CLUSTER_PEERS='' CLUSTER_SERVERS=''
 round text
 mapfile -t jobs <"$work/jobs"
 export NODES=http://127.0.0.1:${CLUSTER_HTTP_PORTS[1]}

@@ -6,7 +6,7 @@
 // DESCRIPTOR-SET: of protoc --descriptor_set_out --include_imports --include_source_info. What
 // stands between the lines "# from the messages" and "# end" is written anew, all else is passed
 // on. Exit 2: no such file, or not a set.
-#include <cctype>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <set>

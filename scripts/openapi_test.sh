@@ -10,8 +10,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=$(cd "${1:?the directory of the programs}" && pwd)
 # shellcheck source=scripts/cluster.sh
 source "$here/cluster.sh"
-# shellcheck source=scripts/node_modules.sh
-source "$here/node_modules.sh"
+# shellcheck source=scripts/openapi_tools.sh
+source "$here/openapi_tools.sh"
 
 document=$here/../docs/openapi.yaml
 if ! diff "$document" <("$here/openapi.sh" --print "$bin/.."); then
@@ -19,21 +19,16 @@ if ! diff "$document" <("$here/openapi.sh" --print "$bin/.."); then
   exit 1
 fi
 
-tools=$bin/../tools/openapi
-if ! node_modules "$here/openapi" "$tools"; then
+if ! openapi_tools "$bin/../tools/openapi"; then
   echo "skipped: there is no linter to be had"
   exit 77
 fi
-redocly() {
-  REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
-    node "$tools/node_modules/@redocly/cli/bin/cli.js" "$@"
-}
 work=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-openapi-XXXXXX")
 trap 'status=$?; rm -rf "$work"; cluster_end $status' EXIT
 # The messages of calls that have no body are there for check.mjs; a server's address is the reader's.
 redocly lint --format=json --skip-rule=no-unused-components --skip-rule=no-server-example.com \
   "$document" >"$work/lint.json" 2>"$work/lint.log" || { cat "$work/lint.json" "$work/lint.log"; exit 1; }
-redocly bundle "$document" --output "$work/openapi.json" >"$work/bundle.log" 2>&1 || { cat "$work/bundle.log"; exit 1; }
+openapi_bundle "$work/openapi.json"
 
 CLUSTER_HTTP=1
 cluster_begin "$bin" 1

@@ -4,10 +4,10 @@
 // KEY: of an admin. Every answer must be one that a careful client can read. What is accepted stays
 // in the node, for others to look at. Prints the jobs that are worth a look, one id a line.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { load } from '../openapi/document.mjs';
 
 const [documentFile, node] = process.argv.slice(2);
-const document = JSON.parse(readFileSync(documentFile));
+const { document, resolve } = load(documentFile);
 const authorization = `Bearer ${process.env.KEY}`;
 
 const tag = '"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
@@ -20,11 +20,6 @@ const hostile = [
 const variants = (schema) => (schema.format === 'byte'
   ? [...hostile, ...hostile.map((text) => Buffer.from(text).toString('base64'))] : hostile);
 
-const resolve = (schema) => {
-  while (schema?.$ref) schema = schema.$ref.slice(2).split('/').reduce((at, name) => at[name], document);
-  return schema?.allOf?.length === 1 ? resolve(schema.allOf[0]) : schema;
-};
-
 // Each text of a schema: a name for it, its schema, and put(body, value), which sets it there and
 // keeps what else is set.
 function* texts(given, name = '') {
@@ -33,7 +28,7 @@ function* texts(given, name = '') {
     for (const one of schema.anyOf) yield* texts(one, name);
   } else if (schema.type === 'string') {
     yield { name, schema, put: (_, value) => value };
-  } else if (schema.type === 'array' && schema.items.type !== undefined | schema.items.$ref !== undefined) {
+  } else if (schema.type === 'array' && (schema.items.type || schema.items.$ref)) {
     for (const text of texts(schema.items, `${name}[]`)) {
       yield { ...text, put: (array, value) => [text.put(array?.[0], value), ...(array ?? []).slice(1)] };
     }

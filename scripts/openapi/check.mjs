@@ -3,9 +3,10 @@
 // OPENAPI.json: docs/openapi.yaml as one JSON document. LINT.json: what the linter said. NODE: the
 // address of a node without keys. Prints each difference; exit 1 if there is one.
 import { readFileSync } from 'node:fs';
+import { load } from './document.mjs';
 
 const [documentFile, lintFile, node] = process.argv.slice(2);
-const document = JSON.parse(readFileSync(documentFile));
+const { document, resolve } = load(documentFile);
 const differences = [];
 const differs = (what) => differences.push(what);
 
@@ -14,12 +15,6 @@ const lint = readFileSync(lintFile, 'utf8');
 for (const problem of JSON.parse(lint.slice(lint.indexOf('{'))).problems) {
   differs(`${problem.location[0].pointer}: ${problem.message} (${problem.ruleId})`);
 }
-
-const resolve = (schema) => {
-  while (schema?.$ref) schema = schema.$ref.slice(2).split('/').reduce((at, name) => at[name], document);
-  if (schema?.allOf?.length === 1) return resolve(schema.allOf[0]);
-  return schema;
-};
 
 // The calls of /v1 by their names: a GET has the fields of its request as parameters, and the
 // answer is the call's.

@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# To be sourced: the linter of docs/openapi.yaml.
+#
+#   openapi_tools DIRECTORY     # the modules go there; fails if they cannot be had
+#   redocly lint …
+#   openapi_bundle FILE         # docs/openapi.yaml as one JSON document
+
+# shellcheck source=scripts/node_modules.sh
+source "$(dirname "${BASH_SOURCE[0]}")/node_modules.sh"
+
+openapi_tools() {
+  OPENAPI_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+  OPENAPI_TOOLS=$1
+  node_modules "$OPENAPI_SCRIPTS/openapi" "$OPENAPI_TOOLS"
+}
+
+redocly() {
+  REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+    node "$OPENAPI_TOOLS/node_modules/@redocly/cli/bin/cli.js" "$@"
+}
+
+openapi_bundle() {
+  local said
+  said=$(redocly bundle "$OPENAPI_SCRIPTS/../docs/openapi.yaml" --output "$1" 2>&1) || {
+    echo "$said" >&2
+    return 1
+  }
+}
