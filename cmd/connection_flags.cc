@@ -1,41 +1,24 @@
 #include "cmd/connection_flags.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
+
+#include "absl/strings/ascii.h"
+#include "transport/keys/secret_file.h"
 
 namespace dqueue::cmd {
 namespace {
-
-constexpr size_t kKeyFileBytesMax = 8192;
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
 
 // The one line in a file that is nobody else's.
 absl::Status ReadKeyFile(const std::string& path, std::string* key) {
   const std::string name = "--api-key-file " + Quoted(path) + ": ";
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return Bad(name + std::strerror(errno));
-  struct stat info {};
-  char buffer[kKeyFileBytesMax + 1];
-  const bool known = fstat(fd, &info) == 0;
-  const ssize_t size = known ? read(fd, buffer, sizeof buffer) : -1;
-  const int error = errno;
-  close(fd);
-  if (size < 0) return Bad(name + std::strerror(error));
-  if (S_ISREG(info.st_mode) && (info.st_mode & 077) != 0) {
-    char mode[8];
-    std::snprintf(mode, sizeof mode, "%04o", static_cast<unsigned>(info.st_mode & 07777));
-    return Bad(name + "others than its owner have access to it (mode " + mode + "); make it 0600");
-  }
-  key->assign(buffer, static_cast<size_t>(size));
-  while (!key->empty() && (key->back() == '\n' || key->back() == '\r')) key->pop_back();
+  absl::StatusOr<std::string> text = transport::ReadSecretFile(path, {.pipes = true});
+  if (!text.ok()) return Bad(name + std::string(text.status().message()));
+  *key = std::string(absl::StripTrailingAsciiWhitespace(*text));
   if (key->empty()) return Bad(name + "is empty");
   return absl::OkStatus();
 }

@@ -7,25 +7,20 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
-#include <string_view>
 
+#include "absl/strings/ascii.h"
+#include "transport/keys/secret_file.h"
 #include "transport/keys/secret_key.h"
 #include "transport/listen_socket.h"
 
 namespace dqueue::cmd {
 namespace {
 
-constexpr size_t kFileBytesMax = 4096;
-
 absl::Status FileError(const std::string& path, const std::string& what) {
   return absl::UnavailableError(path + ": " + what + ": " + std::strerror(errno));
-}
-
-std::string_view WithoutSpace(std::string_view text) {
-  while (!text.empty() && std::strchr(" \t\r\n", text.back()) != nullptr) text.remove_suffix(1);
-  return text;
 }
 
 // To standard output and not to the log: this is the one time that they are seen.
@@ -36,27 +31,23 @@ void Print(const transport::FirstKey& key) {
   std::fflush(stdout);
 }
 
+// What a service prints to the journal is kept, and others may read it. JOURNAL_STREAM:
+// systemd.exec(5).
+bool PrintsToJournal() {
+  const char* journal = std::getenv("JOURNAL_STREAM");
+  struct stat out;
+  return journal != nullptr && fstat(STDOUT_FILENO, &out) == 0 &&
+         journal == std::to_string(out.st_dev) + ":" + std::to_string(out.st_ino);
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ReadAdminKeyFile(const std::string& path) {
-  // A pipe that nobody writes to is opened, and refused below.
-  const transport::UniqueFd file(
-      open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!file.valid()) {
-    if (errno == ENOENT) return absl::NotFoundError(path + " is not there");
-    return FileError(path, "open");
+  const absl::StatusOr<std::string> text = transport::ReadSecretFile(path, {});
+  if (!text.ok()) {
+    return absl::Status(text.status().code(), path + ": " + std::string(text.status().message()));
   }
-  struct stat info;
-  if (fstat(file.get(), &info) != 0) return FileError(path, "stat");
-  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(path + " is not a file");
-  if ((info.st_mode & 077) != 0) {
-    return absl::InvalidArgumentError(path + " can be read or changed by others: chmod 600 it");
-  }
-  std::string text(kFileBytesMax, '\0');
-  const ssize_t bytes = read(file.get(), text.data(), text.size());
-  if (bytes < 0) return FileError(path, "read");
-  text.resize(static_cast<size_t>(bytes));
-  const auto key = transport::ParseSecretKey(WithoutSpace(text));
+  const auto key = transport::ParseSecretKey(std::string(absl::StripTrailingAsciiWhitespace(*text)));
   if (!key || transport::KeyTypeOf(*key) != v1::KEY_TYPE_ADMIN) {
     return absl::InvalidArgumentError(path +
                                       " does not hold an admin key (dqueue-cli key generate "
@@ -106,6 +97,12 @@ absl::StatusOr<transport::FirstKeys> PlanFirstKeys(const NodeConfig& config) {
   }
   // A cluster gets its first key from whoever sets it up, a node alone is often a trial.
   if (config.node.members.size() > 1) return first;
+  if (PrintsToJournal()) {
+    spdlog::info(
+        "no API keys are made to try things out with: the journal would keep them; "
+        "--admin-key-file makes one");
+    return first;
+  }
   for (const v1::KeyType type : {v1::KEY_TYPE_CLIENT, v1::KEY_TYPE_WORKER, v1::KEY_TYPE_ADMIN}) {
     const std::string owner = "dev-" + std::string(transport::KeyTypeName(type));
     first.keys.push_back({.name = owner, .owner_id = owner, .type = type, .secret = ""});

@@ -142,6 +142,17 @@ for type in client worker admin; do
 done
 kill -TERM "$pid"
 wait "$pid" || fail "the node alone ended with $?"
+# A service whose standard output is the journal prints none: they would be kept there.
+: >"$keys/journal"
+JOURNAL_STREAM=$(stat -c %d:%i "$keys/journal") "${alone[@]/#$keys\/data/$keys\/service}" >"$keys/journal" 2>&1 </dev/null &
+CLUSTER_PIDS[-1]=$!
+answering() { curl -sf "http://$node/ready"; }
+eventually 20 answering
+expect 0 'no API keys are made' cat "$keys/journal"
+if grep '^Created' "$keys/journal"; then fail "a key is printed into the journal"; fi
+expect 0 'KEY_MISSING' curl -s "http://$node/stats"
+kill -TERM "${CLUSTER_PIDS[-1]}"
+wait "${CLUSTER_PIDS[-1]}" || fail "the service ended with $?"
 "${alone[@]}" >"$keys/dev.out" 2>>"$keys/dev.log" </dev/null &
 CLUSTER_PIDS[-1]=$!
 ready() { curl -sf "http://$node/ready"; }

@@ -58,7 +58,7 @@ expect 78 '--tls-cert .*/n2.crt: the certificate does not name this node, "n1"' 
 expect 78 'does not come from --tls-ca .*/foreign.crt' start n1.crt n1.key foreign.crt
 expect 78 '--tls-ca .*/n1.key: there is no certificate in PEM' start n1.crt n1.key n1.key
 chmod 644 "$certs/n1.key"
-expect 78 '--tls-key .*/n1.key: others than its owner have access to the key \(mode 0644\)' \
+expect 78 '--tls-key .*/n1.key: others than its owner have access to it \(mode 0644\)' \
   start n1.crt n1.key ca.crt
 chmod 600 "$certs/n1.key"
 [[ ! -e $certs/data ]] || fail "a node that did not start has made its data directory"

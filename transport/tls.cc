@@ -1,13 +1,11 @@
 #include "transport/tls.h"
 
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,7 +14,7 @@
 #include <utility>
 
 #include "transport/escape.h"
-#include "transport/listen_socket.h"
+#include "transport/keys/secret_file.h"
 
 namespace dqueue::transport {
 namespace {
@@ -54,36 +52,6 @@ std::string OpenSslProblem() {
   ERR_clear_error();
   const char* reason = ERR_reason_error_string(code);
   return reason == nullptr ? "OpenSSL refuses it" : reason;
-}
-
-absl::StatusOr<std::string> ReadPem(const char* flag, const std::string& path, bool secret) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat info {};
-  if (!fd.valid() || fstat(fd.get(), &info) != 0) return Bad(flag, path, std::strerror(errno));
-  if (!S_ISREG(info.st_mode)) return Bad(flag, path, "is not a file");
-  if (secret && (info.st_mode & 077) != 0) {
-    char mode[8];
-    std::snprintf(mode, sizeof mode, "%04o", static_cast<unsigned>(info.st_mode & 07777));
-    return Bad(flag, path,
-               std::string("others than its owner have access to the key (mode ") + mode +
-                   "); make it 0600");
-  }
-  if (static_cast<size_t>(info.st_size) > kFileBytesMax) {
-    return Bad(flag, path,
-               "has " + std::to_string(info.st_size) + " bytes, the limit is " +
-                   std::to_string(kFileBytesMax));
-  }
-  std::string text(kFileBytesMax + 1, '\0');
-  size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t n = read(fd.get(), text.data() + size, text.size() - size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Bad(flag, path, std::strerror(errno));
-    if (n == 0) break;
-    size += static_cast<size_t>(n);
-  }
-  text.resize(size);
-  return text;
 }
 
 Bio MemoryOf(const std::string& pem) {
@@ -246,9 +214,11 @@ absl::StatusOr<TlsMaterial> LoadTlsMaterial(const TlsFiles& files) {
   ERR_clear_error();
   TlsMaterial material;
   const auto load = [](const char* flag, const std::string& path, bool secret, std::string* out) {
-    absl::StatusOr<std::string> pem = ReadPem(flag, path, secret);
-    if (pem.ok()) *out = *std::move(pem);
-    return pem.status();
+    absl::StatusOr<std::string> pem =
+        ReadSecretFile(path, {.bytes_max = kFileBytesMax, .secret = secret, .pipes = false});
+    if (!pem.ok()) return Bad(flag, path, std::string(pem.status().message()));
+    *out = *std::move(pem);
+    return absl::OkStatus();
   };
   if (auto status = load("--tls-cert", files.cert, false, &material.cert); !status.ok()) {
     return status;
