@@ -10,19 +10,16 @@ bin=${1:-$here/../build/release/bin}
 
 libraries() {
   ldd "$bin"/dqueue "$bin"/dqueue-cli "$bin"/dqueue-worker | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
-    while read -r file; do readlink -f "$file"; done
+    xargs readlink -f
 }
-# The packages that own these files; where /lib is a link to /usr/lib, dpkg may know either name.
-owners() {
-  while read -r file; do
-    dpkg-query -S "$file" 2>/dev/null || dpkg-query -S "${file#/usr}"
-  done | sed 's/:.*//' | sort -u
-}
+
+# The packages that own these files; where /lib is a link to /usr/lib, dpkg knows either name.
+owners() { sed 'p; s#^/usr##' | sort -u | { xargs dpkg-query -S 2>/dev/null || true; } | sed 's/:.*//' | sort -u; }
 headers() { grep -E '^lib.*-dev$' "$here/packages.txt" | grep -vE 'benchmark|gmock|gtest'; }
 
-{ libraries | owners; headers; } | while read -r package; do
-  dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n' "$package"
-done | jq --raw-input --null-input --arg version "$("$bin/dqueue" --version)" '
+{ libraries | owners; headers; } |
+  xargs dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n' |
+  jq --raw-input --null-input --arg version "$("$bin/dqueue" --version)" '
   {bomFormat: "CycloneDX", specVersion: "1.5", version: 1,
    metadata: {component: {type: "application", name: "dqueue", version: ($version | split(" ") | last), "bom-ref": "dqueue"}},
    components: [inputs | split("\t") | {

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# A release is whole: the package installs the programs, the unit and its settings, the signature holds, and does not
+# when a byte is another. Skipped (77) for programs that are not what is released. Argument: the programs' directory.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/assert.sh
+source "$here/assert.sh"
+bin=$(cd "$1" && pwd)
+if [[ -n $(sanitized "$bin") ]]; then
+  echo "skipped: programs with a sanitizer are not released"
+  exit 77
+fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-release-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+openssl genpkey -algorithm ed25519 -out "$work/release.key" 2>/dev/null
+openssl pkey -in "$work/release.key" -pubout -out "$work/release.pub"
+
+expect 2 'usage|release.sh --sign KEY' "$here/release.sh"
+expect 2 'there is no key /no/such' "$here/release.sh" --sign /no/such
+"$here/release.sh" --sign "$work/release.key" --out "$work/out" --outdated "$bin/.." >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+
+# ---- As docs/install.md says.
+cd "$work/out"
+signed() { openssl pkeyutl -verify -pubin -inkey "$work/release.pub" -rawin -in SHA256SUMS -sigfile SHA256SUMS.sig; }
+expect 0 'Verified Successfully' signed
+expect 0 'dqueue_.*deb: OK' sha256sum -c SHA256SUMS
+package=$(ls -- *.deb)
+cp "$package" "$work/good"
+printf x | dd of="$package" bs=1 seek=1000 conv=notrunc status=none
+expect 1 'FAILED' sha256sum -c SHA256SUMS
+sed -i 's/^./x/' SHA256SUMS
+expect 1 'Failure' signed
+
+# ---- What is in it.
+dpkg-deb -x "$work/good" "$work/root"
+dpkg-deb -e "$work/good" "$work/control"
+expect 0 '^dqueue [0-9]' "$work/root/usr/bin/dqueue" --version
+for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
+  [[ -x $work/root/usr/bin/$program ]] || fail "$program is not in the package"
+done
+expect 0 'libgrpc\+\+.*libssl3' grep '^Depends:' "$work/control/control"
+equal 600 "$(stat -c %a "$work/root/etc/dqueue/dqueue.env")" "mode of the settings"
+equal /etc/dqueue/dqueue.env "$(cat "$work/control/conffiles")" "what an upgrade leaves as it is"
+grep -q '^ExecStart=/usr/bin/dqueue ' "$work/root/usr/lib/systemd/system/dqueue.service" || fail "the unit starts something else"
+account=$(sed -n 's/^User=//p' "$work/root/usr/lib/systemd/system/dqueue.service")
+expect 0 '' grep "^u $account " "$work/root/usr/lib/sysusers.d/dqueue.conf"
+# Every variable of the settings is one of the program's.
+help=$("$bin/dqueue" --help)
+while read -r variable; do
+  [[ $help == *"$variable]"* ]] || fail "the settings have $variable, which dqueue does not know"
+done < <(grep -oE '^#?DQUEUE_[A-Z_]+' "$work/root/etc/dqueue/dqueue.env" | tr -d '#')
+# Nothing of it is from the machine that built it.
+if grep -rlF -- "$(cd "$here/.." && pwd)" "$work/root/etc" "$work/root/usr/lib"; then fail "a path of the build is in the package"; fi
+
+# ---- What Debian has mended is told.
+policy() {
+  mkdir -p "$work/fake"
+  printf '#!/bin/sh\ncat <<END\n%s\nEND\n' "$1" >"$work/fake/apt-cache"
+  chmod +x "$work/fake/apt-cache"
+}
+scan() { PATH=$work/fake:$PATH "$here/scan.sh" "$bin"; }
+policy 'x:
+  Installed: 1
+  Candidate: 1
+  Version table:
+ *** 1 500
+        500 http://a.example/debian bookworm/main amd64 Packages'
+expect 0 '^$' scan
+policy 'x:
+  Installed: 1
+  Candidate: 2
+  Version table:
+     2 500
+        500 http://a.example/debian bookworm/main amd64 Packages
+ *** 1 100
+        100 /var/lib/dpkg/status'
+expect 0 '^x 1, 2 in bookworm/main' scan
+policy 'x:
+  Installed: 1
+  Candidate: 3
+  Version table:
+     3 500
+        500 http://a.example/debian-security bookworm-security/main amd64 Packages
+     2 500
+        500 http://a.example/debian bookworm/main amd64 Packages
+ *** 1 100
+        100 /var/lib/dpkg/status'
+expect 1 '^x 1, 3 in bookworm-security/main' scan
+PATH=$work/fake:$PATH expect 1 'upgrade this machine' "$here/release.sh" --sign "$work/release.key" --out "$work/none" "$bin/.."
+[[ ! -e $work/none ]] || fail "a release was made all the same"
+finish

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Libraries of the programs for which Debian has a newer version than this machine, as of the last `apt-get update`: one
+# a line, with both versions and where the newer one is. Exit 1 if there is one from the security archive.
+#
+#   scan.sh [BIN]
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+"$here/sbom.sh" "$@" | jq -r '.components[].name' | xargs apt-cache policy | awk '
+  function tell() {
+    if (installed != candidate) {
+      print package, installed ", " candidate " in " origin
+      if (origin ~ /security/) status = 1
+    }
+  }
+  /^[^ ]/ {
+    if (package != "") tell()
+    package = substr($1, 1, length($1) - 1)
+    origin = "no archive"
+    here = 0
+  }
+  $1 == "Installed:" { installed = $2 }
+  $1 == "Candidate:" { candidate = $2 }
+  # A version, then the archives that have it.
+  /^ (   |\*\*\*) [^ ]+ [0-9]+$/ { here = $(NF - 1) == candidate; next }
+  here && origin == "no archive" && $2 ~ /:/ { origin = $3 }
+  END {
+    tell()
+    exit status
+  }'
