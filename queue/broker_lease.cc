@@ -9,17 +9,15 @@
 #include <memory>
 #include <utility>
 
-#include "google/protobuf/util/time_util.h"
 #include "queue/broker_impl.h"
 #include "queue/limits.h"
+#include "queue/proto_time.h"
 #include "queue/validate.h"
 #include "raft/check.h"
 #include "raft/mutant.h"
 
 namespace dqueue::queue {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 // Granting stops once an answer has this many bytes of payloads.
 constexpr size_t kAnswerBytesMax = 8 << 20;
@@ -162,7 +160,7 @@ void BrokerImpl::FillLease(raft::Time now, const LeaseInfo& lease, v1::Job* job)
   out->mutable_token()->set_job(state_->Sequence(lease.job));
   out->set_worker_id(workers_.id(lease.owner.worker));
   const raft::Duration remaining = std::max(lease.expires - now, raft::Duration::zero());
-  *out->mutable_remaining() = TimeUtil::MicrosecondsToDuration(remaining.count());
+  SetTime(remaining, out->mutable_remaining());
 }
 
 bool BrokerImpl::RepeatGrant(raft::Time now, const LeaseWait& wait,

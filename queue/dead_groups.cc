@@ -4,15 +4,13 @@
 #include <utility>
 
 #include "google/protobuf/timestamp.pb.h"
-#include "google/protobuf/util/time_util.h"
 #include "queue/error_fingerprint.h"
 #include "queue/hash.h"
+#include "queue/proto_time.h"
 #include "queue/validate.h"
 
 namespace dqueue::queue {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 constexpr uint64_t kGroupSeed = 0x67726f7570;
 
@@ -40,16 +38,14 @@ void DeadGroups::Add(const DeadJob& job) {
     group->set_reason(job.reason);
     group->set_error_fingerprint(FingerprintText(fingerprint));
     group->set_error(std::string(CutUtf8(job.error, kGroupErrorBytesMax)));
-    *group->mutable_first_time() = TimeUtil::MillisecondsToTimestamp(job.time_ms);
-    *group->mutable_last_time() = TimeUtil::MillisecondsToTimestamp(job.time_ms);
+    SetMs(job.time_ms, group->mutable_first_time());
+    SetMs(job.time_ms, group->mutable_last_time());
   } else {
     group = &groups_[it->second];
-    if (job.time_ms < TimestampMs(group->first_time())) {
-      *group->mutable_first_time() = TimeUtil::MillisecondsToTimestamp(job.time_ms);
-    }
-    if (job.time_ms > TimestampMs(group->last_time())) {
-      *group->mutable_last_time() = TimeUtil::MillisecondsToTimestamp(job.time_ms);
-    }
+    if (job.time_ms < TimestampMs(group->first_time()))
+      SetMs(job.time_ms, group->mutable_first_time());
+    if (job.time_ms > TimestampMs(group->last_time()))
+      SetMs(job.time_ms, group->mutable_last_time());
   }
   group->set_jobs(group->jobs() + 1);
   if (group->sample_ids_size() < kGroupSamplesMax) group->add_sample_ids(std::string(job.id));

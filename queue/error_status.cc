@@ -2,12 +2,10 @@
 
 #include <chrono>
 
-#include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
+#include "queue/proto_time.h"
 
 namespace dqueue::queue {
-
-using google::protobuf::util::TimeUtil;
 
 google::rpc::Status ToRpcStatus(const Error& error) {
   google::rpc::Status status;
@@ -28,7 +26,7 @@ google::rpc::Status ToRpcStatus(const Error& error) {
   }
   if (error.retry_after > raft::Duration::zero()) {
     google::rpc::RetryInfo retry;
-    *retry.mutable_retry_delay() = TimeUtil::MicrosecondsToDuration(error.retry_after.count());
+    SetTime(error.retry_after, retry.mutable_retry_delay());
     status.add_details()->PackFrom(retry);
   }
   return status;

@@ -4,18 +4,16 @@
 
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
-#include "google/protobuf/util/time_util.h"
 #include "queue/attempts.h"
 #include "queue/error_fingerprint.h"
 #include "queue/hash.h"
 #include "queue/limits.h"
+#include "queue/proto_time.h"
 #include "queue/state_machine_impl.h"
 #include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 // Looked at by one call of List or Pick at most.
 constexpr uint32_t kScanMax = 20000;
@@ -57,8 +55,8 @@ void FillRetry(const JobSpecView& spec, v1::RetryPolicy* out) {
   out->set_max_retries(static_cast<int32_t>(spec.max_retries));
   out->set_max_expirations(static_cast<int32_t>(spec.max_expirations));
   out->set_backoff(static_cast<v1::RetryPolicy::Backoff>(spec.backoff));
-  *out->mutable_base() = TimeUtil::MillisecondsToDuration(spec.backoff_base_ms);
-  *out->mutable_max_delay() = TimeUtil::MillisecondsToDuration(spec.backoff_max_ms);
+  SetMs(spec.backoff_base_ms, out->mutable_base());
+  SetMs(spec.backoff_max_ms, out->mutable_max_delay());
   out->set_jitter(spec.jitter_permille / 1000.0);
 }
 
@@ -131,14 +129,10 @@ void StateMachine::FillJob(JobRef ref, bool full, v1::Job* out) const {
   out->set_type(text(impl_->ready.type_of(job.lane)));
   out->set_state(state);
   out->set_priority(job.priority);
-  *out->mutable_create_time() = TimeUtil::MillisecondsToTimestamp(job.create_ms);
-  *out->mutable_run_time() = TimeUtil::MillisecondsToTimestamp(job.run_ms);
-  if (job.expire_ms != 0) {
-    *out->mutable_expire_time() = TimeUtil::MillisecondsToTimestamp(job.expire_ms);
-  }
-  if (IsFinished(state)) {
-    *out->mutable_finish_time() = TimeUtil::MillisecondsToTimestamp(job.since_ms);
-  }
+  SetMs(job.create_ms, out->mutable_create_time());
+  SetMs(job.run_ms, out->mutable_run_time());
+  if (job.expire_ms != 0) SetMs(job.expire_ms, out->mutable_expire_time());
+  if (IsFinished(state)) SetMs(job.since_ms, out->mutable_finish_time());
   FillRetry(spec, out->mutable_retry());
   out->set_idempotency_key(text(spec.idempotency_key));
   out->set_ordering_key(text(spec.ordering_key));
@@ -149,11 +143,10 @@ void StateMachine::FillJob(JobRef ref, bool full, v1::Job* out) const {
   out->set_last_error(text(job.outcome.error()));
   out->set_dead_reason(static_cast<v1::DeadReason>(job.dead_reason));
   if (spec.retention_ms >= 0 || IsFinished(state)) {
-    *out->mutable_retention() =
-        TimeUtil::MillisecondsToDuration(EffectiveRetention(spec.retention_ms, state));
+    SetMs(EffectiveRetention(spec.retention_ms, state), out->mutable_retention());
   }
   if (spec.lease_duration_ms > 0) {
-    *out->mutable_lease_duration() = TimeUtil::MillisecondsToDuration(spec.lease_duration_ms);
+    SetMs(spec.lease_duration_ms, out->mutable_lease_duration());
   }
   if (!full) return;
   out->set_payload(spec.payload.data(), spec.payload.size());
@@ -176,10 +169,8 @@ void StateMachine::FillAttempts(JobRef ref, v1::Job* out) const {
     shown.set_number(static_cast<int32_t>(attempt.number));
     shown.set_end(attempt.end);
     shown.set_worker_id(std::string(attempt.worker_id));
-    *shown.mutable_end_time() = TimeUtil::MillisecondsToTimestamp(attempt.end_ms);
-    if (attempt.held_ms >= 0) {
-      *shown.mutable_held() = TimeUtil::MillisecondsToDuration(attempt.held_ms);
-    }
+    SetMs(attempt.end_ms, shown.mutable_end_time());
+    if (attempt.held_ms >= 0) SetMs(attempt.held_ms, shown.mutable_held());
     shown.set_error(std::string(attempt.error));
   }
 }
@@ -289,8 +280,7 @@ absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* o
   out->set_applied_index(impl.applied.value());
   now_ms = std::max(now_ms, impl.time_ms);
   const auto set_age = [now_ms](int64_t oldest_ms, v1::QueueStats* stats) {
-    *stats->mutable_oldest_ready_age() =
-        TimeUtil::MillisecondsToDuration(oldest_ms == INT64_MAX ? 0 : now_ms - oldest_ms);
+    SetMs(oldest_ms == INT64_MAX ? 0 : now_ms - oldest_ms, stats->mutable_oldest_ready_age());
   };
   const auto add = [&](uint32_t number) {
     const QueueRecord& record = impl.queues[number];

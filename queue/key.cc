@@ -4,12 +4,10 @@
 #include <iterator>
 #include <utility>
 
-#include "google/protobuf/util/time_util.h"
+#include "queue/proto_time.h"
 
 namespace dqueue::queue {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 struct NamedScope {
   Scope scope;
@@ -97,13 +95,9 @@ v1::Key ToProto(const KeyRecord& key) {
   out.set_type(key.type);
   for (std::string& name : ScopeNames(key.scopes)) out.add_scopes(std::move(name));
   for (const std::string& queue : key.queues) out.add_queues(queue);
-  *out.mutable_create_time() = TimeUtil::MillisecondsToTimestamp(key.create_time_ms);
-  if (key.revoked()) {
-    *out.mutable_revoke_time() = TimeUtil::MillisecondsToTimestamp(key.revoke_time_ms);
-  }
-  if (key.last_use_time_ms != 0) {
-    *out.mutable_last_use_time() = TimeUtil::MillisecondsToTimestamp(key.last_use_time_ms);
-  }
+  SetMs(key.create_time_ms, out.mutable_create_time());
+  if (key.revoked()) SetMs(key.revoke_time_ms, out.mutable_revoke_time());
+  if (key.last_use_time_ms != 0) SetMs(key.last_use_time_ms, out.mutable_last_use_time());
   return out;
 }
 

@@ -3,13 +3,11 @@
 #include <algorithm>
 
 #include "google/protobuf/timestamp.pb.h"
-#include "google/protobuf/util/time_util.h"
+#include "queue/proto_time.h"
 #include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 constexpr size_t kAnswerBytesMax = 2 << 20;
 
@@ -143,8 +141,8 @@ void WorkerRegistry::List(raft::Time now, const QueueAccessPtr& access,
     shown.set_id(entry.id);
     shown.set_host(entry.host.empty() ? entry.id.substr(0, entry.id.find_first_of(":/"))
                                       : entry.host);
-    *shown.mutable_first_time() = TimeUtil::MillisecondsToTimestamp(entry.first_ms);
-    *shown.mutable_last_time() = TimeUtil::MillisecondsToTimestamp(entry.last_ms);
+    SetMs(entry.first_ms, shown.mutable_first_time());
+    SetMs(entry.last_ms, shown.mutable_last_time());
     shown.set_waiting(entry.waiting > 0);
     shown.set_leased(static_cast<int32_t>(entry.leased));
     shown.set_delivered(entry.delivered);

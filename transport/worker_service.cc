@@ -1,9 +1,9 @@
 #include <algorithm>
 
 #include "dqueue/v1/service.grpc.pb.h"
-#include "google/protobuf/util/time_util.h"
 #include "node/runner.h"
 #include "queue/limits.h"
+#include "queue/proto_time.h"
 #include "transport/give_back.h"
 #include "transport/keys/credentials.h"
 #include "transport/rpc_methods.h"
@@ -12,8 +12,6 @@
 
 namespace dqueue::transport {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 constexpr std::chrono::seconds kTakeBackTime{2};
 // An answer needs some of the call's time for its way back.
@@ -55,7 +53,7 @@ struct CallRules<queue::LeaseCall> {
         std::min<std::chrono::microseconds>(kWaySlackMax, remaining / 4);
     const int64_t most_us = (remaining - slack).count();
     if (wait.seconds() * 1000000 + wait.nanos() / 1000 <= most_us) return;
-    *request->mutable_wait() = TimeUtil::MicrosecondsToDuration(most_us);
+    queue::SetTime(std::chrono::microseconds(most_us), request->mutable_wait());
   }
 
   static void TakeBack(CallRouter& router, const Credentials& credentials,
