@@ -295,6 +295,8 @@ for (const [width, scheme] of [[1440, 'light'], [1440, 'dark'], [360, 'light'], 
       await page.getByRole('heading', {level: 1}).waitFor();
       await page.locator('main :is(td, pre, form, p):visible').first().waitFor();
       assert.equal(await overflows(page), false, screen + ' is wider than the window');
+      const {x, width: wide} = await page.locator('nav [aria-current]').boundingBox();
+      assert.ok(x > -1 && x + wide < width + 1, `the name of ${screen} is out of sight, at ${x} to ${x + wide}`);
       assert.deepEqual(await accessibility(page), [], screen);
     }
     await page.goto(one + '/#/queues');

@@ -38,6 +38,15 @@ function parse() {
   return {screen: screen || 'overview', id: decodeURIComponent(rest.join('/')), parameters: new URLSearchParams(query)};
 }
 
+// In a narrow window the screens' names are a strip. Not scrollIntoView(): in some browsers the Tab key goes on from
+// what that has shown.
+function reveal(link) {
+  const strip = $('nav').parentElement;
+  const {left, right} = link.getBoundingClientRect();
+  const shown = strip.getBoundingClientRect();
+  strip.scrollLeft += Math.max(0, right - shown.right) - Math.max(0, shown.left - left);
+}
+
 function go() {
   if (signingIn) return;
   const {screen, id, parameters} = parse();
@@ -52,7 +61,7 @@ function go() {
       continue;
     }
     link.setAttribute('aria-current', 'page');
-    link.scrollIntoView({block: 'nearest', inline: 'nearest'});
+    reveal(link);
   }
   if (!known) {
     main.append(h('h1', {}, 'Nothing here'), h('p', {}, h('a', {href: '#/overview'}, 'To the overview')));
