@@ -480,7 +480,7 @@ TEST(ClientTest, WaitForCompletionPollsUntilFinished) {
   ASSERT_TRUE(done.ok());
   EXPECT_EQ(done.value.state, JobState::kSucceeded);
   server.get.Always(in_state(v1::JOB_STATE_READY));
-  const Result<Job> late = client.WaitForCompletion("x", 20ms);
+  const Result<Job> late = client.WaitForCompletion("x", 500ms);
   EXPECT_EQ(late.status.code, Code::kDeadlineExceeded);
   EXPECT_EQ(late.value.state, JobState::kReady);
   server.get.NextError(FakeError(StatusCode::NOT_FOUND, "JOB_NOT_FOUND"));
