@@ -7,7 +7,7 @@
 #   cluster_kill "$(cluster_leader)"
 #   cluster_cli stats              # dqueue-cli --server with all nodes
 #
-# With CLUSTER_HTTP=1 set before it, node I serves HTTP at CLUSTER_HTTP_PORTS[I].
+# With CLUSTER_HTTP=1 set before the cluster begins, node I serves HTTP at CLUSTER_HTTP_PORTS[I].
 # With CLUSTER_TLS=DIR they speak TLS: node I has DIR/nI.crt and DIR/nI.key, and DIR/ca.crt is the CA.
 # Nodes are counted from 1. Only processes that were started here are ever signalled, by their id.
 
@@ -50,7 +50,14 @@ cluster_begin_with_keys() {
   export DQUEUE_API_KEY_FILE=$file
   cluster_begin "$@" --auth on --admin-key-file "$file"
   # The key is taken in by whoever leads first.
-  until cluster_cli key list >/dev/null 2>&1; do sleep 0.05; done
+  local end=$((SECONDS + 20))
+  until cluster_cli key list >/dev/null 2>&1; do
+    if ((SECONDS >= end)); then
+      echo "the key of $file is not taken after 20 s" >&2
+      return 1
+    fi
+    sleep 0.05
+  done
 }
 
 # A port that nobody listens on, below those that the kernel gives to outgoing connections.

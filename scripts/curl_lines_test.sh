@@ -183,6 +183,8 @@ cluster_end 0
 cluster_begin_with_keys "$work/admin" "$bin" 3
 ADMIN_KEY=$(<"$work/admin")
 node=127.0.0.1:${CLUSTER_HTTP_PORTS[1]}
+keys_work() { curl "http://$node/admin/keys" -H "Authorization: Bearer $ADMIN_KEY" >/dev/null 2>&1; }
+eventually 20 keys_work
 CLIENT_KEY=$(key_of client)
 WORKER_KEY=$(key_of worker)
 export ADMIN_KEY CLIENT_KEY WORKER_KEY
