@@ -1,7 +1,7 @@
 // Times as Protobuf's. The way back is in validate.h.
 //
-// Protobuf's own TimeUtil ends the process for what is beyond the year 9999. What the log, a snapshot
-// or the machine's clock says must not.
+// Protobuf's own TimeUtil ends the process for what is beyond the year 9999. What the log, a
+// snapshot or the machine's clock says must not.
 #pragma once
 
 #include <chrono>
@@ -15,14 +15,14 @@ namespace dqueue::queue {
 
 // time: not negative; a Timestamp's is since 1970.
 template <class T>
-  requires std::same_as<T, google::protobuf::Duration> ||
-           std::same_as<T, google::protobuf::Timestamp>
+requires std::same_as<T, google::protobuf::Duration> || std::same_as<T, google::protobuf::Timestamp>
 void SetTime(std::chrono::microseconds time, T* out) {
   out->set_seconds(time.count() / 1'000'000);
   out->set_nanos(static_cast<int32_t>(time.count() % 1'000'000 * 1000));
 }
 
-// In milliseconds, as the log and the state machine have them.
+// In milliseconds, as the log and the state machine have them: any, not only what SetTime could
+// take in microseconds.
 template <class T>
 void SetMs(int64_t ms, T* out) {
   out->set_seconds(ms / 1000);

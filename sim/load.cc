@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "google/protobuf/util/time_util.h"
+#include "queue/proto_time.h"
 #include "sim/key_operator.h"
 #include "sim/operator.h"
 #include "sim/producer.h"
@@ -10,8 +10,6 @@
 #include "sim/worker.h"
 
 namespace dqueue::sim {
-using google::protobuf::util::TimeUtil;
-
 std::string QueueName(uint64_t number) {
   return number == 0 ? "default" : "queue-" + std::to_string(number);
 }
@@ -38,19 +36,17 @@ v1::JobSpec JobBook::NewJob(Random& random, const LoadProfile& load, int64_t wal
     const bool shared = random.Chance(0.3);
     job.set_idempotency_key(shared ? "key-" + std::to_string(random.Below(5))
                                    : "key-of-" + std::to_string(number));
-    *job.mutable_idempotency_window() =
-        TimeUtil::MillisecondsToDuration(random.Between(1000, 20000));
+    queue::SetMs(random.Between(1000, 20000), job.mutable_idempotency_window());
   }
   if (random.Chance(load.prioritised)) job.set_priority(static_cast<int>(random.Below(4)));
   if (random.Chance(load.delayed)) {
-    *job.mutable_delay() = TimeUtil::MillisecondsToDuration(random.Between(1, 5000));
+    queue::SetMs(random.Between(1, 5000), job.mutable_delay());
   }
   if (random.Chance(load.expiring)) {
-    *job.mutable_expire_time() =
-        TimeUtil::MillisecondsToTimestamp(wall_ms + random.Between(1, 8000));
+    queue::SetMs(wall_ms + random.Between(1, 8000), job.mutable_expire_time());
   }
   if (random.Chance(load.short_retention)) {
-    *job.mutable_retention() = TimeUtil::MillisecondsToDuration(random.Between(0, 8000));
+    queue::SetMs(random.Between(0, 8000), job.mutable_retention());
   }
   if (random.Chance(load.limited_retries)) {
     v1::RetryPolicy* retry = job.mutable_retry();
@@ -58,12 +54,12 @@ v1::JobSpec JobBook::NewJob(Random& random, const LoadProfile& load, int64_t wal
     retry->set_max_expirations(static_cast<int>(random.Below(3)));
     retry->set_backoff(static_cast<v1::RetryPolicy::Backoff>(
         random.Between(v1::RetryPolicy::BACKOFF_NONE, v1::RetryPolicy::BACKOFF_EXPONENTIAL)));
-    *retry->mutable_base() = TimeUtil::MillisecondsToDuration(random.Between(1, 1000));
-    *retry->mutable_max_delay() = TimeUtil::MillisecondsToDuration(random.Between(1000, 3000));
+    queue::SetMs(random.Between(1, 1000), retry->mutable_base());
+    queue::SetMs(random.Between(1000, 3000), retry->mutable_max_delay());
     retry->set_jitter(random.Fraction());
   }
   if (random.Chance(0.1)) {
-    *job.mutable_lease_duration() = TimeUtil::MillisecondsToDuration(random.Between(1000, 4000));
+    queue::SetMs(random.Between(1000, 4000), job.mutable_lease_duration());
   }
   if (random.Chance(0.2)) (*job.mutable_labels())["shop"] = "b" + std::to_string(random.Below(9));
   if (random.Chance(load.invalid)) job.set_priority(999);

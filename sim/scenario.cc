@@ -1,11 +1,9 @@
 #include "sim/scenario.h"
 
-#include "google/protobuf/util/time_util.h"
+#include "queue/proto_time.h"
 
 namespace dqueue::sim {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 // Of the first item of an answer.
 template <class Response>
@@ -86,8 +84,8 @@ std::vector<v1::Job> Scenario::Lease(int node, const std::string& worker, int ma
   v1::LeaseJobsRequest request;
   request.set_worker_id(worker);
   request.set_max_jobs(max);
-  *request.mutable_wait() = TimeUtil::MicrosecondsToDuration(wait.count());
-  *request.mutable_lease_duration() = TimeUtil::MicrosecondsToDuration(lease.count());
+  queue::SetTime(wait, request.mutable_wait());
+  queue::SetTime(lease, request.mutable_lease_duration());
   const auto outcome = Ask<queue::LeaseCall>(node, std::move(request), wait + 2s);
   if (reason != nullptr) {
     *reason = !outcome ? "UNKNOWN" : outcome->ok() ? "OK" : outcome->error.reason;
@@ -103,7 +101,7 @@ std::string Scenario::Complete(int node, const v1::Job& job, Duration timeout) {
 
 std::string Scenario::Extend(int node, const v1::Job& job, Duration lease) {
   auto request = ItemRequest<v1::ExtendLeasesRequest>(job);
-  *request.mutable_lease_duration() = TimeUtil::MicrosecondsToDuration(lease.count());
+  queue::SetTime(lease, request.mutable_lease_duration());
   return FirstReason(Ask<queue::ExtendCall>(node, std::move(request)));
 }
 

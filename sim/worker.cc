@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "google/protobuf/util/time_util.h"
+#include "queue/proto_time.h"
 #include "sim/tenant.h"
 
 namespace dqueue::sim {
@@ -50,9 +51,9 @@ void Worker::Lease() {
     request_.add_types(random.Chance(0.5) ? "mail" : "default");
   request_.set_max_jobs(static_cast<int>(random.Between(1, load_.lease_batch_max)));
   wait_ = diligent_ ? Duration(1s) : random.Uniform(0us, load_.wait_max);
-  if (wait_ > 0us) *request_.mutable_wait() = TimeUtil::MicrosecondsToDuration(wait_.count());
+  if (wait_ > 0us) queue::SetTime(wait_, request_.mutable_wait());
   if (random.Chance(0.7)) {
-    *request_.mutable_lease_duration() = TimeUtil::MicrosecondsToDuration(load_.lease.count());
+    queue::SetTime(load_.lease, request_.mutable_lease_duration());
   }
   repeats_left_ = 0;
   if (random.Chance(load_.repeat_lease_call)) {
@@ -172,8 +173,7 @@ void Worker::Fail(Task task) {
   item->set_error("it did not work");
   item->set_reject(random.Chance(load_.reject));
   if (random.Chance(0.3)) {
-    *item->mutable_retry_delay() =
-        TimeUtil::MicrosecondsToDuration(random.Uniform(0us, 2s).count());
+    queue::SetTime(random.Uniform(0us, 2s), item->mutable_retry_delay());
   }
   caller_.Call<queue::FailCall>(
       std::move(request), random.Uniform(200ms, 2s),
@@ -198,8 +198,7 @@ void Worker::Extend(Task task) {
   item->set_id(task.id);
   *item->mutable_token() = task.token;
   if (caller_.random().Chance(0.7)) {
-    *request.mutable_lease_duration() =
-        TimeUtil::MicrosecondsToDuration(caller_.random().Uniform(1s, 4s).count());
+    queue::SetTime(caller_.random().Uniform(1s, 4s), request.mutable_lease_duration());
   }
   caller_.Call<queue::ExtendCall>(
       std::move(request), caller_.random().Uniform(200ms, 2s),

@@ -101,7 +101,7 @@ void EventHub::Tick() {
     const int64_t now = options_.now_ms();
     if (watching_.empty()) {
       // What is known gets old now.
-      stats_ms_ = heartbeat_ms_ = 0;
+      heartbeat_ms_ = 0;
       total_.reset();
       rates_.reset();
       queues_.clear();
@@ -181,12 +181,12 @@ void EventHub::OnStats(const grpc::Status& status, const v1::GetStatsResponse& s
   const bool recovered = !std::exchange(problem_, "").empty();
   // Who may not see the cluster is told the rest with the first answer.
   if (recovered || !options_.cluster) PublishCluster();
-  stats_before_ms_ = std::exchange(stats_ms_, options_.now_ms());
+  const int64_t before_ms = std::exchange(stats_ms_, options_.now_ms());
   const bool learned = Learn(stats);
   const v1::QueueStats& total = stats.total();
   std::optional<Rates> rates;
-  if (total_ && stats_before_ms_ > 0) {
-    const int64_t ms = stats_ms_ - stats_before_ms_;
+  if (total_) {
+    const int64_t ms = stats_ms_ - before_ms;
     rates = Rates{PerSecond(total_->enqueued(), total.enqueued(), ms),
                   PerSecond(total_->completions(), total.completions(), ms),
                   PerSecond(total_->failures() + total_->expirations(),

@@ -114,8 +114,7 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   int ticks_ = 0;
   int64_t heartbeat_ms_ = 0;  // when the last heartbeat was sent; 0: not yet
   uint64_t index_ = 0;
-  int64_t stats_ms_ = 0;  // of the last answer; 0: none since there are viewers
-  int64_t stats_before_ms_ = 0;
+  int64_t stats_ms_ = 0;  // of the last answer
   // As of the last answer; not set: none since there are viewers, or (rates) one only.
   std::optional<v1::QueueStats> total_;
   std::optional<Rates> rates_;
