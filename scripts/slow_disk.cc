@@ -1,5 +1,6 @@
-// For tests, with LD_PRELOAD: a disk that takes DQUEUE_SLOW_SYNC_MS for every fdatasync.
+// For tests, with LD_PRELOAD: a disk that takes DQUEUE_SLOW_SYNC_MS for every sync.
 #include <dlfcn.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -19,4 +20,10 @@ extern "C" int fdatasync(int fd) {
   static const auto next = reinterpret_cast<int (*)(int)>(dlsym(RTLD_NEXT, "fdatasync"));
   Wait();
   return next(fd);
+}
+
+extern "C" ssize_t pwritev2(int fd, const iovec* data, int count, off_t offset, int flags) {
+  static const auto next = reinterpret_cast<decltype(&pwritev2)>(dlsym(RTLD_NEXT, "pwritev2"));
+  if ((flags & RWF_DSYNC) != 0) Wait();
+  return next(fd, data, count, offset, flags);
 }

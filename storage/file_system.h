@@ -34,6 +34,12 @@ class File {
   // Makes data and size durable (fdatasync). After a failure nothing is known about any unsynced
   // byte.
   virtual absl::Status Sync() = 0;
+  // WriteAt() and Sync() in one, for which the machine may need one call instead of two. Requires
+  // that nothing was written since the last sync: only these bytes are sure to become durable.
+  virtual absl::Status WriteAndSync(uint64_t offset, std::span<const char> data) {
+    absl::Status written = WriteAt(offset, data);
+    return written.ok() ? Sync() : written;
+  }
   virtual absl::StatusOr<uint64_t> Size() const = 0;
 };
 

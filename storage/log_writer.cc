@@ -204,7 +204,14 @@ absl::Status LogWriter::Flush(Extent extent) {
   if (extent == Extent::kAll && in_block > 0) buffer_.AppendZeros(kDirectAlignment - in_block);
   const size_t bytes = buffer_.size() / kDirectAlignment * kDirectAlignment;
   if (bytes == 0) return absl::OkStatus();
-  if (absl::Status s = file_->WriteAt(offset_ - added, buffer_.first(bytes)); !s.ok()) return s;
+  // What goes to the file in one piece is synced by its write.
+  const bool at_once =
+      extent == Extent::kAll && !unsynced_ && unnamed_.empty() && !DQ_MUTANT(kSyncSkipped);
+  const std::span<const char> data = buffer_.first(bytes);
+  const absl::Status s =
+      at_once ? file_->WriteAndSync(offset_ - added, data) : file_->WriteAt(offset_ - added, data);
+  if (!s.ok()) return s;
+  unsynced_ = !at_once;
   const uint64_t end = extent == Extent::kAll ? offset_ : offset_ - in_block;
   written_bytes_ += end - written_;
   written_ = end;
@@ -222,10 +229,12 @@ absl::Status LogWriter::SyncCurrent() {
     bytes.Append(EncodeSegmentHeader(header_));
     if (absl::Status s = file_->WriteAt(0, bytes.first(bytes.size())); !s.ok()) return s;
     written_bytes_ += bytes.size();
+    unsynced_ = true;
   }
-  if (!DQ_MUTANT(kSyncSkipped)) {
+  if (unsynced_ && !DQ_MUTANT(kSyncSkipped)) {
     if (absl::Status s = file_->Sync(); !s.ok()) return s;
   }
+  unsynced_ = false;
   ++syncs_;
   if (!unnamed_.empty()) {
     if (absl::Status s = NameCurrent(); !s.ok()) return s;

@@ -83,7 +83,7 @@ class LogWriter {
   absl::Status AddEntry(const raft::Entry& entry);
   absl::Status NextSegment();
   enum class Extent { kWholeBlocks, kAll };
-  // Writes what has been added and not written.
+  // Writes what has been added and not written. All of it: SyncCurrent() comes next.
   absl::Status Flush(Extent extent);
   absl::Status SyncCurrent();
   absl::Status NameCurrent();
@@ -104,7 +104,8 @@ class LogWriter {
   AlignedBuffer buffer_;
   uint64_t durable_lsn_ = 0;
   uint32_t previous_crc_ = 0;
-  bool dirty_ = false;  // something was added since the last sync
+  bool dirty_ = false;     // something was added since the last sync
+  bool unsynced_ = false;  // something was written since the last sync
 
   std::vector<Change> changes_;
   std::vector<std::shared_ptr<Segment>> new_segments_;

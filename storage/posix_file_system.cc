@@ -3,6 +3,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -78,22 +79,12 @@ class PosixFile : public File {
   }
 
   absl::Status WriteAt(uint64_t offset, std::span<const char> data) override {
-    size_t done = 0;
-    while (done < data.size()) {
-      const ssize_t n = RetryInterrupted([&] {
-        return ::pwrite(fd_.get(), data.data() + done, data.size() - done,
-                        static_cast<off_t>(offset + done));
-      });
-      if (n < 0 && errno == EINVAL && direct_) {
-        // The disk's blocks are larger, or what was written ends within one.
-        if (!SetDirect(false)) return ErrnoStatus(errno, path_, "leave direct writes");
-        continue;
-      }
-      if (n < 0) return ErrnoStatus(errno, path_, "write at " + std::to_string(offset + done));
-      if (n == 0) return absl::InternalError(path_ + ": write: nothing was written");
-      done += static_cast<size_t>(n);
-    }
-    return absl::OkStatus();
+    return Write(offset, data, 0);
+  }
+
+  absl::Status WriteAndSync(uint64_t offset, std::span<const char> data) override {
+    if (!writes_sync_) return File::WriteAndSync(offset, data);
+    return Write(offset, data, RWF_DSYNC);
   }
 
   void WriteDirectly() override { SetDirect(true); }
@@ -111,6 +102,30 @@ class PosixFile : public File {
   }
 
  private:
+  // `flags`: of pwritev2.
+  absl::Status Write(uint64_t offset, std::span<const char> data, int flags) {
+    size_t done = 0;
+    while (done < data.size()) {
+      iovec rest = {const_cast<char*>(data.data()) + done, data.size() - done};
+      const ssize_t n = RetryInterrupted([&] {
+        return ::pwritev2(fd_.get(), &rest, 1, static_cast<off_t>(offset + done), flags);
+      });
+      if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS) && flags != 0) {
+        writes_sync_ = false;
+        return WriteAndSync(offset, data);
+      }
+      if (n < 0 && errno == EINVAL && direct_) {
+        // The disk's blocks are larger, or what was written ends within one.
+        if (!SetDirect(false)) return ErrnoStatus(errno, path_, "leave direct writes");
+        continue;
+      }
+      if (n < 0) return ErrnoStatus(errno, path_, "write at " + std::to_string(offset + done));
+      if (n == 0) return absl::InternalError(path_ + ": write: nothing was written");
+      done += static_cast<size_t>(n);
+    }
+    return absl::OkStatus();
+  }
+
   // False: this file system cannot.
   bool SetDirect(bool direct) {
     const int flags = ::fcntl(fd_.get(), F_GETFL);
@@ -125,6 +140,7 @@ class PosixFile : public File {
   const std::string path_;
   const Descriptor fd_;
   bool direct_ = false;
+  bool writes_sync_ = true;  // RWF_DSYNC is known here, as far as we know
 };
 
 class PosixFileLock : public FileLock {

@@ -83,6 +83,26 @@ TEST_F(PosixFileSystemTest, DirectWritesThatAreNotAlignedAreWrittenAllTheSame) {
   EXPECT_EQ(out, "ab" + std::string(2 * kDirectAlignment - 2, 'a'));
 }
 
+TEST_F(PosixFileSystemTest, WritesAndSyncsInOne) {
+  for (const bool direct : {false, true}) {
+    SCOPED_TRACE(direct);
+    auto file = fs_.Create(Path("f"));
+    ASSERT_TRUE(file.ok()) << file.status();
+    if (direct) (*file)->WriteDirectly();
+    AlignedBuffer blocks;
+    blocks.Append(std::string(3 * kDirectAlignment, 'a'));
+    EXPECT_TRUE((*file)->WriteAndSync(0, blocks.first(blocks.size())).ok());
+    EXPECT_TRUE((*file)->WriteAndSync(1, std::string("b")).ok());
+    std::string out(4 * kDirectAlignment, '?');
+    EXPECT_EQ((*file)->ReadAt(0, out).value(), 3 * kDirectAlignment);
+    EXPECT_EQ(out.substr(0, 3 * kDirectAlignment),
+              "ab" + std::string(3 * kDirectAlignment - 2, 'a'));
+  }
+  auto reader = fs_.OpenForRead(Path("f"));
+  ASSERT_TRUE(reader.ok());
+  EXPECT_FALSE((*reader)->WriteAndSync(0, std::string("x")).ok());
+}
+
 // As the log does it: the last block is written again and again, with more in it each time, while
 // others read what was written before.
 TEST_F(PosixFileSystemTest, WhatWasWrittenDirectlyIsReadWhileMoreIsWritten) {
