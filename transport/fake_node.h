@@ -35,6 +35,12 @@ class FakeNode final : public node::Node {
   }
   void Receive(std::vector<raft::Message> messages) override {
     std::unique_lock lock(mutex_);
+    if (on_receive_) {
+      const auto on_receive = on_receive_;
+      lock.unlock();
+      on_receive(messages);
+      lock.lock();
+    }
     for (raft::Message& message : messages) received_.push_back(std::move(message));
     changed_.notify_all();
     // Like a node's: one thread waits for the disk, the others leave that to it.
@@ -43,6 +49,11 @@ class FakeNode final : public node::Node {
     changed_.notify_all();
     changed_.wait(lock, [this] { return !stalled_; });
     stuck_ = false;
+  }
+  // Called first in each Receive(), on its thread: a place to send from.
+  void OnReceive(std::function<void(const std::vector<raft::Message>&)> on_receive) {
+    const std::lock_guard lock(mutex_);
+    on_receive_ = std::move(on_receive);
   }
   // From now on a Receive() does not return, as if the disk did not answer; until false.
   void Stall(bool stalled) {
@@ -178,6 +189,7 @@ class FakeNode final : public node::Node {
   std::function<void(queue::KeyTablePtr)> watch_keys_;
   queue::KeyTablePtr keys_ =
       std::make_shared<const queue::KeyTable>(std::vector<queue::KeyRecord>());
+  std::function<void(const std::vector<raft::Message>&)> on_receive_;
   std::vector<raft::Message> received_;
   std::vector<raft::NodeId> disconnected_;
 };

@@ -1,5 +1,4 @@
-// The way to the node for everything that may outlive the server's stop: after Close() nothing
-// passes.
+// The way to the node for everything that may outlive it: after Close() nothing passes.
 #pragma once
 
 #include <mutex>
@@ -12,7 +11,13 @@ namespace dqueue::transport {
 
 class NodeGate {
  public:
+  // Null: closed until Open().
   explicit NodeGate(node::Node* node) : node_(node) {}
+
+  void Open(node::Node* node) {
+    const std::unique_lock lock(mutex_);
+    node_ = node;
+  }
 
   // Calls use(node) unless closed; says whether it did.
   template <class Use>

@@ -1,5 +1,10 @@
 // One stream to each other member. Send() runs on the node's loop and never waits: what cannot be
 // written at once joins the next frame, and what exceeds the bound is dropped, as a network would.
+//
+// Answers are read from the write of a frame until it is answered, and now and then. gRPC tells the
+// other side whenever it begins to wait for a message that there is room for it, in a packet of its
+// own unless it goes with a frame; so little more is sent than frames and answers, and nothing
+// while a client waits for its answer.
 #include <grpcpp/support/client_callback.h>
 #include <spdlog/spdlog.h>
 
@@ -16,8 +21,10 @@
 #include "node/peer_codec.h"
 #include "transport/channels.h"
 #include "transport/escape.h"
+#include "transport/node_gate.h"
+#include "transport/peer_messages.h"
+#include "transport/poller_reserve.h"
 #include "transport/server.h"
-#include "transport/services.h"
 
 namespace dqueue::transport {
 namespace {
@@ -33,6 +40,8 @@ constexpr size_t kFrameBytes = 4 << 20;
 constexpr std::chrono::milliseconds kBackOffMin{20};
 constexpr std::chrono::milliseconds kBackOffMax{1000};
 constexpr uint64_t kLogDropsEvery = 10000;
+// A stream that broke is noticed after this at the latest, if nothing is written.
+constexpr std::chrono::milliseconds kListenEvery{100};
 
 size_t CostOf(const raft::Message& message) {
   size_t bytes = 128;
@@ -55,13 +64,14 @@ class Stream final : public grpc::ClientBidiReactor<Frame, Frame> {
       : link_(std::move(link)),
         stub_(peer::v1::PeerService::NewStub(MakeNodeChannel(member.address, tls, member.name))) {
     context_.AddMetadata(kNodeKey, self_name);
+    context_.AddMetadata(kTakesAnswersKey, "1");
   }
 
   void Begin() {
     stub_->async()->Connect(&context_, this);
     // For the writes that come from the node's loop; returned when the stream has broken.
     AddHold();
-    StartRead(&ignored_);
+    Read();
     StartCall();
   }
   void Cancel() { context_.TryCancel(); }
@@ -74,6 +84,8 @@ class Stream final : public grpc::ClientBidiReactor<Frame, Frame> {
   // One at a time; requires a stream that has not broken.
   Frame& frame() { return frame_; }
   void Write() { StartWrite(&frame_); }
+  // One at a time.
+  void Read() { StartRead(&answer_); }
 
   void OnReadInitialMetadataDone(bool ok) override;
   void OnReadDone(bool ok) override;
@@ -85,7 +97,7 @@ class Stream final : public grpc::ClientBidiReactor<Frame, Frame> {
   const std::unique_ptr<peer::v1::PeerService::Stub> stub_;
   grpc::ClientContext context_;
   Frame frame_;
-  Frame ignored_;
+  Frame answer_;
 };
 
 // The way to one member, through as many streams as it takes, one after the other.
@@ -101,8 +113,8 @@ class Link : public std::enable_shared_from_this<Link> {
 
   const raft::Member& member() const { return member_; }
 
-  // From the links' thread. When to be called next: max() while a stream lives.
-  Clock::time_point ConnectIfDue(Clock::time_point now);
+  // From the links' thread: connects, or listens to the stream that lives. When to be called next.
+  Clock::time_point OnTime(Clock::time_point now);
   void Send(std::vector<raft::Message> messages);
   // No new streams; ends the one that lives.
   void Close();
@@ -112,6 +124,10 @@ class Link : public std::enable_shared_from_this<Link> {
   }
 
   void OnConnected(Stream* stream);
+  // May wait for the disk.
+  void OnAnswer(Stream* stream, Frame answer);
+  // Nobody reads from the stream: the answer has been handled.
+  void ReadOn(Stream* stream);
   void OnBroken(Stream* stream);
   void OnWritten(Stream* stream, bool ok);
   void OnStreamDone(Stream* stream, const grpc::Status& status);
@@ -119,6 +135,8 @@ class Link : public std::enable_shared_from_this<Link> {
  private:
   // Requires mutex_, a connected stream and no write under way.
   void WriteLocked();
+  // Requires mutex_ and a stream.
+  void ListenLocked();
   void DropLocked(size_t count);
 
   const std::shared_ptr<Links> links_;
@@ -131,6 +149,8 @@ class Link : public std::enable_shared_from_this<Link> {
   bool connected_ = false;
   bool broken_ = false;  // the stream lives, but takes no more writes
   bool writing_ = false;
+  bool reading_ = false;     // or handling an answer, or broken
+  uint64_t unanswered_ = 0;  // frames
   bool closed_ = false;
   std::deque<raft::Message> queue_;
   size_t queue_bytes_ = 0;
@@ -150,17 +170,19 @@ class Links : public std::enable_shared_from_this<Links> {
   void Start() {
     thread_ = std::thread([this] { Run(); });
   }
-  void Attach(node::Node* node) {
-    const std::lock_guard lock(node_mutex_);
-    node_ = node;
-  }
+  void Attach(node::Node* node) { node_.Open(node); }
   void SetPeers(const std::vector<raft::Member>& peers);
   void Send(raft::NodeId to, std::vector<raft::Message> messages);
   void Stop();
 
   void Disconnected(raft::NodeId peer) {
-    const std::lock_guard lock(node_mutex_);
-    if (node_ != nullptr) node_->PeerDisconnected(peer);
+    node_.With([&](node::Node& node) { node.PeerDisconnected(peer); });
+  }
+  // May wait for the disk.
+  void Take(Frame answer, const raft::Member& member) {
+    std::vector<raft::Message> messages =
+        reader_.Read(std::move(answer), member.address, member.name);
+    node_.With([&](node::Node& node) { node.Receive(std::move(messages)); });
   }
   void Wake() {
     {
@@ -175,8 +197,8 @@ class Links : public std::enable_shared_from_this<Links> {
 
   const std::string self_name_;
   const std::shared_ptr<TlsStore> tls_;  // null: plain text
-  std::mutex node_mutex_;
-  node::Node* node_ = nullptr;
+  NodeGate node_{nullptr};
+  FrameReader reader_;
 
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -193,13 +215,16 @@ void Stream::OnReadInitialMetadataDone(bool ok) {
 }
 
 void Stream::OnReadDone(bool ok) {
-  if (ok) {
-    // A member of a later version might talk; nothing of it is for this one.
-    StartRead(&ignored_);
+  if (!ok) {
+    link_->OnBroken(this);
+    RemoveHold();
     return;
   }
-  link_->OnBroken(this);
-  RemoveHold();
+  // As with PeerStream's frames.
+  Frame answer = std::exchange(answer_, Frame());
+  PollerMayWait may_wait([this] { Read(); });
+  link_->OnAnswer(this, std::move(answer));
+  if (!may_wait.Done()) link_->ReadOn(this);
 }
 
 void Stream::OnWriteDone(bool ok) { link_->OnWritten(this, ok); }
@@ -209,21 +234,27 @@ void Stream::OnDone(const grpc::Status& status) {
   delete this;
 }
 
-Clock::time_point Link::ConnectIfDue(Clock::time_point now) {
-  Stream* stream = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    if (closed_ || stream_ != nullptr) return Clock::time_point::max();
-    if (now < connect_at_) return connect_at_;
-    connected_ = false;
-    broken_ = false;
-    writing_ = false;
-    stream = new Stream(shared_from_this(), member_, self_name_, tls_.get());
-    stream_ = stream;
-    // Under the lock, so that nobody cancels what has not begun.
-    stream->Begin();
+Clock::time_point Link::OnTime(Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  if (stream_ != nullptr) {
+    ListenLocked();
+    return now + kListenEvery;
   }
-  return Clock::time_point::max();
+  if (closed_) return Clock::time_point::max();
+  if (now < connect_at_) return connect_at_;
+  connected_ = false;
+  broken_ = false;
+  writing_ = false;
+  reading_ = true;
+  unanswered_ = 0;
+  stream_ = new Stream(shared_from_this(), member_, self_name_, tls_.get());
+  // Under the lock, so that nobody cancels what has not begun.
+  stream_->Begin();
+  return now + kListenEvery;
+}
+
+void Link::ListenLocked() {
+  if (!std::exchange(reading_, true)) stream_->Read();
 }
 
 void Link::Send(std::vector<raft::Message> messages) {
@@ -259,7 +290,9 @@ void Link::WriteLocked() {
     bytes += cost;
   }
   writing_ = true;
+  ++unanswered_;
   stream_->Write();
+  ListenLocked();
 }
 
 void Link::DropLocked(size_t count) {
@@ -288,6 +321,22 @@ void Link::OnConnected(Stream* stream) {
   back_off_ = kBackOffMin;
   spdlog::info("connected to peer {} at {}", member_.name, member_.address);
   if (!queue_.empty()) WriteLocked();
+}
+
+void Link::OnAnswer(Stream* stream, Frame answer) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stream != stream_ || broken_) return;
+    unanswered_ -= std::min<uint64_t>(answer.answered(), unanswered_);
+  }
+  links_->Take(std::move(answer), member_);
+}
+
+void Link::ReadOn(Stream* stream) {
+  const std::lock_guard lock(mutex_);
+  if (stream != stream_) return;
+  reading_ = false;
+  if (unanswered_ > 0 || closed_) ListenLocked();
 }
 
 void Link::OnBroken(Stream* stream) {
@@ -336,7 +385,10 @@ void Link::OnStreamDone(Stream* stream, const grpc::Status& status) {
 void Link::Close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
-  if (stream_ != nullptr) stream_->Cancel();
+  if (stream_ == nullptr) return;
+  stream_->Cancel();
+  // The read says that it has ended.
+  ListenLocked();
 }
 
 void Links::SetPeers(const std::vector<raft::Member>& peers) {
@@ -364,6 +416,8 @@ void Links::SetPeers(const std::vector<raft::Member>& peers) {
 }
 
 void Links::Send(raft::NodeId to, std::vector<raft::Message> messages) {
+  AnswerCollector::Collect(to, &messages);
+  if (messages.empty()) return;
   std::shared_ptr<Link> link;
   {
     const std::lock_guard lock(mutex_);
@@ -384,7 +438,7 @@ void Links::Run() {
     const auto links = links_;
     lock.unlock();
     Clock::time_point next = Clock::time_point::max();
-    for (const auto& [id, link] : links) next = std::min(next, link->ConnectIfDue(Clock::now()));
+    for (const auto& [id, link] : links) next = std::min(next, link->OnTime(Clock::now()));
     lock.lock();
     if (next == Clock::time_point::max()) {
       wake_.wait(lock, [this] { return woken_; });
@@ -395,7 +449,7 @@ void Links::Run() {
 }
 
 void Links::Stop() {
-  Attach(nullptr);
+  node_.Close();
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

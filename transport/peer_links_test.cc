@@ -38,6 +38,31 @@ std::vector<uint64_t> CommitsOf(const std::vector<raft::Message>& messages) {
   return commits;
 }
 
+raft::Message FromB(const std::string& to, raft::MessageBody body) {
+  raft::Message message = Heartbeat(0);
+  message.from = raft::NodeIdOf("b");
+  message.to = raft::NodeIdOf(to);
+  message.body = std::move(body);
+  return message;
+}
+
+raft::AppendResponse Matches(uint64_t index) {
+  raft::AppendResponse response;
+  response.success = true;
+  response.match = raft::Index(index);
+  return response;
+}
+
+std::vector<uint64_t> MatchesOf(const std::vector<raft::Message>& messages) {
+  std::vector<uint64_t> matches;
+  for (const raft::Message& message : messages) {
+    if (const auto* response = std::get_if<raft::AppendResponse>(&message.body)) {
+      matches.push_back(response->match.value());
+    }
+  }
+  return matches;
+}
+
 // Node "a" sends to node "b".
 class PeerLinksTest : public testing::Test {
  protected:
@@ -168,6 +193,120 @@ TEST_F(PeerLinksTest, StopsWhileConnecting) {
   const auto begin = std::chrono::steady_clock::now();
   links_->Stop();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+}
+
+// b has no connection of its own to a.
+class PeerAnswersTest : public PeerLinksTest {
+ protected:
+  void SetUp() override {
+    PeerLinksTest::SetUp();
+    b_links_->Attach(&b_);
+    // To each heartbeat, its commit as the match; and more that is nothing for a's stream.
+    b_.OnReceive([this](const std::vector<raft::Message>& messages) {
+      for (const uint64_t commit : CommitsOf(messages)) {
+        b_links_->Send(raft::NodeIdOf("c"), {FromB("c", Matches(1))});
+        raft::Message entries = Append(3);
+        entries.from = raft::NodeIdOf("b");
+        entries.to = raft::NodeIdOf("a");
+        raft::Message forged = FromB("a", Matches(2));
+        forged.from = raft::NodeIdOf("c");
+        b_links_->Send(raft::NodeIdOf("a"),
+                       {entries, FromB("a", Matches(commit)), forged, entries});
+      }
+    });
+    ASSERT_TRUE(Connected());
+  }
+  void TearDown() override {
+    a_.Stall(false);
+    b_links_->Stop();
+    PeerLinksTest::TearDown();
+  }
+  bool Arrives(uint64_t match) {
+    return a_.WaitForReceived([match](const std::vector<raft::Message>& received) {
+      const std::vector<uint64_t> matches = MatchesOf(received);
+      return std::count(matches.begin(), matches.end(), match) > 0;
+    });
+  }
+
+  std::unique_ptr<PeerLinks> b_links_ = PeerLinks::Create("b");
+};
+
+TEST_F(PeerAnswersTest, ResponsesComeBackOnTheStreamOfTheRequest) {
+  // Long enough apart that a has stopped to listen, and close together.
+  for (uint64_t i = 10; i < 40; ++i) {
+    links_->Send(raft::NodeIdOf("b"), {Heartbeat(i)});
+    if (i < 20) {
+      ASSERT_TRUE(Arrives(i)) << i;
+    }
+  }
+  ASSERT_TRUE(Arrives(39));
+  std::vector<uint64_t> expected;
+  for (uint64_t i = 10; i < 40; ++i) expected.push_back(i);
+  std::vector<uint64_t> matches = MatchesOf(a_.received());
+  matches.erase(std::remove(matches.begin(), matches.end(), 1000000), matches.end());
+  std::sort(matches.begin(), matches.end());
+  EXPECT_EQ(matches, expected) << "nothing for c, nothing forged";
+  EXPECT_EQ(a_.received().size(), MatchesOf(a_.received()).size()) << "entries take their own way";
+}
+
+TEST_F(PeerAnswersTest, ABreakIsNoticedWhileNothingIsAskedOrAnswered) {
+  links_->Send(raft::NodeIdOf("b"), {Heartbeat(10)});
+  ASSERT_TRUE(Arrives(10));
+  b_server_.reset();
+  ASSERT_TRUE(a_.WaitForDisconnected(1));
+}
+
+TEST_F(PeerAnswersTest, AreReadOnWhileTheDiskIsWaitedFor) {
+  a_.Stall(true);
+  links_->Send(raft::NodeIdOf("b"), {Heartbeat(10)});
+  ASSERT_TRUE(Arrives(10));
+  for (int i = 0; i < 2000 && !a_.stuck(); ++i) std::this_thread::sleep_for(5ms);
+  ASSERT_TRUE(a_.stuck());
+  links_->Send(raft::NodeIdOf("b"), {Heartbeat(11)});
+  EXPECT_TRUE(Arrives(11));
+  links_->Send(raft::NodeIdOf("b"), {Heartbeat(12)});
+  EXPECT_TRUE(Arrives(12));
+  a_.Stall(false);
+  links_->Send(raft::NodeIdOf("b"), {Heartbeat(13)});
+  EXPECT_TRUE(Arrives(13));
+}
+
+TEST_F(PeerAnswersTest, EachFrameIsAnsweredToWhoTakesAnswers) {
+  const auto stub = peer::v1::PeerService::NewStub(grpc::CreateChannel(
+      "127.0.0.1:" + std::to_string(b_server_->port()), grpc::InsecureChannelCredentials()));
+  peer::v1::Frame heartbeat;
+  node::EncodeMessage(Heartbeat(10), heartbeat.add_messages());
+  const peer::v1::Frame empty;
+  {
+    grpc::ClientContext context;
+    context.AddMetadata("dqueue-node", "a");
+    context.AddMetadata("dqueue-takes-answers", "1");
+    const auto stream = stub->Connect(&context);
+    uint32_t answered = 0;
+    size_t messages = 0;
+    for (const auto& frame : {heartbeat, empty, heartbeat}) ASSERT_TRUE(stream->Write(frame));
+    peer::v1::Frame answer;
+    while (answered < 3 && stream->Read(&answer)) {
+      EXPECT_GE(answer.answered(), 1u);
+      answered += answer.answered();
+      messages += answer.messages_size();
+    }
+    EXPECT_EQ(answered, 3u);
+    EXPECT_EQ(messages, 4u) << "two responses to each heartbeat, one of them forged";
+    stream->WritesDone();
+    EXPECT_FALSE(stream->Read(&answer));
+    EXPECT_TRUE(stream->Finish().ok());
+  }
+  {
+    grpc::ClientContext context;
+    context.AddMetadata("dqueue-node", "a");
+    const auto stream = stub->Connect(&context);
+    ASSERT_TRUE(stream->Write(heartbeat));
+    stream->WritesDone();
+    peer::v1::Frame answer;
+    EXPECT_FALSE(stream->Read(&answer)) << "an older version, which would not hear it";
+    EXPECT_TRUE(stream->Finish().ok());
+  }
 }
 
 TEST_F(PeerLinksTest, BadMessagesAreDroppedAndTheRestIsTaken) {

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <iterator>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "node/peer_codec.h"
 #include "transport/escape.h"
 #include "transport/log_sample.h"
+#include "transport/peer_messages.h"
 #include "transport/poller_reserve.h"
 #include "transport/rpc_error.h"
 #include "transport/services.h"
@@ -22,7 +25,10 @@ using peer::v1::Frame;
 
 class PeerServiceImpl;
 
-// One stream of another member. It only listens; the answer side carries its end.
+// Answers that wait while one is being written: few, unless the other side does not read.
+constexpr size_t kAnswersMax = 1000;
+
+// One stream of another member.
 class PeerStream final : public grpc::ServerBidiReactor<Frame, Frame> {
  public:
   // `from`: the member that it comes from, as it says itself.
@@ -34,16 +40,31 @@ class PeerStream final : public grpc::ServerBidiReactor<Frame, Frame> {
     StartRead(&frame_);
   }
   void Cancel() { context_->TryCancel(); }
+  void End(const grpc::Status& status);
 
   void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
   void OnCancel() override {}
   void OnDone() override;
 
  private:
+  // One frame more is answered, with these.
+  void Answer(std::vector<raft::Message> messages);
+  // Requires mutex_, something to answer and no write under way.
+  void WriteLocked();
+
   PeerServiceImpl* const service_;
   grpc::CallbackServerContext* const context_;
   const std::string from_;
+  const bool takes_answers_;
   Frame frame_;
+
+  std::mutex mutex_;
+  bool ended_ = false;
+  bool writing_ = false;
+  Frame answer_;  // being written
+  uint32_t unanswered_ = 0;
+  std::vector<raft::Message> answers_;
 };
 
 class PeerServiceImpl final : public PeerServiceBase,
@@ -72,9 +93,9 @@ class PeerServiceImpl final : public PeerServiceBase,
     }
     if (refused) {
       OnRefused(context->peer(), refused->message);
-      stream->Finish(ToGrpcStatus(*refused));
+      stream->End(ToGrpcStatus(*refused));
     } else if (stopped) {
-      stream->Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "this node is shutting down"));
+      stream->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "this node is shutting down"));
     } else {
       stream->Begin();
     }
@@ -99,28 +120,12 @@ class PeerServiceImpl final : public PeerServiceBase,
 
   // May wait for the disk.
   void Take(Frame frame, const std::string& peer, const std::string& name) {
-    std::vector<raft::Message> messages;
-    messages.reserve(frame.messages_size());
-    for (auto& encoded : *frame.mutable_messages()) {
-      absl::StatusOr<raft::Message> message = node::DecodeMessage(std::move(encoded));
-      if (message.ok() && entry_.certificates() && message->from != raft::NodeIdOf(name)) {
-        OnBadMessage(peer, "it is not from " + name + ", whose certificate it came with");
-      } else if (message.ok()) {
-        messages.push_back(*std::move(message));
-      } else {
-        OnBadMessage(peer, std::string(message.status().message()));
-      }
-    }
+    std::vector<raft::Message> messages =
+        reader_.Read(std::move(frame), peer, entry_.certificates() ? name : "");
     entry_.router()->node().With([&](node::Node& node) { node.Receive(std::move(messages)); });
   }
 
  private:
-  void OnBadMessage(const std::string& from, const std::string& problem) {
-    const uint64_t count = bad_messages_.Count();
-    if (count == 0) return;
-    spdlog::warn("dropped a message of peer {}: {} ({} dropped since the start)", EscapeText(from),
-                 EscapeText(problem), count);
-  }
   void OnRefused(const std::string& from, const std::string& problem) {
     const uint64_t count = refused_.Count();
     if (count == 0) return;
@@ -133,31 +138,81 @@ class PeerServiceImpl final : public PeerServiceBase,
   std::mutex mutex_;
   bool stopped_ = false;
   std::set<PeerStream*> streams_;
-  LogSample bad_messages_;
+  FrameReader reader_;
   LogSample refused_;
 };
 
 PeerStream::PeerStream(PeerServiceImpl* service, grpc::CallbackServerContext* context,
                        std::string from)
-    : service_(service), context_(context), from_(std::move(from)) {}
+    : service_(service),
+      context_(context),
+      from_(std::move(from)),
+      takes_answers_(context->client_metadata().count(kTakesAnswersKey) > 0) {}
 
 void PeerStream::OnReadDone(bool ok) {
   if (!ok) {
-    Finish(grpc::Status::OK);
+    End(grpc::Status::OK);
     return;
   }
   if (service_->HasLeft(from_)) {
-    Finish(grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "not a member any more"));
+    End(grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "not a member any more"));
     return;
   }
   // The next frame is read afterwards, because gRPC tells the other side at once that there is room
-  // for more, and that costs as much as an answer. A stalled disk is not waited for: a leader must
-  // be heard. (A frame that is read then may overtake this one, as in a network.) Taken out of
-  // frame_ before anybody may read into it: this thread can be kept waiting at any point.
+  // for more, and that costs as much as an answer, unless it goes with one. A stalled disk is not
+  // waited for: a leader must be heard. (A frame that is read then may overtake this one, as in a
+  // network.) Taken out of frame_ before anybody may read into it: this thread can be kept waiting
+  // at any point.
   Frame frame = std::exchange(frame_, Frame());
   PollerMayWait may_wait([this] { StartRead(&frame_); });
-  service_->Take(std::move(frame), context_->peer(), from_);
+  if (takes_answers_) {
+    AnswerCollector answers(raft::NodeIdOf(from_));
+    service_->Take(std::move(frame), context_->peer(), from_);
+    Answer(answers.Take());
+  } else {
+    service_->Take(std::move(frame), context_->peer(), from_);
+  }
   if (!may_wait.Done()) StartRead(&frame_);
+}
+
+void PeerStream::Answer(std::vector<raft::Message> messages) {
+  const std::lock_guard lock(mutex_);
+  if (ended_) return;
+  ++unanswered_;
+  // Beyond the bound they are lost, as in a network.
+  if (answers_.size() < kAnswersMax) {
+    answers_.insert(answers_.end(), std::make_move_iterator(messages.begin()),
+                    std::make_move_iterator(messages.end()));
+  }
+  if (!writing_) WriteLocked();
+}
+
+void PeerStream::WriteLocked() {
+  answer_.Clear();
+  for (const raft::Message& message : answers_) {
+    node::EncodeMessage(message, answer_.add_messages());
+  }
+  answers_.clear();
+  answer_.set_answered(std::exchange(unanswered_, 0));
+  writing_ = true;
+  StartWrite(&answer_);
+}
+
+void PeerStream::OnWriteDone(bool ok) {
+  const std::lock_guard lock(mutex_);
+  writing_ = false;
+  // Not ok: the stream has broken, and the read says so too.
+  if (ok && !ended_ && unanswered_ > 0) WriteLocked();
+}
+
+void PeerStream::End(const grpc::Status& status) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(ended_, true)) return;
+    // Whoever does not listen any more is not waited for.
+    if (writing_) context_->TryCancel();
+  }
+  Finish(status);
 }
 
 void PeerStream::OnDone() {

@@ -15,9 +15,6 @@ std::unique_ptr<grpc::Service> MakeWorkerService(CallEntry entry);
 std::unique_ptr<grpc::Service> MakeClusterService(CallEntry entry);
 std::unique_ptr<grpc::Service> MakeKeyService(CallEntry entry);
 
-// Metadata on a stream between members, both ways: the sender's name.
-inline constexpr char kNodeKey[] = "dqueue-node";
-
 // Receives what other members send. Its streams last until StopStreams().
 class PeerServiceBase {
  public:
