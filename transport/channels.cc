@@ -27,6 +27,8 @@ std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address, const
   args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 3000);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // Statistics that nobody asks for.
+  args.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
   // A window that is large from the start, instead of a ping with every other message to find out
   // how large it should be.
   args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
