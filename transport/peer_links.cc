@@ -1,10 +1,11 @@
 // One stream to each other member. Send() runs on the node's loop and never waits: what cannot be
 // written at once joins the next frame, and what exceeds the bound is dropped, as a network would.
 //
-// Answers are read from the write of a frame until it is answered, and now and then. gRPC tells the
-// other side whenever it begins to wait for a message that there is room for it, in a packet of its
-// own unless it goes with a frame; so little more is sent than frames and answers, and nothing
-// while a client waits for its answer.
+// gRPC tells the other side whenever it begins to wait for a message that there is room for it, in
+// a packet of its own unless that goes with a frame. So a leader, whose frames are answered with
+// responses, listens from the write of a frame until it is answered, and now and then. A follower's
+// are answered with nothing, and it listens all the time: that its leader is gone it must hear at
+// once.
 #include <grpcpp/support/client_callback.h>
 #include <spdlog/spdlog.h>
 
@@ -40,7 +41,7 @@ constexpr size_t kFrameBytes = 4 << 20;
 constexpr std::chrono::milliseconds kBackOffMin{20};
 constexpr std::chrono::milliseconds kBackOffMax{1000};
 constexpr uint64_t kLogDropsEvery = 10000;
-// A stream that broke is noticed after this at the latest, if nothing is written.
+// That a stream broke is noticed after this at the latest.
 constexpr std::chrono::milliseconds kListenEvery{100};
 
 size_t CostOf(const raft::Message& message) {
@@ -126,8 +127,8 @@ class Link : public std::enable_shared_from_this<Link> {
   void OnConnected(Stream* stream);
   // May wait for the disk.
   void OnAnswer(Stream* stream, Frame answer);
-  // Nobody reads from the stream: the answer has been handled.
-  void ReadOn(Stream* stream);
+  // The answer has been handled, and nobody reads from the stream.
+  void OnHandled(Stream* stream, bool was_empty);
   void OnBroken(Stream* stream);
   void OnWritten(Stream* stream, bool ok);
   void OnStreamDone(Stream* stream, const grpc::Status& status);
@@ -222,9 +223,10 @@ void Stream::OnReadDone(bool ok) {
   }
   // As with PeerStream's frames.
   Frame answer = std::exchange(answer_, Frame());
+  const bool is_empty = answer.messages_size() == 0;
   PollerMayWait may_wait([this] { Read(); });
   link_->OnAnswer(this, std::move(answer));
-  if (!may_wait.Done()) link_->ReadOn(this);
+  if (!may_wait.Done()) link_->OnHandled(this, is_empty);
 }
 
 void Stream::OnWriteDone(bool ok) { link_->OnWritten(this, ok); }
@@ -332,11 +334,11 @@ void Link::OnAnswer(Stream* stream, Frame answer) {
   links_->Take(std::move(answer), member_);
 }
 
-void Link::ReadOn(Stream* stream) {
+void Link::OnHandled(Stream* stream, bool was_empty) {
   const std::lock_guard lock(mutex_);
   if (stream != stream_) return;
   reading_ = false;
-  if (unanswered_ > 0 || closed_) ListenLocked();
+  if (was_empty || unanswered_ > 0 || closed_) ListenLocked();
 }
 
 void Link::OnBroken(Stream* stream) {
