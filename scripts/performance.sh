@@ -51,7 +51,7 @@ Written by \`scripts/performance.sh\` on $(date -u +%F); run it to get your own 
 Machine: $(nproc) cores ($(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo)),
 $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo) memory, kernel $(uname -r).
 
-Three nodes **and** the load share these cores and one disk. Every acknowledgement means: on disk (\`fdatasync\`) on
+Three nodes **and** the load share these cores and one disk. Every acknowledgement means: synced to disk on
 two of three nodes, and applied. Payloads have 256 bytes. Each row is the run with the median rate of three; rates of
 communicating processes vary by a factor of 1.3 to 1.8 between minutes on such a machine, so compare only what was run
 in the same minutes.
