@@ -60,7 +60,7 @@ class PeerStream final : public grpc::ServerBidiReactor<Frame, Frame> {
   Frame frame_;
 
   std::mutex mutex_;
-  bool ended_ = false;
+  std::optional<grpc::Status> end_;  // nothing is written any more
   bool writing_ = false;
   Frame answer_;  // being written
   uint32_t unanswered_ = 0;
@@ -177,7 +177,7 @@ void PeerStream::OnReadDone(bool ok) {
 
 void PeerStream::Answer(std::vector<raft::Message> messages) {
   const std::lock_guard lock(mutex_);
-  if (ended_) return;
+  if (end_) return;
   ++unanswered_;
   // Beyond the bound they are lost, as in a network.
   if (answers_.size() < kAnswersMax) {
@@ -199,18 +199,25 @@ void PeerStream::WriteLocked() {
 }
 
 void PeerStream::OnWriteDone(bool ok) {
-  const std::lock_guard lock(mutex_);
-  writing_ = false;
-  // Not ok: the stream has broken, and the read says so too.
-  if (ok && !ended_ && unanswered_ > 0) WriteLocked();
+  {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!end_) {
+      // Not ok: the stream has broken, and the read says so too.
+      if (ok && unanswered_ > 0) WriteLocked();
+      return;
+    }
+  }
+  Finish(*end_);
 }
 
 void PeerStream::End(const grpc::Status& status) {
   {
     const std::lock_guard lock(mutex_);
-    if (std::exchange(ended_, true)) return;
-    // Whoever does not listen any more is not waited for.
-    if (writing_) context_->TryCancel();
+    if (end_) return;
+    end_ = status;
+    // After what is being written; or when the connection ends, if that is not read.
+    if (writing_) return;
   }
   Finish(status);
 }
