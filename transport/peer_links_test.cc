@@ -28,14 +28,23 @@ raft::Message Append(size_t bytes) {
   return message;
 }
 
-std::vector<uint64_t> CommitsOf(const std::vector<raft::Message>& messages) {
-  std::vector<uint64_t> commits;
+// Of the messages with that body.
+template <class Body>
+std::vector<uint64_t> IndexesOf(const std::vector<raft::Message>& messages,
+                                raft::Index Body::*field) {
+  std::vector<uint64_t> indexes;
   for (const raft::Message& message : messages) {
-    if (const auto* heartbeat = std::get_if<raft::HeartbeatRequest>(&message.body)) {
-      commits.push_back(heartbeat->commit.value());
+    if (const auto* body = std::get_if<Body>(&message.body)) {
+      indexes.push_back((body->*field).value());
     }
   }
-  return commits;
+  return indexes;
+}
+std::vector<uint64_t> CommitsOf(const std::vector<raft::Message>& messages) {
+  return IndexesOf(messages, &raft::HeartbeatRequest::commit);
+}
+std::vector<uint64_t> MatchesOf(const std::vector<raft::Message>& messages) {
+  return IndexesOf(messages, &raft::AppendResponse::match);
 }
 
 raft::Message FromB(const std::string& to, raft::MessageBody body) {
@@ -51,16 +60,6 @@ raft::AppendResponse Matches(uint64_t index) {
   response.success = true;
   response.match = raft::Index(index);
   return response;
-}
-
-std::vector<uint64_t> MatchesOf(const std::vector<raft::Message>& messages) {
-  std::vector<uint64_t> matches;
-  for (const raft::Message& message : messages) {
-    if (const auto* response = std::get_if<raft::AppendResponse>(&message.body)) {
-      matches.push_back(response->match.value());
-    }
-  }
-  return matches;
 }
 
 // Node "a" sends to node "b".
@@ -205,9 +204,7 @@ class PeerAnswersTest : public PeerLinksTest {
     b_.OnReceive([this](const std::vector<raft::Message>& messages) {
       for (const uint64_t commit : CommitsOf(messages)) {
         b_links_->Send(raft::NodeIdOf("c"), {FromB("c", Matches(1))});
-        raft::Message entries = Append(3);
-        entries.from = raft::NodeIdOf("b");
-        entries.to = raft::NodeIdOf("a");
+        const raft::Message entries = FromB("a", Append(3).body);
         raft::Message forged = FromB("a", Matches(2));
         forged.from = raft::NodeIdOf("c");
         b_links_->Send(raft::NodeIdOf("a"),

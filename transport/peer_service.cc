@@ -165,13 +165,10 @@ void PeerStream::OnReadDone(bool ok) {
   // at any point.
   Frame frame = std::exchange(frame_, Frame());
   PollerMayWait may_wait([this] { StartRead(&frame_); });
-  if (takes_answers_) {
-    AnswerCollector answers(raft::NodeIdOf(from_));
-    service_->Take(std::move(frame), context_->peer(), from_);
-    Answer(answers.Take());
-  } else {
-    service_->Take(std::move(frame), context_->peer(), from_);
-  }
+  std::optional<AnswerCollector> answers;
+  if (takes_answers_) answers.emplace(raft::NodeIdOf(from_));
+  service_->Take(std::move(frame), context_->peer(), from_);
+  if (answers) Answer(answers->Take());
   if (!may_wait.Done()) StartRead(&frame_);
 }
 
