@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::cmd {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "raft/string_seam.h"
+#include "base/string_seam.h"
 
 namespace dqueue::cmd {
 namespace {

@@ -21,7 +21,7 @@
 #include <thread>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::cmd {
 namespace {

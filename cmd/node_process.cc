@@ -22,7 +22,7 @@ namespace {
 
 // Listeners, peers, segments and a few hundred clients; the transport asks for more by itself.
 constexpr uint64_t kOpenFilesMin = 256;
-constexpr raft::Duration kDrainLimit = std::chrono::seconds(10);
+constexpr Duration kDrainLimit = std::chrono::seconds(10);
 
 int Refuse(ExitCode code, const std::string& message) {
   spdlog::error("cannot start: {}", message);

@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::cmd {
 namespace {

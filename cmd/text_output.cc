@@ -8,9 +8,9 @@
 #include <cstring>
 
 #include "absl/strings/escaping.h"
+#include "base/check.h"
+#include "base/string_seam.h"
 #include "cmd/escape.h"
-#include "raft/check.h"
-#include "raft/string_seam.h"
 
 namespace dqueue::cmd {
 

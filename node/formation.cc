@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "raft/raft.h"
 
 namespace dqueue::node {

@@ -18,7 +18,7 @@ struct InboxContents {
   std::vector<raft::Message> messages;
   raft::Token durable;  // highest reported; 0: none
   // Everything rare, in order.
-  std::vector<std::function<void(raft::Time)>> tasks;
+  std::vector<std::function<void(Time)>> tasks;
   bool empty() const {
     return calls.empty() && messages.empty() && durable == raft::Token() && tasks.empty();
   }
@@ -52,7 +52,7 @@ class Inbox {
     if (contents_.durable < token) contents_.durable = token;
     return was_empty;
   }
-  bool AddTask(std::function<void(raft::Time)> task) {
+  bool AddTask(std::function<void(Time)> task) {
     std::lock_guard lock(mutex_);
     const bool was_empty = contents_.empty();
     contents_.tasks.push_back(std::move(task));

@@ -2,9 +2,9 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "node/formation.h"
 #include "node/node_impl.h"
-#include "raft/check.h"
 
 namespace dqueue::node {
 
@@ -25,8 +25,7 @@ std::string Options::Problem() const {
   return "";
 }
 
-absl::StatusOr<std::unique_ptr<Node>> Node::Open(const Options& options, const Env& env,
-                                                 raft::Time now) {
+absl::StatusOr<std::unique_ptr<Node>> Node::Open(const Options& options, const Env& env, Time now) {
   DQ_CHECK(env.fs != nullptr && env.wall_ms && env.fatal);
   if (std::string problem = options.Problem(); !problem.empty()) {
     return absl::InvalidArgumentError(problem);
@@ -41,7 +40,7 @@ NodeImpl::NodeImpl(const Options& options, const Env& env)
 
 NodeImpl::~NodeImpl() = default;
 
-absl::Status NodeImpl::Start(raft::Time now) {
+absl::Status NodeImpl::Start(Time now) {
   now_ = now;
   opened_at_ = now;
   storage::FileSystem& fs = *env_.fs;
@@ -126,7 +125,7 @@ void NodeImpl::MakeBroker(uint64_t salt) {
   }
 }
 
-void NodeImpl::Post(std::function<void(raft::Time)> task) {
+void NodeImpl::Post(std::function<void(Time)> task) {
   if (inbox_.AddTask(std::move(task)) && env_.wake_loop) env_.wake_loop();
 }
 
@@ -160,15 +159,15 @@ void NodeImpl::Receive(std::vector<raft::Message> messages) {
 }
 
 void NodeImpl::PeerDisconnected(raft::NodeId peer) {
-  Post([this, peer](raft::Time now) { Step(now, raft::PeerUnreachable{peer}); });
+  Post([this, peer](Time now) { Step(now, raft::PeerUnreachable{peer}); });
 }
 
 void NodeImpl::RequestView(std::function<void(const NodeView&)> done) {
-  Post([this, done = std::move(done)](raft::Time) { done(MakeView()); });
+  Post([this, done = std::move(done)](Time) { done(MakeView()); });
 }
 
 void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
-  Post([this, done = std::move(done)](raft::Time) {
+  Post([this, done = std::move(done)](Time) {
     NodeMetrics metrics = metrics_;
     metrics.view = MakeView();
     metrics.times = broker_->times();
@@ -179,7 +178,7 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
 }
 
 void NodeImpl::WatchKeys(std::function<void(queue::KeyTablePtr)> watch) {
-  Post([this, watch = std::move(watch)](raft::Time) {
+  Post([this, watch = std::move(watch)](Time) {
     watch_keys_ = watch;
     told_keys_ = nullptr;
     TellKeys();

@@ -24,10 +24,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/histogram.h"
 #include "dqueue/v1/service.pb.h"
 #include "queue/broker.h"
 #include "queue/key.h"
-#include "raft/histogram.h"
 #include "raft/raft.h"
 #include "storage/file_system.h"
 #include "storage/log.h"
@@ -125,7 +125,7 @@ struct NodeMetrics {
   NodeView view;
   // As this node has applied them; a follower may be behind. `leased`: of the leader only.
   v1::GetStatsResponse stats;
-  raft::Histogram commit_time;  // leader: from proposing a batch to having applied it
+  Histogram commit_time;        // leader: from proposing a batch to having applied it
   uint64_t proposals = 0;       // batches
   uint64_t leader_changes = 0;  // as seen here
   uint64_t elections_won = 0;
@@ -136,7 +136,7 @@ struct NodeMetrics {
   queue::JobTimes times;
   // From opening the node until it had everything back that was in its snapshot and log; not set
   // before that.
-  std::optional<raft::Duration> recovery_time;
+  std::optional<Duration> recovery_time;
 };
 
 class Node {
@@ -149,7 +149,7 @@ class Node {
   //   INVALID_ARGUMENT     Options::Problem(), or members that differ from the cluster's
   //   DATA_LOSS            damage: file, offset, reason
   static absl::StatusOr<std::unique_ptr<Node>> Open(const Options& options, const Env& env,
-                                                    raft::Time now);
+                                                    Time now);
 
   // From any thread.
   virtual void Submit(queue::AnyCall call) = 0;  // a client's request
@@ -176,9 +176,9 @@ class Node {
   // been given up.
   virtual void Drain(std::function<void()> done) = 0;
 
-  virtual bool Poll(raft::Time now) = 0;
+  virtual bool Poll(Time now) = 0;
   // When Poll() must be called at the latest.
-  virtual raft::Time Deadline() const = 0;
+  virtual Time Deadline() const = 0;
   virtual bool PollLog() = 0;
   virtual bool PollSnapshots() = 0;
   // After the last Poll*(): writes the clean-shutdown mark.

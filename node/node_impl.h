@@ -23,7 +23,7 @@ class NodeImpl final : public Node {
   NodeImpl(const Options& options, const Env& env);
   ~NodeImpl() override;
 
-  absl::Status Start(raft::Time now);
+  absl::Status Start(Time now);
 
   void Submit(queue::AnyCall call) override;
   void Receive(std::vector<raft::Message> messages) override;
@@ -33,8 +33,8 @@ class NodeImpl final : public Node {
   void TransferLeadership(std::string to, TransferDone done) override;
   void WatchKeys(std::function<void(queue::KeyTablePtr)> watch) override;
   void Drain(std::function<void()> done) override;
-  bool Poll(raft::Time now) override;
-  raft::Time Deadline() const override;
+  bool Poll(Time now) override;
+  Time Deadline() const override;
   bool PollLog() override;
   bool PollSnapshots() override;
   absl::Status Close() override;
@@ -43,32 +43,32 @@ class NodeImpl final : public Node {
 
  private:
   // ---- the turn (node_loop.cc)
-  void TakeInbox(raft::Time now);
-  void Step(raft::Time now, raft::Event event);
+  void TakeInbox(Time now);
+  void Step(Time now, raft::Event event);
   // True if more commands wait.
-  bool Propose(raft::Time now);
-  void Confirm(raft::Time now);
+  bool Propose(Time now);
+  void Confirm(Time now);
   // Carries out what the core wants. True if there was something.
-  bool HandleOutputs(raft::Time now);
-  void HandleOutput(raft::Time now, raft::Output output);
+  bool HandleOutputs(Time now);
+  void HandleOutput(Time now, raft::Output output);
   void HandleStatus(const raft::Status& status);
   void WriteAndSend(raft::Output* output);
   void SendMessages(std::vector<raft::Message> messages);
   void ReleaseHeld(raft::Token durable);
-  void ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entries);
+  void ApplyEntries(Time now, const std::vector<raft::Entry>& entries);
   // If they are not those that the watcher knows.
   void TellKeys();
   // Takes the time of recovery when it is over.
-  void NoteRecovery(raft::Time now);
-  void AnswerConfirmed(raft::Time now);
-  void MaybeServe(raft::Time now);
+  void NoteRecovery(Time now);
+  void AnswerConfirmed(Time now);
+  void MaybeServe(Time now);
   void UpdatePeers();
 
   // ---- leadership given away (node_transfer.cc)
-  void BeginHandover(raft::Time now, std::string to, const TransferDone& done);
-  void MaybeEndHandover(raft::Time now);
-  void MaybeDrain(raft::Time now);
-  raft::Time TransferDeadline() const;
+  void BeginHandover(Time now, std::string to, const TransferDone& done);
+  void MaybeEndHandover(Time now);
+  void MaybeDrain(Time now);
+  Time TransferDeadline() const;
 
   // ---- snapshots (node_snapshots.cc)
   SnapshotActor::Callbacks ActorCallbacks();
@@ -78,13 +78,13 @@ class NodeImpl final : public Node {
   void MaybeRemoveOld();
   // Where a snapshot at `index` leaves enough of the log behind it.
   raft::Index CompactionPoint(raft::Index index) const;
-  void SnapshotWritten(raft::Time now, std::optional<storage::Manifest> manifest);
-  void SnapshotRestored(raft::Time now, const storage::Manifest& manifest,
+  void SnapshotWritten(Time now, std::optional<storage::Manifest> manifest);
+  void SnapshotRestored(Time now, const storage::Manifest& manifest,
                         std::unique_ptr<queue::StateMachine> state);
-  void SpaceChecked(raft::Time now, uint64_t free_bytes, bool log_space_failed);
+  void SpaceChecked(Time now, uint64_t free_bytes, bool log_space_failed);
 
   // ---- the rest (node.cc)
-  void Post(std::function<void(raft::Time)> task);
+  void Post(std::function<void(Time)> task);
   void RunLoop();
   void MakeBroker(uint64_t salt);
   queue::LeaderHint Hint() const;
@@ -104,9 +104,9 @@ class NodeImpl final : public Node {
   std::atomic<bool> dead_{false};  // a storage error was reported
 
   Inbox inbox_;
-  raft::Time now_{};
+  Time now_{};
   raft::Status status_;
-  raft::Time opened_at_{};
+  Time opened_at_{};
   // Of the log that was found: its end, and the term that it was left in.
   raft::Index recovered_last_;
   raft::Term recovered_term_;
@@ -136,11 +136,11 @@ class NodeImpl final : public Node {
   bool snapshot_in_actor_ = false;               // its files are not complete yet
   std::optional<raft::SnapshotMeta> restoring_;  // installed, and being read
   raft::SnapshotMeta snapshot_meta_;
-  raft::Index snapshot_index_;      // of the newest complete one
-  uint64_t snapshot_bytes_ = 0;     // its size
-  raft::Token mark_token_;          // when durable, so is the log's mark of the newest snapshot
-  bool remove_old_ = false;         // older snapshots can go once that mark is durable
-  raft::Time snapshot_retry_at_{};  // after the disk was full
+  raft::Index snapshot_index_;   // of the newest complete one
+  uint64_t snapshot_bytes_ = 0;  // its size
+  raft::Token mark_token_;       // when durable, so is the log's mark of the newest snapshot
+  bool remove_old_ = false;      // older snapshots can go once that mark is durable
+  Time snapshot_retry_at_{};     // after the disk was full
   // (index, bytes of entries applied so far) at intervals, to find compaction points.
   struct Milestone {
     raft::Index index;
@@ -152,25 +152,25 @@ class NodeImpl final : public Node {
 
   NodeMetrics metrics_;  // what is counted here
   // When the batches were proposed that are not applied yet, by their id.
-  std::map<uint64_t, raft::Time> proposed_;
+  std::map<uint64_t, Time> proposed_;
 
   std::function<void(queue::KeyTablePtr)> watch_keys_;  // may be null
   queue::KeyTablePtr told_keys_;
 
-  raft::Time next_space_check_{};
+  Time next_space_check_{};
   bool low_space_ = false;
 
   // Asked for by an operator; one at a time.
   struct Handover {
     std::string to;  // may be empty
-    raft::Time give_up_at;
+    Time give_up_at;
     TransferDone done;
   };
   std::optional<Handover> handover_;
 
   bool draining_ = false;
   std::vector<std::function<void()>> drained_;
-  raft::Time next_transfer_{};
+  Time next_transfer_{};
 };
 
 }  // namespace dqueue::node

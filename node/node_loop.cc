@@ -4,17 +4,17 @@
 #include <utility>
 #include <variant>
 
+#include "base/check.h"
 #include "node/node_impl.h"
-#include "raft/check.h"
 
 namespace dqueue::node {
 namespace {
 // Batches proposed in one turn; what is left goes into the next turn, after messages were handled.
 constexpr int kBatchesPerTurn = 8;
-constexpr raft::Duration kSpaceCheckInterval = std::chrono::milliseconds(500);
+constexpr Duration kSpaceCheckInterval = std::chrono::milliseconds(500);
 }  // namespace
 
-bool NodeImpl::Poll(raft::Time now) {
+bool NodeImpl::Poll(Time now) {
   if (dead_.load(std::memory_order_relaxed)) return false;
   DQ_CHECK(now >= now_);
   now_ = now;
@@ -39,13 +39,13 @@ bool NodeImpl::Poll(raft::Time now) {
   return more_image || more_commands || raft_->HasOutput() || broker_->WantsConfirmation();
 }
 
-raft::Time NodeImpl::Deadline() const {
-  raft::Time due = std::min(raft_->Deadline(), next_space_check_);
+Time NodeImpl::Deadline() const {
+  Time due = std::min(raft_->Deadline(), next_space_check_);
   due = std::min(due, broker_->Deadline(now_, env_.wall_ms()));
   return std::min(due, TransferDeadline());
 }
 
-void NodeImpl::TakeInbox(raft::Time now) {
+void NodeImpl::TakeInbox(Time now) {
   InboxContents in = inbox_.Take();
   if (in.durable > durable_token_) ReleaseHeld(in.durable);
   if (in.durable > raft::Token()) Step(now, raft::Persisted{in.durable});
@@ -55,12 +55,12 @@ void NodeImpl::TakeInbox(raft::Time now) {
   for (const auto& task : in.tasks) task(now);
 }
 
-void NodeImpl::Step(raft::Time now, raft::Event event) {
+void NodeImpl::Step(Time now, raft::Event event) {
   raft_->Step(now, std::move(event));
   if (env_.probe != nullptr) env_.probe->AfterStep(*raft_);
 }
 
-bool NodeImpl::Propose(raft::Time now) {
+bool NodeImpl::Propose(Time now) {
   const int64_t wall_ms = env_.wall_ms();
   for (int i = 0; i < kBatchesPerTurn; ++i) {
     std::optional<queue::Batch> batch = broker_->TakeBatch(now, wall_ms);
@@ -72,11 +72,11 @@ bool NodeImpl::Propose(raft::Time now) {
   return true;
 }
 
-void NodeImpl::Confirm(raft::Time now) {
+void NodeImpl::Confirm(Time now) {
   if (broker_->WantsConfirmation()) Step(now, raft::Read{broker_->BeginConfirmation()});
 }
 
-bool NodeImpl::HandleOutputs(raft::Time now) {
+bool NodeImpl::HandleOutputs(Time now) {
   bool any = false;
   while (raft_->HasOutput()) {
     any = true;
@@ -85,7 +85,7 @@ bool NodeImpl::HandleOutputs(raft::Time now) {
   return any;
 }
 
-void NodeImpl::HandleOutput(raft::Time now, raft::Output output) {
+void NodeImpl::HandleOutput(Time now, raft::Output output) {
   const bool config_may_change =
       output.install.has_value() ||
       std::any_of(output.append.begin(), output.append.end(),
@@ -142,7 +142,7 @@ void NodeImpl::HandleStatus(const raft::Status& status) {
   }
 }
 
-void NodeImpl::MaybeServe(raft::Time now) {
+void NodeImpl::MaybeServe(Time now) {
   if (serving_ || status_.role != raft::Role::kLeader || !status_.serving || restoring_) return;
   // Everything of earlier leaders is applied once an entry of this term is.
   if (raft_->TermAt(state_->applied_index()) != status_.term) return;
@@ -194,7 +194,7 @@ void NodeImpl::SendMessages(std::vector<raft::Message> messages) {
   for (auto& [to, batch] : by_peer) env_.peers->Send(to, std::move(batch));
 }
 
-void NodeImpl::ApplyEntries(raft::Time now, const std::vector<raft::Entry>& entries) {
+void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
   DQ_CHECK(!restoring_);
   for (const raft::Entry& entry : entries) {
     const bool mine = !committed_.empty() && committed_.front().index == entry.index;
@@ -229,7 +229,7 @@ void NodeImpl::TellKeys() {
   watch_keys_(std::move(keys));
 }
 
-void NodeImpl::NoteRecovery(raft::Time now) {
+void NodeImpl::NoteRecovery(Time now) {
   if (metrics_.recovery_time || restoring_) return;
   const raft::Index applied = state_->applied_index();
   // Once an entry of a new term is applied, what was behind that in the old log is no more.
@@ -238,7 +238,7 @@ void NodeImpl::NoteRecovery(raft::Time now) {
   }
 }
 
-void NodeImpl::AnswerConfirmed(raft::Time now) {
+void NodeImpl::AnswerConfirmed(Time now) {
   while (!confirmed_.empty()) {
     const raft::ReadOutcome outcome = confirmed_.front();
     if (outcome.confirmed && state_->applied_index() < outcome.index) return;

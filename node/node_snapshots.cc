@@ -2,25 +2,24 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+#include "base/mutant.h"
 #include "node/node_impl.h"
-#include "raft/check.h"
-#include "raft/mutant.h"
 
 namespace dqueue::node {
 namespace {
 constexpr size_t kPieceBytes = 128 << 10;  // about a tenth of a millisecond of the loop's time
 constexpr size_t kPiecesWaitingMax = 8;
-constexpr raft::Duration kRetryAfterFullDisk = std::chrono::seconds(10);
+constexpr Duration kRetryAfterFullDisk = std::chrono::seconds(10);
 }  // namespace
 
 SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
   SnapshotActor::Callbacks out;
   out.written = [this](std::optional<storage::Manifest> manifest) {
-    Post(
-        [this, manifest = std::move(manifest)](raft::Time now) { SnapshotWritten(now, manifest); });
+    Post([this, manifest = std::move(manifest)](Time now) { SnapshotWritten(now, manifest); });
   };
   out.chunk_read = [this](raft::Message message) {
-    Post([this, shared = std::make_shared<raft::Message>(std::move(message))](raft::Time) {
+    Post([this, shared = std::make_shared<raft::Message>(std::move(message))](Time) {
       if (env_.probe != nullptr) env_.probe->BeforeSend(*shared);
       std::vector<raft::Message> one;
       const raft::NodeId to = shared->to;
@@ -29,16 +28,16 @@ SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
     });
   };
   out.chunk_stored = [this](raft::SnapshotChunkStored stored) {
-    Post([this, stored = std::move(stored)](raft::Time now) { Step(now, stored); });
+    Post([this, stored = std::move(stored)](Time now) { Step(now, stored); });
   };
   out.restored = [this](storage::Manifest manifest, std::unique_ptr<queue::StateMachine> state) {
     auto shared = std::make_shared<std::unique_ptr<queue::StateMachine>>(std::move(state));
-    Post([this, manifest = std::move(manifest), shared](raft::Time now) {
+    Post([this, manifest = std::move(manifest), shared](Time now) {
       SnapshotRestored(now, manifest, std::move(*shared));
     });
   };
   out.space = [this](uint64_t free_bytes, bool log_space_failed) {
-    Post([this, free_bytes, log_space_failed](raft::Time now) {
+    Post([this, free_bytes, log_space_failed](Time now) {
       SpaceChecked(now, free_bytes, log_space_failed);
     });
   };
@@ -92,7 +91,7 @@ raft::Index NodeImpl::CompactionPoint(raft::Index index) const {
   return point;
 }
 
-void NodeImpl::SnapshotWritten(raft::Time now, std::optional<storage::Manifest> manifest) {
+void NodeImpl::SnapshotWritten(Time now, std::optional<storage::Manifest> manifest) {
   if (!snapshot_in_actor_) return;  // abandoned meanwhile
   snapshot_in_actor_ = false;
   if (!manifest) {
@@ -125,7 +124,7 @@ void NodeImpl::MaybeRemoveOld() {
   actor_->RemoveOld(snapshot_index_);
 }
 
-void NodeImpl::SnapshotRestored(raft::Time now, const storage::Manifest& manifest,
+void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
                                 std::unique_ptr<queue::StateMachine> state) {
   DQ_CHECK(restoring_ && !serving_ && committed_.empty());
   if (!(manifest.meta == *restoring_)) return;  // a newer one was installed meanwhile
@@ -145,7 +144,7 @@ void NodeImpl::SnapshotRestored(raft::Time now, const storage::Manifest& manifes
   Say("installed a snapshot at index " + std::to_string(manifest.meta.index.value()));
 }
 
-void NodeImpl::SpaceChecked(raft::Time now, uint64_t free_bytes, bool log_space_failed) {
+void NodeImpl::SpaceChecked(Time now, uint64_t free_bytes, bool log_space_failed) {
   metrics_.free_bytes = free_bytes;
   // A little more than the limit is wanted back before the answer changes, so that it does not
   // flap.

@@ -87,8 +87,8 @@ class Cluster {
   }
 
   // Runs everything for this long, in steps of half a millisecond.
-  void Run(raft::Duration duration) {
-    const raft::Time end = now_ + duration;
+  void Run(Duration duration) {
+    const Time end = now_ + duration;
     while (now_ < end) {
       now_ += 500us;
       Deliver();
@@ -167,7 +167,7 @@ class Cluster {
   std::vector<std::string> names_;
   std::map<std::string, Machine> machines_;
   std::deque<std::pair<raft::NodeId, std::vector<raft::Message>>> mail_;
-  raft::Time now_{};
+  Time now_{};
   uint64_t crashes_ = 0;
 };
 
@@ -266,7 +266,7 @@ TEST(Node, RecoveryIsOverWhenTheOldLogIsApplied) {
   for (const std::string& name : cluster.names()) cluster.Crash(name);
   for (const std::string& name : cluster.names()) ASSERT_TRUE(cluster.Start(name).ok());
   const auto recovery = [&] {
-    std::optional<raft::Duration> time;
+    std::optional<Duration> time;
     cluster.node("n1").RequestMetrics(
         [&time](const NodeMetrics& metrics) { time = metrics.recovery_time; });
     cluster.Run(1ms);
@@ -590,17 +590,15 @@ TEST(Node, RefusesOptionsThatCannotWork) {
   env.fatal = [](const absl::Status&) {};
   Options options = cluster.OptionsOf("n1");
   options.name = "";
-  EXPECT_EQ(Node::Open(options, env, raft::Time()).status().message(), "--id is required");
+  EXPECT_EQ(Node::Open(options, env, Time()).status().message(), "--id is required");
   options = cluster.OptionsOf("n1");
   options.raft.election_min = options.raft.heartbeat;
-  EXPECT_EQ(Node::Open(options, env, raft::Time()).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Node::Open(options, env, Time()).status().code(), absl::StatusCode::kInvalidArgument);
   options = cluster.OptionsOf("n1");
-  ASSERT_TRUE(Node::Open(options, env, raft::Time()).ok());
-  auto first = Node::Open(options, env, raft::Time());
+  ASSERT_TRUE(Node::Open(options, env, Time()).ok());
+  auto first = Node::Open(options, env, Time());
   ASSERT_TRUE(first.ok());
-  EXPECT_EQ(Node::Open(options, env, raft::Time()).status().code(),
-            absl::StatusCode::kFailedPrecondition)
+  EXPECT_EQ(Node::Open(options, env, Time()).status().code(), absl::StatusCode::kFailedPrecondition)
       << "two nodes opened one data directory";
 }
 

@@ -29,12 +29,12 @@ queue::Error TransferFailed(const std::string& message) {
 }  // namespace
 
 void NodeImpl::TransferLeadership(std::string to, TransferDone done) {
-  Post([this, to = std::move(to), done = std::move(done)](raft::Time now) {
+  Post([this, to = std::move(to), done = std::move(done)](Time now) {
     BeginHandover(now, to, done);
   });
 }
 
-void NodeImpl::BeginHandover(raft::Time now, std::string to, const TransferDone& done) {
+void NodeImpl::BeginHandover(Time now, std::string to, const TransferDone& done) {
   if (status_.role != raft::Role::kLeader) return done(queue::NotServingError(Hint()));
   // So that the call can be repeated when its answer was lost.
   if (to == options_.name) return done(std::move(to));
@@ -53,7 +53,7 @@ void NodeImpl::BeginHandover(raft::Time now, std::string to, const TransferDone&
   Step(now, raft::Transfer{target});
 }
 
-void NodeImpl::MaybeEndHandover(raft::Time now) {
+void NodeImpl::MaybeEndHandover(Time now) {
   if (!handover_) return;
   const std::string leader = Hint().leader_id;
   const bool moved = !leader.empty() && leader != options_.name;
@@ -66,7 +66,7 @@ void NodeImpl::MaybeEndHandover(raft::Time now) {
 }
 
 void NodeImpl::Drain(std::function<void()> done) {
-  Post([this, done = std::move(done)](raft::Time now) {
+  Post([this, done = std::move(done)](Time now) {
     draining_ = true;
     drained_.push_back(done);
     next_transfer_ = now;
@@ -74,7 +74,7 @@ void NodeImpl::Drain(std::function<void()> done) {
   });
 }
 
-void NodeImpl::MaybeDrain(raft::Time now) {
+void NodeImpl::MaybeDrain(Time now) {
   if (!draining_ || drained_.empty()) return;
   const bool alone = raft_->config().MemberIds().size() == 1;
   if (status_.role != raft::Role::kLeader || alone) {
@@ -86,8 +86,8 @@ void NodeImpl::MaybeDrain(raft::Time now) {
   Step(now, raft::Transfer{});
 }
 
-raft::Time NodeImpl::TransferDeadline() const {
-  raft::Time due = raft::Time::max();
+Time NodeImpl::TransferDeadline() const {
+  Time due = Time::max();
   if (draining_ && !drained_.empty()) due = next_transfer_;
   if (handover_) due = std::min(due, handover_->give_up_at);
   return due;

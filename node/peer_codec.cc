@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::node {
 namespace {

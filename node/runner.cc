@@ -10,8 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/check.h"
 #include "node/turn_lock.h"
-#include "raft/check.h"
 #include "spdlog/spdlog.h"
 
 namespace dqueue::node {
@@ -20,7 +20,7 @@ namespace {
 constexpr int kExitStorage = 74;  // EX_IOERR
 // How long the loop's thread sleeps when another thread has the turn; that thread wakes it if there
 // is more.
-constexpr raft::Duration kTurnElsewhere = std::chrono::milliseconds(5);
+constexpr Duration kTurnElsewhere = std::chrono::milliseconds(5);
 
 // A flag that a thread can wait for, with a time limit. Raising it when it is up already costs one
 // atomic operation.
@@ -46,7 +46,7 @@ class Wakeup {
   std::condition_variable condition_;
 };
 
-std::chrono::steady_clock::time_point ToSteady(raft::Time time) {
+std::chrono::steady_clock::time_point ToSteady(Time time) {
   return std::chrono::steady_clock::time_point(time.time_since_epoch());
 }
 
@@ -101,7 +101,7 @@ class RunnerImpl final : public NodeRunner {
 
   Node& node() override { return *node_; }
 
-  void Drain(raft::Duration limit) override {
+  void Drain(Duration limit) override {
     struct Latch {
       std::mutex mutex;
       std::condition_variable condition;
@@ -133,7 +133,7 @@ class RunnerImpl final : public NodeRunner {
     }
     if (!turns_.TryAcquire()) return;
     const bool more = node_->Poll(MonotonicNow());
-    const raft::Time due = node_->Deadline();
+    const Time due = node_->Deadline();
     if (more || !turns_.Release()) {
       turns_.Abandon();
       loop_wakeup_.Raise();
@@ -153,7 +153,7 @@ class RunnerImpl final : public NodeRunner {
 
   void RunLoop(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
-      raft::Time due{};
+      Time due{};
       if (turns_.TryAcquire()) {
         bool more = true;
         while (more && !stop.stop_requested())
@@ -163,12 +163,12 @@ class RunnerImpl final : public NodeRunner {
         due = MonotonicNow() + kTurnElsewhere;
       }
       loop_wakeup_.WaitUntil(ToSteady(due));
-      sleeping_until_.store(raft::Time::min(), std::memory_order_release);
+      sleeping_until_.store(Time::min(), std::memory_order_release);
     }
   }
   // The deadline is read and published while the turn is still held, so that nobody can make it
   // earlier unseen.
-  bool GiveTurnUp(raft::Time* due) {
+  bool GiveTurnUp(Time* due) {
     *due = node_->Deadline();
     sleeping_until_.store(*due, std::memory_order_release);
     return turns_.Release();
@@ -222,9 +222,9 @@ class RunnerImpl final : public NodeRunner {
   Wakeup log_wakeup_;
   Wakeup snapshot_wakeup_;
   TurnLock turns_;
-  std::atomic<raft::Time> sleeping_until_{raft::Time::min()};  // of the loop's thread
-  std::atomic<bool> log_pending_{false};  // the log was given work since it last looked
-  TurnLock writes_;                       // who writes the log
+  std::atomic<Time> sleeping_until_{Time::min()};  // of the loop's thread
+  std::atomic<bool> log_pending_{false};           // the log was given work since it last looked
+  TurnLock writes_;                                // who writes the log
   // Of the thread that writes the log, while it does.
   static thread_local bool writing_;
   static thread_local bool turn_wanted_;
@@ -244,9 +244,9 @@ thread_local bool RunnerImpl::write_wanted_ = false;
 
 }  // namespace
 
-raft::Time MonotonicNow() {
-  return raft::Time(std::chrono::duration_cast<raft::Duration>(
-      std::chrono::steady_clock::now().time_since_epoch()));
+Time MonotonicNow() {
+  return Time(
+      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
 
 absl::StatusOr<std::unique_ptr<NodeRunner>> NodeRunner::Start(const Options& options,

@@ -22,10 +22,10 @@ class NodeRunner {
   virtual ~NodeRunner() = default;
   virtual Node& node() = 0;
   // Drains, waiting at most `limit`.
-  virtual void Drain(raft::Duration limit) = 0;
+  virtual void Drain(Duration limit) = 0;
 };
 
 // Now on the clock that Node uses.
-raft::Time MonotonicNow();
+Time MonotonicNow();
 
 }  // namespace dqueue::node

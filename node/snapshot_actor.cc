@@ -4,7 +4,7 @@
 #include <variant>
 #include <vector>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/crc32c.h"
 
 namespace dqueue::node {

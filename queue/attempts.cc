@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "queue/byte_codec.h"
 #include "queue/job_record.h"
 #include "queue/limits.h"
 #include "queue/validate.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "dqueue/v1/job.pb.h"
 #include "queue/limits.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {

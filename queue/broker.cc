@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "queue/broker_impl.h"
 #include "queue/hash.h"
 #include "queue/limits.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 
@@ -64,7 +64,7 @@ BrokerImpl::~BrokerImpl() {
   state_->SetObserver(nullptr);
 }
 
-void BrokerImpl::BecomeLeader(raft::Time now, raft::Term term) {
+void BrokerImpl::BecomeLeader(Time now, raft::Term term) {
   if (serving_ && term.value() == term_) return;
   DQ_CHECK(term.value() > term_);
   if (serving_) StepDown({}, Work::Failure::kNotServing);
@@ -75,7 +75,7 @@ void BrokerImpl::BecomeLeader(raft::Time now, raft::Term term) {
   hint_ = {};
   last_time_ms_ = std::max(last_time_ms_, state_->time_ms());
   last_time_at_ = now;
-  own_batches_after_ = raft::Time::min();
+  own_batches_after_ = Time::min();
   own_batch_refused_ = false;
   leases_.Begin(term);
   // A stream of its own for each leadership: a node that comes back with its old seed must not
@@ -172,14 +172,14 @@ Error BrokerImpl::NotServing() const {
   return NotServingError(serving_ ? LeaderHint{} : hint_);
 }
 
-std::optional<Error> BrokerImpl::Admit(raft::Time now, raft::Time deadline) const {
+std::optional<Error> BrokerImpl::Admit(Time now, Time deadline) const {
   if (deadline <= now) return DeadlinePassedError();
   if (draining_) return ShuttingDownError();
   if (!serving_) return NotServing();
   return std::nullopt;
 }
 
-std::optional<Error> BrokerImpl::AdmitWork(raft::Time now, raft::Time deadline) const {
+std::optional<Error> BrokerImpl::AdmitWork(Time now, Time deadline) const {
   if (auto error = Admit(now, deadline)) return error;
   // Long polls do not count here: they must not keep workers from ending or extending their work.
   if (waiting_works_ >= options_.max_waiting_calls) {
@@ -188,7 +188,7 @@ std::optional<Error> BrokerImpl::AdmitWork(raft::Time now, raft::Time deadline) 
   return std::nullopt;
 }
 
-std::optional<Error> BrokerImpl::AdmitCommands(raft::Time now, raft::Time deadline, size_t commands,
+std::optional<Error> BrokerImpl::AdmitCommands(Time now, Time deadline, size_t commands,
                                                size_t bytes) const {
   if (auto error = AdmitWork(now, deadline)) return error;
   // One call always fits, or it could never be served.
@@ -203,7 +203,7 @@ std::optional<Error> BrokerImpl::AdmitCommands(raft::Time now, raft::Time deadli
   return std::nullopt;
 }
 
-std::optional<Error> BrokerImpl::AdmitWaiting(raft::Time now, raft::Time deadline) const {
+std::optional<Error> BrokerImpl::AdmitWaiting(Time now, Time deadline) const {
   if (auto error = Admit(now, deadline)) return error;
   if (lease_waits_.size() + read_waits_.size() + waiting_works_ >= options_.max_waiting_calls) {
     return OverloadedError("calls that wait", options_.max_waiting_calls);
@@ -214,7 +214,7 @@ std::optional<Error> BrokerImpl::AdmitWaiting(raft::Time now, raft::Time deadlin
 // The wall clock. While that is behind the log (it was set back, or an earlier leader's was ahead),
 // the log's time goes on at half its speed: delays last longer, but nothing stands still until the
 // wall clock has caught up.
-int64_t BrokerImpl::LogTimeMs(raft::Time now, int64_t wall_ms) const {
+int64_t BrokerImpl::LogTimeMs(Time now, int64_t wall_ms) const {
   const int64_t elapsed_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(now - last_time_at_).count();
   return std::max({wall_ms, last_time_ms_ + elapsed_ms / 2, state_->time_ms(), int64_t{0}});
@@ -230,33 +230,30 @@ Broker::Broker(const BrokerOptions& options, StateMachine* state, uint64_t seed)
     : impl_(std::make_unique<BrokerImpl>(options, state, seed)) {}
 Broker::~Broker() = default;
 
-void Broker::Submit(raft::Time now, int64_t wall_ms, AnyCall call) {
+void Broker::Submit(Time now, int64_t wall_ms, AnyCall call) {
   impl_->wall_ms_ = wall_ms;
   std::visit([&](auto& c) { impl_->Submit(now, wall_ms, std::move(c)); }, call);
 }
-void Broker::BecomeLeader(raft::Time now, raft::Term term) { impl_->BecomeLeader(now, term); }
+void Broker::BecomeLeader(Time now, raft::Term term) { impl_->BecomeLeader(now, term); }
 void Broker::StepDown(const LeaderHint& hint) { impl_->StepDown(hint, Work::Failure::kNotServing); }
 void Broker::SetHint(const LeaderHint& hint) { impl_->hint_ = hint; }
 void Broker::SetLowSpace(bool low_space) { impl_->low_space_ = low_space; }
 void Broker::Drain() { impl_->draining_ = true; }
-std::optional<Batch> Broker::TakeBatch(raft::Time now, int64_t wall_ms) {
+std::optional<Batch> Broker::TakeBatch(Time now, int64_t wall_ms) {
   return impl_->TakeBatch(now, wall_ms);
 }
 void Broker::OnProposal(const raft::ProposalOutcome& outcome) { impl_->OnProposal(outcome); }
-void Broker::OnApplied(raft::Time now, uint64_t batch_id,
-                       const std::vector<CommandResult>& results) {
+void Broker::OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results) {
   impl_->OnApplied(now, batch_id, results);
 }
 bool Broker::WantsConfirmation() const { return impl_->WantsConfirmation(); }
 uint64_t Broker::BeginConfirmation() { return impl_->BeginConfirmation(); }
-void Broker::OnConfirmation(raft::Time now, int64_t wall_ms, const raft::ReadOutcome& outcome) {
+void Broker::OnConfirmation(Time now, int64_t wall_ms, const raft::ReadOutcome& outcome) {
   impl_->wall_ms_ = wall_ms;
   impl_->OnConfirmation(now, outcome);
 }
-raft::Time Broker::Deadline(raft::Time now, int64_t wall_ms) const {
-  return impl_->Deadline(now, wall_ms);
-}
-void Broker::OnTimer(raft::Time now, int64_t) { impl_->OnTimer(now); }
+Time Broker::Deadline(Time now, int64_t wall_ms) const { return impl_->Deadline(now, wall_ms); }
+void Broker::OnTimer(Time now, int64_t) { impl_->OnTimer(now); }
 Broker::Gauges Broker::gauges() const { return impl_->gauges(); }
 const JobTimes& Broker::times() const { return impl_->times_; }
 void Broker::SetTimes(JobTimes times) { impl_->times_ = std::move(times); }

@@ -44,7 +44,7 @@ struct Call {
   Request request;
   // After this nobody waits for the answer: work not yet proposed is answered DEADLINE_PASSED
   // without effect.
-  raft::Time deadline = raft::Time::max();
+  Time deadline = Time::max();
   // Called exactly once, on the loop's thread (at the latest by the broker's destructor); must not
   // block, and must not call the broker.
   std::function<void(Outcome<Response>)> done;
@@ -89,7 +89,7 @@ using AnyCall = std::variant<EnqueueCall, LeaseCall, CompleteCall, FailCall, Ext
                              WorkersCall, CreateKeyCall, ListKeysCall, RevokeKeyCall, UseKeysCall>;
 
 struct BrokerOptions {
-  raft::Duration lease_timeout = std::chrono::seconds(30);
+  Duration lease_timeout = std::chrono::seconds(30);
   int32_t max_retries = 3;
   size_t max_waiting_calls = 100000;    // long polls and reads; beyond: OVERLOADED
   size_t max_batch_commands = 4096;     // in one log entry
@@ -123,11 +123,11 @@ class Broker {
 
   // Requests are accepted in any role; without leadership they are answered NOT_LEADER (with the
   // hint) or NO_LEADER. wall_ms: Unix time.
-  void Submit(raft::Time now, int64_t wall_ms, AnyCall call);
+  void Submit(Time now, int64_t wall_ms, AnyCall call);
 
   // The node calls these when raft says so. BecomeLeader only when serving (its no-op is committed
   // and applied).
-  void BecomeLeader(raft::Time now, raft::Term term);
+  void BecomeLeader(Time now, raft::Term term);
   // Everything that waits is answered: reads, leases and unproposed commands with NOT_LEADER.
   // (Proposed ones are answered by OnProposal.)
   void StepDown(const LeaderHint& hint);
@@ -139,25 +139,25 @@ class Broker {
 
   // Commands that wait, up to the limits of one entry; nullopt if none. To be called until it says
   // so or the node wants no more this turn. Adds expiries of leases and ticks that are due.
-  std::optional<Batch> TakeBatch(raft::Time now, int64_t wall_ms);
+  std::optional<Batch> TakeBatch(Time now, int64_t wall_ms);
   void OnProposal(const raft::ProposalOutcome& outcome);
   // After the state machine has applied the entry that OnProposal said was committed.
-  void OnApplied(raft::Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
+  void OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
 
   // True if someone waits for a confirmation that no running round can give.
   bool WantsConfirmation() const;
   // Begins a round for all that wait now; the node passes the id to raft as Read{id}.
   uint64_t BeginConfirmation();
   // Call when raft has answered and, if confirmed, the state machine has applied outcome.index.
-  void OnConfirmation(raft::Time now, int64_t wall_ms, const raft::ReadOutcome& outcome);
+  void OnConfirmation(Time now, int64_t wall_ms, const raft::ReadOutcome& outcome);
 
   // When something is due without any event (lease expiry, end of a wait, deadline of a call,
   // tick): at least 1 ms after now, and not more than 1 s while a job waits for its time, because
   // the wall clock may be set.
-  raft::Time Deadline(raft::Time now, int64_t wall_ms) const;
+  Time Deadline(Time now, int64_t wall_ms) const;
   // Does what is due: ends waits and deadlines, a part of a purge or redrive. Cheap if nothing is.
   // (Expiries and ticks come out of TakeBatch.)
-  void OnTimer(raft::Time now, int64_t wall_ms);
+  void OnTimer(Time now, int64_t wall_ms);
 
   struct Gauges {
     size_t leases = 0;

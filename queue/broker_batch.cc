@@ -5,12 +5,12 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
+#include "base/mutant.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/message_lite.h"
 #include "google/protobuf/wire_format_lite.h"
 #include "queue/broker_impl.h"
-#include "raft/check.h"
-#include "raft/mutant.h"
 
 namespace dqueue::queue {
 namespace {
@@ -87,7 +87,7 @@ void BrokerImpl::Append(int field, const google::protobuf::MessageLite& message,
   pending_bytes_ += bytes;
 }
 
-std::optional<Batch> BrokerImpl::TakeBatch(raft::Time now, int64_t wall_ms) {
+std::optional<Batch> BrokerImpl::TakeBatch(Time now, int64_t wall_ms) {
   AnswerDeparted();
   if (!serving_) return std::nullopt;
   if (std::exchange(own_batch_refused_, false)) own_batches_after_ = now + kOwnBatchWait;
@@ -131,7 +131,7 @@ std::optional<Batch> BrokerImpl::TakeBatch(raft::Time now, int64_t wall_ms) {
   return Batch{id, std::make_shared<const std::string>(std::move(chunk.bytes))};
 }
 
-void BrokerImpl::DropOverdue(raft::Time now, Chunk* chunk) {
+void BrokerImpl::DropOverdue(Time now, Chunk* chunk) {
   if (chunk->first_deadline > now) return;
   Chunk kept;
   kept.bytes.resize(kTimeFieldBytes);
@@ -154,7 +154,7 @@ void BrokerImpl::DropOverdue(raft::Time now, Chunk* chunk) {
   *chunk = std::move(kept);
 }
 
-void BrokerImpl::AddExpiries(raft::Time now, Chunk* chunk) {
+void BrokerImpl::AddExpiries(Time now, Chunk* chunk) {
   if (now < own_batches_after_ || leases_.NextExpiry() > now) return;
   // At least a few beside a full chunk: expiries must not starve.
   const size_t room =
@@ -193,20 +193,18 @@ bool BrokerImpl::TickIsDue(int64_t log_time_ms) const {
   return in_flight_.empty() || in_flight_.rbegin()->second.time_ms < next_ms;
 }
 
-raft::Time BrokerImpl::NextTick(raft::Time now, int64_t wall_ms) const {
+Time BrokerImpl::NextTick(Time now, int64_t wall_ms) const {
   const int64_t next_ms = state_->NextTickMs();
-  if (next_ms == INT64_MAX) return raft::Time::max();
+  if (next_ms == INT64_MAX) return Time::max();
   const int64_t log_time_ms = LogTimeMs(now, wall_ms);
-  if (next_ms <= log_time_ms && !TickIsDue(log_time_ms)) return raft::Time::max();
+  if (next_ms <= log_time_ms && !TickIsDue(log_time_ms)) return Time::max();
   const int64_t wait_ms = std::max<int64_t>(next_ms, log_time_ms) - log_time_ms;
-  const raft::Duration wait = std::clamp<raft::Duration>(
+  const Duration wait = std::clamp<Duration>(
       std::chrono::milliseconds(std::min<int64_t>(wait_ms, 1000)), kTickCheckMin, kTickCheckMax);
   return std::max(now + wait, own_batches_after_);
 }
 
-raft::Time BrokerImpl::NextExpiry() const {
-  return std::max(leases_.NextExpiry(), own_batches_after_);
-}
+Time BrokerImpl::NextExpiry() const { return std::max(leases_.NextExpiry(), own_batches_after_); }
 
 void BrokerImpl::OnProposal(const raft::ProposalOutcome& outcome) {
   using Outcome = raft::ProposalOutcome;
@@ -236,8 +234,7 @@ void BrokerImpl::OnProposal(const raft::ProposalOutcome& outcome) {
   }
 }
 
-void BrokerImpl::OnApplied(raft::Time now, uint64_t batch_id,
-                           const std::vector<CommandResult>& results) {
+void BrokerImpl::OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results) {
   const auto it = in_flight_.find(batch_id);
   DQ_CHECK_MSG(it != in_flight_.end() && it->second.committed,
                "batch " + std::to_string(batch_id) + " was not reported as committed");
@@ -266,11 +263,11 @@ void BrokerImpl::Settle(const CommandRef& ref, uint64_t epoch, bool applied) {
   if (ref.deletes != 0) SettleDeletion(ref.deletes);
 }
 
-void BrokerImpl::CountEnd(raft::Time now, const CommandRef& ref) {
+void BrokerImpl::CountEnd(Time now, const CommandRef& ref) {
   const LeaseInfo* lease = leases_.Find(ref.job);
   if (lease == nullptr || lease->number != ref.lease || lease->token != ref.token) return;
-  std::optional<raft::Duration> held;
-  if (lease->owner.granted != raft::Time::min()) held = now - lease->owner.granted;
+  std::optional<Duration> held;
+  if (lease->owner.granted != Time::min()) held = now - lease->owner.granted;
   times_.Ended(lease->owner.queue, ref.counts_as, held);
   workers_.Ended(lease->owner.worker, ref.counts_as);
 }

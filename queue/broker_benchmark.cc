@@ -75,7 +75,7 @@ class Loop {
 
  private:
   StateMachine state_;
-  raft::Time now_{std::chrono::hours(1)};
+  Time now_{std::chrono::hours(1)};
   uint64_t index_ = 0;
   std::vector<CommandResult> results_;
   std::chrono::steady_clock::duration apply_{};

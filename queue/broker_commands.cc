@@ -6,13 +6,13 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
+#include "base/mutant.h"
 #include "queue/backoff.h"
 #include "queue/broker_impl.h"
 #include "queue/lease_rules.h"
 #include "queue/limits.h"
 #include "queue/validate.h"
-#include "raft/check.h"
-#include "raft/mutant.h"
 
 namespace dqueue::queue {
 namespace {
@@ -27,7 +27,7 @@ uint64_t OnlyIfRestricted(const QueueAccessPtr& access, const JobView& view) {
 
 // item(work, i) appends a command and returns true, or decides the item at once and returns false.
 template <class C, class F>
-void BrokerImpl::SubmitItems(raft::Time now, C call, const F& item) {
+void BrokerImpl::SubmitItems(Time now, C call, const F& item) {
   std::unique_ptr<StatusWork<C>> owned = CheckedWork(std::move(call));
   if (owned == nullptr) return;
   StatusWork<C>* const work = owned.get();
@@ -53,12 +53,12 @@ void BrokerImpl::SubmitItems(raft::Time now, C call, const F& item) {
   PartDone(work);
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, CompleteCall call) {
+void BrokerImpl::Submit(Time now, int64_t, CompleteCall call) {
   SubmitItems(now, std::move(call),
               [&](StatusWork<CompleteCall>* work, int i) { return MakeComplete(now, work, i); });
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t wall_ms, FailCall call) {
+void BrokerImpl::Submit(Time now, int64_t wall_ms, FailCall call) {
   SubmitItems(now, std::move(call),
               [&](StatusWork<FailCall>* work, int i) { return MakeFail(now, wall_ms, work, i); });
 }
@@ -73,7 +73,7 @@ bool BrokerImpl::DecideOver(LeaseCommand command, const JobView& view, LeaseToke
   return false;
 }
 
-bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, int i) {
+bool BrokerImpl::MakeComplete(Time now, StatusWork<CompleteCall>* work, int i) {
   v1::CompleteJobsRequest::Item* item = work->call.request.mutable_items(i);
   JobRef job;
   JobView view;
@@ -123,7 +123,7 @@ bool BrokerImpl::MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, in
   return true;
 }
 
-bool BrokerImpl::MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>* work, int i) {
+bool BrokerImpl::MakeFail(Time now, int64_t wall_ms, StatusWork<FailCall>* work, int i) {
   const v1::FailJobsRequest::Item& item = work->call.request.items(i);
   JobRef job;
   JobView view;
@@ -177,7 +177,7 @@ int64_t BrokerImpl::NextRunTimeMs(const v1::FailJobsRequest::Item& item, const J
   return delay_ms == 0 ? 0 : now_ms + delay_ms;
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, CancelCall call) {
+void BrokerImpl::Submit(Time now, int64_t, CancelCall call) {
   SubmitItems(now, std::move(call), [this](StatusWork<CancelCall>* work, int i) {
     const std::string& id = work->Id(i);
     const JobRef job = FindVisible(id, work->call.access);
@@ -199,7 +199,7 @@ void BrokerImpl::Submit(raft::Time now, int64_t, CancelCall call) {
   });
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, RetryCall call) {
+void BrokerImpl::Submit(Time now, int64_t, RetryCall call) {
   SubmitItems(now, std::move(call), [this](StatusWork<RetryCall>* work, int i) {
     const std::string& id = work->Id(i);
     const JobRef job = FindVisible(id, work->call.access);
@@ -221,7 +221,7 @@ void BrokerImpl::Submit(raft::Time now, int64_t, RetryCall call) {
   });
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, DeleteCall call) {
+void BrokerImpl::Submit(Time now, int64_t, DeleteCall call) {
   SubmitItems(now, std::move(call), [this](StatusWork<DeleteCall>* work, int i) {
     const std::string& id = work->Id(i);
     const JobRef job = FindVisible(id, work->call.access);

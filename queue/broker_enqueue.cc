@@ -5,11 +5,11 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
 #include "queue/backoff.h"
 #include "queue/broker_impl.h"
 #include "queue/limits.h"
 #include "queue/validate.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {
@@ -125,7 +125,7 @@ void EnqueueWork::Set(uint32_t item, const CommandResult& result, bool) {
   if (result.code == ResultCode::kExisting) out->set_id(result.existing_id);
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t wall_ms, EnqueueCall call) {
+void BrokerImpl::Submit(Time now, int64_t wall_ms, EnqueueCall call) {
   v1::EnqueueJobsRequest& request = call.request;
   if (auto error = CheckRequest(request)) return call.done(*std::move(error));
   const int jobs = request.jobs_size();

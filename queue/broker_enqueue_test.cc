@@ -301,7 +301,7 @@ TEST_F(BrokerEnqueueTest, LowSpaceStopsOnlyEnqueues) {
   const auto reply = Submit<EnqueueCall>(EnqueueRequest(Spec("b")));
   EXPECT_EQ(reply->reason(), "DISK_LOW");
   EXPECT_EQ(reply->error().code, absl::StatusCode::kResourceExhausted);
-  EXPECT_GT(reply->error().retry_after, raft::Duration::zero());
+  EXPECT_GT(reply->error().retry_after, Duration::zero());
   EXPECT_EQ(Do<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(job)), "OK");
   broker_->SetLowSpace(false);
   Enqueue("b");
@@ -316,7 +316,7 @@ TEST_F(BrokerEnqueueTest, TooMuchThatWaitsIsOverload) {
   const auto refused = Submit<EnqueueCall>(EnqueueRequest(Spec("e")));
   EXPECT_EQ(refused->reason(), "OVERLOADED");
   EXPECT_EQ(refused->error().code, absl::StatusCode::kResourceExhausted);
-  EXPECT_GT(refused->error().retry_after, raft::Duration::zero());
+  EXPECT_GT(refused->error().retry_after, Duration::zero());
   EXPECT_EQ(broker_->gauges().pending_commands, 4u);
   EXPECT_GT(broker_->gauges().pending_bytes, 0u);
   Run();

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "base/check.h"
 #include "queue/limits.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {

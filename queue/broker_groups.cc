@@ -13,11 +13,11 @@ namespace {
 // Calls that look at jobs at the same time.
 constexpr size_t kGroupingCallsMax = 20;
 // Of the call's time, kept for the answer's way back.
-constexpr raft::Duration kWayBackMax = std::chrono::milliseconds(100);
+constexpr Duration kWayBackMax = std::chrono::milliseconds(100);
 
 }  // namespace
 
-void BrokerImpl::Answer(raft::Time now, GroupCall* call) {
+void BrokerImpl::Answer(Time now, GroupCall* call) {
   const std::string& queue = call->request.queue();
   if (!queue.empty() && !state_->HasQueue(queue)) return call->done(QueueNotFoundError(queue));
   if (grouping_.size() >= kGroupingCallsMax) {
@@ -26,14 +26,14 @@ void BrokerImpl::Answer(raft::Time now, GroupCall* call) {
   auto grouping = std::make_unique<Grouping>();
   grouping->end = state_->pick_end();
   grouping->look_until = call->deadline;
-  if (call->deadline != raft::Time::max()) {
-    grouping->look_until -= std::min<raft::Duration>(kWayBackMax, (call->deadline - now) / 4);
+  if (call->deadline != Time::max()) {
+    grouping->look_until -= std::min<Duration>(kWayBackMax, (call->deadline - now) / 4);
   }
   grouping->call = std::move(*call);
   grouping_.push_back(std::move(grouping));
 }
 
-void BrokerImpl::GroupSome(raft::Time now) {
+void BrokerImpl::GroupSome(Time now) {
   if (grouping_.empty()) return;
   std::unique_ptr<Grouping> grouping = std::move(grouping_.front());
   grouping_.pop_front();

@@ -5,13 +5,13 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
 #include "queue/broker_impl.h"
 #include "queue/validate.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 
-raft::Duration BrokerImpl::LeaseFor(const JobView& view) const {
+Duration BrokerImpl::LeaseFor(const JobView& view) const {
   if (view.lease_duration_ms == 0) return options_.lease_timeout;
   return std::chrono::milliseconds(view.lease_duration_ms);
 }
@@ -47,10 +47,10 @@ std::optional<Error> BrokerImpl::CheckAdoption(JobRef job, const JobView& view, 
   return std::nullopt;
 }
 
-bool BrokerImpl::Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
-                       uint32_t worker, bool hold_required) {
+bool BrokerImpl::Adopt(Time now, JobRef job, const JobView& view, LeaseToken token, uint32_t worker,
+                       bool hold_required) {
   const LeaseInfo* lease = leases_.Find(job);
-  const raft::Time expires = now + LeaseFor(view);
+  const Time expires = now + LeaseFor(view);
   // It could end any moment.
   if (hold_required && deletions_.contains(view.sequence)) return false;
   if (lease != nullptr) {
@@ -68,9 +68,8 @@ bool BrokerImpl::Adopt(raft::Time now, JobRef job, const JobView& view, LeaseTok
   return true;
 }
 
-std::optional<Error> BrokerImpl::Claim(raft::Time now, JobRef job, const JobView& view,
-                                       LeaseToken token, uint32_t worker,
-                                       const LeaseInfo** claimed) {
+std::optional<Error> BrokerImpl::Claim(Time now, JobRef job, const JobView& view, LeaseToken token,
+                                       uint32_t worker, const LeaseInfo** claimed) {
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr || lease->token != token) {
     if (auto error = CheckAdoption(job, view, token, /*ended_too=*/true)) return error;
@@ -82,15 +81,15 @@ std::optional<Error> BrokerImpl::Claim(raft::Time now, JobRef job, const JobView
   return std::nullopt;
 }
 
-int64_t BrokerImpl::HeldMs(raft::Time now, const LeaseInfo& lease) {
-  if (lease.owner.granted == raft::Time::min()) return -1;
+int64_t BrokerImpl::HeldMs(Time now, const LeaseInfo& lease) {
+  if (lease.owner.granted == Time::min()) return -1;
   const auto held = std::chrono::ceil<std::chrono::milliseconds>(now - lease.owner.granted);
   return std::max<int64_t>(held.count(), 1);
 }
 
 // item(i, worker): nullopt if item i of the request is done, else why not.
 template <class C, class F>
-void BrokerImpl::SubmitLocal(raft::Time now, C call, const F& item) {
+void BrokerImpl::SubmitLocal(Time now, C call, const F& item) {
   std::unique_ptr<StatusWork<C>> owned = CheckedWork(std::move(call));
   if (owned == nullptr) return;
   StatusWork<C>* const work = owned.get();
@@ -105,12 +104,11 @@ void BrokerImpl::SubmitLocal(raft::Time now, C call, const F& item) {
   GatherWork(owned.release());
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, ExtendCall call) {
-  const raft::Time expires =
-      now +
-      (call.request.has_lease_duration()
-           ? raft::Duration(std::chrono::milliseconds(DurationMs(call.request.lease_duration())))
-           : options_.lease_timeout);
+void BrokerImpl::Submit(Time now, int64_t, ExtendCall call) {
+  const Time expires =
+      now + (call.request.has_lease_duration()
+                 ? Duration(std::chrono::milliseconds(DurationMs(call.request.lease_duration())))
+                 : options_.lease_timeout);
   const QueueAccessPtr access = call.access;
   SubmitLocal(now, std::move(call),
               [&](const v1::ExtendLeasesRequest::Item& item, uint32_t worker) {
@@ -118,17 +116,16 @@ void BrokerImpl::Submit(raft::Time now, int64_t, ExtendCall call) {
               });
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, ReleaseCall call) {
+void BrokerImpl::Submit(Time now, int64_t, ReleaseCall call) {
   const QueueAccessPtr access = call.access;
   SubmitLocal(now, std::move(call), [&](const v1::ReleaseJobsRequest::Item& item, uint32_t worker) {
     return ReleaseOne(now, item, access, worker);
   });
 }
 
-std::optional<Error> BrokerImpl::ExtendOne(raft::Time now,
-                                           const v1::ExtendLeasesRequest::Item& item,
+std::optional<Error> BrokerImpl::ExtendOne(Time now, const v1::ExtendLeasesRequest::Item& item,
                                            const QueueAccessPtr& access, uint32_t worker,
-                                           raft::Time expires) {
+                                           Time expires) {
   JobRef job;
   JobView view;
   if (auto error = FindLeased(item, access, &job, &view)) return error;
@@ -149,8 +146,7 @@ std::optional<Error> BrokerImpl::ExtendOne(raft::Time now,
   return std::nullopt;
 }
 
-std::optional<Error> BrokerImpl::ReleaseOne(raft::Time now,
-                                            const v1::ReleaseJobsRequest::Item& item,
+std::optional<Error> BrokerImpl::ReleaseOne(Time now, const v1::ReleaseJobsRequest::Item& item,
                                             const QueueAccessPtr& access, uint32_t worker) {
   JobRef job;
   JobView view;

@@ -66,7 +66,7 @@ struct Chunk {
   std::string bytes;  // kTimeFieldBytes to be filled in, then the commands
   std::vector<CommandRef> commands;
   // Of the calls of which nothing is proposed yet.
-  raft::Time first_deadline = raft::Time::max();
+  Time first_deadline = Time::max();
 };
 
 // A batch that raft has.
@@ -88,15 +88,15 @@ struct LeaseWait {
   std::vector<std::string> queues;  // without repetitions, never empty
   std::vector<std::string> types;
   uint32_t worker = 0;
-  raft::Time wait_until;
-  raft::Time timer = raft::Time::max();
+  Time wait_until;
+  Time timer = Time::max();
   bool asleep = false;
   std::optional<WakeReason> woken;
 };
 
 struct ReadWait {
   std::variant<GetCall, ListCall, StatsCall, GroupCall, WorkersCall, ListKeysCall> call;
-  raft::Time timer = raft::Time::max();
+  Time timer = Time::max();
 };
 
 // A grouping of dead jobs that has not seen all jobs.
@@ -105,7 +105,7 @@ struct Grouping {
   DeadGroups groups;
   uint32_t position = 0;
   uint32_t end = 0;
-  raft::Time look_until{};
+  Time look_until{};
 };
 
 // What waits for a confirmation. Lease calls and reads by their number: they may be gone by then.
@@ -138,33 +138,32 @@ class BrokerImpl : public Observer {
   ~BrokerImpl() override;
 
   // ---- broker.cc ----
-  void BecomeLeader(raft::Time now, raft::Term term);
+  void BecomeLeader(Time now, raft::Term term);
   void StepDown(const LeaderHint& hint, Work::Failure failure);
   Broker::Gauges gauges() const;
   void OnReady(JobRef job, std::string_view queue) override;
   void OnHoldEnded(JobRef job) override;
   void OnPurged(JobRef job) override;
   // An error if a call of this deadline cannot be served now.
-  std::optional<Error> Admit(raft::Time now, raft::Time deadline) const;
-  std::optional<Error> AdmitWork(raft::Time now, raft::Time deadline) const;
-  std::optional<Error> AdmitCommands(raft::Time now, raft::Time deadline, size_t commands,
-                                     size_t bytes) const;
-  std::optional<Error> AdmitWaiting(raft::Time now, raft::Time deadline) const;
+  std::optional<Error> Admit(Time now, Time deadline) const;
+  std::optional<Error> AdmitWork(Time now, Time deadline) const;
+  std::optional<Error> AdmitCommands(Time now, Time deadline, size_t commands, size_t bytes) const;
+  std::optional<Error> AdmitWaiting(Time now, Time deadline) const;
   Error NotServing() const;
   // Now for the log: never goes back, on any replica.
-  int64_t LogTimeMs(raft::Time now, int64_t wall_ms) const;
+  int64_t LogTimeMs(Time now, int64_t wall_ms) const;
   // Slot UINT32_MAX: there is none, or the caller may not see its queue.
   JobRef FindVisible(std::string_view id, const QueueAccessPtr& access) const;
 
   // ---- broker_enqueue.cc ----
-  void Submit(raft::Time now, int64_t wall_ms, EnqueueCall call);
+  void Submit(Time now, int64_t wall_ms, EnqueueCall call);
 
   // ---- broker_commands.cc ----
-  void Submit(raft::Time now, int64_t wall_ms, CompleteCall call);
-  void Submit(raft::Time now, int64_t wall_ms, FailCall call);
-  void Submit(raft::Time now, int64_t wall_ms, CancelCall call);
-  void Submit(raft::Time now, int64_t wall_ms, RetryCall call);
-  void Submit(raft::Time now, int64_t wall_ms, DeleteCall call);
+  void Submit(Time now, int64_t wall_ms, CompleteCall call);
+  void Submit(Time now, int64_t wall_ms, FailCall call);
+  void Submit(Time now, int64_t wall_ms, CancelCall call);
+  void Submit(Time now, int64_t wall_ms, RetryCall call);
+  void Submit(Time now, int64_t wall_ms, DeleteCall call);
   // states: as in log.v1.Delete.
   void AppendDelete(Work* work, uint32_t item, JobRef job, const JobView& view, uint32_t states);
   void SettleDeletion(uint64_t job_sequence);
@@ -172,66 +171,66 @@ class BrokerImpl : public Observer {
   // over.
   bool KeptForDeletion(JobRef job);
   template <class C, class F>
-  void SubmitItems(raft::Time now, C call, const F& item);
+  void SubmitItems(Time now, C call, const F& item);
   // A job that is over, and a command that ends a lease: it repeats what ended it, or is refused.
   template <class C>
   bool DecideOver(LeaseCommand command, const JobView& view, LeaseToken token, StatusWork<C>* work,
                   int i);
-  bool MakeComplete(raft::Time now, StatusWork<CompleteCall>* work, int i);
-  bool MakeFail(raft::Time now, int64_t wall_ms, StatusWork<FailCall>* work, int i);
+  bool MakeComplete(Time now, StatusWork<CompleteCall>* work, int i);
+  bool MakeFail(Time now, int64_t wall_ms, StatusWork<FailCall>* work, int i);
   int64_t NextRunTimeMs(const v1::FailJobsRequest::Item& item, const JobView& view, int64_t now_ms);
 
   // ---- broker_queues.cc ----
-  void Submit(raft::Time now, int64_t wall_ms, PauseCall call);
-  void Submit(raft::Time now, int64_t wall_ms, ResumeCall call);
-  void Submit(raft::Time now, int64_t wall_ms, PurgeCall call);
-  void Submit(raft::Time now, int64_t wall_ms, RedriveCall call);
+  void Submit(Time now, int64_t wall_ms, PauseCall call);
+  void Submit(Time now, int64_t wall_ms, ResumeCall call);
+  void Submit(Time now, int64_t wall_ms, PurgeCall call);
+  void Submit(Time now, int64_t wall_ms, RedriveCall call);
   template <class C>
-  void SetQueue(raft::Time now, C call, bool paused, bool refuse_enqueues);
+  void SetQueue(Time now, C call, bool paused, bool refuse_enqueues);
   template <class C>
-  void SubmitPick(raft::Time now, C call, CommandKind kind, JobFilter filter);
+  void SubmitPick(Time now, C call, CommandKind kind, JobFilter filter);
   // A part of the call whose turn it is.
-  void PickSome(raft::Time now);
+  void PickSome(Time now);
   // It must not be deleted, or is being deleted.
   bool IsTaken(JobRef job, const JobView& view) const;
   void AppendPicked(PickWork* work, JobRef job, const JobView& view);
 
   // ---- broker_groups.cc ----
-  void Answer(raft::Time now, GroupCall* call);
+  void Answer(Time now, GroupCall* call);
   // A part of the call whose turn it is.
-  void GroupSome(raft::Time now);
+  void GroupSome(Time now);
 
   // ---- broker_batch.cc ----
   // Encodes the command `message` (the field of log.v1.Command with this number) into the batch
   // that is being filled.
   void Append(int field, const google::protobuf::MessageLite& message, const CommandRef& ref);
-  std::optional<Batch> TakeBatch(raft::Time now, int64_t wall_ms);
+  std::optional<Batch> TakeBatch(Time now, int64_t wall_ms);
   void OnProposal(const raft::ProposalOutcome& outcome);
-  void OnApplied(raft::Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
-  void AddExpiries(raft::Time now, Chunk* chunk);
+  void OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
+  void AddExpiries(Time now, Chunk* chunk);
   bool TickIsDue(int64_t log_time_ms) const;
-  raft::Time NextExpiry() const;
-  raft::Time NextTick(raft::Time now, int64_t wall_ms) const;
+  Time NextExpiry() const;
+  Time NextTick(Time now, int64_t wall_ms) const;
   // Answers calls of the chunk whose deadline passed before anything of them was proposed.
-  void DropOverdue(raft::Time now, Chunk* chunk);
+  void DropOverdue(Time now, Chunk* chunk);
   // The command is decided, whatever became of it: the guards that it set are taken away.
   void Settle(const CommandRef& ref, uint64_t epoch, bool applied);
   void SettleLease(const CommandRef& ref, bool applied);
   // Counts the end of a lease for people, before it is settled.
-  void CountEnd(raft::Time now, const CommandRef& ref);
+  void CountEnd(Time now, const CommandRef& ref);
   // One part of the call is decided; answers when it was the last.
   void PartDone(Work* work);
   void PartFailed(Work* work, Work::Failure failure);
   std::optional<Error> WholeError(const Work& work) const;
 
   // ---- broker_lease.cc ----
-  void Submit(raft::Time now, int64_t wall_ms, LeaseCall call);
+  void Submit(Time now, int64_t wall_ms, LeaseCall call);
   // Gives the confirmed calls what there is, in the order of arrival.
-  void Serve(raft::Time now, std::vector<uint64_t> calls);
-  void ServeOne(raft::Time now, uint64_t number);
+  void Serve(Time now, std::vector<uint64_t> calls);
+  void ServeOne(Time now, uint64_t number);
   bool OlderIsWoken(const LeaseWait& wait, uint64_t number) const;
-  void TakeJobs(raft::Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
-  bool RepeatGrant(raft::Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
+  void TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
+  bool RepeatGrant(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
   void Sleep(uint64_t number, LeaseWait* wait);
   void Unsleep(uint64_t number, LeaseWait* wait);
   // The number of the first who sleeps and wants such a job; 0: nobody.
@@ -242,20 +241,20 @@ class BrokerImpl : public Observer {
   void FinishLease(uint64_t number, Outcome<v1::LeaseJobsResponse> outcome);
   void AnswerDeparted();
   // With the deliberate bug only.
-  void ServeUnconfirmed(raft::Time now);
+  void ServeUnconfirmed(Time now);
   uint32_t NewLeaseRequest(std::string key);
   void ForgetLeaseRequest(uint32_t number);
   static std::string LeaseRequestKey(const LeaseCall& call);
-  void FillLease(raft::Time now, const LeaseInfo& lease, v1::Job* job) const;
+  void FillLease(Time now, const LeaseInfo& lease, v1::Job* job) const;
 
   // ---- broker_holders.cc ----
-  void Submit(raft::Time now, int64_t wall_ms, ExtendCall call);
-  void Submit(raft::Time now, int64_t wall_ms, ReleaseCall call);
+  void Submit(Time now, int64_t wall_ms, ExtendCall call);
+  void Submit(Time now, int64_t wall_ms, ReleaseCall call);
   template <class C, class F>
-  void SubmitLocal(raft::Time now, C call, const F& item);
-  std::optional<Error> ExtendOne(raft::Time now, const v1::ExtendLeasesRequest::Item& item,
-                                 const QueueAccessPtr& access, uint32_t worker, raft::Time expires);
-  std::optional<Error> ReleaseOne(raft::Time now, const v1::ReleaseJobsRequest::Item& item,
+  void SubmitLocal(Time now, C call, const F& item);
+  std::optional<Error> ExtendOne(Time now, const v1::ExtendLeasesRequest::Item& item,
+                                 const QueueAccessPtr& access, uint32_t worker, Time expires);
+  std::optional<Error> ReleaseOne(Time now, const v1::ReleaseJobsRequest::Item& item,
                                   const QueueAccessPtr& access, uint32_t worker);
   // The job that the item is about, or why there is none for this caller.
   template <class Item>
@@ -267,54 +266,54 @@ class BrokerImpl : public Observer {
                                      bool ended_too) const;
   // After CheckAdoption: the lease is in the table. False, without effect, if hold_required and
   // the job cannot be held.
-  bool Adopt(raft::Time now, JobRef job, const JobView& view, LeaseToken token, uint32_t worker,
+  bool Adopt(Time now, JobRef job, const JobView& view, LeaseToken token, uint32_t worker,
              bool hold_required);
   // May a command with `token` end the lease of `job`, which is not over? If so marks it ACKING,
   // and *lease_number is its number.
-  std::optional<Error> Claim(raft::Time now, JobRef job, const JobView& view, LeaseToken token,
+  std::optional<Error> Claim(Time now, JobRef job, const JobView& view, LeaseToken token,
                              uint32_t worker, const LeaseInfo** lease);
   // How long it has been held, for the log: rounded up, at least 1; -1 if another leader granted
   // it.
-  static int64_t HeldMs(raft::Time now, const LeaseInfo& lease);
+  static int64_t HeldMs(Time now, const LeaseInfo& lease);
   // Whether the log refuses tokens before this one by itself.
   bool LogKnows(JobRef job, LeaseToken token) const { return state_->LastToken(job) >= token; }
   // Out of the lease table; with `release`, also back into the ready order; with `remember`, its
   // token stays as a fence.
   void EndLease(JobRef job, bool remember, bool release);
-  raft::Duration LeaseFor(const JobView& view) const;
+  Duration LeaseFor(const JobView& view) const;
 
   // ---- broker_keys.cc ----
-  void Submit(raft::Time now, int64_t wall_ms, CreateKeyCall call);
-  void Submit(raft::Time now, int64_t wall_ms, RevokeKeyCall call);
-  void Submit(raft::Time now, int64_t wall_ms, UseKeysCall call);
+  void Submit(Time now, int64_t wall_ms, CreateKeyCall call);
+  void Submit(Time now, int64_t wall_ms, RevokeKeyCall call);
+  void Submit(Time now, int64_t wall_ms, UseKeysCall call);
   template <class C>
-  void SubmitKeyCommand(raft::Time now, C call, CommandKind kind, int field,
+  void SubmitKeyCommand(Time now, C call, CommandKind kind, int field,
                         const google::protobuf::MessageLite& message);
 
   // ---- broker_reads.cc ----
-  void Submit(raft::Time now, int64_t wall_ms, GetCall call);
-  void Submit(raft::Time now, int64_t wall_ms, ListCall call);
-  void Submit(raft::Time now, int64_t wall_ms, StatsCall call);
-  void Submit(raft::Time now, int64_t wall_ms, ListKeysCall call);
-  void Submit(raft::Time now, int64_t wall_ms, GroupCall call);
-  void Submit(raft::Time now, int64_t wall_ms, WorkersCall call);
+  void Submit(Time now, int64_t wall_ms, GetCall call);
+  void Submit(Time now, int64_t wall_ms, ListCall call);
+  void Submit(Time now, int64_t wall_ms, StatsCall call);
+  void Submit(Time now, int64_t wall_ms, ListKeysCall call);
+  void Submit(Time now, int64_t wall_ms, GroupCall call);
+  void Submit(Time now, int64_t wall_ms, WorkersCall call);
   template <class C>
-  void SubmitRead(raft::Time now, C call);
-  void Answer(raft::Time now, GetCall* call);
-  void Answer(raft::Time now, ListCall* call);
-  void Answer(raft::Time now, StatsCall* call);
-  void Answer(raft::Time now, ListKeysCall* call);
-  void Answer(raft::Time now, WorkersCall* call);
+  void SubmitRead(Time now, C call);
+  void Answer(Time now, GetCall* call);
+  void Answer(Time now, ListCall* call);
+  void Answer(Time now, StatsCall* call);
+  void Answer(Time now, ListKeysCall* call);
+  void Answer(Time now, WorkersCall* call);
   void GatherWork(Work* work);
   bool WantsConfirmation() const { return !gathering_.empty(); }
   uint64_t BeginConfirmation();
-  void OnConfirmation(raft::Time now, const raft::ReadOutcome& outcome);
-  raft::Time Deadline(raft::Time now, int64_t wall_ms) const;
-  void OnTimer(raft::Time now);
+  void OnConfirmation(Time now, const raft::ReadOutcome& outcome);
+  Time Deadline(Time now, int64_t wall_ms) const;
+  void OnTimer(Time now);
   // The timer of a lease call or read is due.
-  void EndWait(raft::Time now, uint64_t number);
-  void SetTimer(uint64_t number, raft::Time* timer, raft::Time at);
-  void OverlayLease(raft::Time now, JobRef ref, v1::Job* job) const;
+  void EndWait(Time now, uint64_t number);
+  void SetTimer(uint64_t number, Time* timer, Time at);
+  void OverlayLease(Time now, JobRef ref, v1::Job* job) const;
 
   const BrokerOptions options_;
   StateMachine* const state_;
@@ -338,9 +337,9 @@ class BrokerImpl : public Observer {
   std::map<uint64_t, InFlight> in_flight_;
   uint64_t next_batch_;
   int64_t last_time_ms_ = 0;        // the newest log time proposed, or found on becoming leader,
-  raft::Time last_time_at_{};       // and when that was
+  Time last_time_at_{};             // and when that was
   bool own_batch_refused_ = false;  // an expiry or tick was; hold on before the next
-  raft::Time own_batches_after_ = raft::Time::min();
+  Time own_batches_after_ = Time::min();
   // Reused so that their strings keep their memory.
   log::v1::Enqueue log_enqueue_;
   log::v1::Complete log_complete_;
@@ -360,7 +359,7 @@ class BrokerImpl : public Observer {
   size_t waiting_works_ = 0;
   std::map<std::string, Sleepers, std::less<>> sleepers_;
   std::vector<uint64_t> departed_;  // lease calls whose callers have gone
-  absl::btree_set<std::pair<raft::Time, uint64_t>> timers_;
+  absl::btree_set<std::pair<Time, uint64_t>> timers_;
 
   // Purges and redrives that have not seen all jobs, and whose turn is next.
   std::deque<PickWork*> picking_;

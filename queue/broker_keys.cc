@@ -4,9 +4,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/check.h"
 #include "queue/broker_impl.h"
 #include "queue/validate.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {
@@ -54,7 +54,7 @@ class KeyWork : public Work {
 }  // namespace
 
 template <class C>
-void BrokerImpl::SubmitKeyCommand(raft::Time now, C call, CommandKind kind, int field,
+void BrokerImpl::SubmitKeyCommand(Time now, C call, CommandKind kind, int field,
                                   const google::protobuf::MessageLite& message) {
   if (auto error = AdmitCommands(now, call.deadline, 1, message.ByteSizeLong())) {
     return call.done(*std::move(error));
@@ -64,7 +64,7 @@ void BrokerImpl::SubmitKeyCommand(raft::Time now, C call, CommandKind kind, int 
   Append(field, message, {.work = work, .kind = kind});
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, CreateKeyCall call) {
+void BrokerImpl::Submit(Time now, int64_t, CreateKeyCall call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
   const KeyRecord& key = call.request.key;
   // Nobody gives away more than he has.
@@ -88,7 +88,7 @@ void BrokerImpl::Submit(raft::Time now, int64_t, CreateKeyCall call) {
                    log::v1::Command::kCreateKeyFieldNumber, create);
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, RevokeKeyCall call) {
+void BrokerImpl::Submit(Time now, int64_t, RevokeKeyCall call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
   log::v1::RevokeKey revoke;
   revoke.set_id(call.request.id);
@@ -97,7 +97,7 @@ void BrokerImpl::Submit(raft::Time now, int64_t, RevokeKeyCall call) {
                    log::v1::Command::kRevokeKeyFieldNumber, revoke);
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, UseKeysCall call) {
+void BrokerImpl::Submit(Time now, int64_t, UseKeysCall call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
   log::v1::UseKeys use;
   for (const std::string& id : call.request.ids) use.add_ids(id);

@@ -9,12 +9,12 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
+#include "base/mutant.h"
 #include "queue/broker_impl.h"
 #include "queue/limits.h"
 #include "queue/proto_time.h"
 #include "queue/validate.h"
-#include "raft/check.h"
-#include "raft/mutant.h"
 
 namespace dqueue::queue {
 namespace {
@@ -24,7 +24,7 @@ constexpr size_t kAnswerBytesMax = 8 << 20;
 // Jobs taken at a time, so that few must be given back when the answer is full.
 constexpr size_t kTakeStep = 64;
 
-raft::Duration WaitOf(const v1::LeaseJobsRequest& request) {
+Duration WaitOf(const v1::LeaseJobsRequest& request) {
   return std::chrono::milliseconds(request.has_wait() ? DurationMs(request.wait()) : 0);
 }
 
@@ -44,7 +44,7 @@ std::vector<std::string> WithoutRepetitions(
 
 }  // namespace
 
-void BrokerImpl::Submit(raft::Time now, int64_t, LeaseCall call) {
+void BrokerImpl::Submit(Time now, int64_t, LeaseCall call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
   std::vector<std::string> queues = WithoutRepetitions(call.request.queues());
   if (queues.empty()) queues.push_back("default");
@@ -66,12 +66,12 @@ void BrokerImpl::Submit(raft::Time now, int64_t, LeaseCall call) {
   ServeUnconfirmed(now);
 }
 
-void BrokerImpl::Serve(raft::Time now, std::vector<uint64_t> calls) {
+void BrokerImpl::Serve(Time now, std::vector<uint64_t> calls) {
   std::sort(calls.begin(), calls.end());
   for (const uint64_t number : calls) ServeOne(now, number);
 }
 
-void BrokerImpl::ServeOne(raft::Time now, uint64_t number) {
+void BrokerImpl::ServeOne(Time now, uint64_t number) {
   const auto it = lease_waits_.find(number);
   if (it == lease_waits_.end()) return;  // its deadline passed
   LeaseWait& wait = it->second;
@@ -102,7 +102,7 @@ bool BrokerImpl::OlderIsWoken(const LeaseWait& wait, uint64_t number) const {
   });
 }
 
-void BrokerImpl::TakeJobs(raft::Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response) {
+void BrokerImpl::TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response) {
   const v1::LeaseJobsRequest& request = wait.call.request;
   const auto max = static_cast<size_t>(request.max_jobs());
   uint32_t lease_request = 0;
@@ -126,9 +126,9 @@ void BrokerImpl::TakeJobs(raft::Time now, const LeaseWait& wait, v1::LeaseJobsRe
         continue;
       }
       const JobView view = state_->View(ref);
-      const raft::Duration duration =
+      const Duration duration =
           request.has_lease_duration()
-              ? raft::Duration(std::chrono::milliseconds(DurationMs(request.lease_duration())))
+              ? Duration(std::chrono::milliseconds(DurationMs(request.lease_duration())))
               : LeaseFor(view);
       if (lease_request == 0 && !request.lease_request_id().empty()) {
         lease_request = NewLeaseRequest(LeaseRequestKey(wait.call));
@@ -152,19 +152,18 @@ void BrokerImpl::TakeJobs(raft::Time now, const LeaseWait& wait, v1::LeaseJobsRe
   }
 }
 
-void BrokerImpl::FillLease(raft::Time now, const LeaseInfo& lease, v1::Job* job) const {
+void BrokerImpl::FillLease(Time now, const LeaseInfo& lease, v1::Job* job) const {
   job->set_state(v1::JOB_STATE_LEASED);
   v1::Lease* out = job->mutable_lease();
   out->mutable_token()->set_term(lease.token.term);
   out->mutable_token()->set_sequence(lease.token.sequence);
   out->mutable_token()->set_job(state_->Sequence(lease.job));
   out->set_worker_id(workers_.id(lease.owner.worker));
-  const raft::Duration remaining = std::max(lease.expires - now, raft::Duration::zero());
+  const Duration remaining = std::max(lease.expires - now, Duration::zero());
   SetTime(remaining, out->mutable_remaining());
 }
 
-bool BrokerImpl::RepeatGrant(raft::Time now, const LeaseWait& wait,
-                             v1::LeaseJobsResponse* response) {
+bool BrokerImpl::RepeatGrant(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response) {
   if (wait.call.request.lease_request_id().empty()) return false;
   const auto it = lease_request_numbers_.find(LeaseRequestKey(wait.call));
   if (it == lease_request_numbers_.end()) return false;
@@ -294,7 +293,7 @@ void BrokerImpl::FinishLease(uint64_t number, Outcome<v1::LeaseJobsResponse> out
   DQ_CHECK(it != lease_waits_.end());
   LeaseWait& wait = it->second;
   if (wait.asleep) Unsleep(number, &wait);
-  SetTimer(number, &wait.timer, raft::Time::max());
+  SetTimer(number, &wait.timer, Time::max());
   const std::optional<WakeReason> reason = wait.woken;
   ForgetWake(number, &wait);
   const auto done = std::move(wait.call.done);
@@ -312,7 +311,7 @@ void BrokerImpl::AnswerDeparted() {
   }
 }
 
-void BrokerImpl::ServeUnconfirmed(raft::Time now) {
+void BrokerImpl::ServeUnconfirmed(Time now) {
   if (!DQ_MUTANT(kGrantWithoutConfirmation) || !serving_) return;
   Serve(now, std::exchange(gathering_.leases, {}));
 }

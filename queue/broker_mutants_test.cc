@@ -1,12 +1,12 @@
-// The broker's deliberate bugs (raft/mutant.h): each does what it says when switched on, so that
+// The broker's deliberate bugs (base/mutant.h): each does what it says when switched on, so that
 // the simulator's checkers have something to find. Built with the mutants compiled in.
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/mutant.h"
 #include "gtest/gtest.h"
 #include "queue/broker_test_fixture.h"
-#include "raft/mutant.h"
 
 namespace dqueue::queue {
 namespace {

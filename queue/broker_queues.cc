@@ -7,11 +7,11 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
 #include "queue/broker_impl.h"
 #include "queue/error_fingerprint.h"
 #include "queue/limits.h"
 #include "queue/validate.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {
@@ -85,7 +85,7 @@ class PickCallWork : public PickWork {
 }  // namespace
 
 template <class C>
-void BrokerImpl::SetQueue(raft::Time now, C call, bool paused, bool refuse_enqueues) {
+void BrokerImpl::SetQueue(Time now, C call, bool paused, bool refuse_enqueues) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
   if (!Allows(call.access, call.request.queue())) {
     return call.done(QueueDeniedError(call.request.queue()));
@@ -103,17 +103,17 @@ void BrokerImpl::SetQueue(raft::Time now, C call, bool paused, bool refuse_enque
          {.work = work, .kind = CommandKind::kSetQueue});
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, PauseCall call) {
+void BrokerImpl::Submit(Time now, int64_t, PauseCall call) {
   const bool refuse_enqueues = call.request.refuse_enqueues();
   SetQueue(now, std::move(call), /*paused=*/true, refuse_enqueues);
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, ResumeCall call) {
+void BrokerImpl::Submit(Time now, int64_t, ResumeCall call) {
   SetQueue(now, std::move(call), /*paused=*/false, /*refuse_enqueues=*/false);
 }
 
 template <class C>
-void BrokerImpl::SubmitPick(raft::Time now, C call, CommandKind kind, JobFilter filter) {
+void BrokerImpl::SubmitPick(Time now, C call, CommandKind kind, JobFilter filter) {
   if (!filter.queue.empty() && !Allows(call.access, filter.queue)) {
     return call.done(QueueDeniedError(filter.queue));
   }
@@ -136,7 +136,7 @@ void BrokerImpl::SubmitPick(raft::Time now, C call, CommandKind kind, JobFilter 
   picking_.push_back(raw);
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, PurgeCall call) {
+void BrokerImpl::Submit(Time now, int64_t, PurgeCall call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
   const std::string queue = call.request.queue();
   JobFilter filter{.queue = queue};
@@ -149,7 +149,7 @@ void BrokerImpl::Submit(raft::Time now, int64_t, PurgeCall call) {
   SubmitPick(now, std::move(call), CommandKind::kDelete, filter);
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, RedriveCall call) {
+void BrokerImpl::Submit(Time now, int64_t, RedriveCall call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
   const v1::RedriveJobsRequest request = call.request;
   std::optional<uint64_t> fingerprint;
@@ -164,7 +164,7 @@ void BrokerImpl::Submit(raft::Time now, int64_t, RedriveCall call) {
               .error_fingerprint = fingerprint});
 }
 
-void BrokerImpl::PickSome(raft::Time now) {
+void BrokerImpl::PickSome(Time now) {
   if (picking_.empty() || pending_commands_ >= options_.max_pending_commands) return;
   PickWork* const work = picking_.front();
   picking_.pop_front();

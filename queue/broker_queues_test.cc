@@ -586,7 +586,7 @@ TEST_F(BrokerQueuesTest, LookingIsBoundedInATurn) {
   size_t turns = 0;
   size_t pending = 0;
   while (!reply->answered() && turns < 100) {
-    const raft::Time due = broker_->Deadline(now_, wall_ms_);
+    const Time due = broker_->Deadline(now_, wall_ms_);
     EXPECT_EQ(due, now_ + 1ms) << "it goes on";
     broker_->OnTimer(now_, wall_ms_);
     EXPECT_LE(broker_->gauges().pending_commands, pending + 1000);

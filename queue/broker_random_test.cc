@@ -60,8 +60,8 @@ class BrokerRandomTest : public BrokerTest, public testing::WithParamInterface<i
     last = token;
   }
 
-  raft::Time SomeDeadline() {
-    return OneIn(4) ? now_ + std::chrono::milliseconds(Draw(3000)) : raft::Time::max();
+  Time SomeDeadline() {
+    return OneIn(4) ? now_ + std::chrono::milliseconds(Draw(3000)) : Time::max();
   }
 
   void EnqueueSome() {

@@ -3,16 +3,16 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
+#include "base/mutant.h"
 #include "queue/broker_impl.h"
 #include "queue/limits.h"
 #include "queue/validate.h"
-#include "raft/check.h"
-#include "raft/mutant.h"
 
 namespace dqueue::queue {
 
 template <class C>
-void BrokerImpl::SubmitRead(raft::Time now, C call) {
+void BrokerImpl::SubmitRead(Time now, C call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
   if constexpr (requires { call.request.queue(); }) {
     const std::string& queue = call.request.queue();
@@ -26,25 +26,15 @@ void BrokerImpl::SubmitRead(raft::Time now, C call) {
   gathering_.reads.push_back(number);
 }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, GetCall call) { SubmitRead(now, std::move(call)); }
-void BrokerImpl::Submit(raft::Time now, int64_t, ListCall call) {
-  SubmitRead(now, std::move(call));
-}
-void BrokerImpl::Submit(raft::Time now, int64_t, StatsCall call) {
-  SubmitRead(now, std::move(call));
-}
-void BrokerImpl::Submit(raft::Time now, int64_t, ListKeysCall call) {
-  SubmitRead(now, std::move(call));
-}
+void BrokerImpl::Submit(Time now, int64_t, GetCall call) { SubmitRead(now, std::move(call)); }
+void BrokerImpl::Submit(Time now, int64_t, ListCall call) { SubmitRead(now, std::move(call)); }
+void BrokerImpl::Submit(Time now, int64_t, StatsCall call) { SubmitRead(now, std::move(call)); }
+void BrokerImpl::Submit(Time now, int64_t, ListKeysCall call) { SubmitRead(now, std::move(call)); }
 
-void BrokerImpl::Submit(raft::Time now, int64_t, GroupCall call) {
-  SubmitRead(now, std::move(call));
-}
-void BrokerImpl::Submit(raft::Time now, int64_t, WorkersCall call) {
-  SubmitRead(now, std::move(call));
-}
+void BrokerImpl::Submit(Time now, int64_t, GroupCall call) { SubmitRead(now, std::move(call)); }
+void BrokerImpl::Submit(Time now, int64_t, WorkersCall call) { SubmitRead(now, std::move(call)); }
 
-void BrokerImpl::OverlayLease(raft::Time now, JobRef ref, v1::Job* job) const {
+void BrokerImpl::OverlayLease(Time now, JobRef ref, v1::Job* job) const {
   if (!state_->View(ref).held) return;
   job->set_state(v1::JOB_STATE_LEASED);
   // Nobody's while it is being deleted.
@@ -52,7 +42,7 @@ void BrokerImpl::OverlayLease(raft::Time now, JobRef ref, v1::Job* job) const {
   if (lease != nullptr && lease->held) FillLease(now, *lease, job);
 }
 
-void BrokerImpl::Answer(raft::Time now, GetCall* call) {
+void BrokerImpl::Answer(Time now, GetCall* call) {
   const JobRef ref = FindVisible(call->request.id(), call->access);
   if (ref == JobRef{}) return call->done(JobNotFoundError(call->request.id()));
   v1::GetJobResponse response;
@@ -62,7 +52,7 @@ void BrokerImpl::Answer(raft::Time now, GetCall* call) {
   call->done(std::move(response));
 }
 
-void BrokerImpl::Answer(raft::Time now, ListCall* call) {
+void BrokerImpl::Answer(Time now, ListCall* call) {
   if (call->request.page_size() == 0) call->request.set_page_size(kPageSizeDefault);
   v1::ListJobsResponse response;
   const absl::Status status = state_->List(call->request, &response, call->access.get());
@@ -74,7 +64,7 @@ void BrokerImpl::Answer(raft::Time now, ListCall* call) {
   call->done(std::move(response));
 }
 
-void BrokerImpl::Answer(raft::Time now, StatsCall* call) {
+void BrokerImpl::Answer(Time now, StatsCall* call) {
   v1::GetStatsResponse response;
   const QueueAccess* const access =
       DQ_MUTANT(kAccessNotCheckedInStats) ? nullptr : call->access.get();
@@ -84,13 +74,13 @@ void BrokerImpl::Answer(raft::Time now, StatsCall* call) {
   call->done(std::move(response));
 }
 
-void BrokerImpl::Answer(raft::Time, ListKeysCall* call) {
+void BrokerImpl::Answer(Time, ListKeysCall* call) {
   v1::ListKeysResponse response;
   state_->ListKeys(call->request.owner_id, call->request.revoked, &response);
   call->done(std::move(response));
 }
 
-void BrokerImpl::Answer(raft::Time now, WorkersCall* call) {
+void BrokerImpl::Answer(Time now, WorkersCall* call) {
   v1::ListWorkersResponse response;
   workers_.List(now, call->access, &response);
   call->done(std::move(response));
@@ -109,7 +99,7 @@ uint64_t BrokerImpl::BeginConfirmation() {
   return id;
 }
 
-void BrokerImpl::OnConfirmation(raft::Time now, const raft::ReadOutcome& outcome) {
+void BrokerImpl::OnConfirmation(Time now, const raft::ReadOutcome& outcome) {
   const auto it = rounds_.find(outcome.id);
   if (it == rounds_.end()) return;  // of a leadership that is over: answered then
   DQ_CHECK(serving_);
@@ -118,7 +108,7 @@ void BrokerImpl::OnConfirmation(raft::Time now, const raft::ReadOutcome& outcome
   for (const uint64_t number : round.reads) {
     const auto found = read_waits_.find(number);
     if (found == read_waits_.end()) continue;  // its deadline passed
-    SetTimer(number, &found->second.timer, raft::Time::max());
+    SetTimer(number, &found->second.timer, Time::max());
     ReadWait wait = std::move(found->second);
     read_waits_.erase(found);
     if (outcome.confirmed) {
@@ -142,9 +132,9 @@ void BrokerImpl::OnConfirmation(raft::Time now, const raft::ReadOutcome& outcome
   }
 }
 
-raft::Time BrokerImpl::Deadline(raft::Time now, int64_t wall_ms) const {
-  if (!serving_) return raft::Time::max();
-  raft::Time due = std::min(NextExpiry(), NextTick(now, wall_ms));
+Time BrokerImpl::Deadline(Time now, int64_t wall_ms) const {
+  if (!serving_) return Time::max();
+  Time due = std::min(NextExpiry(), NextTick(now, wall_ms));
   if (!timers_.empty()) due = std::min(due, timers_.begin()->first);
   for (const Chunk& chunk : chunks_) due = std::min(due, chunk.first_deadline);
   if (!picking_.empty() || !grouping_.empty()) due = now;
@@ -152,7 +142,7 @@ raft::Time BrokerImpl::Deadline(raft::Time now, int64_t wall_ms) const {
   return std::max(due, now + std::chrono::milliseconds(1));
 }
 
-void BrokerImpl::OnTimer(raft::Time now) {
+void BrokerImpl::OnTimer(Time now) {
   AnswerDeparted();
   while (!timers_.empty() && timers_.begin()->first <= now) EndWait(now, timers_.begin()->second);
   for (Chunk& chunk : chunks_) {
@@ -166,7 +156,7 @@ void BrokerImpl::OnTimer(raft::Time now) {
   GroupSome(now);
 }
 
-void BrokerImpl::EndWait(raft::Time now, uint64_t number) {
+void BrokerImpl::EndWait(Time now, uint64_t number) {
   const auto lease = lease_waits_.find(number);
   if (lease != lease_waits_.end()) {
     if (lease->second.call.deadline <= now) return FinishLease(number, DeadlinePassedError());
@@ -174,16 +164,16 @@ void BrokerImpl::EndWait(raft::Time now, uint64_t number) {
   }
   const auto read = read_waits_.find(number);
   DQ_CHECK(read != read_waits_.end());
-  SetTimer(number, &read->second.timer, raft::Time::max());
+  SetTimer(number, &read->second.timer, Time::max());
   const ReadWait wait = std::move(read->second);
   read_waits_.erase(read);
   std::visit([](const auto& call) { call.done(DeadlinePassedError()); }, wait.call);
 }
 
-void BrokerImpl::SetTimer(uint64_t number, raft::Time* timer, raft::Time at) {
-  if (*timer != raft::Time::max()) timers_.erase({*timer, number});
+void BrokerImpl::SetTimer(uint64_t number, Time* timer, Time at) {
+  if (*timer != Time::max()) timers_.erase({*timer, number});
   *timer = at;
-  if (at != raft::Time::max()) timers_.insert({at, number});
+  if (at != Time::max()) timers_.insert({at, number});
 }
 
 }  // namespace dqueue::queue

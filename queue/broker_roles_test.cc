@@ -69,7 +69,7 @@ TEST_F(BrokerRolesTest, WithoutLeadershipEverythingIsRefusedAtOnce) {
   EXPECT_EQ(hinted->error().metadata.at("term"), "4");
   EXPECT_FALSE(broker_->WantsConfirmation());
   EXPECT_EQ(Take(), 0u);
-  EXPECT_EQ(broker_->Deadline(now_, wall_ms_), raft::Time::max());
+  EXPECT_EQ(broker_->Deadline(now_, wall_ms_), Time::max());
 }
 
 TEST_F(BrokerRolesTest, StepDownAnswersEverythingThatWaits) {
@@ -435,7 +435,7 @@ TEST_F(BrokerRolesTest, OneTickAtATime) {
   EXPECT_EQ(tick.time_ms(), wall_ms_);
   Advance(1s);
   EXPECT_EQ(Take(), 0u) << "one is on its way";
-  EXPECT_EQ(broker_->Deadline(now_, wall_ms_), raft::Time::max());
+  EXPECT_EQ(broker_->Deadline(now_, wall_ms_), Time::max());
   CommitAll();
   EXPECT_EQ(LogState("a"), v1::JOB_STATE_READY);
   EXPECT_EQ(Take(), 0u);
@@ -474,7 +474,7 @@ TEST_F(BrokerRolesTest, ARefusedTickIsProposedAgainAfterAWhile) {
 }
 
 TEST_F(BrokerRolesTest, AnIdleLeaderNeedsNoTimer) {
-  EXPECT_EQ(broker_->Deadline(now_, wall_ms_), raft::Time::max());
+  EXPECT_EQ(broker_->Deadline(now_, wall_ms_), Time::max());
   EXPECT_EQ(Take(), 0u);
   EXPECT_FALSE(broker_->WantsConfirmation());
 }

@@ -74,7 +74,7 @@ class BrokerTest : public testing::Test {
   void Lead(uint64_t term) { broker_->BecomeLeader(now_, raft::Term(term)); }
   void StepDown() { broker_->StepDown({.leader_id = "n2", .leader_address = "h:2", .term = 9}); }
 
-  void Advance(raft::Duration by) {
+  void Advance(Duration by) {
     now_ += by;
     wall_ms_ += std::chrono::duration_cast<std::chrono::milliseconds>(by).count();
   }
@@ -92,7 +92,7 @@ class BrokerTest : public testing::Test {
   }
   template <class C>
   ReplyPtr<typename C::ResponseType> Submit(typename C::RequestType request,
-                                            raft::Time deadline = raft::Time::max()) {
+                                            Time deadline = Time::max()) {
     C call;
     call.request = std::move(request);
     call.deadline = deadline;
@@ -295,7 +295,7 @@ class BrokerTest : public testing::Test {
   std::unique_ptr<StateMachine> state_ = std::make_unique<StateMachine>();
   BrokerOptions options_;
   std::unique_ptr<Broker> broker_;
-  raft::Time now_{std::chrono::hours(1)};
+  Time now_{std::chrono::hours(1)};
   int64_t wall_ms_ = kStartMs;
   uint64_t index_ = 0;
   std::deque<Batch> batches_;

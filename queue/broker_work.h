@@ -11,13 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "queue/broker.h"
 #include "queue/broker_errors.h"
 #include "queue/command_reader.h"
 #include "queue/error_status.h"
 #include "queue/state_machine.h"
 #include "queue/validate.h"
-#include "raft/check.h"
 #include "raft/types.h"
 
 namespace dqueue::queue {
@@ -28,7 +28,7 @@ class Work {
   // several.
   enum class Failure : uint8_t { kNone, kNotServing, kOverloaded, kDeadline, kShutdown, kUnknown };
 
-  explicit Work(raft::Time call_deadline) : deadline(call_deadline) {}
+  explicit Work(Time call_deadline) : deadline(call_deadline) {}
   virtual ~Work() = default;
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;
@@ -39,7 +39,7 @@ class Work {
   // Answers the caller, with what was set or with an error for all. Once, then the work is gone.
   virtual void Answer(std::optional<Error> error) = 0;
 
-  const raft::Time deadline;
+  const Time deadline;
   // Parts that are not decided: commands, and one for each round it waits for.
   uint32_t remaining = 0;
   // Commands in a batch that raft has, or had; with any, there may be an effect.
@@ -52,7 +52,7 @@ class Work {
 // commands have changed.
 class PickWork : public Work {
  public:
-  PickWork(raft::Time call_deadline, CommandKind command, const JobFilter& filter)
+  PickWork(Time call_deadline, CommandKind command, const JobFilter& filter)
       : Work(call_deadline),
         kind(command),
         queue(filter.queue),
@@ -172,7 +172,7 @@ std::unique_ptr<StatusWork<C>> CheckedWork(C call) {
 
 class EnqueueWork : public Work {
  public:
-  EnqueueWork(raft::Time call_deadline, bool all_or_nothing, int jobs,
+  EnqueueWork(Time call_deadline, bool all_or_nothing, int jobs,
               std::function<void(Outcome<v1::EnqueueJobsResponse>)> done)
       : Work(call_deadline), all_or_nothing_(all_or_nothing), done_(std::move(done)) {
     response.mutable_results()->Reserve(jobs);

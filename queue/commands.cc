@@ -2,12 +2,12 @@
 // looks at a clock, a hold's owner or an address: the same entries give the same state everywhere.
 #include <algorithm>
 
+#include "base/check.h"
+#include "base/mutant.h"
 #include "queue/attempts.h"
 #include "queue/lease_rules.h"
 #include "queue/limits.h"
 #include "queue/state_machine_impl.h"
-#include "raft/check.h"
-#include "raft/mutant.h"
 
 namespace dqueue::queue {
 namespace {

@@ -9,10 +9,10 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "base/check.h"
+#include "base/string_seam.h"
 #include "queue/limits.h"
 #include "queue/state_machine_impl.h"
-#include "raft/check.h"
-#include "raft/string_seam.h"
 
 namespace dqueue::queue {
 

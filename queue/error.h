@@ -24,7 +24,7 @@ struct Error {
   // "leader_id", "leader_address", "term". For DUPLICATE_JOB: "existing_id".
   std::map<std::string, std::string> metadata;
   // Greater than 0: waiting this long helps.
-  raft::Duration retry_after{};
+  Duration retry_after{};
 };
 
 // A value or an error.

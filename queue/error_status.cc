@@ -24,7 +24,7 @@ google::rpc::Status ToRpcStatus(const Error& error) {
     violation->set_description(error.message);
     status.add_details()->PackFrom(bad);
   }
-  if (error.retry_after > raft::Duration::zero()) {
+  if (error.retry_after > Duration::zero()) {
     google::rpc::RetryInfo retry;
     SetTime(error.retry_after, retry.mutable_retry_delay());
     status.add_details()->PackFrom(retry);

@@ -1,8 +1,8 @@
 #include "queue/idempotency_table.h"
 
+#include "base/check.h"
 #include "queue/byte_codec.h"
 #include "queue/hash.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/check.h"
 #include "queue/byte_codec.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "queue/attempts.h"
@@ -10,7 +11,6 @@
 #include "queue/limits.h"
 #include "queue/proto_time.h"
 #include "queue/state_machine_impl.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {

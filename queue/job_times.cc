@@ -1,6 +1,6 @@
 #include "queue/job_times.h"
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::queue {
 
@@ -15,13 +15,13 @@ uint32_t JobTimes::Number(std::string_view queue) {
   return last_;
 }
 
-void JobTimes::Dispatched(uint32_t queue, raft::Duration waited) {
+void JobTimes::Dispatched(uint32_t queue, Duration waited) {
   DQ_CHECK(queue < queues_.size());
   ++queues_[queue].dispatched;
   queues_[queue].waited.Observe(waited);
 }
 
-void JobTimes::Ended(uint32_t queue, AttemptEnd end, std::optional<raft::Duration> held) {
+void JobTimes::Ended(uint32_t queue, AttemptEnd end, std::optional<Duration> held) {
   DQ_CHECK(queue < queues_.size());
   ++queues_[queue].ended[static_cast<size_t>(end)];
   if (end == AttemptEnd::kCompleted && held) queues_[queue].held.Observe(*held);

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "raft/histogram.h"
+#include "base/histogram.h"
 #include "raft/types.h"
 
 namespace dqueue::queue {
@@ -25,8 +25,8 @@ inline constexpr size_t kAttemptEnds = 5;
 
 struct QueueTimes {
   std::string queue;                           // empty: the rest
-  raft::Histogram waited;                      // from ready to leased
-  raft::Histogram held;                        // from leased to completed
+  Histogram waited;                            // from ready to leased
+  Histogram held;                              // from leased to completed
   uint64_t dispatched = 0;                     // leases granted
   std::array<uint64_t, kAttemptEnds> ended{};  // by AttemptEnd
 };
@@ -35,9 +35,9 @@ class JobTimes {
  public:
   // What the calls below name the queue by. 0: the rest.
   uint32_t Number(std::string_view queue);
-  void Dispatched(uint32_t queue, raft::Duration waited);
+  void Dispatched(uint32_t queue, Duration waited);
   // `held`: nullopt if another leader granted the lease.
-  void Ended(uint32_t queue, AttemptEnd end, std::optional<raft::Duration> held);
+  void Ended(uint32_t queue, AttemptEnd end, std::optional<Duration> held);
 
   // In the order of numbers: the rest first.
   const std::vector<QueueTimes>& queues() const { return queues_; }

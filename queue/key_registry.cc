@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <functional>
 
+#include "base/check.h"
+#include "base/mutant.h"
 #include "dqueue/v1/command.pb.h"
 #include "queue/hash.h"
 #include "queue/limits.h"
-#include "raft/check.h"
-#include "raft/mutant.h"
 
 namespace dqueue::queue {
 namespace {

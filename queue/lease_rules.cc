@@ -1,6 +1,6 @@
 #include "queue/lease_rules.h"
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::queue {
 namespace {

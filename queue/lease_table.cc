@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/container/btree_map.h"
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::queue {
 namespace {
@@ -153,8 +153,7 @@ void LeaseTable::Begin(raft::Term term) {
   impl_->sequence = 0;
 }
 
-LeaseToken LeaseTable::Grant(JobRef job, const LeaseOwner& owner, raft::Time expires,
-                             uint32_t request) {
+LeaseToken LeaseTable::Grant(JobRef job, const LeaseOwner& owner, Time expires, uint32_t request) {
   DQ_CHECK(impl_->term > 0);
   const LeaseToken token{impl_->term, ++impl_->sequence};
   impl_->Insert({.job = job,
@@ -166,14 +165,13 @@ LeaseToken LeaseTable::Grant(JobRef job, const LeaseOwner& owner, raft::Time exp
   return token;
 }
 
-void LeaseTable::Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, raft::Time expires,
+void LeaseTable::Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires,
                        bool held) {
   DQ_CHECK((token <= LeaseToken{impl_->term, impl_->sequence}));
   impl_->Insert({.job = job, .token = token, .owner = owner, .expires = expires, .held = held});
 }
 
-void LeaseTable::TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner,
-                          raft::Time expires) {
+void LeaseTable::TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires) {
   LeaseInfo& info = impl_->Get(job).info;
   DQ_CHECK(info.token < token && (token <= LeaseToken{impl_->term, impl_->sequence}));
   DQ_CHECK_MSG(info.request == 0, "only a lease of an earlier leader can be taken over");
@@ -192,7 +190,7 @@ LeaseToken LeaseTable::Fence(JobRef job) const {
   return it == impl_->fences.end() ? LeaseToken{} : it->second;
 }
 
-void LeaseTable::Extend(JobRef job, raft::Time expires) {
+void LeaseTable::Extend(JobRef job, Time expires) {
   Impl::Entry& entry = impl_->Get(job);
   entry.info.expires = expires;
   if (entry.heap_at == kNone) return;
@@ -226,11 +224,11 @@ void LeaseTable::Remove(JobRef job, bool remember) {
 
 void LeaseTable::ForgetFence(JobRef job) { impl_->fences.erase(job); }
 
-raft::Time LeaseTable::NextExpiry() const {
-  return impl_->heap.empty() ? raft::Time::max() : impl_->entries[impl_->heap[0]].info.expires;
+Time LeaseTable::NextExpiry() const {
+  return impl_->heap.empty() ? Time::max() : impl_->entries[impl_->heap[0]].info.expires;
 }
 
-std::vector<LeaseInfo> LeaseTable::Expired(raft::Time now, size_t max) const {
+std::vector<LeaseInfo> LeaseTable::Expired(Time now, size_t max) const {
   std::vector<LeaseInfo> expired;
   const Impl& impl = *impl_;
   // Walks the heap from its top, best place first, without changing it.

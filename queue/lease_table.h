@@ -25,14 +25,14 @@ struct LeaseOwner {
   uint32_t worker = 0;  // WorkerRegistry's number
   uint32_t queue = 0;   // JobTimes' number
   // When this leader granted it; min(): another one did.
-  raft::Time granted = raft::Time::min();
+  Time granted = Time::min();
 };
 
 struct LeaseInfo {
   JobRef job;
   LeaseToken token;
   LeaseOwner owner;
-  raft::Time expires;
+  Time expires;
   // The state machine holds the job for this lease. False: the job waits for a retry, or the lease
   // has ended in the log, while a late command for it is in flight.
   bool held = true;
@@ -52,19 +52,19 @@ class LeaseTable {
   void Begin(raft::Term term);
   // The job must not be in the table. The token is greater than any of this term and of earlier
   // terms.
-  LeaseToken Grant(JobRef job, const LeaseOwner& owner, raft::Time expires, uint32_t request = 0);
+  LeaseToken Grant(JobRef job, const LeaseOwner& owner, Time expires, uint32_t request = 0);
   // Takes over, with its token, a lease that this leader did not grant or has already ended. The
   // job must not be in the table.
-  void Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, raft::Time expires, bool held);
+  void Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires, bool held);
   // A lease with a greater token, of an earlier leader, takes the place of the one that is there,
   // with its hold and its commands in flight.
-  void TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner, raft::Time expires);
+  void TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires);
   // Null if nobody holds the job. Valid until the next change.
   const LeaseInfo* Find(JobRef job) const;
   // The highest token whose lease ended in this term without the log's knowledge (given back, or
   // its job was cancelled), which a late command must exceed; {0,0} if none is remembered.
   LeaseToken Fence(JobRef job) const;
-  void Extend(JobRef job, raft::Time expires);
+  void Extend(JobRef job, Time expires);
   // ACKING from the first command in flight until the last is decided.
   void AddCommand(JobRef job);
   void RemoveCommand(JobRef job);
@@ -75,9 +75,9 @@ class LeaseTable {
   void ForgetFence(JobRef job);
 
   // When the next LEASED (not ACKING) lease ends; Time::max() if none.
-  raft::Time NextExpiry() const;
+  Time NextExpiry() const;
   // Up to max leases that ended at or before now and are not ACKING, earliest first.
-  std::vector<LeaseInfo> Expired(raft::Time now, size_t max) const;
+  std::vector<LeaseInfo> Expired(Time now, size_t max) const;
   size_t size() const;
   void Clear();
 

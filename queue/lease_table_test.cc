@@ -6,15 +6,15 @@
 #include <set>
 #include <vector>
 
+#include "base/check.h"
 #include "gtest/gtest.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {
 
 using std::chrono::seconds;
 
-raft::Time At(int s) { return raft::Time(seconds(s)); }
+Time At(int s) { return Time(seconds(s)); }
 
 class LeaseTableTest : public testing::Test {
  protected:
@@ -77,7 +77,7 @@ TEST_F(LeaseTableTest, AckingLeasesDoNotExpireUntilTheLastCommandIsDecided) {
   table_.AddCommand({1});
   table_.AddCommand({1});
   EXPECT_TRUE(table_.Find({1})->acking());
-  EXPECT_EQ(table_.NextExpiry(), raft::Time::max());
+  EXPECT_EQ(table_.NextExpiry(), Time::max());
   EXPECT_TRUE(ExpiredSlots(99).empty());
   table_.RemoveCommand({1});
   EXPECT_TRUE(ExpiredSlots(99).empty());
@@ -87,7 +87,7 @@ TEST_F(LeaseTableTest, AckingLeasesDoNotExpireUntilTheLastCommandIsDecided) {
   table_.AddCommand({1});
   table_.Remove({1}, false);
   EXPECT_EQ(table_.size(), 0u);
-  EXPECT_EQ(table_.NextExpiry(), raft::Time::max());
+  EXPECT_EQ(table_.NextExpiry(), Time::max());
 }
 
 TEST_F(LeaseTableTest, RemembersTheTokenOfAReleasedLease) {
@@ -130,14 +130,14 @@ TEST_F(LeaseTableDeathTest, RefusesWhatMustNotBe) {
 TEST_F(LeaseTableTest, BehavesLikeAMap) {
   struct Lease {
     LeaseToken token;
-    raft::Time expires;
+    Time expires;
     int commands = 0;
   };
   std::map<uint32_t, Lease> model;
   std::mt19937_64 random(11);
   for (int step = 0; step < 50000; ++step) {
     const JobRef job{static_cast<uint32_t>(random() % 300 * 97)};
-    const raft::Time expires = At(static_cast<int>(random() % 50));
+    const Time expires = At(static_cast<int>(random() % 50));
     const auto it = model.find(job.slot);
     ASSERT_EQ(table_.Find(job) != nullptr, it != model.end());
     if (it == model.end()) {
@@ -166,11 +166,11 @@ TEST_F(LeaseTableTest, BehavesLikeAMap) {
     }
     ASSERT_EQ(table_.size(), model.size());
     if (step % 10 != 0) continue;
-    std::set<std::tuple<raft::Time, LeaseToken, uint32_t>> order;
+    std::set<std::tuple<Time, LeaseToken, uint32_t>> order;
     for (const auto& [slot, lease] : model) {
       if (lease.commands == 0) order.insert({lease.expires, lease.token, slot});
     }
-    ASSERT_EQ(table_.NextExpiry(), order.empty() ? raft::Time::max() : std::get<0>(*order.begin()));
+    ASSERT_EQ(table_.NextExpiry(), order.empty() ? Time::max() : std::get<0>(*order.begin()));
     std::vector<uint32_t> expected;
     for (const auto& [at, token, slot] : order) {
       if (at <= At(25) && expected.size() < 40) expected.push_back(slot);

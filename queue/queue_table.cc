@@ -1,7 +1,7 @@
 #include "queue/queue_table.h"
 
+#include "base/check.h"
 #include "queue/hash.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {

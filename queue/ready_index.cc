@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "queue/hash.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::queue {
 

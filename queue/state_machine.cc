@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+#include "base/mutant.h"
 #include "queue/hash.h"
 #include "queue/limits.h"
 #include "queue/state_machine_impl.h"
-#include "raft/check.h"
-#include "raft/mutant.h"
 
 namespace dqueue::queue {
 namespace {

@@ -1,12 +1,12 @@
-// The state machine's deliberate bugs (raft/mutant.h): each does what it says when switched on, so
+// The state machine's deliberate bugs (base/mutant.h): each does what it says when switched on, so
 // that the simulator's checkers have something to find. Built with the mutants compiled in.
 #include <string>
 
+#include "base/mutant.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "queue/command_builder.h"
 #include "queue/state_machine.h"
-#include "raft/mutant.h"
 
 namespace dqueue::queue {
 namespace {

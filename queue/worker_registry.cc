@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "queue/proto_time.h"
-#include "raft/check.h"
 
 namespace dqueue::queue {
 namespace {
@@ -30,7 +30,7 @@ void AssignNames(const std::vector<std::string>& from, std::vector<std::string>*
 
 }  // namespace
 
-uint32_t WorkerRegistry::Heard(std::string_view id, raft::Time now, int64_t wall_ms) {
+uint32_t WorkerRegistry::Heard(std::string_view id, Time now, int64_t wall_ms) {
   if (id.empty()) return 0;
   const auto it = by_id_.find(id);
   if (it != by_id_.end()) {
@@ -57,7 +57,7 @@ uint32_t WorkerRegistry::Heard(std::string_view id, raft::Time now, int64_t wall
   return worker;
 }
 
-void WorkerRegistry::Heard(uint32_t worker, raft::Time now, int64_t wall_ms) {
+void WorkerRegistry::Heard(uint32_t worker, Time now, int64_t wall_ms) {
   Worker& entry = workers_[worker];
   if (!entry.known) return;
   entry.heard = now;
@@ -119,8 +119,7 @@ void WorkerRegistry::Ended(uint32_t worker, AttemptEnd end) {
   }
 }
 
-void WorkerRegistry::List(raft::Time now, const QueueAccessPtr& access,
-                          v1::ListWorkersResponse* out) {
+void WorkerRegistry::List(Time now, const QueueAccessPtr& access, v1::ListWorkersResponse* out) {
   std::vector<uint32_t> order;
   uint32_t next = 0;
   for (uint32_t worker = workers_[0].next; worker != 0; worker = next) {

@@ -31,7 +31,7 @@
 namespace dqueue::queue {
 
 inline constexpr size_t kWorkersMax = 10000;
-inline constexpr raft::Duration kWorkerSilence = std::chrono::minutes(5);
+inline constexpr Duration kWorkerSilence = std::chrono::minutes(5);
 // Of the queues that a worker asked for, and of the types: as many names as fit are kept.
 inline constexpr size_t kWorkerNameBytesMax = 1024;
 
@@ -40,9 +40,9 @@ class WorkerRegistry {
   WorkerRegistry() : workers_(1) {}
 
   // A call of this worker has come; its number. wall_ms: Unix time. 0 if the id is empty.
-  uint32_t Heard(std::string_view id, raft::Time now, int64_t wall_ms);
+  uint32_t Heard(std::string_view id, Time now, int64_t wall_ms);
   // The same, of one that a lease names.
-  void Heard(uint32_t worker, raft::Time now, int64_t wall_ms);
+  void Heard(uint32_t worker, Time now, int64_t wall_ms);
   // What its last lease call says.
   void Asked(uint32_t worker, const std::string& host, const std::vector<std::string>& queues,
              const std::vector<std::string>& types);
@@ -58,7 +58,7 @@ class WorkerRegistry {
   const std::string& id(uint32_t worker) const { return workers_[worker].id; }
   // All by id, without those that are forgotten now. Queues that `access` does not allow are left
   // out. An answer of many megabytes helps nobody: beyond 2 MiB, queues and types are left out.
-  void List(raft::Time now, const QueueAccessPtr& access, v1::ListWorkersResponse* out);
+  void List(Time now, const QueueAccessPtr& access, v1::ListWorkersResponse* out);
   size_t size() const { return by_id_.size(); }
   void Clear();
 
@@ -68,7 +68,7 @@ class WorkerRegistry {
     std::string host;
     std::vector<std::string> queues;
     std::vector<std::string> types;
-    raft::Time heard{};
+    Time heard{};
     int64_t first_ms = 0;
     int64_t last_ms = 0;
     uint64_t delivered = 0;

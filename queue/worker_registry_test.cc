@@ -34,7 +34,7 @@ class WorkerRegistryTest : public ::testing::Test {
   }
 
   WorkerRegistry registry_;
-  raft::Time now_{seconds(1000)};
+  Time now_{seconds(1000)};
 };
 
 TEST_F(WorkerRegistryTest, ShowsWhatItWasTold) {

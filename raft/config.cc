@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
-#include "raft/check.h"
-#include "raft/random.h"
+#include "base/check.h"
+#include "base/random.h"
 
 namespace dqueue::raft {
 namespace {

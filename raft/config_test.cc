@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "raft/random.h"
+#include "base/random.h"
 
 namespace dqueue::raft {
 namespace {

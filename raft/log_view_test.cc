@@ -6,8 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "base/random.h"
 #include "raft/fake_disk.h"
-#include "raft/random.h"
 #include "raft/test_cluster.h"
 
 namespace dqueue::raft {

@@ -1,11 +1,11 @@
-// Every deliberate bug of raft/mutant.h that lives in this folder must be seen by the checks of
+// Every deliberate bug of base/mutant.h that lives in this folder must be seen by the checks of
 // TestCluster, within a bounded number of random histories or in a story: proof that those tests
 // can fail.
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "raft/mutant.h"
+#include "base/mutant.h"
 #include "raft/random_cluster.h"
 #include "raft/stories.h"
 #include "raft/test_cluster.h"

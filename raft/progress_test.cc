@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <deque>
 
-#include "raft/random.h"
+#include "base/random.h"
 #include "raft/test_cluster.h"
 
 namespace dqueue::raft {

@@ -14,11 +14,11 @@
 #include <optional>
 #include <vector>
 
+#include "base/random.h"
 #include "raft/durability.h"
 #include "raft/log_view.h"
 #include "raft/progress.h"
 #include "raft/raft.h"
-#include "raft/random.h"
 #include "raft/roles.h"
 
 namespace dqueue::raft {

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "raft/check.h"
-#include "raft/mutant.h"
+#include "base/check.h"
+#include "base/mutant.h"
 #include "raft/raft_impl.h"
 
 namespace dqueue::raft {

@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <variant>
 
-#include "raft/check.h"
-#include "raft/mutant.h"
+#include "base/check.h"
+#include "base/mutant.h"
 
 namespace dqueue::raft::test {
 namespace {

@@ -23,10 +23,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/random.h"
 #include "raft/fake_disk.h"
 #include "raft/invariants.h"
 #include "raft/raft.h"
-#include "raft/random.h"
 
 namespace dqueue::raft::test {
 

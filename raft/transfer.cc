@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "raft/raft_impl.h"
 
 namespace dqueue::raft {

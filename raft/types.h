@@ -2,12 +2,13 @@
 // the entry. Shared with storage/, queue/ and node/. No I/O, no Protobuf.
 #pragma once
 
-#include <chrono>
 #include <compare>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
+
+#include "base/time.h"
 
 namespace dqueue::raft {
 
@@ -48,17 +49,6 @@ struct ClusterId {
   uint64_t lo = 0;
   friend constexpr auto operator<=>(const ClusterId&, const ClusterId&) = default;
 };
-
-// Monotonic time, in microseconds since an origin that is the process's (or the simulation's) own.
-struct MonotonicClock {
-  using duration = std::chrono::microseconds;
-  using rep = duration::rep;
-  using period = duration::period;
-  using time_point = std::chrono::time_point<MonotonicClock>;
-  static constexpr bool is_steady = true;
-};
-using Duration = MonotonicClock::duration;
-using Time = MonotonicClock::time_point;
 
 // Shared so that one encoding serves the log, every follower and the state machine. Never null in
 // an Entry.

@@ -19,7 +19,7 @@ declare -A may=(
 )
 folders=" ${!may[*]} proto "
 # Open to all but client/, which is delivered alone.
-open_to_all=' raft/check.h raft/string_seam.h '
+open_to_all=' base/check.h base/string_seam.h '
 # Consensus is pure: no log, no wire, no file, no thread, no clock but the one it is given.
 not_in_raft=' dqueue google grpc grpcpp spdlog fmt boost thread mutex condition_variable future fstream filesystem unistd.h fcntl.h sys pthread.h '
 # Public headers of the SDK have none of these.

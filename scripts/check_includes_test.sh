@@ -23,14 +23,14 @@ breaks raft/a.cc '\n#include "storage/log.h"' '2: raft/ must not include storage
 breaks raft/a.cc '#include <spdlog/spdlog.h>' '1: raft/ must build without spdlog/spdlog.h'
 breaks raft/a.cc '#include <google/protobuf/message.h>' '1: raft/ must build without google'
 breaks raft/a.cc '#include <mutex>' '1: raft/ must build without mutex'
-breaks client/a.cc '#include "raft/check.h"' '1: client/ must not include raft/check.h'
+breaks client/a.cc '#include "base/check.h"' '1: client/ must not include base/check.h'
 breaks queue/a.cc '#include "node/node.h"' '1: queue/ must not include node/node.h'
 breaks cmd/a.cc '#include "sim/world.h"' '1: cmd/ must not include sim/world.h'
 breaks client/client.h '#include <grpcpp/grpcpp.h>' '1: a public header of the SDK includes'
 breaks queue/string_util.h '' '1: a name that says nothing'
 breaks queue/a.h "// TO""DO" '1: something unfinished'
 breaks queue/a.cc "$(printf '\\n%.0s' {1..800})" '801: 801 lines; at most 800'
-printf '#include "raft/check.h"\n#include "dqueue/v1/job.pb.h"\n' >"$scratch/queue/good.cc"
+printf '#include "base/check.h"\n#include "dqueue/v1/job.pb.h"\n' >"$scratch/queue/good.cc"
 expect 0 'no breaches' "$scratch/scripts/check-includes.sh"
 rm "$scratch/queue/README.md"
 expect 1 '^queue: has no README.md' "$scratch/scripts/check-includes.sh"

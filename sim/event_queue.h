@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "raft/types.h"
 
 namespace dqueue::sim {
@@ -16,22 +16,22 @@ class EventQueue {
  public:
   enum class Kind : uint8_t { kActor, kPacket, kClosure };
   struct Event {
-    raft::Time at;
+    Time at;
     uint64_t seq = 0;
     Kind kind = Kind::kClosure;
     uint32_t who = 0;   // kActor: which
     uint64_t what = 0;  // kActor: generation; kPacket, kClosure: slot
   };
 
-  raft::Time now() const { return now_; }
+  Time now() const { return now_; }
   bool empty() const { return heap_.empty(); }
-  raft::Time next_time() const { return heap_.top().at; }
+  Time next_time() const { return heap_.top().at; }
 
-  void Add(raft::Time at, Kind kind, uint32_t who, uint64_t what) {
+  void Add(Time at, Kind kind, uint32_t who, uint64_t what) {
     DQ_CHECK(at >= now_);
     heap_.push({at, ++seq_, kind, who, what});
   }
-  void AddClosure(raft::Time at, std::function<void()> closure) {
+  void AddClosure(Time at, std::function<void()> closure) {
     uint64_t slot = closures_.size();
     if (free_.empty()) {
       closures_.push_back(std::move(closure));
@@ -55,7 +55,7 @@ class EventQueue {
     return std::exchange(closures_[slot], nullptr);
   }
   // Nothing is due before `at`.
-  void AdvanceTo(raft::Time at) {
+  void AdvanceTo(Time at) {
     DQ_CHECK(at >= now_ && (heap_.empty() || heap_.top().at >= at));
     now_ = at;
   }
@@ -66,7 +66,7 @@ class EventQueue {
       return a.at != b.at ? a.at > b.at : a.seq > b.seq;
     }
   };
-  raft::Time now_{};
+  Time now_{};
   uint64_t seq_ = 0;
   std::priority_queue<Event, std::vector<Event>, Later> heap_;
   std::vector<std::function<void()>> closures_;

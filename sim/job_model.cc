@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/check.h"
 #include "queue/limits.h"
-#include "raft/check.h"
 
 namespace dqueue::sim {
 namespace {

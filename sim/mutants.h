@@ -1,4 +1,4 @@
-// The deliberate bugs of raft/mutant.h by name. They can be switched on only in programs that link
+// The deliberate bugs of base/mutant.h by name. They can be switched on only in programs that link
 // the libraries' _mutants twins.
 #pragma once
 
@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "raft/mutant.h"
+#include "base/mutant.h"
 
 namespace dqueue::sim {
 
@@ -15,7 +15,7 @@ struct NamedMutant {
   const char* name = "";
 };
 
-// All, in the order of raft/mutant.h.
+// All, in the order of base/mutant.h.
 const std::vector<NamedMutant>& AllMutants();
 std::optional<NamedMutant> FindMutant(std::string_view name);
 // False if this program has no mutants in it.

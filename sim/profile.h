@@ -14,8 +14,8 @@
 
 namespace dqueue::sim {
 
-using raft::Duration;
-using raft::Time;
+using Duration;
+using Time;
 using namespace std::chrono_literals;
 
 struct NetworkProfile {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "raft/types.h"
 
 namespace dqueue::sim {
@@ -51,14 +51,13 @@ class Random {
   // 0 <= x < 1.
   double Fraction() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
   bool Chance(double p) { return p > 0 && Fraction() < p; }
-  raft::Duration Uniform(raft::Duration first, raft::Duration last) {
-    return raft::Duration(Between(first.count(), last.count()));
+  Duration Uniform(Duration first, Duration last) {
+    return Duration(Between(first.count(), last.count()));
   }
   // Exponentially distributed, cut at 20 times the mean.
-  raft::Duration Exponential(raft::Duration mean) {
+  Duration Exponential(Duration mean) {
     const double x = -std::log1p(-Fraction());
-    return raft::Duration(
-        static_cast<int64_t>(std::fmin(x, 20.0) * static_cast<double>(mean.count())));
+    return Duration(static_cast<int64_t>(std::fmin(x, 20.0) * static_cast<double>(mean.count())));
   }
 
  private:

@@ -13,7 +13,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::sim {
 namespace {

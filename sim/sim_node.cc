@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "sim/violation.h"
 #include "sim/world.h"
 #include "storage/log.h"

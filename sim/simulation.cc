@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "sim/load.h"
 #include "sim/nemesis.h"
 #include "sim/world.h"

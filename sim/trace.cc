@@ -178,7 +178,7 @@ void Trace::Add(const TraceEvent& event) {
   if (print_) std::printf("%s\n", Describe(event).c_str());
 }
 
-void Trace::AddMessage(raft::Time at, int from, int to, const raft::Message& message) {
+void Trace::AddMessage(Time at, int from, int to, const raft::Message& message) {
   TraceEvent event = Pack(message);
   event.at = at;
   event.node = static_cast<uint8_t>(to);

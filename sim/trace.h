@@ -32,7 +32,7 @@ enum class TraceKind : uint8_t {
 };
 
 struct TraceEvent {
-  raft::Time at{};
+  Time at{};
   TraceKind kind = TraceKind::kNote;
   uint8_t node = 0;
   uint8_t peer = 0;
@@ -46,7 +46,7 @@ class Trace {
   explicit Trace(bool print);
 
   void Add(const TraceEvent& event);
-  void AddMessage(raft::Time at, int from, int to, const raft::Message& message);
+  void AddMessage(Time at, int from, int to, const raft::Message& message);
   // The last `count` events, one line each.
   std::string Tail(size_t count) const;
   uint64_t hash() const { return hash_; }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/record.h"
 
 namespace dqueue::storage {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::storage {
 namespace {

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/crc32c.h"
 #include "storage/entry_index.h"
 #include "storage/log_recovery.h"
@@ -179,7 +179,7 @@ class LogImpl : public Log {
     for (std::shared_ptr<Segment>& segment : segments) segments_.push_back(std::move(segment));
     room_ = writer_.room();
     if (writer_.syncs() != syncs) {
-      stats_.sync_time.Observe(std::chrono::duration_cast<raft::Duration>(elapsed));
+      stats_.sync_time.Observe(std::chrono::duration_cast<Duration>(elapsed));
     }
     UpdateStats();
     return absl::OkStatus();

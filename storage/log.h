@@ -21,7 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "raft/histogram.h"
+#include "base/histogram.h"
 #include "raft/raft.h"
 #include "raft/types.h"
 #include "storage/file_system.h"
@@ -86,7 +86,7 @@ struct LogStats {
   uint64_t entries = 0;
   uint64_t segments = 0;
   uint64_t live_bytes = 0;  // of entries after the compaction point
-  raft::Histogram sync_time;  // of writing and syncing a batch
+  Histogram sync_time;      // of writing and syncing a batch
 };
 
 class Log : public raft::LogReader {

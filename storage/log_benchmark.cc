@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/fault_file_system.h"
 #include "storage/log.h"
 

@@ -1,10 +1,10 @@
-// The deliberate bugs of raft/mutant.h that are placed in this folder: the crash test sees each.
+// The deliberate bugs of base/mutant.h that are placed in this folder: the crash test sees each.
 #include <gtest/gtest.h>
 
 #include <stdexcept>
 
-#include "raft/check.h"
-#include "raft/mutant.h"
+#include "base/check.h"
+#include "base/mutant.h"
 #include "storage/log_crash.h"
 
 namespace dqueue::storage {

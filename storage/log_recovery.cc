@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
-#include "raft/check.h"
-#include "raft/mutant.h"
+#include "base/check.h"
+#include "base/mutant.h"
 #include "storage/file_window.h"
 
 namespace dqueue::storage {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/record.h"
 #include "storage/record_reader.h"
 #include "storage/segment_chain.h"

@@ -6,7 +6,7 @@
 
 #include <stdexcept>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/fault_file_system.h"
 #include "storage/log_crash.h"
 #include "storage/log_model.h"

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "raft/check.h"
-#include "raft/mutant.h"
+#include "base/check.h"
+#include "base/mutant.h"
 #include "storage/crc32c.h"
 
 namespace dqueue::storage {

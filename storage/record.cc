@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/crc32c.h"
 #include "storage/little_endian.h"
 

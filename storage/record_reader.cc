@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/crc32c.h"
 #include "storage/little_endian.h"
 

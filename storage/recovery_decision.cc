@@ -1,6 +1,6 @@
 #include "storage/recovery_decision.h"
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::storage {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/file_window.h"
 
 namespace dqueue::storage {

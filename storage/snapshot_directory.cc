@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/crc32c.h"
 #include "storage/file_window.h"
 

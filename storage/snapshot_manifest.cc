@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <set>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/crc32c.h"
 #include "storage/little_endian.h"
 #include "storage/snapshot_store.h"

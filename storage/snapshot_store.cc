@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "storage/crc32c.h"
 #include "storage/snapshot_directory.h"
 #include "storage/snapshot_receiver.h"

@@ -16,7 +16,7 @@
 #include <cstring>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::transport {
 namespace {

@@ -104,7 +104,7 @@ class TransferCall final : public UnaryCall {
   using UnaryCall::UnaryCall;
 
  private:
-  bool SubmitToNode(raft::Time) override {
+  bool SubmitToNode(Time) override {
     v1::TransferLeadershipRequest request;
     if (!DecodeOrAnswer(&request)) return true;
     return router_->node().With([&](node::Node& node) {

@@ -105,8 +105,8 @@ class FakeNode final : public node::Node {
     if (watch_keys_) watch_keys_(keys_);
   }
   void Drain(std::function<void()> done) override { done(); }
-  bool Poll(raft::Time) override { return false; }
-  raft::Time Deadline() const override { return raft::Time::max(); }
+  bool Poll(Time) override { return false; }
+  Time Deadline() const override { return Time::max(); }
   bool PollLog() override { return false; }
   bool PollSnapshots() override { return false; }
   absl::Status Close() override { return absl::OkStatus(); }

@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <mutex>
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::transport {
 namespace {

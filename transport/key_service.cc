@@ -77,7 +77,7 @@ class KeyCall : public UnaryCall {
                                             typename CallT::RequestType* order) = 0;
   virtual grpc::ByteBuffer Result(const Response& response) = 0;
 
-  bool SubmitToNode(raft::Time deadline) override {
+  bool SubmitToNode(Time deadline) override {
     Request request;
     CallT call;
     if (!DecodeOrAnswer(&request)) return true;

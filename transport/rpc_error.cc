@@ -7,7 +7,7 @@
 namespace dqueue::transport {
 namespace {
 
-constexpr raft::Duration kRetryAfter = std::chrono::milliseconds(50);
+constexpr Duration kRetryAfter = std::chrono::milliseconds(50);
 
 }  // namespace
 

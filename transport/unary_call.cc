@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "node/runner.h"
-#include "raft/check.h"
 #include "transport/keys/audit.h"
 #include "transport/keys/credentials.h"
 
@@ -104,7 +104,7 @@ void UnaryCall::Dispatch() {
 
 void UnaryCall::SubmitLocal() {
   submitted_.store(true);
-  const auto remaining = std::chrono::duration_cast<raft::Duration>(Remaining());
+  const auto remaining = std::chrono::duration_cast<Duration>(Remaining());
   if (!SubmitToNode(node::MonotonicNow() + remaining)) Answer(ToGrpcStatus(ShuttingDownError()));
 }
 

@@ -67,7 +67,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
  protected:
   // Decodes the request and hands it to the node; OnResult() or OnError() follow. False if the node
   // is gone.
-  virtual bool SubmitToNode(raft::Time deadline) = 0;
+  virtual bool SubmitToNode(Time deadline) = 0;
   // Whether doing it twice is the same as doing it once.
   virtual bool Repeatable() const = 0;
   // Takes back what the client will never see; `response` was its answer.
@@ -171,7 +171,7 @@ class NodeCall final : public UnaryCall {
     return std::static_pointer_cast<NodeCall>(this->shared_from_this());
   }
 
-  bool SubmitToNode(raft::Time deadline) override {
+  bool SubmitToNode(Time deadline) override {
     CallT call;
     if (!DecodeOrAnswer(&call.request)) return true;
     Rules::Adjust(&call.request, Remaining());

@@ -77,12 +77,12 @@ void Exposition::Sample(double value, Labels labels) {
   text_ += '\n';
 }
 
-void Exposition::Sample(const raft::Histogram& histogram, Labels labels) {
+void Exposition::Sample(const Histogram& histogram, Labels labels) {
   uint64_t so_far = 0;
-  for (size_t i = 0; i < raft::Histogram::kBounds.size(); ++i) {
+  for (size_t i = 0; i < Histogram::kBounds.size(); ++i) {
     so_far += histogram.count_in(i);
     std::string bound;
-    AppendNumber(raft::Histogram::kBounds[i], &bound);
+    AppendNumber(Histogram::kBounds[i], &bound);
     Begin("_bucket", labels, bound);
     text_ += std::to_string(so_far) + "\n";
   }

@@ -21,7 +21,7 @@ class Exposition {
   void Family(std::string_view name, Type type, std::string_view help);
   void Sample(uint64_t value, Labels labels = {});
   void Sample(double value, Labels labels = {});
-  void Sample(const raft::Histogram& histogram, Labels labels = {});
+  void Sample(const Histogram& histogram, Labels labels = {});
 
   std::string Take() { return std::move(text_); }
 

@@ -26,7 +26,7 @@ TEST(ExpositionTest, EscapesWhatWouldBreakALine) {
 }
 
 TEST(ExpositionTest, BucketsAddUp) {
-  raft::Histogram histogram;
+  Histogram histogram;
   for (const int us : {50, 100, 101, 200000, 400000000}) {
     histogram.Observe(std::chrono::microseconds(us));
   }

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/check.h"
 #include "queue/validate.h"
-#include "raft/check.h"
 #include "transport/http/rpc_bridge.h"
 #include "transport/rpc_error.h"
 

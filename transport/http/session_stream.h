@@ -11,7 +11,7 @@
 #include <optional>
 #include <utility>
 
-#include "raft/check.h"
+#include "base/check.h"
 #include "transport/tls.h"
 
 namespace dqueue::transport {

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "raft/check.h"
+#include "base/check.h"
 
 namespace dqueue::transport {
 namespace {

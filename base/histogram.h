@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "raft/types.h"
+#include "base/time.h"
 
-namespace dqueue::raft {
+namespace dqueue {
 
 class Histogram {
  public:
@@ -39,4 +39,4 @@ class Histogram {
   double sum_seconds_ = 0;
 };
 
-}  // namespace dqueue::raft
+}  // namespace dqueue

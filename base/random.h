@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "raft/check.h"
+#include "base/check.h"
 
-namespace dqueue::raft {
+namespace dqueue {
 
 class Random {
  public:
@@ -31,4 +31,4 @@ class Random {
   uint64_t state_;
 };
 
-}  // namespace dqueue::raft
+}  // namespace dqueue
