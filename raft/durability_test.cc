@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "raft/raft.h"
-#include "raft/test_cluster.h"
+#include "raft/testing/test_cluster.h"
 
 namespace dqueue::raft {
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/random.h"
-#include "raft/fake_disk.h"
-#include "raft/test_cluster.h"
+#include "raft/testing/fake_disk.h"
+#include "raft/testing/test_cluster.h"
 
 namespace dqueue::raft {
 namespace {

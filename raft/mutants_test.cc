@@ -6,9 +6,9 @@
 #include <string>
 
 #include "base/mutant.h"
-#include "raft/random_cluster.h"
-#include "raft/stories.h"
-#include "raft/test_cluster.h"
+#include "raft/testing/random_cluster.h"
+#include "raft/testing/stories.h"
+#include "raft/testing/test_cluster.h"
 
 namespace dqueue::raft::test {
 namespace {

@@ -8,7 +8,7 @@
 #include <tuple>
 #include <vector>
 
-#include "raft/test_core.h"
+#include "raft/testing/test_core.h"
 
 namespace dqueue::raft::test {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "raft/test_cluster.h"
-#include "raft/test_core.h"
+#include "raft/testing/test_cluster.h"
+#include "raft/testing/test_core.h"
 
 namespace dqueue::raft::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <deque>
 
 #include "base/random.h"
-#include "raft/test_cluster.h"
+#include "raft/testing/test_cluster.h"
 
 namespace dqueue::raft {
 namespace {

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "raft/fake_disk.h"
 #include "raft/raft.h"
+#include "raft/testing/fake_disk.h"
 
 namespace dqueue::raft::test {
 namespace {

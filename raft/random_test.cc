@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "raft/random_cluster.h"
-#include "raft/test_cluster.h"
+#include "raft/testing/random_cluster.h"
+#include "raft/testing/test_cluster.h"
 
 namespace dqueue::raft::test {
 namespace {

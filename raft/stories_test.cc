@@ -1,6 +1,6 @@
 // Whole clusters, seconds of virtual time: what paper_*_test.cc says of one core, and how long
 // things take.
-#include "raft/stories.h"
+#include "raft/testing/stories.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "raft/test_cluster.h"
+#include "raft/testing/test_cluster.h"
 
 namespace dqueue::raft::test {
 namespace {

@@ -24,9 +24,9 @@
 #include <vector>
 
 #include "base/random.h"
-#include "raft/fake_disk.h"
 #include "raft/invariants.h"
 #include "raft/raft.h"
+#include "raft/testing/fake_disk.h"
 
 namespace dqueue::raft::test {
 

@@ -1,10 +1,10 @@
-#include "raft/stories.h"
+#include "raft/testing/stories.h"
 
 #include <string>
 #include <variant>
 
-#include "raft/test_cluster.h"
-#include "raft/test_core.h"
+#include "raft/testing/test_cluster.h"
+#include "raft/testing/test_core.h"
 
 namespace dqueue::raft::test {
 namespace {

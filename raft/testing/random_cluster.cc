@@ -1,8 +1,8 @@
-#include "raft/random_cluster.h"
+#include "raft/testing/random_cluster.h"
 
 #include <string>
 
-#include "raft/test_cluster.h"
+#include "raft/testing/test_cluster.h"
 
 namespace dqueue::raft::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "raft/fake_disk.h"
+#include "raft/testing/fake_disk.h"
 
 #include <utility>
 

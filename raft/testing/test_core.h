@@ -10,9 +10,9 @@
 #include <variant>
 #include <vector>
 
-#include "raft/fake_disk.h"
 #include "raft/invariants.h"
 #include "raft/raft.h"
+#include "raft/testing/fake_disk.h"
 
 namespace dqueue::raft::test {
 
