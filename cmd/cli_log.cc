@@ -5,7 +5,7 @@
 
 #include "cmd/cli.h"
 #include "cmd/text_output.h"
-#include "storage/log.h"
+#include "storage/log/log.h"
 
 namespace dqueue::cmd {
 namespace {

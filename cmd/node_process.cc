@@ -13,7 +13,7 @@
 #include "cmd/first_keys.h"
 #include "cmd/process_start.h"
 #include "node/runner.h"
-#include "storage/file_system.h"
+#include "storage/files/file_system.h"
 #include "transport/http/http_facade.h"
 #include "transport/server.h"
 

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "node/node.h"
 #include "raft/config.h"
-#include "storage/log.h"
+#include "storage/log/log.h"
 
 namespace dqueue::node {
 

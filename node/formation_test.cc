@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "storage/fault_file_system.h"
+#include "storage/testing/fault_file_system.h"
 
 namespace dqueue::node {
 namespace {

@@ -29,8 +29,8 @@
 #include "queue/broker.h"
 #include "queue/key.h"
 #include "raft/raft.h"
-#include "storage/file_system.h"
-#include "storage/log.h"
+#include "storage/files/file_system.h"
+#include "storage/log/log.h"
 
 namespace dqueue::node {
 

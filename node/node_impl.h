@@ -14,7 +14,7 @@
 #include "node/inbox.h"
 #include "node/node.h"
 #include "node/snapshot_actor.h"
-#include "storage/snapshot_store.h"
+#include "storage/snapshots/snapshot_store.h"
 
 namespace dqueue::node {
 

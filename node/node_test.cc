@@ -10,7 +10,7 @@
 #include <deque>
 #include <map>
 
-#include "storage/fault_file_system.h"
+#include "storage/testing/fault_file_system.h"
 
 namespace dqueue::node {
 namespace {

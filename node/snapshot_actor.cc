@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "storage/crc32c.h"
+#include "storage/files/crc32c.h"
 
 namespace dqueue::node {
 

@@ -17,8 +17,8 @@
 #include "queue/state_machine.h"
 #include "raft/message.h"
 #include "raft/raft.h"
-#include "storage/log.h"
-#include "storage/snapshot_store.h"
+#include "storage/log/log.h"
+#include "storage/snapshots/snapshot_store.h"
 
 namespace dqueue::node {
 

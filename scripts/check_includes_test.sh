@@ -19,7 +19,7 @@ breaks() {
   rm "$scratch/$1"
 }
 expect 0 'no breaches' "$scratch/scripts/check-includes.sh"
-breaks raft/a.cc '\n#include "storage/log.h"' '2: raft/ must not include storage/log.h'
+breaks raft/a.cc '\n#include "storage/log/log.h"' '2: raft/ must not include storage/log/log.h'
 breaks raft/a.cc '#include <spdlog/spdlog.h>' '1: raft/ must build without spdlog/spdlog.h'
 breaks raft/a.cc '#include <google/protobuf/message.h>' '1: raft/ must build without google'
 breaks raft/a.cc '#include <mutex>' '1: raft/ must build without mutex'

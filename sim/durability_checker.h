@@ -8,7 +8,7 @@
 #include "raft/message.h"
 #include "raft/types.h"
 #include "sim/random.h"
-#include "storage/log.h"
+#include "storage/log/log.h"
 
 namespace dqueue::sim {
 

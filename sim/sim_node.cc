@@ -7,8 +7,8 @@
 #include "base/check.h"
 #include "sim/violation.h"
 #include "sim/world.h"
-#include "storage/log.h"
-#include "storage/record.h"
+#include "storage/log/log.h"
+#include "storage/log/record.h"
 
 namespace dqueue::sim {
 namespace {

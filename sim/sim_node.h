@@ -14,7 +14,7 @@
 #include "sim/clock.h"
 #include "sim/profile.h"
 #include "sim/random.h"
-#include "storage/fault_file_system.h"
+#include "storage/testing/fault_file_system.h"
 
 namespace dqueue::sim {
 

@@ -15,7 +15,7 @@
 #include <random>
 
 #include "dqueue/v1/service.grpc.pb.h"
-#include "storage/file_system.h"
+#include "storage/files/file_system.h"
 #include "transport/http2_guard.h"
 #include "transport/machine_test_fixture.h"
 #include "transport/raw_http2.h"

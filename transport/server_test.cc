@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "dqueue/v1/service.grpc.pb.h"
-#include "storage/file_system.h"
+#include "storage/files/file_system.h"
 #include "transport/listen_socket.h"
 #include "transport/machine_test_fixture.h"
 #include "transport/rpc_error.h"

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-#include "storage/file_system.h"
+#include "storage/files/file_system.h"
 #include "transport/http/http_facade.h"
 #include "transport/http/raw_client.h"
 #include "transport/machine_test_fixture.h"

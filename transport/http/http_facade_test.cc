@@ -10,7 +10,7 @@
 #include <set>
 #include <thread>
 
-#include "storage/file_system.h"
+#include "storage/files/file_system.h"
 #include "transport/http/json_text.h"
 #include "transport/http/raw_client.h"
 #include "transport/machine_test_fixture.h"

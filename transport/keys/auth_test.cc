@@ -14,7 +14,7 @@
 
 #include "dqueue/v1/service.grpc.pb.h"
 #include "google/rpc/error_details.pb.h"
-#include "storage/file_system.h"
+#include "storage/files/file_system.h"
 #include "transport/http/http_facade.h"
 #include "transport/http/json_text.h"
 #include "transport/http/raw_client.h"

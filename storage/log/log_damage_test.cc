@@ -1,0 +1,678 @@
+// Damaged logs: every bit flipped, every length, and each kind of wrong file with its message. What
+// was acknowledged is there, or the start refuses; nothing ever comes back as something else.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "storage/files/crc32c.h"
+#include "storage/files/little_endian.h"
+#include "storage/log/log.h"
+#include "storage/log/record.h"
+#include "storage/log/segment_header.h"
+#include "storage/testing/fault_file_system.h"
+#include "storage/testing/log_crash.h"
+#include "storage/testing/log_model.h"
+
+namespace dqueue::storage {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr char kWal[] = "data/wal";
+constexpr char kDamaged[] =
+    "; acknowledged data is damaged: restore the file, or start with --recover=peers to fetch what "
+    "is lost from the other members";
+constexpr char kImpossible[] =
+    "; no start can mend this: restore the data directory as it was, or remove this node from the "
+    "cluster and add it again with an empty one";
+constexpr char kVoteLost[] =
+    "; the damage may have taken this node's vote, so it must not come back as itself: remove it "
+    "from the cluster and add it again with an empty data directory";
+
+std::string PathOf(uint64_t sequence) { return JoinPath(kWal, SegmentName(sequence)); }
+
+struct Placed {
+  uint64_t offset;
+  RecordHeader header;
+};
+
+// The records of a segment that is in order.
+std::vector<Placed> RecordsOf(const std::string& segment) {
+  std::vector<Placed> out;
+  const std::string_view bytes = segment;
+  uint64_t offset = *DecodeHeaderBytes(bytes.substr(0, kHeaderFixedBytes));
+  while (auto header = DecodeRecordHeader(bytes.substr(offset))) {
+    out.push_back({offset, *header});
+    offset += RecordBytes(header->length);
+  }
+  return out;
+}
+
+// Replaces the payload of one record, with valid checksums.
+void Forge(FaultFileSystem& fs, uint64_t sequence, uint64_t offset, RecordHeader header,
+           const std::string& payload) {
+  std::string bytes = fs.Bytes(PathOf(sequence));
+  header.payload_crc = Crc32c(payload);
+  header.length = static_cast<uint32_t>(payload.size());
+  EncodeRecordHeader(header, bytes.data() + offset);
+  bytes.replace(offset + kRecordHeaderBytes, payload.size(), payload);
+  fs.PutFile(PathOf(sequence), bytes);
+}
+
+std::string EntryPayload(uint64_t index, uint64_t term, uint8_t kind, const std::string& data) {
+  std::string out(kEntryPrefixBytes, '\0');
+  EncodeEntryPrefix({raft::Index(index), raft::Term(term), raft::EntryKind::kCommand}, out.data());
+  out[16] = static_cast<char>(kind);
+  return out + data;
+}
+
+// A log of three segments, with votes, overwritten entries, a snapshot and a compaction; what it
+// holds is in `model`, and everything but the last batch is vouched for by a later one.
+class LogDamageTest : public testing::Test {
+ protected:
+  void SetUp() override { Build(false); }
+
+  void Build(bool close) {
+    fs_ = std::make_unique<FaultFileSystem>();
+    const raft::HardState first{raft::Term(1), {}, {}};
+    const std::vector<raft::Entry> entries = {MakeEntry(1, 1, "config", raft::EntryKind::kConfig)};
+    model_ = LogModel(first, entries);
+    written_ = entries;
+    ASSERT_TRUE(Log::Format(*fs_, kWal, CrashIdentity(), first, entries, CrashOptions()).ok());
+    RecoveredLog recovered;
+    auto log = Log::Open(*fs_, kWal, CrashOptions(), &recovered);
+    ASSERT_TRUE(log.ok());
+    const auto write = [&](LogWrite w) {
+      acknowledged_but_last_ = model_.position();
+      model_.Add(w);
+      written_.insert(written_.end(), w.entries.begin(), w.entries.end());
+      (*log)->Submit(std::move(w));
+      ASSERT_TRUE((*log)->Poll().ok());
+    };
+    const auto hard_state = [](uint64_t term, uint64_t vote) {
+      LogWrite w;
+      w.hard_state = {raft::Term(term), raft::NodeId(vote), {}};
+      return w;
+    };
+    const auto entry = [](uint64_t index, uint64_t term, size_t size) {
+      LogWrite w;
+      w.entries = {MakeEntry(index, term, std::string(size, 'x'))};
+      return w;
+    };
+    write(hard_state(2, 5));
+    write(entry(2, 2, 100));
+    write(entry(3, 2, 30));
+    for (uint64_t i = 4; i < 8; ++i) write(entry(i, 2, 16000));  // the last in the second segment
+    write(hard_state(3, 6));
+    write(entry(6, 3, 40));
+    write(entry(7, 3, 0));
+    LogWrite snapshot;
+    snapshot.snapshot = raft::SnapshotMeta{raft::Index(3), raft::Term(2), "members"};
+    write(snapshot);
+    for (uint64_t i = 8; i < 11; ++i) write(entry(i, 3, 13000));
+    write(entry(11, 3, 16000));  // in the third
+    LogWrite compact;
+    compact.compact_to = raft::Index(2);
+    write(compact);
+    write(hard_state(4, 7));
+    write(entry(12, 4, 60));
+    write(entry(13, 4, 200));
+    if (close) {
+      acknowledged_but_last_ = model_.position();
+      ASSERT_TRUE((*log)->Close().ok());
+    }
+    ASSERT_EQ(fs_->Paths().size(), 3u);
+  }
+
+  absl::StatusOr<ModelState> Open(FaultFileSystem& fs, bool recover_from_peers = false) {
+    LogOptions options = CrashOptions();
+    options.recover_from_peers = recover_from_peers;
+    recovered_ = RecoveredLog();
+    auto log = Log::Open(fs, kWal, options, &recovered_);
+    if (!log.ok()) return log.status();
+    return StateOf(recovered_, **log);
+  }
+  std::string Refusal(FaultFileSystem& fs, bool recover_from_peers = false) {
+    const absl::StatusOr<ModelState> state = Open(fs, recover_from_peers);
+    if (state.ok()) return "opened";
+    EXPECT_EQ(state.status().code(), absl::StatusCode::kDataLoss);
+    return std::string(state.status().message());
+  }
+
+  // With --recover=peers: what comes back is the newest vote, and a state that the log was in.
+  void ExpectKeptPrefix(FaultFileSystem& fs, const std::string& what) {
+    const absl::StatusOr<ModelState> state = Open(fs, true);
+    if (!state.ok()) return;
+    const ModelState& now = model_.now();
+    ASSERT_EQ(state->hard_state.term, now.hard_state.term) << what;
+    ASSERT_EQ(state->hard_state.vote, now.hard_state.vote) << what;
+    if (!recovered_.damaged_from) {
+      ASSERT_GE(model_.Find(*state, acknowledged_but_last_), 0) << what;
+      return;
+    }
+    ASSERT_EQ(*recovered_.damaged_from, state->last.Next()) << what;
+    ASSERT_EQ(state->snapshot, now.snapshot) << what;
+    // It stays so until the node has caught up, whatever the next start is told.
+    const absl::StatusOr<ModelState> again = Open(fs, false);
+    ASSERT_TRUE(again.ok()) << what << ": " << again.status();
+    ASSERT_TRUE(*again == *state) << what;
+    ASSERT_TRUE(recovered_.damaged_from.has_value()) << what;
+    for (const auto& [index, entry] : state->entries) {
+      bool known = false;
+      for (const raft::Entry& written : written_) {
+        known = known || (written.index == index && written.term == entry.term &&
+                          *written.payload == *entry.payload);
+      }
+      ASSERT_TRUE(known) << what << ", entry " << index.value();
+    }
+  }
+
+  std::unique_ptr<FaultFileSystem> fs_;
+  LogModel model_;
+  std::vector<raft::Entry> written_;  // all that ever were
+  size_t acknowledged_but_last_ = 0;
+  RecoveredLog recovered_;
+};
+
+// The bits of all that is written, and some of what is not.
+std::vector<uint64_t> BitsToFlip(const std::string& bytes, uint64_t sequence) {
+  std::vector<uint64_t> bits;
+  for (uint64_t byte = 0; byte < bytes.size(); ++byte) {
+    const bool header = byte < kHeaderFixedBytes;
+    const bool payload = byte > 0 && bytes[byte] == 'x' && bytes[byte - 1] == 'x';
+    const bool zero = bytes[byte] == 0 && byte >= 8 && LoadU64(bytes.data() + byte - 7) == 0;
+    if (header || (!payload && !zero)) {
+      for (uint64_t bit = 0; bit < 8; ++bit) bits.push_back(byte * 8 + bit);
+    } else if (byte % 61 == sequence) {
+      bits.push_back(byte * 8 + byte % 8);
+    }
+  }
+  return bits;
+}
+
+TEST_F(LogDamageTest, AnyFlippedBit) {
+  for (const bool closed : {false, true}) {
+    Build(closed);
+    uint64_t refused = 0;
+    uint64_t shorter = 0;
+    for (uint64_t sequence = 1; sequence <= 3; ++sequence) {
+      const std::string bytes = fs_->Bytes(PathOf(sequence));
+      for (const uint64_t bit : BitsToFlip(bytes, sequence)) {
+        std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
+        fs->FlipBit(PathOf(sequence), bit);
+        const std::string what =
+            "segment " + std::to_string(sequence) + " byte " + std::to_string(bit / 8);
+        const absl::StatusOr<ModelState> state = Open(*fs);
+        if (state.ok()) {
+          const ptrdiff_t position = model_.Find(*state, acknowledged_but_last_);
+          ASSERT_GE(position, 0) << what << ": " << Describe(*state);
+          if (static_cast<size_t>(position) < model_.position()) ++shorter;
+          continue;
+        }
+        ++refused;
+        ASSERT_THAT(std::string(state.status().message()), HasSubstr(PathOf(sequence))) << what;
+        if (absl::IsFailedPrecondition(state.status())) continue;
+        ASSERT_EQ(state.status().code(), absl::StatusCode::kDataLoss) << what;
+        ExpectKeptPrefix(*fs, what);
+        if (HasFatalFailure()) return;
+      }
+    }
+    EXPECT_GT(refused, 8000u);
+    // Rot in the last batch cannot be told from a torn write if nothing came after it. After a
+    // clean shutdown it can.
+    EXPECT_EQ(shorter == 0, closed) << shorter;
+  }
+}
+
+TEST_F(LogDamageTest, AnyLength) {
+  for (uint64_t sequence = 1; sequence <= 3; ++sequence) {
+    const std::string bytes = fs_->Bytes(PathOf(sequence));
+    std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
+    for (uint64_t size = 0; size < bytes.size(); size += size < 600 ? 1 : 509) {
+      fs->PutFile(PathOf(sequence), bytes.substr(0, size));
+      for (const bool recover : {false, true}) {
+        const absl::StatusOr<ModelState> state = Open(*fs, recover);
+        if (state.ok()) {
+          // Only the first segment's header can be lost without the entries that are needed.
+          ASSERT_TRUE(recover && recovered_.damaged_from) << sequence << ", " << size;
+          fs = fs_->Clone();
+          continue;
+        }
+        ASSERT_EQ(state.status().code(), absl::StatusCode::kDataLoss) << sequence << ", " << size;
+        ASSERT_THAT(std::string(state.status().message()), HasSubstr(PathOf(sequence)));
+      }
+    }
+  }
+}
+
+// Any subset of the sectors of the last batch: the batch is there, or a prefix of it is.
+TEST_F(LogDamageTest, AnyTornLastBatch) {
+  RecoveredLog recovered;
+  auto log = Log::Open(*fs_, kWal, CrashOptions(), &recovered);
+  ASSERT_TRUE(log.ok());
+  const size_t acknowledged = model_.position();
+  LogWrite batch;
+  batch.hard_state = {raft::Term(5), raft::NodeId(1), {}};
+  for (uint64_t i = 14; i < 20; ++i)
+    batch.entries.push_back(MakeEntry(i, 5, std::string(700, 'y')));
+  model_.Add(batch);
+  fs_->StopAfter(1);  // the write, not the sync
+  (*log)->Submit(batch);
+  EXPECT_FALSE((*log)->Poll().ok());
+  std::set<size_t> found;
+  for (uint64_t seed = 0; seed < 600; ++seed) {
+    std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
+    fs->Crash(seed);
+    const absl::StatusOr<ModelState> state = Open(*fs);
+    ASSERT_TRUE(state.ok()) << seed << ": " << state.status();
+    const ptrdiff_t position = model_.Find(*state, acknowledged);
+    ASSERT_GE(position, 0) << seed;
+    found.insert(static_cast<size_t>(position));
+  }
+  EXPECT_EQ(found.size(), 8u) << "every prefix should come up";
+}
+
+TEST_F(LogDamageTest, ATornTailIsCutForGood) {
+  const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(3)));
+  const Placed last = records.back();
+  fs_->FlipBit(PathOf(3), (last.offset + kRecordHeaderBytes + 30) * 8);
+  absl::StatusOr<LogReport> report = InspectLog(*fs_, kWal, nullptr);
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->torn_bytes, RecordBytes(last.header.length));
+  EXPECT_FALSE(report->damage.has_value());
+  ASSERT_TRUE(Open(*fs_).ok());
+  EXPECT_EQ(recovered_.torn_bytes, RecordBytes(last.header.length));
+  EXPECT_EQ(recovered_.raft.last_index, raft::Index(12));
+  const std::string bytes = fs_->Bytes(PathOf(3));
+  EXPECT_EQ(bytes.find_first_not_of('\0', last.offset), std::string::npos);
+  ASSERT_TRUE(Open(*fs_).ok());
+  EXPECT_EQ(recovered_.torn_bytes, 0u);
+}
+
+// A segment gets its name when its first records are durable: they cannot be torn, although no
+// other record vouches for them.
+TEST_F(LogDamageTest, TheFirstBatchOfASegmentIsNeverTorn) {
+  FaultFileSystem fs;
+  ASSERT_TRUE(Log::Format(fs, kWal, CrashIdentity(), {raft::Term(1), {}, {}},
+                          {MakeEntry(1, 1, "config")}, CrashOptions())
+                  .ok());
+  for (const Placed& record : RecordsOf(fs.Bytes(PathOf(1)))) {
+    fs.FlipBit(PathOf(1), (record.offset + kRecordHeaderBytes) * 8);
+    EXPECT_THAT(Refusal(fs), HasSubstr(kDamaged));
+    fs.FlipBit(PathOf(1), (record.offset + kRecordHeaderBytes) * 8);
+  }
+  EXPECT_TRUE(Open(fs).ok());
+}
+
+// Two bad records at the end; the header of the second still says that the first was durable.
+TEST_F(LogDamageTest, TheHeaderOfADamagedRecordVouches) {
+  const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(3)));
+  const Placed& first = records[records.size() - 2];
+  const Placed& second = records.back();
+  ASSERT_EQ(second.header.durable_lsn, second.header.lsn);
+  fs_->FlipBit(PathOf(3), (first.offset + kRecordHeaderBytes + 30) * 8);
+  fs_->FlipBit(PathOf(3), (second.offset + kRecordHeaderBytes + 30) * 8);
+  EXPECT_EQ(Refusal(*fs_), PathOf(3) + ":" + std::to_string(first.offset) +
+                               ": payload checksum mismatch in a record of type ENTRY" + kDamaged);
+}
+
+// Each kind of wrong file, with what the operator is told.
+TEST_F(LogDamageTest, Messages) {
+  const std::string first = fs_->Bytes(PathOf(1));
+  const std::string second = fs_->Bytes(PathOf(2));
+  const std::string third = fs_->Bytes(PathOf(3));
+  const std::vector<Placed> records1 = RecordsOf(first);
+  const std::vector<Placed> records3 = RecordsOf(third);
+  const Placed last = records3.back();
+  const std::string at_last = PathOf(3) + ":" + std::to_string(last.offset) + ": ";
+  const auto put = [](uint64_t sequence, std::string bytes) {
+    return [=](FaultFileSystem& fs) { fs.PutFile(PathOf(sequence), bytes); };
+  };
+  const auto forge = [&](RecordHeader header, const std::string& payload) {
+    return [=](FaultFileSystem& fs) { Forge(fs, 3, last.offset, header, payload); };
+  };
+  const auto typed = [&](uint8_t type) {
+    RecordHeader header = last.header;
+    header.type = type;
+    return header;
+  };
+  RecordHeader flagged = last.header;
+  flagged.flags = 1;
+  RecordHeader vouching = last.header;
+  vouching.durable_lsn = vouching.lsn + 8;
+  std::string other_magic = third;
+  other_magic[0] = 'D';
+  std::string flipped_header = third;
+  flipped_header[300] ^= 1;
+  Identity stranger = CrashIdentity();
+  stranger.node_name = "beta";
+  SegmentHeader stranger_header = *DecodeSegmentHeader(third);
+  stranger_header.identity = stranger;
+  const std::string foreign = EncodeSegmentHeader(stranger_header) + third.substr(kHeaderAlignment);
+  SegmentHeader other_state = *DecodeSegmentHeader(third);
+  other_state.marks.hard_state.vote = raft::NodeId(1);
+  SegmentHeader other_end = *DecodeSegmentHeader(third);
+  other_end.previous_crc ^= 1;
+  SegmentHeader other_place = *DecodeSegmentHeader(third);
+  other_place.base_lsn += 65536;
+  other_place.named_end += 65536;
+  SegmentHeader impossible_header = *DecodeSegmentHeader(third);
+  impossible_header.named_end = impossible_header.base_lsn;
+  const auto with_header = [&](const SegmentHeader& header) {
+    return put(3, EncodeSegmentHeader(header) + third.substr(kHeaderAlignment));
+  };
+
+  struct Case {
+    std::string name;
+    std::function<void(FaultFileSystem&)> damage;
+    std::string message;
+  };
+  const Case cases[] = {
+      {"empty last", put(3, ""), PathOf(3) + ":0: the file is empty" + kDamaged},
+      {"empty first", put(1, ""), PathOf(1) + ":0: the file is empty" + kDamaged},
+      {"100 bytes", put(3, third.substr(0, 100)),
+       PathOf(3) + ":0: the file ends within the segment header" + kDamaged},
+      {"only a header", put(3, third.substr(0, 4096)),
+       PathOf(3) + ":4096: the file has 4096 bytes, its header says 65536: it was cut or extended" +
+           kImpossible},
+      {"longer", put(3, third + "x"),
+       PathOf(3) + ":65536: the file has 65537 bytes, its header says 65536: it was cut or extended" +
+           kImpossible},
+      {"zeros", put(3, std::string(65536, '\0')),
+       PathOf(3) + ":0: not a segment of a dqueue log (wrong magic)" + kDamaged},
+      {"magic", put(3, other_magic),
+       PathOf(3) + ":0: not a segment of a dqueue log (wrong magic)" + kDamaged},
+      {"header", put(3, flipped_header),
+       PathOf(3) + ":0: segment header checksum mismatch" + kDamaged},
+      {"header values", with_header(impossible_header),
+       PathOf(3) + ":0: segment header with impossible values" + kDamaged},
+      {"missing in the middle",
+       [](FaultFileSystem& fs) { ASSERT_TRUE(fs.Remove(PathOf(2)).ok()); },
+       PathOf(2) + ":0: the segment is missing" + kDamaged},
+      {"missing at the beginning",
+       [](FaultFileSystem& fs) { ASSERT_TRUE(fs.Remove(PathOf(1)).ok()); },
+       PathOf(2) + ":0: the entries 3 to 5 are missing: a segment before this one is gone" +
+           kDamaged},
+      {"renamed",
+       [](FaultFileSystem& fs) { ASSERT_TRUE(fs.Rename(PathOf(3), PathOf(5)).ok()); },
+       PathOf(5) + ":0: the file holds segment 0000000000000003.wal: it was copied or renamed" + kImpossible},
+      {"copied", put(4, third),
+       PathOf(4) + ":0: the file holds segment 0000000000000003.wal: it was copied or renamed" +
+           kImpossible},
+      {"exchanged", put(2, third),
+       PathOf(2) + ":0: the file holds segment 0000000000000003.wal: it was copied or renamed" +
+           kImpossible},
+      {"another node's", put(3, foreign),
+       PathOf(3) + ":0: the segment belongs to another log than " + PathOf(1) +
+           " (node \"beta\", not \"alpha\", or another cluster or incarnation)" + kImpossible},
+      {"another state", with_header(other_state),
+       PathOf(3) +
+           ":0: the segment does not continue the one before it: its header repeats another "
+           "state" +
+           kImpossible},
+      {"another predecessor", with_header(other_end),
+       PathOf(3) +
+           ":0: the segment does not continue the one before it: that one ends differently" +
+           kImpossible},
+      {"another position", with_header(other_place),
+       PathOf(3) + ":0: the segment does not continue the one before it: its position is wrong" +
+           kImpossible},
+      {"not a file", [](FaultFileSystem& fs) { fs.PutSpecial(PathOf(3)); },
+       PathOf(3) + ":0: not a regular file" + kImpossible},
+      {"a directory",
+       [](FaultFileSystem& fs) { ASSERT_TRUE(fs.CreateDirectory(PathOf(4)).ok()); },
+       PathOf(4) + ":0: not a regular file" + kImpossible},
+      {"unknown type", forge(typed(99), "?"),
+       at_last + "a record of unknown type 99: it needs a newer dqueue" + kImpossible},
+      {"unknown flag", forge(flagged, EntryPayload(13, 4, 3, "")),
+       at_last + "a record with flags: it needs a newer dqueue" + kImpossible},
+      {"vouching", forge(vouching, EntryPayload(13, 4, 3, "")),
+       at_last + "a record that vouches for what is behind it" + kImpossible},
+      {"index gap", forge(last.header, EntryPayload(14, 4, 3, "")),
+       at_last + "entry 14 after entry 12" + kImpossible},
+      {"decreasing term", forge(last.header, EntryPayload(13, 3, 3, "")),
+       at_last + "entry 13 of term 3 after term 4" + kImpossible},
+      {"term of the future", forge(last.header, EntryPayload(13, 5, 3, "")),
+       at_last + "entry 13 of term 5 in term 4" + kImpossible},
+      {"replaced behind a snapshot", forge(last.header, EntryPayload(3, 4, 3, "")),
+       at_last + "entry 3 replaces one that a snapshot at 3 holds" + kImpossible},
+      {"unknown kind", forge(last.header, EntryPayload(13, 4, 4, "")),
+       at_last + "a record of type ENTRY with a malformed payload" + kImpossible},
+      {"short entry", forge(last.header, "short"),
+       at_last + "a record of type ENTRY with a malformed payload" + kImpossible},
+      {"large entry", forge(last.header, EntryPayload(13, 4, 3, std::string((16 << 10) + 1, 'l'))),
+       at_last + "entry 13 has 16385 bytes, more than the limit of 16384" + kImpossible},
+      {"short vote", forge(typed(1), "short"),
+       at_last + "a record of type HARD_STATE with a malformed payload" + kImpossible},
+      {"changed vote",
+       forge(typed(1), EncodeHardState({raft::Term(4), raft::NodeId(1), raft::Index(0)})),
+       at_last + "the vote in term 4 changes from 7 to 1" + kImpossible},
+      {"short mark", forge(typed(3), "short"),
+       at_last + "a record of type COMPACT with a malformed payload" + kImpossible},
+      {"mark without snapshot",
+       forge(typed(3), EncodeCompactMark({raft::Index(9), raft::Term(3)})),
+       at_last + "compaction to 9 with a snapshot only at 3" + kImpossible},
+      {"snapshot of nothing",
+       forge(typed(4), EncodeSnapshotMeta({raft::Index(99), raft::Term(4), ""})),
+       at_last + "a snapshot at 99 of a log that ends at 12" + kImpossible},
+      {"reset to the past",
+       forge(typed(5), EncodeSnapshotMeta({raft::Index(2), raft::Term(2), ""})),
+       at_last + "a reset to 2 after a snapshot at 3" + kImpossible},
+      {"shutdown with payload", forge(typed(6), "?"),
+       at_last + "a record of type CLEAN_SHUTDOWN with a malformed payload" + kImpossible},
+      {"whole with payload", forge(typed(7), "?"),
+       at_last + "a record of type WHOLE with a malformed payload" + kImpossible},
+      {"damaged payload",
+       [&](FaultFileSystem& fs) { fs.FlipBit(PathOf(1), (records1[2].offset + 50) * 8); },
+       PathOf(1) + ":" + std::to_string(records1[2].offset) +
+           ": payload checksum mismatch in a record of type HARD_STATE" + kDamaged},
+      {"damaged header",
+       [&](FaultFileSystem& fs) { fs.FlipBit(PathOf(1), (records1[2].offset + 10) * 8); },
+       PathOf(1) + ":" + std::to_string(records1[2].offset) + ": record header checksum mismatch" +
+           kDamaged},
+      {"erased record",
+       [&](FaultFileSystem& fs) {
+         std::string bytes = first;
+         bytes.replace(records1[1].offset, 40, 40, '\0');
+         fs.PutFile(PathOf(1), bytes);
+       },
+       PathOf(1) + ":" + std::to_string(records1[1].offset) +
+           ": no record where one was written" + kDamaged},
+      {"record of another place",
+       [&](FaultFileSystem& fs) {
+         std::string bytes = first;
+         bytes.replace(records1[2].offset, 64, first.substr(records1[0].offset, 64));
+         fs.PutFile(PathOf(1), bytes);
+       },
+       PathOf(1) + ":" + std::to_string(records1[2].offset) + ": the record belongs elsewhere" +
+           kDamaged},
+      {"record with another predecessor",
+       [&](FaultFileSystem& fs) {
+         RecordHeader header = records1[2].header;
+         header.previous_crc ^= 1;
+         Forge(fs, 1, records1[2].offset, header,
+               first.substr(records1[2].offset + 40, header.length));
+       },
+       PathOf(1) + ":" + std::to_string(records1[2].offset) +
+           ": the record does not follow the one before it" + kDamaged},
+  };
+  for (const Case& c : cases) {
+    std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
+    c.damage(*fs);
+    const FaultFileSystem::Counts before = fs->counts();
+    EXPECT_EQ(Refusal(*fs), c.message) << c.name;
+    EXPECT_EQ(fs->counts().mutations, before.mutations) << c.name << ": a refusal changes nothing";
+    absl::StatusOr<LogReport> report = InspectLog(*fs, kWal, nullptr);
+    ASSERT_TRUE(report.ok()) << c.name;
+    if (c.name == "large entry") continue;  // a limit of this process, not of the log
+    ASSERT_TRUE(report->damage.has_value()) << c.name;
+    EXPECT_EQ(c.message.rfind(report->damage->file + ":" + std::to_string(report->damage->offset) +
+                                  ": " + report->damage->reason,
+                              0),
+              0u)
+        << c.name;
+  }
+}
+
+TEST_F(LogDamageTest, ANewerFormatIsNotDamage) {
+  std::string bytes = fs_->Bytes(PathOf(3));
+  StoreU32(bytes.data() + 12, 2);
+  StoreU32(bytes.data() + 8, Crc32c(std::string_view(bytes).substr(12, 500)));
+  fs_->PutFile(PathOf(3), bytes);
+  const absl::Status newer = absl::FailedPreconditionError(
+      PathOf(3) + ":0: log format 2 needs a newer dqueue (this one knows format 1)");
+  EXPECT_EQ(Open(*fs_).status(), newer);
+  EXPECT_EQ(Open(*fs_, true).status(), newer);
+  EXPECT_EQ(InspectLog(*fs_, kWal, nullptr).status(), newer);
+  EXPECT_EQ(Log::ReadIdentity(*fs_, kWal).value(), CrashIdentity());
+}
+
+// ---- --recover=peers
+
+TEST_F(LogDamageTest, RecoveryKeepsThePrefixAndTheNewestMarks) {
+  // Entry 5 is damaged; the votes of terms 3 and 4, and the snapshot, come after it.
+  const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(1)));
+  ASSERT_EQ(records.size(), 8u);
+  const Placed& entry5 = records[6];
+  fs_->FlipBit(PathOf(1), (entry5.offset + 100) * 8);
+  const std::string damage = PathOf(1) + ":" + std::to_string(entry5.offset) +
+                             ": payload checksum mismatch in a record of type ENTRY";
+  EXPECT_EQ(Refusal(*fs_), damage + kDamaged);
+
+  absl::StatusOr<ModelState> state = Open(*fs_, true);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_EQ(recovered_.damaged_from, raft::Index(5));
+  EXPECT_EQ(recovered_.raft.last_index, raft::Index(4));
+  EXPECT_EQ(recovered_.raft.hard_state.term, raft::Term(4));
+  EXPECT_EQ(recovered_.raft.hard_state.vote, raft::NodeId(7));
+  EXPECT_EQ(recovered_.raft.snapshot.index, raft::Index(3));
+  EXPECT_EQ(recovered_.raft.compacted_index, raft::Index(2));
+  EXPECT_THAT(fs_->Paths(), ElementsAre(PathOf(1), PathOf(4)));
+
+  // The node goes on, restarts, goes on, and is whole at last.
+  RecoveredLog recovered;
+  auto log = Log::Open(*fs_, kWal, CrashOptions(), &recovered);
+  ASSERT_TRUE(log.ok()) << log.status();
+  EXPECT_EQ(recovered.damaged_from, raft::Index(5));
+  LogWrite fetched;
+  for (uint64_t i = 5; i < 15; ++i) {
+    fetched.entries.push_back(MakeEntry(i, 4, std::string(15000, 'f')));
+  }
+  (*log)->Submit(fetched);
+  ASSERT_TRUE((*log)->Poll().ok());
+  log = Log::Open(*fs_, kWal, CrashOptions(), &recovered);
+  ASSERT_TRUE(log.ok()) << log.status();
+  EXPECT_EQ(recovered.damaged_from, raft::Index(5));
+  EXPECT_EQ(recovered.raft.last_index, raft::Index(14));
+  LogWrite whole;
+  whole.whole = true;
+  (*log)->Submit(whole);
+  ASSERT_TRUE((*log)->Poll().ok());
+  log = Log::Open(*fs_, kWal, CrashOptions(), &recovered);
+  ASSERT_TRUE(log.ok()) << log.status();
+  EXPECT_EQ(recovered.damaged_from, std::nullopt);
+  EXPECT_EQ(recovered.raft.last_index, raft::Index(14));
+}
+
+TEST_F(LogDamageTest, RecoveryGoesOnFromTheSnapshotIfThePrefixDoesNotReachIt) {
+  const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(1)));
+  const Placed& entry2 = records[3];
+  fs_->FlipBit(PathOf(1), (entry2.offset + 100) * 8);
+  ASSERT_TRUE(Open(*fs_, true).ok());
+  EXPECT_EQ(recovered_.damaged_from, raft::Index(4));
+  EXPECT_EQ(recovered_.raft.last_index, raft::Index(3));
+  EXPECT_EQ(recovered_.raft.compacted_index, raft::Index(3));
+  EXPECT_EQ(recovered_.raft.snapshot.config, "members");
+  EXPECT_THAT(fs_->Paths(), ElementsAre(PathOf(4)));
+  ASSERT_TRUE(Open(*fs_).ok());
+  EXPECT_EQ(recovered_.damaged_from, raft::Index(4));
+  EXPECT_EQ(recovered_.raft.hard_state.vote, raft::NodeId(7));
+}
+
+TEST_F(LogDamageTest, RecoveryGoesOnWithoutASegment) {
+  for (uint64_t sequence : {1, 2}) {
+    std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
+    ASSERT_TRUE(fs->Remove(PathOf(sequence)).ok());
+    const absl::StatusOr<ModelState> state = Open(*fs, true);
+    ASSERT_TRUE(state.ok()) << sequence << ": " << state.status();
+    EXPECT_EQ(recovered_.damaged_from, sequence == 1 ? raft::Index(4) : raft::Index(7));
+    EXPECT_EQ(recovered_.raft.hard_state.vote, raft::NodeId(7));
+    ASSERT_TRUE(Open(*fs).ok());
+  }
+}
+
+TEST_F(LogDamageTest, RecoveryRefusesIfAVoteMayBeLost) {
+  const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(3)));
+  size_t vote = 0;
+  while (records[vote].header.type != static_cast<uint8_t>(RecordType::kHardState)) ++vote;
+  const Placed& hard_state = records[vote];
+  for (const uint64_t byte : {uint64_t{20}, kRecordHeaderBytes + 3}) {
+    std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
+    fs->FlipBit(PathOf(3), (hard_state.offset + byte) * 8);
+    EXPECT_THAT(Refusal(*fs, true), HasSubstr(kVoteLost));
+  }
+  // The header of an entry behind the newest vote: nobody knows what stood there.
+  const Placed& entry = records[vote + 1];
+  fs_->FlipBit(PathOf(3), (entry.offset + 5) * 8);
+  EXPECT_EQ(Refusal(*fs_, true), PathOf(3) + ":" + std::to_string(entry.offset) +
+                                     ": record header checksum mismatch" + kVoteLost);
+  // The last segment's header: there may be more votes in it.
+  Build(false);
+  fs_->FlipBit(PathOf(3), 100);
+  EXPECT_EQ(Refusal(*fs_, true), PathOf(3) + ":0: segment header checksum mismatch" + kVoteLost);
+}
+
+TEST_F(LogDamageTest, RecoveryFromPeersMayBeInterrupted) {
+  const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(1)));
+  fs_->FlipBit(PathOf(1), (records[6].offset + 100) * 8);
+  for (uint64_t m = 0;; ++m) {
+    for (uint64_t seed = 0; seed < 10; ++seed) {
+      std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
+      fs->StopAfter(m);
+      const bool done = Open(*fs, true).ok();
+      fs->Crash(seed);
+      ASSERT_TRUE(Open(*fs, true).ok());
+      EXPECT_EQ(recovered_.damaged_from, raft::Index(5));
+      EXPECT_EQ(recovered_.raft.last_index, raft::Index(4));
+      EXPECT_EQ(recovered_.raft.hard_state.vote, raft::NodeId(7));
+      fs->CrashKeeping(false);
+      ASSERT_TRUE(Open(*fs, false).ok());
+      EXPECT_EQ(recovered_.damaged_from, raft::Index(5));
+      if (done && seed == 9) return;
+    }
+  }
+}
+
+TEST_F(LogDamageTest, RecoveryFromPeersChangesNothingInAHealthyLog) {
+  const absl::StatusOr<ModelState> state = Open(*fs_, true);
+  ASSERT_TRUE(state.ok());
+  EXPECT_TRUE(*state == model_.now());
+  EXPECT_EQ(recovered_.damaged_from, std::nullopt);
+  EXPECT_EQ(fs_->Paths().size(), 3u);
+}
+
+// ---- dump
+
+TEST_F(LogDamageTest, InspectShowsEveryRecord) {
+  std::vector<std::string> lines;
+  const absl::StatusOr<LogReport> report =
+      InspectLog(*fs_, kWal, [&lines](const std::string& line) { lines.push_back(line); });
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->identity, CrashIdentity());
+  EXPECT_EQ(report->raft.last_index, raft::Index(13));
+  EXPECT_THAT(report->segments, ElementsAre(PathOf(1), PathOf(2), PathOf(3)));
+  EXPECT_EQ(lines.size(), report->records + 3);
+  EXPECT_EQ(lines[0], PathOf(1) + ":0 SEGMENT lsn 0 term 0 vote 0 last 0 compacted 0 snapshot 0");
+  EXPECT_EQ(lines[1], PathOf(1) + ":4096 lsn 4096 durable 0 HARD_STATE term 1 vote 0 commit 0");
+  EXPECT_EQ(lines[2], PathOf(1) + ":4160 lsn 4160 durable 0 ENTRY 1^1 config 6 bytes");
+  EXPECT_EQ(lines[3], PathOf(1) + ":4232 lsn 4232 durable 4232 HARD_STATE term 2 vote 5 commit 0");
+  EXPECT_FALSE(report->clean_shutdown);
+  EXPECT_EQ(InspectLog(*fs_, "nowhere", nullptr).status().code(), absl::StatusCode::kNotFound);
+  Build(true);
+  EXPECT_TRUE(InspectLog(*fs_, kWal, nullptr)->clean_shutdown);
+}
+
+}  // namespace
+}  // namespace dqueue::storage

@@ -1,0 +1,33 @@
+#include "storage/log/log.h"
+#include "storage/log/log_recovery.h"
+#include "storage/log/log_scan.h"
+
+namespace dqueue::storage {
+
+absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const std::string& directory,
+                                     const std::function<void(const std::string&)>& line) {
+  // Without a limit on entries: the option may have changed since.
+  absl::StatusOr<LogScan> scan = ScanLog(fs, directory, UINT64_MAX, line);
+  if (!scan.ok()) return scan.status();
+  LogReport report;
+  report.identity = scan->identity;
+  report.raft = ToRecovered(*scan);
+  for (const auto& segment : scan->segments) report.segments.push_back(segment->path);
+  report.records = scan->records;
+  report.clean_shutdown = scan->clean_shutdown;
+  const RecoveryAction action = DecideRecovery(SituationOf(*scan, /*recover_from_peers=*/false));
+  switch (action) {
+    case RecoveryAction::kGoOn:
+      break;
+    case RecoveryAction::kCutTail:
+      report.torn_bytes = scan->torn_bytes;
+      report.clean_shutdown = false;
+      break;
+    default:
+      report.damage = scan->stop->damage;
+      report.clean_shutdown = false;
+  }
+  return report;
+}
+
+}  // namespace dqueue::storage

@@ -1,0 +1,215 @@
+#include "storage/log/log_recovery.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/mutant.h"
+#include "storage/files/file_window.h"
+
+namespace dqueue::storage {
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+
+absl::Status Refuse(const LogScan& scan, RecoveryAction action) {
+  DQ_CHECK(scan.stop.has_value());
+  const LogDamage& damage = scan.stop->damage;
+  return absl::DataLossError(damage.file + ":" + std::to_string(damage.offset) + ": " +
+                             damage.reason + "; " + std::string(RecoveryAdvice(action)));
+}
+
+absl::Status RemoveAll(FileSystem& fs, const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    if (absl::Status s = fs.Remove(path); !s.ok()) return s;
+  }
+  return absl::OkStatus();
+}
+
+// Writes again what no header vouches for, and zeros behind it, then syncs. Bytes that are there
+// already do not change, so that a crash in the middle harms nothing.
+absl::Status SettleTail(File& file, const LogScan& scan) {
+  const LogEnd& end = scan.end;
+  const uint64_t base = end.header.base_lsn;
+  const uint64_t size = end.header.segment_bytes;
+  const uint64_t durable = std::max(scan.durable_lsn, base + end.header.HeaderBytes()) - base;
+  DQ_CHECK(end.offset <= size);
+  FileWindow window(*end.segment->reader, size);
+  for (uint64_t at = std::min(durable, end.offset); at < end.offset;) {
+    const uint64_t n = std::min(FileWindow::kPieceBytes, end.offset - at);
+    absl::StatusOr<std::string_view> bytes = window.Get(at, n);
+    if (!bytes.ok()) return bytes.status();
+    DQ_CHECK(bytes->size() == n);
+    if (absl::Status s = file.WriteAt(at, *bytes); !s.ok()) return s;
+    at += n;
+  }
+  // The first page always, because what is seen as zero there may be something else on the disk.
+  const std::vector<char> zeros(kPageBytes, '\0');
+  const uint64_t torn_end = end.offset + scan.torn_bytes;
+  for (uint64_t at = end.offset; at < size;) {
+    const uint64_t n = std::min(size, (at / kPageBytes + 1) * kPageBytes) - at;
+    if (absl::Status s = file.WriteAt(at, {zeros.data(), n}); !s.ok()) return s;
+    at += n;
+    if (at >= torn_end) break;
+  }
+  return file.Sync();
+}
+
+// What --recover=peers goes on with: the undamaged prefix, or, where that does not reach the newest
+// snapshot or does not agree with it, the snapshot alone.
+Marks KeptMarks(LogScan& scan, bool* keep_entries) {
+  const Marks& prefix = scan.state.marks();
+  const raft::SnapshotMeta& snapshot = scan.newest_snapshot;
+  Marks kept;
+  kept.hard_state = scan.newest_hard_state;
+  kept.snapshot = snapshot;
+  const raft::Index compacted = std::max(prefix.compacted.index, scan.newest_compacted.index);
+  *keep_entries = scan.end.segment != nullptr && snapshot.index <= prefix.last_index &&
+                  scan.state.first_present() <= compacted.Next() && compacted <= snapshot.index;
+  if (*keep_entries && snapshot.index.value() != 0) {
+    *keep_entries = scan.state.TermAt(snapshot.index) == snapshot.term;
+  }
+  if (*keep_entries) {
+    kept.compacted = prefix.compacted.index == compacted ? prefix.compacted : scan.newest_compacted;
+    kept.last_index = prefix.last_index;
+    kept.last_term = prefix.last_term;
+  } else {
+    kept.compacted = {snapshot.index, snapshot.term};
+    kept.last_index = snapshot.index;
+    kept.last_term = snapshot.term;
+  }
+  kept.hard_state.commit = std::min(kept.hard_state.commit, kept.last_index);
+  kept.damaged_from = kept.last_index.Next();
+  if (prefix.damaged_from.value() != 0) {
+    kept.damaged_from = std::min(kept.damaged_from, prefix.damaged_from);
+  }
+  return kept;
+}
+
+absl::Status KeepPrefix(LogScan& scan, LogWriter& writer) {
+  DQ_CHECK(scan.hard_state_certain);
+  bool keep_entries = false;
+  const Marks kept = KeptMarks(scan, &keep_entries);
+  LogWriter::Beginning beginning;
+  beginning.identity = scan.identity;
+  beginning.sequence = scan.next_sequence;
+  beginning.base_lsn = scan.next_base_lsn;
+  beginning.recovered = true;
+  if (keep_entries) {
+    beginning.previous_sequence = scan.end.header.sequence;
+    beginning.previous_end = scan.end.header.base_lsn + scan.end.offset;
+    beginning.previous_crc = scan.end.crc;
+    scan.state.Override(kept);
+    scan.entries.DropTo(kept.compacted.index);
+  } else {
+    scan.state = LogState(kept);
+    scan.entries.Clear(kept.last_index.Next());
+    scan.config_entries.clear();
+  }
+  // Segments that the new one does not continue are void once it has its name.
+  std::vector<std::shared_ptr<Segment>> before = std::exchange(scan.segments, {});
+  if (absl::Status s = writer.Begin(beginning, scan.state); !s.ok()) return s;
+  if (absl::Status s = writer.Commit(); !s.ok()) return s;
+  for (std::shared_ptr<Segment>& segment : before) {
+    if (keep_entries && segment->sequence <= beginning.previous_sequence) {
+      scan.segments.push_back(std::move(segment));
+    }
+  }
+  for (std::shared_ptr<Segment>& segment : writer.TakeSegments()) {
+    scan.segments.push_back(std::move(segment));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+RecoverySituation SituationOf(const LogScan& scan, bool recover_from_peers) {
+  RecoverySituation situation;
+  situation.impossible = scan.stop && scan.stop->impossible;
+  situation.below_durable = scan.stop && scan.stop->lsn < scan.durable_lsn;
+  situation.rest_is_zero = !scan.stop;
+  situation.recover_from_peers = recover_from_peers;
+  situation.hard_state_certain = scan.hard_state_certain;
+  if (DQ_MUTANT(kCutAcknowledged) && scan.end.segment != nullptr &&
+      scan.end.header.sequence + 1 == scan.next_sequence) {
+    situation.below_durable = false;
+  }
+  return situation;
+}
+
+raft::Recovered ToRecovered(const LogScan& scan) {
+  const Marks& marks = scan.state.marks();
+  raft::Recovered out;
+  out.cluster = scan.identity.cluster;
+  out.self = scan.identity.node;
+  out.incarnation = scan.identity.incarnation;
+  out.hard_state = marks.hard_state;
+  // The commit index is a hint: one that a torn tail left behind the end is lowered to it, and what
+  // a snapshot holds is committed.
+  out.hard_state.commit =
+      std::clamp(marks.hard_state.commit, marks.snapshot.index, marks.last_index);
+  out.compacted_index = marks.compacted.index;
+  out.compacted_term = marks.compacted.term;
+  out.runs = scan.state.Runs();
+  out.last_index = marks.last_index;
+  out.snapshot = marks.snapshot;
+  for (const auto& [index, entry] : scan.config_entries) {
+    if (index > marks.compacted.index) out.config_entries.push_back(entry);
+  }
+  return out;
+}
+
+absl::Status RecoverLog(FileSystem& fs, const std::string& directory, const LogOptions& options,
+                        LogScan& scan, LogWriter& writer, RecoveredLog* recovered) {
+  *recovered = RecoveredLog{};
+  const RecoveryAction action = DecideRecovery(SituationOf(scan, options.recover_from_peers));
+  switch (action) {
+    case RecoveryAction::kRefuseImpossible:
+    case RecoveryAction::kRefuseDamaged:
+    case RecoveryAction::kRefuseVoteLost:
+      return Refuse(scan, action);
+    case RecoveryAction::kGoOn:
+    case RecoveryAction::kCutTail: {
+      if (absl::Status s = RemoveAll(fs, scan.leftover_paths); !s.ok()) return s;
+      DQ_CHECK(scan.end.segment != nullptr && scan.state.Complete());
+      absl::StatusOr<std::unique_ptr<File>> file = fs.OpenForWrite(scan.end.segment->path);
+      if (!file.ok()) return file.status();
+      if (absl::Status s = SettleTail(**file, scan); !s.ok()) return s;
+      if (absl::Status s = writer.Continue(scan.end, *std::move(file), scan.state); !s.ok()) {
+        return s;
+      }
+      recovered->torn_bytes = scan.torn_bytes;
+      recovered->clean_shutdown = scan.clean_shutdown && scan.torn_bytes == 0;
+      break;
+    }
+    case RecoveryAction::kKeepPrefix:
+      if (absl::Status s = RemoveAll(fs, scan.leftover_paths); !s.ok()) return s;
+      if (absl::Status s = KeepPrefix(scan, writer); !s.ok()) return s;
+      break;
+  }
+  // Void segments must never come back, and names of live ones may be in memory only.
+  std::vector<std::string> rubbish;
+  absl::StatusOr<std::vector<DirectoryEntry>> list = fs.List(directory);
+  if (!list.ok()) return list.status();
+  for (const DirectoryEntry& entry : *list) {
+    if (!ParseSegmentName(entry.name)) continue;
+    const std::string path = JoinPath(directory, entry.name);
+    const bool live = std::any_of(scan.segments.begin(), scan.segments.end(),
+                                  [&](const auto& segment) { return segment->path == path; });
+    if (!live) rubbish.push_back(path);
+  }
+  if (absl::Status s = RemoveAll(fs, rubbish); !s.ok()) return s;
+  if (absl::Status s = fs.SyncDirectory(directory); !s.ok()) return s;
+
+  recovered->raft = ToRecovered(scan);
+  recovered->bytes = scan.entries.record_bytes();
+  const raft::Index damaged_from = scan.state.marks().damaged_from;
+  if (damaged_from.value() != 0) recovered->damaged_from = damaged_from;
+  DQ_CHECK(recovered->raft.snapshot.index >= recovered->raft.compacted_index);
+  DQ_CHECK(recovered->raft.hard_state.commit <= recovered->raft.last_index);
+  DQ_CHECK(scan.entries.empty() == recovered->raft.runs.empty());
+  return absl::OkStatus();
+}
+
+}  // namespace dqueue::storage

@@ -1,0 +1,50 @@
+#include "storage/log/recovery_decision.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace dqueue::storage {
+namespace {
+
+constexpr int kConditions = 5;
+
+RecoverySituation SituationOfBits(int bits) {
+  return {(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0};
+}
+
+TEST(RecoveryDecisionTest, EverySituationMatchesExactlyOneRule) {
+  std::set<const RecoveryRule*> used;
+  for (int bits = 0; bits < 1 << kConditions; ++bits) {
+    int matches = 0;
+    for (const RecoveryRule& rule : RecoveryRules()) {
+      if (!rule.Matches(SituationOfBits(bits))) continue;
+      ++matches;
+      used.insert(&rule);
+    }
+    EXPECT_EQ(matches, 1) << bits;
+  }
+  EXPECT_EQ(used.size(), RecoveryRules().size()) << "a rule that never matches";
+}
+
+// What the rules must never do, said without them.
+TEST(RecoveryDecisionTest, NeverForgetsWhatWasPromised) {
+  for (int bits = 0; bits < 1 << kConditions; ++bits) {
+    const RecoverySituation s = SituationOfBits(bits);
+    const RecoveryAction action = DecideRecovery(s);
+    const bool cuts = action == RecoveryAction::kGoOn || action == RecoveryAction::kCutTail;
+    EXPECT_EQ(cuts, !s.below_durable && !s.impossible) << bits;
+    if (action == RecoveryAction::kKeepPrefix) {
+      EXPECT_TRUE(s.recover_from_peers && s.hard_state_certain && !s.impossible) << bits;
+    }
+    if (action == RecoveryAction::kGoOn) {
+      EXPECT_TRUE(s.rest_is_zero) << bits;
+    }
+    // Whoever is refused is told what to do; the others need no advice.
+    const bool refused = !cuts && action != RecoveryAction::kKeepPrefix;
+    EXPECT_EQ(RecoveryAdvice(action).empty(), !refused) << bits;
+  }
+}
+
+}  // namespace
+}  // namespace dqueue::storage
