@@ -11,7 +11,7 @@
 namespace dqueue::client {
 namespace {
 
-// A call takes at most so many items and bytes (queue/limits.h has 10,000 and 16 MiB).
+// A call takes at most so many items and bytes (queue/api/limits.h has 10,000 and 16 MiB).
 constexpr size_t kItemsMax = 10000;
 constexpr size_t kBytesMax = 15 << 20;
 // Of a failure's text (the server would cut it there).

@@ -14,7 +14,7 @@
 #include "cmd/job_file.h"
 #include "cmd/job_output.h"
 #include "cmd/text_output.h"
-#include "queue/limits.h"
+#include "queue/api/limits.h"
 
 namespace dqueue::cmd {
 namespace {

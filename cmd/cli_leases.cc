@@ -5,7 +5,7 @@
 #include "cmd/cli.h"
 #include "cmd/job_output.h"
 #include "cmd/text_output.h"
-#include "queue/limits.h"
+#include "queue/api/limits.h"
 
 namespace dqueue::cmd {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "cmd/escape.h"
 #include "cmd/flag_values.h"
-#include "queue/limits.h"
+#include "queue/api/limits.h"
 
 namespace dqueue::cmd {
 namespace {

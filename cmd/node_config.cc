@@ -8,7 +8,7 @@
 #include <set>
 #include <utility>
 
-#include "queue/limits.h"
+#include "queue/api/limits.h"
 
 namespace dqueue::cmd {
 namespace {

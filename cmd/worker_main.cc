@@ -13,7 +13,7 @@
 #include "cmd/job_runner.h"
 #include "cmd/log_setup.h"
 #include "cmd/process_start.h"
-#include "queue/limits.h"
+#include "queue/api/limits.h"
 
 namespace dqueue::cmd {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "queue/broker.h"
+#include "queue/broker/broker.h"
 #include "raft/message.h"
 #include "raft/types.h"
 

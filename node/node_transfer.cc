@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "node/node_impl.h"
-#include "queue/broker_errors.h"
+#include "queue/broker/refusals.h"
 
 namespace dqueue::node {
 namespace {

@@ -14,7 +14,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "queue/state_machine.h"
+#include "queue/state/state_machine.h"
 #include "raft/message.h"
 #include "raft/raft.h"
 #include "storage/log/log.h"

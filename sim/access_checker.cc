@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "queue/broker_errors.h"
-#include "queue/error_status.h"
+#include "queue/api/error_status.h"
+#include "queue/broker/refusals.h"
 #include "sim/sim_node.h"
 #include "sim/violation.h"
 #include "sim/world.h"

@@ -7,8 +7,8 @@
 
 #include "dqueue/v1/service.pb.h"
 #include "google/rpc/status.pb.h"
-#include "queue/error.h"
-#include "queue/key.h"
+#include "queue/api/error.h"
+#include "queue/api/key.h"
 #include "sim/grant_checker.h"
 
 namespace dqueue::sim {

@@ -5,7 +5,7 @@
 
 #include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
-#include "queue/attempts.h"
+#include "queue/state/attempts.h"
 #include "sim/sim_node.h"
 #include "sim/violation.h"
 #include "sim/world.h"

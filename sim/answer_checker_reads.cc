@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <string>
 
-#include "queue/attempts.h"
+#include "queue/state/attempts.h"
 #include "sim/answer_checker.h"
 #include "sim/sim_node.h"
 #include "sim/violation.h"

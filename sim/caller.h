@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "queue/broker.h"
+#include "queue/broker/broker.h"
 #include "sim/grant_checker.h"
 #include "sim/profile.h"
 #include "sim/random.h"

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "queue/broker_errors.h"
-#include "queue/error_status.h"
+#include "queue/api/error_status.h"
+#include "queue/broker/refusals.h"
 #include "sim/scenario.h"
 #include "sim/violation.h"
 

@@ -16,8 +16,8 @@
 
 #include "dqueue/v1/command.pb.h"
 #include "dqueue/v1/service.pb.h"
-#include "queue/key.h"
-#include "queue/state_machine.h"
+#include "queue/api/key.h"
+#include "queue/state/state_machine.h"
 #include "raft/types.h"
 #include "sim/profile.h"
 

@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "base/check.h"
-#include "queue/limits.h"
+#include "queue/api/limits.h"
 
 namespace dqueue::sim {
 namespace {

@@ -18,8 +18,8 @@
 #include "dqueue/v1/command.pb.h"
 #include "dqueue/v1/job.pb.h"
 #include "dqueue/v1/service.pb.h"
-#include "queue/broker.h"
-#include "queue/state_machine.h"
+#include "queue/broker/broker.h"
+#include "queue/state/state_machine.h"
 #include "raft/types.h"
 
 namespace dqueue::sim {

@@ -12,8 +12,8 @@
 
 #include "dqueue/v1/command.pb.h"
 #include "dqueue/v1/service.pb.h"
-#include "queue/error.h"
-#include "queue/key.h"
+#include "queue/api/error.h"
+#include "queue/api/key.h"
 #include "raft/types.h"
 #include "sim/grant_checker.h"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "queue/proto_time.h"
+#include "queue/api/proto_time.h"
 #include "sim/key_operator.h"
 #include "sim/operator.h"
 #include "sim/producer.h"

@@ -1,6 +1,6 @@
 #include "sim/scenario.h"
 
-#include "queue/proto_time.h"
+#include "queue/api/proto_time.h"
 
 namespace dqueue::sim {
 namespace {

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "google/protobuf/util/time_util.h"
-#include "queue/proto_time.h"
+#include "queue/api/proto_time.h"
 #include "sim/tenant.h"
 
 namespace dqueue::sim {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <utility>
 
-#include "queue/error.h"
+#include "queue/api/error.h"
 #include "transport/call_router.h"
 
 namespace dqueue::transport {

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "dqueue/v1/service.grpc.pb.h"
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 #include "transport/keys/secret_key.h"
 #include "transport/rpc_methods.h"
 #include "transport/services.h"

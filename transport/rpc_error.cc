@@ -2,7 +2,7 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "queue/error_status.h"
+#include "queue/api/error_status.h"
 
 namespace dqueue::transport {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "queue/error.h"
+#include "queue/api/error.h"
 
 namespace dqueue::transport {
 

@@ -6,8 +6,8 @@
 #include <chrono>
 #include <string_view>
 
-#include "queue/key.h"
-#include "queue/limits.h"
+#include "queue/api/key.h"
+#include "queue/api/limits.h"
 
 namespace dqueue::transport {
 

@@ -20,7 +20,7 @@
 #include <string>
 #include <utility>
 
-#include "queue/broker.h"
+#include "queue/broker/broker.h"
 #include "transport/call_entry.h"
 #include "transport/call_router.h"
 #include "transport/keys/authenticator.h"

@@ -2,8 +2,8 @@
 
 #include "dqueue/v1/service.grpc.pb.h"
 #include "node/runner.h"
-#include "queue/limits.h"
-#include "queue/proto_time.h"
+#include "queue/api/limits.h"
+#include "queue/api/proto_time.h"
 #include "transport/give_back.h"
 #include "transport/keys/credentials.h"
 #include "transport/rpc_methods.h"

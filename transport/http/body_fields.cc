@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 #include "transport/http/http_server.h"
 #include "transport/http/rpc_bridge.h"
 #include "transport/rpc_error.h"

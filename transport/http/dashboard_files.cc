@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 
 namespace dqueue::transport {
 namespace {

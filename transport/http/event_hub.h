@@ -23,7 +23,7 @@
 
 #include "dqueue/v1/service.pb.h"
 #include "grpcpp/support/status.h"
-#include "queue/key.h"
+#include "queue/api/key.h"
 #include "transport/http/http_server.h"
 
 namespace dqueue::transport {

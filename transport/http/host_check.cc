@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "absl/strings/ascii.h"
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 #include "transport/http/http_server.h"
 
 namespace dqueue::transport {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 
 namespace dqueue::transport {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "absl/strings/escaping.h"
 #include "google/protobuf/util/time_util.h"
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 #include "transport/http/json_text.h"
 
 namespace dqueue::transport {

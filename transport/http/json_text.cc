@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 
 namespace dqueue::transport {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 #include "transport/http/body_fields.h"
 #include "transport/rpc_error.h"
 #include "transport/rpc_methods.h"

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "dqueue/v1/service.pb.h"
-#include "queue/error_status.h"
-#include "queue/limits.h"
-#include "queue/validate.h"
+#include "queue/api/error_status.h"
+#include "queue/api/limits.h"
+#include "queue/api/validate.h"
 #include "transport/http/body_fields.h"
 #include "transport/http/job_json.h"
 #include "transport/http/leased_jobs.h"

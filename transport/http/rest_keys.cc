@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "dqueue/v1/service.pb.h"
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 #include "transport/http/body_fields.h"
 #include "transport/http/json_text.h"
 #include "transport/keys/secret_key.h"

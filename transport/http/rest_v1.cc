@@ -8,7 +8,7 @@
 
 #include "absl/strings/numbers.h"
 #include "dqueue/v1/service.pb.h"
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 #include "transport/http/body_fields.h"
 #include "transport/http/leased_jobs.h"
 #include "transport/rpc_methods.h"

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 #include "transport/http/rpc_bridge.h"
 #include "transport/rpc_error.h"
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "queue/key.h"
+#include "queue/api/key.h"
 #include "transport/http/http_server.h"
 
 namespace dqueue::transport {

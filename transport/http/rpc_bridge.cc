@@ -9,7 +9,7 @@
 #include <unordered_set>
 
 #include "google/rpc/error_details.pb.h"
-#include "queue/limits.h"
+#include "queue/api/limits.h"
 #include "transport/http/json_text.h"
 #include "transport/keys/credentials.h"
 #include "transport/message_bytes.h"

@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "queue/validate.h"
+#include "queue/api/validate.h"
 #include "transport/escape.h"
 
 namespace dqueue::transport {

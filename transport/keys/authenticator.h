@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
-#include "queue/error.h"
-#include "queue/key.h"
+#include "queue/api/error.h"
+#include "queue/api/key.h"
 
 namespace dqueue::transport {
 

@@ -14,7 +14,7 @@
 #include <string_view>
 
 #include "dqueue/v1/service.pb.h"
-#include "queue/key.h"
+#include "queue/api/key.h"
 
 namespace dqueue::transport {
 

@@ -1,0 +1,89 @@
+// Who holds which job: the only state beside the log that matters, and never truth. Lives on the
+// leader, on monotonic time. Losing all of it may repeat work and can never lose or resurrect a
+// job.
+//
+// A lease is LEASED, or ACKING while a command that ends it (complete, fail, expire) is in flight:
+// an ACKING job is never leased again, even when its timer fires, until the command's outcome is
+// known. Commands are counted, because a worker may repeat itself.
+//
+// Costs: Find O(1); everything else O(log n) for n leases. No table is rehashed as a whole. Used by
+// the broker only, on the loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "queue/state/state_machine.h"
+#include "raft/types.h"
+
+namespace dqueue::queue {
+
+// What the leader remembers of a lease for people.
+struct LeaseOwner {
+  uint32_t worker = 0;  // WorkerRegistry's number
+  uint32_t queue = 0;   // JobTimes' number
+  // When this leader granted it; min(): another one did.
+  Time granted = Time::min();
+};
+
+struct LeaseInfo {
+  JobRef job;
+  LeaseToken token;
+  LeaseOwner owner;
+  Time expires;
+  // The state machine holds the job for this lease. False: the job waits for a retry, or the lease
+  // has ended in the log, while a late command for it is in flight.
+  bool held = true;
+  // The broker's number of the lease call that it was granted to; 0: none that must be remembered.
+  uint32_t request = 0;
+  uint32_t commands = 0;  // that end a lease of the job and are in flight
+  uint64_t number = 0;    // of this entry: never 0, never used again; kept by TakeOver
+  bool acking() const { return commands > 0; }
+};
+
+class LeaseTable {
+ public:
+  LeaseTable();
+  ~LeaseTable();
+
+  // New leader, new term: forgets everything; tokens count from (term, 1).
+  void Begin(raft::Term term);
+  // The job must not be in the table. The token is greater than any of this term and of earlier
+  // terms.
+  LeaseToken Grant(JobRef job, const LeaseOwner& owner, Time expires, uint32_t request = 0);
+  // Takes over, with its token, a lease that this leader did not grant or has already ended. The
+  // job must not be in the table.
+  void Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires, bool held);
+  // A lease with a greater token, of an earlier leader, takes the place of the one that is there,
+  // with its hold and its commands in flight.
+  void TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires);
+  // Null if nobody holds the job. Valid until the next change.
+  const LeaseInfo* Find(JobRef job) const;
+  // The highest token whose lease ended in this term without the log's knowledge (given back, or
+  // its job was cancelled), which a late command must exceed; {0,0} if none is remembered.
+  LeaseToken Fence(JobRef job) const;
+  void Extend(JobRef job, Time expires);
+  // ACKING from the first command in flight until the last is decided.
+  void AddCommand(JobRef job);
+  void RemoveCommand(JobRef job);
+  // The state machine has come to hold the job, or holds it no more.
+  void SetHeld(JobRef job, bool held = true);
+  // Ends it; `remember` keeps its token as Fence.
+  void Remove(JobRef job, bool remember);
+  void ForgetFence(JobRef job);
+
+  // When the next LEASED (not ACKING) lease ends; Time::max() if none.
+  Time NextExpiry() const;
+  // Up to max leases that ended at or before now and are not ACKING, earliest first.
+  std::vector<LeaseInfo> Expired(Time now, size_t max) const;
+  size_t size() const;
+  void Clear();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dqueue::queue

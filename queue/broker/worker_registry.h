@@ -1,0 +1,97 @@
+// Which workers there are, for people: who has called this leader lately, what each holds, and what
+// became of its jobs. Nothing depends on it. Lives on the leader, on its loop's thread; a new
+// leader begins with nobody.
+//
+// At most kWorkersMax are kept: when another one comes, the one that has been silent for longest
+// goes. One that has been silent for kWorkerSilence and holds nothing is not shown any more.
+//
+// Workers are named by numbers, which leases and waiting calls keep instead of the id. A number,
+// and the id that it stands for, stays as long as something is held or waits by it, even if the
+// worker itself had to go. 0 is a worker that nobody named: everything may be told of it, nothing
+// is kept.
+//
+// Costs: O(1) a call, amortised; no allocation for a worker that is known and asks for the same
+// queues and types as before.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "dqueue/v1/service.pb.h"
+#include "queue/api/key.h"
+#include "queue/broker/job_times.h"
+#include "raft/types.h"
+
+namespace dqueue::queue {
+
+inline constexpr size_t kWorkersMax = 10000;
+inline constexpr Duration kWorkerSilence = std::chrono::minutes(5);
+// Of the queues that a worker asked for, and of the types: as many names as fit are kept.
+inline constexpr size_t kWorkerNameBytesMax = 1024;
+
+class WorkerRegistry {
+ public:
+  WorkerRegistry() : workers_(1) {}
+
+  // A call of this worker has come; its number. wall_ms: Unix time. 0 if the id is empty.
+  uint32_t Heard(std::string_view id, Time now, int64_t wall_ms);
+  // The same, of one that a lease names.
+  void Heard(uint32_t worker, Time now, int64_t wall_ms);
+  // What its last lease call says.
+  void Asked(uint32_t worker, const std::string& host, const std::vector<std::string>& queues,
+             const std::vector<std::string>& types);
+  // A lease call of it waits, and waits no more.
+  void BeginWait(uint32_t worker);
+  void EndWait(uint32_t worker);
+  // It holds one job more, or one less.
+  void Hold(uint32_t worker);
+  void Release(uint32_t worker);
+  void Delivered(uint32_t worker, size_t jobs);
+  void Ended(uint32_t worker, AttemptEnd end);
+
+  const std::string& id(uint32_t worker) const { return workers_[worker].id; }
+  // All by id, without those that are forgotten now. Queues that `access` does not allow are left
+  // out. An answer of many megabytes helps nobody: beyond 2 MiB, queues and types are left out.
+  void List(Time now, const QueueAccessPtr& access, v1::ListWorkersResponse* out);
+  size_t size() const { return by_id_.size(); }
+  void Clear();
+
+ private:
+  struct Worker {
+    std::string id;
+    std::string host;
+    std::vector<std::string> queues;
+    std::vector<std::string> types;
+    Time heard{};
+    int64_t first_ms = 0;
+    int64_t last_ms = 0;
+    uint64_t delivered = 0;
+    uint64_t completed = 0;
+    uint64_t failed = 0;
+    uint64_t expired = 0;
+    uint32_t leased = 0;
+    uint32_t waiting = 0;
+    bool known = false;  // in by_id_ and in the order of calls
+    // The order of calls: a ring through workers_[0]. Next is the one that was silent for less.
+    uint32_t before = 0;
+    uint32_t next = 0;
+  };
+
+  void Link(uint32_t worker);
+  void Unlink(uint32_t worker);
+  // Out of by_id_; the number goes with its last use.
+  void Forget(uint32_t worker);
+  void MaybeFree(uint32_t worker);
+
+  std::deque<Worker> workers_;  // addresses stay: by_id_ has views of the ids
+  std::vector<uint32_t> free_;
+  absl::flat_hash_map<std::string_view, uint32_t> by_id_;  // never walked through: it has no order
+};
+
+}  // namespace dqueue::queue

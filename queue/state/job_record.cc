@@ -1,0 +1,224 @@
+#include "queue/state/job_record.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "queue/api/limits.h"
+
+namespace dqueue::queue {
+namespace {
+
+constexpr uint64_t kSpecSeed = 0x6a6f62;
+constexpr uint64_t kIdentitySeed = 0x6d65616e;
+constexpr uint64_t kOutcomeSeed = 0x646f6e65;
+constexpr uint64_t kRecordSeed = 0x7265636f;
+
+// Between id and retention in a spec block.
+constexpr int kNumbersBeforeRetention = 6;
+
+bool PairsAreSound(std::string_view pairs) {
+  ByteReader reader(pairs);
+  while (reader.ok() && reader.remaining() > 0) {
+    reader.String();
+    reader.String();
+  }
+  return reader.ok();
+}
+
+}  // namespace
+
+int64_t ClampTime(int64_t time_ms) { return std::clamp<int64_t>(time_ms, 0, kTimeMsMax); }
+
+int64_t TimeAfter(int64_t time_ms, int64_t duration_ms) {
+  return ClampTime(ClampTime(time_ms) + ClampTime(duration_ms));
+}
+
+// Order of the fields: id, limits, backoff, durations, keys, headers, labels, payload (the rest).
+SpecBlock EncodeSpec(const JobOrder& job) {
+  size_t headers_size = 0;
+  size_t labels_size = 0;
+  const auto add_to = [](size_t* sum) {
+    return [sum](std::string_view key, std::string_view value) {
+      *sum += StringSize(key) + StringSize(value);
+    };
+  };
+  ForEachHeader(job, add_to(&headers_size));
+  ForEachLabel(job, add_to(&labels_size));
+  const uint64_t numbers[] = {job.max_retries,
+                              job.max_expirations,
+                              job.backoff,
+                              ZigZag(job.backoff_base_ms),
+                              ZigZag(job.backoff_max_ms),
+                              job.jitter_permille,
+                              ZigZag(job.retention_ms),
+                              ZigZag(job.lease_duration_ms)};
+  size_t size = StringSize(job.id);
+  for (const uint64_t number : numbers) size += VarintSize(number);
+  size += StringSize(job.idempotency_key) + StringSize(job.ordering_key);
+  size += VarintSize(headers_size) + headers_size + VarintSize(labels_size) + labels_size;
+  size += job.payload.size();
+  DQ_CHECK(size <= UINT32_MAX);
+
+  SpecBlock block{std::make_unique_for_overwrite<char[]>(size), static_cast<uint32_t>(size)};
+  char* p = PutString(block.bytes.get(), job.id);
+  for (const uint64_t number : numbers) p = PutVarint(p, number);
+  p = PutString(p, job.idempotency_key);
+  p = PutString(p, job.ordering_key);
+  const auto put = [&p](std::string_view key, std::string_view value) {
+    p = PutString(PutString(p, key), value);
+  };
+  p = PutVarint(p, headers_size);
+  ForEachHeader(job, put);
+  p = PutVarint(p, labels_size);
+  ForEachLabel(job, put);
+  p = PutBytes(p, job.payload);
+  DQ_CHECK(p == block.bytes.get() + size);
+  return block;
+}
+
+bool ParseSpec(std::string_view block, JobSpecView* out) {
+  ByteReader reader(block);
+  out->id = reader.String();
+  out->max_retries = reader.Varint32();
+  out->max_expirations = reader.Varint32();
+  out->backoff = reader.Varint32();
+  out->backoff_base_ms = UnZigZag(reader.Varint());
+  out->backoff_max_ms = UnZigZag(reader.Varint());
+  out->jitter_permille = reader.Varint32();
+  out->retention_ms = UnZigZag(reader.Varint());
+  out->lease_duration_ms = UnZigZag(reader.Varint());
+  out->idempotency_key = reader.String();
+  out->ordering_key = reader.String();
+  out->headers = reader.String();
+  out->labels = reader.String();
+  out->payload = reader.Bytes(reader.remaining());
+  return reader.ok() && PairsAreSound(out->headers) && PairsAreSound(out->labels);
+}
+
+JobSpecView SpecOf(std::string_view block) {
+  JobSpecView spec;
+  DQ_CHECK(ParseSpec(block, &spec));
+  return spec;
+}
+
+std::string_view IdOf(std::string_view block) { return ByteReader(block).String(); }
+
+int64_t RetentionOf(std::string_view block) {
+  ByteReader reader(block);
+  reader.String();
+  for (int i = 0; i < kNumbersBeforeRetention; ++i) reader.Varint();
+  return UnZigZag(reader.Varint());
+}
+
+uint64_t ContentIdentity(std::string_view queue, std::string_view type, uint8_t priority,
+                         const JobSpecView& spec) {
+  return HashSequence(kIdentitySeed)
+      .Add(queue)
+      .Add(type)
+      .Add(priority)
+      .Add(spec.ordering_key)
+      .Add(spec.headers)
+      .Add(spec.labels)
+      .Add(spec.payload)
+      .Finish();
+}
+
+OutcomeBlock::Header OutcomeBlock::header() const {
+  Header header;
+  std::memcpy(&header, bytes_.get(), sizeof header);
+  return header;
+}
+
+std::string_view OutcomeBlock::error() const {
+  if (empty()) return {};
+  return {bytes_.get() + sizeof(Header), header().error_size};
+}
+
+std::string_view OutcomeBlock::result() const {
+  if (empty()) return {};
+  const Header h = header();
+  return {bytes_.get() + sizeof(Header) + h.error_size, h.result_size};
+}
+
+uint64_t OutcomeBlock::hash() const { return empty() ? 0 : header().hash; }
+
+std::string_view OutcomeBlock::attempts() const {
+  if (empty() || header().has_attempts == 0) return {};
+  const std::string_view before = result();
+  const char* const p = before.data() + before.size();
+  uint32_t size = 0;
+  std::memcpy(&size, p, sizeof size);
+  return {p + sizeof size, size};
+}
+
+size_t OutcomeBlock::allocated() const {
+  if (empty()) return 0;
+  const size_t attempts_size =
+      header().has_attempts == 0 ? 0 : sizeof(uint32_t) + attempts().size();
+  return sizeof(Header) + error().size() + result().size() + attempts_size;
+}
+
+void OutcomeBlock::Set(std::string_view error, std::string_view result, std::string_view attempts) {
+  if (error.empty() && result.empty() && attempts.empty()) {
+    bytes_.reset();
+    return;
+  }
+  DQ_CHECK(error.size() <= UINT32_MAX && result.size() <= INT32_MAX);
+  DQ_CHECK(attempts.size() <= UINT32_MAX);
+  HashSequence hash(kOutcomeSeed);
+  hash.Add(error).Add(result);
+  if (!attempts.empty()) hash.Add(attempts);
+  const Header header{hash.Finish(), static_cast<uint32_t>(error.size()),
+                      static_cast<uint32_t>(result.size()) & INT32_MAX, attempts.empty() ? 0u : 1u};
+  const auto attempts_size = static_cast<uint32_t>(attempts.size());
+  const size_t size = sizeof(Header) + error.size() + result.size() +
+                      (attempts.empty() ? 0 : sizeof attempts_size + attempts.size());
+  // The texts may be views of the present block: it goes last.
+  auto bytes = std::make_unique_for_overwrite<char[]>(size);
+  std::memcpy(bytes.get(), &header, sizeof header);
+  char* p = PutBytes(PutBytes(bytes.get() + sizeof(Header), error), result);
+  if (!attempts.empty()) {
+    std::memcpy(p, &attempts_size, sizeof attempts_size);
+    PutBytes(p + sizeof attempts_size, attempts);
+  }
+  bytes_ = std::move(bytes);
+}
+
+uint64_t FixedHash(const JobRecord& record, uint64_t lane_hash) {
+  return HashSequence(kSpecSeed)
+      .Add(lane_hash)
+      .Add(record.spec_view())
+      .Add(record.sequence)
+      .Add(static_cast<uint64_t>(record.create_ms))
+      .Add(record.priority)
+      .Finish();
+}
+
+uint64_t RecordHash(const JobRecord& record) {
+  const uint64_t small = record.state | static_cast<uint64_t>(record.dead_reason) << 8 |
+                         static_cast<uint64_t>(record.token_end) << 16;
+  return HashSequence(kRecordSeed)
+      .Add(record.fixed_hash)
+      .Add(small | static_cast<uint64_t>(record.failed) << 32)
+      .Add(record.expired | static_cast<uint64_t>(record.delivered) << 32)
+      .Add(static_cast<uint64_t>(record.run_ms))
+      .Add(static_cast<uint64_t>(record.expire_ms))
+      .Add(static_cast<uint64_t>(record.since_ms))
+      .Add(record.last_token.term)
+      .Add(record.last_token.sequence)
+      .Add(record.outcome.hash())
+      .Finish();
+}
+
+int64_t EffectiveRetention(int64_t retention_ms, v1::JobState state) {
+  if (retention_ms >= 0) return retention_ms;
+  return state == v1::JOB_STATE_DEAD ? kDeadRetentionMsDefault : kRetentionMsDefault;
+}
+
+int64_t PurgeTime(const JobRecord& record) {
+  const int64_t retention_ms = RetentionOf(record.spec_view());
+  return TimeAfter(record.since_ms, EffectiveRetention(retention_ms, record.job_state()));
+}
+
+}  // namespace dqueue::queue

@@ -1,0 +1,38 @@
+// What a command that ends a lease does to a job: a table of (command, state of the job, how the
+// command's token stands to what the log has seen). Every combination matches exactly one row
+// (checked when it is compiled).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "dqueue/v1/job.pb.h"
+#include "queue/state/state_machine.h"
+
+namespace dqueue::queue {
+
+enum class LeaseCommand : uint8_t { kComplete, kFail, kExpire };
+
+enum class TokenRelation : uint8_t {
+  kAbsent,           // {0, 0}: no lease ever had it
+  kOlder,            // than last_token
+  kEndedByComplete,  // it is last_token, which a Complete brought into the log
+  kEndedByFail,
+  kEndedByExpire,
+  kNewer,
+};
+
+enum class Ruling : uint8_t {
+  kApply,
+  kApplyLate,     // a completion after the lease's own expiry: the delivery was counted then
+  kRepeated,      // OK, without effect
+  kInvalidState,  // the job cannot be in a lease, or this lease ended in another way
+  kLeaseStale,    // the lease is over
+};
+
+TokenRelation Relate(LeaseToken token, LeaseToken last_token, TokenEnd token_end);
+// `state` is one that the log knows.
+Ruling Rule(LeaseCommand command, v1::JobState state, TokenRelation relation);
+
+}  // namespace dqueue::queue

@@ -1,0 +1,452 @@
+#include "queue/state/state_machine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/mutant.h"
+#include "queue/api/limits.h"
+#include "queue/api/hash.h"
+#include "queue/state/state_machine_impl.h"
+
+namespace dqueue::queue {
+namespace {
+
+// How much housekeeping one batch does at most of each kind: an entry must not hold the loop for
+// long. What is left is done by the next batch; NextTickMs asks for it at once.
+constexpr int kStepMax = 4096;
+
+// Ticks for housekeeping (purges, ends of idempotency windows) come on whole seconds, so that an
+// idle cluster does not write an entry for every job that it forgets.
+constexpr int64_t kHousekeepingGrainMs = 1000;
+
+constexpr uint64_t kIdSeed = 0x6964;
+constexpr uint64_t kDigestSeed = 0x64696765;
+constexpr size_t kAllocationOverhead = 16;
+
+int64_t FirstTime(const OrderedSlots& slots) {
+  return slots.empty() ? INT64_MAX : static_cast<int64_t>(slots.begin()->order());
+}
+
+}  // namespace
+
+// ---- the log ----
+
+void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes,
+                               std::vector<CommandResult>* results) {
+  const auto entry = [index] { return "entry " + std::to_string(index.value()); };
+  DQ_CHECK_MSG(index == applied.Next(),
+               entry() + " cannot follow " + std::to_string(applied.value()));
+  const ReadStatus status = ReadBatch(bytes, &batch);
+  DQ_CHECK_MSG(status != ReadStatus::kMalformed, entry() + " is no batch of commands");
+  DQ_CHECK_MSG(status == ReadStatus::kOk,
+               entry() + " holds a command or field unknown to this version: upgrade this node");
+  if (results != nullptr) {
+    results->clear();
+    results->reserve(batch.commands.size());
+  }
+  applied = index;
+  id_hashes.clear();
+  next_id = 0;
+  for (const CommandView& command : batch.commands) {
+    if (NamesJob(command.kind)) id_hashes.push_back(JobIdHash(command.id));
+    for (const JobOrder& order : OrdersOf(command)) id_hashes.push_back(JobIdHash(order.id));
+  }
+  Advance(batch.time_ms);
+  for (const CommandView& command : batch.commands) {
+    CommandResult result = Execute(command);
+    if (results != nullptr) results->push_back(std::move(result));
+  }
+  queues.Settle();
+}
+
+CommandResult StateMachine::Impl::Execute(const CommandView& command) {
+  switch (command.kind) {
+    case CommandKind::kEnqueue:
+      return Enqueue(OrdersOf(command));
+    case CommandKind::kComplete:
+      return Complete(command);
+    case CommandKind::kFail:
+      return Fail(command);
+    case CommandKind::kExpire:
+      return Expire(command);
+    case CommandKind::kCancel:
+      return Cancel(command);
+    case CommandKind::kRetry:
+      return Retry(command);
+    case CommandKind::kDelete:
+      return Delete(command);
+    case CommandKind::kSetQueue:
+      return SetQueue(command);
+    case CommandKind::kCreateKey:
+    case CommandKind::kRevokeKey:
+    case CommandKind::kUseKeys:
+      return api_keys.Apply(command.kind, command.text, time_ms);
+    case CommandKind::kNone:
+      break;
+  }
+  CheckFailed(__FILE__, __LINE__, "ReadBatch lets no command through without a kind", {});
+}
+
+std::span<const JobOrder> StateMachine::Impl::OrdersOf(const CommandView& command) const {
+  return std::span(batch.jobs).subspan(command.first_job, command.job_count);
+}
+
+// In three steps, each after the one before has had time: the index, the record, the spec block
+// with the id in it.
+void StateMachine::Impl::LookAhead(size_t position) const {
+  const auto at = [&](size_t distance, const auto& step) {
+    if (position + distance < id_hashes.size()) step(id_hashes[position + distance]);
+  };
+  at(12, [&](uint64_t hash) { by_id.Prefetch(hash); });
+  at(8, [&](uint64_t hash) {
+    const uint32_t slot = by_id.Guess(hash);
+    if (slot == kNoSlot) return;
+    const char* const record = reinterpret_cast<const char*>(&jobs[slot]);
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + sizeof(JobRecord) - 1);
+  });
+  at(4, [&](uint64_t hash) {
+    const uint32_t slot = by_id.Guess(hash);
+    if (slot != kNoSlot) __builtin_prefetch(jobs[slot].spec.get());
+  });
+}
+
+uint32_t StateMachine::Impl::FindNext(const CommandView& command) {
+  LookAhead(next_id);
+  return FindJob(command.id, id_hashes[next_id++]);
+}
+
+void StateMachine::Impl::Advance(int64_t batch_time_ms) {
+  time_ms = std::max(time_ms, ClampTime(batch_time_ms));
+  for (int i = 0; i < kStepMax && FirstTime(due) <= time_ms; ++i) {
+    const uint32_t slot = due.begin()->slot();
+    BeginChange(slot);
+    Move(slot, v1::JOB_STATE_READY);
+    EndChange(slot);
+  }
+  for (int i = 0; i < kStepMax && FirstTime(expiring) <= time_ms; ++i) {
+    const uint32_t slot = expiring.begin()->slot();
+    BeginChange(slot);
+    Kill(slot, v1::DEAD_REASON_JOB_EXPIRED);
+    EndChange(slot);
+  }
+  for (int i = 0; i < kStepMax && FirstTime(purging) <= time_ms; ++i) {
+    Purge(purging.begin()->slot());
+  }
+  for (int i = 0; i < kStepMax && keys.FirstEnd() <= time_ms; ++i) DropKey(keys.FirstToEnd());
+}
+
+int64_t StateMachine::Impl::NextTickMs() const {
+  int64_t housekeeping = std::min(FirstTime(purging), keys.FirstEnd());
+  if (housekeeping != INT64_MAX) {
+    housekeeping =
+        (housekeeping + kHousekeepingGrainMs - 1) / kHousekeepingGrainMs * kHousekeepingGrainMs;
+  }
+  return std::min({FirstTime(due), FirstTime(expiring), housekeeping});
+}
+
+uint64_t StateMachine::Impl::DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum,
+                                      uint64_t api_key_sum) const {
+  HashSequence hash(kDigestSeed);
+  hash.Add(applied.value())
+      .Add(static_cast<uint64_t>(time_ms))
+      .Add(next_sequence)
+      .Add(job_sum)
+      .Add(key_sum)
+      .Add(queue_sum);
+  // Not if there are none: digests of images from before there were API keys stay as they were.
+  if (api_key_sum != 0) hash.Add(api_key_sum);
+  return hash.Finish();
+}
+
+// ---- jobs and their places ----
+
+uint64_t JobIdHash(std::string_view id) { return HashBytes(id, kIdSeed); }
+
+uint32_t StateMachine::Impl::FindJob(std::string_view id, uint64_t id_hash) const {
+  return by_id.Find(id_hash, [&](uint32_t slot) { return IdOf(jobs[slot].spec_view()) == id; });
+}
+
+const JobRecord& StateMachine::Impl::Checked(JobRef job) const {
+  DQ_CHECK(job.slot < jobs.end());
+  const JobRecord& record = jobs[job.slot];
+  DQ_CHECK_MSG(record.state != 0, "the job was purged");
+  return record;
+}
+
+uint32_t StateMachine::Impl::FindOpenQueue(std::string_view name) const {
+  const uint32_t queue = queues.Find(name);
+  if (queue == kNoSlot) return kNoSlot;
+  return queues[queue].settings.paused && !DQ_MUTANT(kPauseNotChecked) ? kNoSlot : queue;
+}
+
+uint32_t StateMachine::Impl::AddQueue(std::string_view name) {
+  const uint32_t queue = queues.Add(name);
+  ready.AddQueue(queues[queue].name_hash);
+  return queue;
+}
+
+void StateMachine::Impl::TellReady(uint32_t slot) const {
+  if (observer == nullptr) return;
+  const QueueRecord& queue = queues[ready.queue_of(jobs[slot].lane)];
+  if (!queue.settings.paused) observer->OnReady(JobRef{slot}, queue.name);
+}
+
+OrderedSlot StateMachine::Impl::DeliveryPlace(uint32_t slot) const {
+  return OrderedSlot(jobs[slot].DeliveryOrder(), jobs[slot].sequence, slot);
+}
+
+bool StateMachine::Impl::IsExpiring(const JobRecord& job) const {
+  return job.expire_ms != 0 && IsLive(job.job_state());
+}
+
+void StateMachine::Impl::BeginChange(uint32_t slot) {
+  SaveForImage(slot);
+  job_hash_sum -= RecordHash(jobs[slot]);
+}
+
+void StateMachine::Impl::EndChange(uint32_t slot) { job_hash_sum += RecordHash(jobs[slot]); }
+
+bool StateMachine::Impl::InsertPlace(uint32_t slot) {
+  const JobRecord& job = jobs[slot];
+  switch (job.job_state()) {
+    case v1::JOB_STATE_SCHEDULED:
+      return due.insert(OrderedSlot(static_cast<uint64_t>(job.run_ms), job.sequence, slot)).second;
+    case v1::JOB_STATE_READY:
+      return ready.Insert(job.lane, DeliveryPlace(slot), job.since_ms);
+    default:
+      return purging.insert(OrderedSlot(static_cast<uint64_t>(PurgeTime(job)), job.sequence, slot))
+          .second;
+  }
+}
+
+void StateMachine::Impl::ErasePlace(uint32_t slot) {
+  const JobRecord& job = jobs[slot];
+  switch (job.job_state()) {
+    case v1::JOB_STATE_SCHEDULED:
+      DQ_CHECK(due.erase(OrderedSlot(static_cast<uint64_t>(job.run_ms), job.sequence, slot)) == 1);
+      break;
+    case v1::JOB_STATE_READY:
+      ready.Erase(job.lane, DeliveryPlace(slot), job.since_ms);
+      break;
+    default:
+      DQ_CHECK(purging.erase(
+                   OrderedSlot(static_cast<uint64_t>(PurgeTime(job)), job.sequence, slot)) == 1);
+  }
+}
+
+void StateMachine::Impl::Unplace(uint32_t slot) {
+  JobRecord& job = jobs[slot];
+  if (job.held()) {
+    UnholdSlot(slot);
+    if (observer != nullptr) observer->OnHoldEnded(JobRef{slot});
+  } else {
+    ErasePlace(slot);
+  }
+  if (IsExpiring(job)) {
+    DQ_CHECK(
+        expiring.erase(OrderedSlot(static_cast<uint64_t>(job.expire_ms), job.sequence, slot)) == 1);
+  }
+  Count(slot, TotalOf(job.job_state()), -1);
+}
+
+void StateMachine::Impl::Place(uint32_t slot) {
+  const JobRecord& job = jobs[slot];
+  DQ_CHECK(InsertPlace(slot));
+  if (IsExpiring(job)) {
+    DQ_CHECK(expiring.insert(OrderedSlot(static_cast<uint64_t>(job.expire_ms), job.sequence, slot))
+                 .second);
+  }
+  Count(slot, TotalOf(job.job_state()));
+  if (job.job_state() == v1::JOB_STATE_READY) TellReady(slot);
+}
+
+void StateMachine::Impl::Move(uint32_t slot, v1::JobState state) {
+  Unplace(slot);
+  jobs[slot].state = static_cast<uint8_t>(state);
+  jobs[slot].since_ms = time_ms;
+  Place(slot);
+}
+
+void StateMachine::Impl::Count(uint32_t slot, Total total, int64_t change) {
+  const uint32_t queue = ready.queue_of(jobs[slot].lane);
+  SaveQueueForImage(queue);
+  queues.Count(queue, total, change);
+}
+
+void StateMachine::Impl::AddBlockBytes(const JobRecord& job) {
+  block_bytes += job.spec_size + kAllocationOverhead + job.outcome.allocated();
+}
+
+void StateMachine::Impl::Purge(uint32_t slot) {
+  JobRecord& job = jobs[slot];
+  BeginChange(slot);
+  if (DQ_MUTANT(kRedeliverAfterDone) && IsFinished(job.job_state())) {
+    if (job.held()) {
+      UnholdSlot(slot);
+      if (observer != nullptr) observer->OnHoldEnded(JobRef{slot});
+    } else if (ready.Contains(job.lane, DeliveryPlace(slot))) {
+      ready.Erase(job.lane, DeliveryPlace(slot), job.since_ms);
+    }
+  }
+  Unplace(slot);
+  Count(slot, Total::kPurged);
+  by_id.Erase(JobIdHash(IdOf(job.spec_view())), slot);
+  block_bytes -= job.spec_size + kAllocationOverhead + job.outcome.allocated();
+  ready.ReleaseLane(job.lane);
+  jobs.Free(slot);
+  if (observer != nullptr) observer->OnPurged(JobRef{slot});
+}
+
+void StateMachine::Impl::DropKey(uint32_t slot) {
+  SaveKeyForImage(slot);
+  keys.Drop(slot, queues[keys[slot].queue].name_hash);
+}
+
+void StateMachine::Impl::HoldSlot(uint32_t slot) {
+  JobRecord& job = jobs[slot];
+  DQ_CHECK(!job.held());
+  job.hold = static_cast<uint32_t>(held.size());
+  held.push_back(slot);
+  ++queues[ready.queue_of(job.lane)].held;
+}
+
+void StateMachine::Impl::UnholdSlot(uint32_t slot) {
+  JobRecord& job = jobs[slot];
+  DQ_CHECK(job.hold < held.size() && held[job.hold] == slot);
+  jobs[held.back()].hold = job.hold;
+  held[job.hold] = held.back();
+  held.pop_back();
+  job.hold = kNoSlot;
+  --queues[ready.queue_of(job.lane)].held;
+}
+
+size_t StateMachine::Impl::MemoryBytes() const {
+  const size_t timers = due.size() + expiring.size() + purging.size();
+  return jobs.memory_bytes() + by_id.memory_bytes() + ready.memory_bytes() + block_bytes +
+         timers * (sizeof(OrderedSlot) + 6) + queues.memory_bytes() + keys.memory_bytes() +
+         api_keys.memory_bytes() + held.capacity() * sizeof(held[0]) + walk.ahead.capacity() +
+         walk.queues_ahead.capacity() + batch.commands.capacity() * sizeof(CommandView) +
+         batch.jobs.capacity() * sizeof(JobOrder) + id_hashes.capacity() * sizeof(id_hashes[0]);
+}
+
+// ---- the interface ----
+
+StateMachine::StateMachine() : impl_(std::make_unique<Impl>()) {}
+StateMachine::~StateMachine() = default;
+
+void StateMachine::SetObserver(Observer* observer) { impl_->observer = observer; }
+
+void StateMachine::Apply(raft::Index index, std::string_view batch,
+                         std::vector<CommandResult>* results) {
+  impl_->Apply(index, batch, results);
+}
+
+void StateMachine::ApplyNothing(raft::Index index) {
+  DQ_CHECK(index == impl_->applied.Next());
+  impl_->applied = index;
+}
+
+raft::Index StateMachine::applied_index() const { return impl_->applied; }
+int64_t StateMachine::time_ms() const { return impl_->time_ms; }
+int64_t StateMachine::NextTickMs() const { return impl_->NextTickMs(); }
+
+uint64_t StateMachine::Digest() const {
+  return impl_->DigestOf(impl_->job_hash_sum, impl_->keys.hash_sum(), impl_->queues.hash_sum(),
+                         impl_->api_keys.hash_sum());
+}
+
+uint64_t StateMachine::RecomputeDigest() const { return impl_->RecomputeDigest(); }
+std::string StateMachine::CheckConsistency() const { return impl_->CheckConsistency(); }
+
+JobRef StateMachine::Find(std::string_view id) const { return JobRef{impl_->FindJob(id)}; }
+
+JobView StateMachine::View(JobRef job) const {
+  const JobRecord& record = impl_->Checked(job);
+  const JobSpecView spec = SpecOf(record.spec_view());
+  JobView view;
+  view.id = spec.id;
+  view.queue = impl_->queues[impl_->ready.queue_of(record.lane)].name;
+  view.type = impl_->ready.type_of(record.lane);
+  view.state = record.job_state();
+  view.held = record.held();
+  view.sequence = record.sequence;
+  view.last_token = record.last_token;
+  view.token_end = record.token_end;
+  view.lease_duration_ms = spec.lease_duration_ms;
+  view.failed = record.failed;
+  view.expired = record.expired;
+  view.max_retries = spec.max_retries;
+  view.backoff = spec.backoff;
+  view.backoff_base_ms = spec.backoff_base_ms;
+  view.backoff_max_ms = spec.backoff_max_ms;
+  view.jitter_permille = spec.jitter_permille;
+  view.expire_time_ms = record.expire_ms;
+  view.since_ms = record.since_ms;
+  return view;
+}
+
+LeaseToken StateMachine::LastToken(JobRef job) const { return impl_->Checked(job).last_token; }
+
+uint64_t StateMachine::Sequence(JobRef job) const { return impl_->Checked(job).sequence; }
+
+size_t StateMachine::TakeReady(std::span<const std::string> queues,
+                               std::span<const std::string> types, size_t max,
+                               std::vector<JobRef>* out) {
+  std::vector<uint32_t> numbers;
+  for (const std::string& name : queues) {
+    const uint32_t queue = impl_->FindOpenQueue(name);
+    if (queue != kNoSlot) numbers.push_back(queue);
+  }
+  std::vector<uint32_t> slots;
+  const auto since_of = [&](uint32_t slot) { return impl_->jobs[slot].since_ms; };
+  impl_->ready.Take(numbers, types, max, since_of, &slots);
+  for (const uint32_t slot : slots) {
+    impl_->HoldSlot(slot);
+    out->push_back(JobRef{slot});
+  }
+  return slots.size();
+}
+
+bool StateMachine::HasReady(std::span<const std::string> queues,
+                            std::span<const std::string> types) const {
+  for (const std::string& name : queues) {
+    const uint32_t queue = impl_->FindOpenQueue(name);
+    if (queue != kNoSlot && impl_->ready.HasReady({&queue, 1}, types)) return true;
+  }
+  return false;
+}
+
+bool StateMachine::Hold(JobRef job) {
+  const JobRecord& record = impl_->Checked(job);
+  if (record.job_state() != v1::JOB_STATE_READY || record.held()) return false;
+  impl_->ErasePlace(job.slot);
+  impl_->HoldSlot(job.slot);
+  return true;
+}
+
+void StateMachine::Release(JobRef job) {
+  const JobRecord& record = impl_->Checked(job);
+  DQ_CHECK_MSG(record.held(), "only a held job can be released");
+  impl_->UnholdSlot(job.slot);
+  if (DQ_MUTANT(kRedeliverAfterDone) && IsFinished(record.job_state())) {
+    impl_->ready.Insert(record.lane, impl_->DeliveryPlace(job.slot), record.since_ms);
+  } else {
+    DQ_CHECK(impl_->InsertPlace(job.slot));
+  }
+  impl_->TellReady(job.slot);
+}
+
+void StateMachine::ReleaseAll() {
+  while (!impl_->held.empty()) Release(JobRef{impl_->held.back()});
+}
+
+bool StateMachine::HasQueue(std::string_view queue) const {
+  return impl_->queues.Find(queue) != kNoSlot;
+}
+
+uint64_t StateMachine::job_count() const { return impl_->jobs.used(); }
+uint64_t StateMachine::memory_bytes() const { return impl_->MemoryBytes(); }
+
+}  // namespace dqueue::queue

@@ -1,0 +1,294 @@
+// The replicated queue: a pure function of the log. No clock, no randomness, no unordered
+// iteration; replicas at the same index have the same Digest().
+//
+// Job states kept here: SCHEDULED, READY, SUCCEEDED, DEAD, CANCELLED. The leader overlays LEASED by
+// holding a READY job (TakeReady): a held job is out of the ready order, but its state, digest and
+// statistics stay as the log has them.
+//
+// What an entry does, in this order:
+//  1. Time moves to the batch's time_ms, never back.
+//  2. In bounded steps (at most 4096 of each kind in one entry, earliest first): SCHEDULED jobs
+//  whose
+//     run time has come become READY; live jobs, held ones too, whose expire time has come become
+//     DEAD (JOB_EXPIRED); finished jobs whose retention is over are purged; idempotency keys whose
+//     window is over are dropped.
+//  3. The commands, in order. Each sees what those before it did.
+//
+// What commands do:
+//  - Enqueue: an id that is there, or an idempotency key that is taken in its queue within its
+//    window, means the existing job if the content is the same: queue, type, payload, priority,
+//    ordering key, headers and labels, not times and not retry settings. The id decides first.
+//    Several jobs are created together or not at all; those that were there already are no
+//    obstacle. A run time to come makes the job SCHEDULED.
+//  - Complete, Fail, Expire: end a lease, as the table in lease_rules.cc says; of the job that it
+//    was a lease of, not of a later one with the same id. A repeated command is answered like the
+//    first and does nothing. A completion counts unless somebody newer had the
+//    job: also after its own expiry ("late"). Fail counts `failed` and leads to DEAD if it rejects
+//    the job or max_retries is passed, else to READY (behind the others) or SCHEDULED. Expire
+//    counts `expired` and leads to DEAD if max_expirations is passed, else to READY at its old
+//    place. Fail and Expire are kept as attempts, the last ten of a job.
+//  - Cancel: live jobs only, repeatable. Retry: DEAD and CANCELLED jobs become READY with
+//    `failed` and `expired` at 0 (`delivered` and the last token stay; an expire time that has
+//    passed no longer applies). Delete: any job is gone at once, a held one too, and counts as
+//    purged; if it says in which states, only then. Cancel, Retry and Delete may be of a certain
+//    job, as those that end a lease are.
+//  - SetQueue: a paused queue gives no job away (TakeReady passes it by); everything else goes on.
+//    It may also refuse new jobs; those that are there already are still answered as such. Pausing
+//    makes a queue, resuming does not.
+//  - CreateKey, RevokeKey, UseKeys: key_registry.h.
+//  Numbers beyond all limits are brought into range (times to the years 1970 to 9999, priority to
+//  kPriorityMax): validate.h refuses them long before, but an entry in the log must mean something.
+//
+// Costs, with n jobs: every command and every TakeReady item O(log n) at worst (no table is ever
+// rehashed as a whole); about 200 bytes a job beside id, payload and labels. One thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "dqueue/v1/command.pb.h"
+#include "dqueue/v1/job.pb.h"
+#include "dqueue/v1/service.pb.h"
+#include "queue/api/key.h"
+#include "raft/types.h"
+
+namespace dqueue::queue {
+
+// A job in this process's memory. Valid until the job is purged (Observer::OnPurged) or the state
+// machine is restored.
+struct JobRef {
+  uint32_t slot = UINT32_MAX;
+  friend auto operator<=>(const JobRef&, const JobRef&) = default;
+};
+
+// (term, sequence); {0, 0}: none.
+struct LeaseToken {
+  uint64_t term = 0;
+  uint64_t sequence = 0;
+  friend auto operator<=>(const LeaseToken&, const LeaseToken&) = default;
+};
+
+// What put a job's last token into the log.
+enum class TokenEnd : uint8_t { kNone = 0, kComplete = 1, kFail = 2, kExpire = 3 };
+inline constexpr uint8_t kTokenEndMax = 3;
+
+enum class ResultCode : uint8_t {
+  kOk,
+  kExisting,      // enqueue: this very job (same id or idempotency key, same content) was there:
+                  // existing_id
+  kDuplicateJob,  // enqueue: the id exists with other content
+  kIdempotencyMismatch,  // enqueue: the key is taken by another content: existing_id
+  kNotFound,
+  kInvalidState,  // e.g. complete of a dead job: `state` says which
+  // The lease of this token is over: a later token of the job is in the log, or (for a failure)
+  // its own expiry. Or it was one of an earlier job of this id, now purged.
+  kLeaseStale,
+  kTooManyQueues,
+  kQueuePaused,  // enqueue: the queue takes no new jobs
+  kTooManyKeys,  // create key: kKeysMax are valid
+  kKeyRefused,   // create key: the id is that of another key, or such a key cannot be
+};
+
+struct CommandResult {
+  ResultCode code = ResultCode::kOk;
+  v1::JobState state = v1::JOB_STATE_UNSPECIFIED;  // of the job afterwards
+  uint32_t failed_item = 0;                        // of an enqueue of several: which one stopped it
+  // Of an enqueue of one job, kExisting or kIdempotencyMismatch or kDuplicateJob: which job it met.
+  // Of an enqueue of several: that of failed_item if it was stopped.
+  std::string existing_id;
+  // Of an enqueue of several that was accepted: the items that were there already (repeated, or in
+  // this very command), with their ids, by item; the others were created. kExisting if all were
+  // there, else kOk.
+  std::vector<std::pair<uint32_t, std::string>> existing;
+  // Of a command that creates or revokes a key: as it is afterwards.
+  std::shared_ptr<const KeyRecord> key;
+};
+
+// Told while a batch is applied (or a hold ends); must not call back into the state machine.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  // A job can be taken from this queue now. When a queue is resumed: the best job of each type.
+  virtual void OnReady(JobRef job, std::string_view queue) = 0;
+  // A held job left READY by a command (completed, failed, expired, cancelled, killed, deleted):
+  // its hold is over.
+  virtual void OnHoldEnded(JobRef job) = 0;
+  // The job is gone; soon this JobRef may be another's.
+  virtual void OnPurged(JobRef job) = 0;
+};
+
+// What the lease side needs to know of a live job. Views are valid until the next change.
+struct JobView {
+  std::string_view id;
+  std::string_view queue;
+  std::string_view type;
+  v1::JobState state = v1::JOB_STATE_UNSPECIFIED;
+  bool held = false;
+  uint64_t sequence = 0;  // in the order of enqueues; never used again, as the id may be
+  LeaseToken last_token;  // the highest that the log has seen for this job
+  TokenEnd token_end = TokenEnd::kNone;
+  int64_t lease_duration_ms = 0;
+  uint32_t failed = 0;
+  uint32_t expired = 0;
+  uint32_t max_retries = 0;
+  uint32_t backoff = 0;
+  int64_t backoff_base_ms = 0;
+  int64_t backoff_max_ms = 0;
+  uint32_t jitter_permille = 0;
+  int64_t expire_time_ms = 0;
+  int64_t since_ms = 0;  // when it entered its state
+};
+
+// Which jobs somebody is looking for. What is empty or 0 fits all.
+struct JobFilter {
+  std::string_view queue = {};
+  std::string_view type = {};
+  uint32_t states = 0;  // JobJobStateBit()s; LEASED: held jobs, READY: those not held
+  std::string_view error_contains = {};  // part of the last error
+  const QueueAccess* access = nullptr;   // only jobs of these queues; null: of all
+  std::optional<uint64_t> error_fingerprint = {};
+};
+constexpr uint32_t JobStateBit(v1::JobState state) { return uint32_t{1} << state; }
+
+// Of a job in the dead-letter set. Views are valid until the next change.
+struct DeadJob {
+  std::string_view id;
+  std::string_view queue;
+  std::string_view type;
+  v1::DeadReason reason = v1::DEAD_REASON_UNSPECIFIED;
+  std::string_view error;  // the last
+  int64_t time_ms = 0;     // of its death
+};
+
+class StateMachine {
+ public:
+  StateMachine();
+  ~StateMachine();
+  StateMachine(const StateMachine&) = delete;
+  StateMachine& operator=(const StateMachine&) = delete;
+
+  // May be null.
+  void SetObserver(Observer* observer);
+
+  // Applies the entry at `index`, which must be applied_index() + 1 (skip entries that are no
+  // commands with ApplyNothing). A batch that does not parse, or holds an unknown command, ends the
+  // process: a replica must not skip what others may have applied. `results`, if not null, receives
+  // one result for each command.
+  void Apply(raft::Index index, std::string_view batch, std::vector<CommandResult>* results);
+  void ApplyNothing(raft::Index index);
+
+  raft::Index applied_index() const;
+  // Greatest time_ms applied.
+  int64_t time_ms() const;
+  // When the next job becomes due, expires or is purged (Unix ms; INT64_MAX: nothing waits): then
+  // the leader should propose a tick. A time in the past: more work of a bounded step is left.
+  // Purges and ends of idempotency windows are rounded up to whole seconds, so that an idle cluster
+  // does not write an entry for each job that it forgets; any entry does them when they are due.
+  int64_t NextTickMs() const;
+  // Over everything that a snapshot holds. Kept up to date incrementally: O(1).
+  uint64_t Digest() const;
+  // Recomputes it from scratch; equal to Digest(). For tests and the simulator. O(n).
+  uint64_t RecomputeDigest() const;
+  // Adds everything up from the jobs themselves; empty if it agrees with the kept statistics and
+  // indexes. O(n).
+  std::string CheckConsistency() const;
+
+  // ---- for the leader's broker ----
+  JobRef Find(std::string_view id) const;  // slot UINT32_MAX: not there
+  JobView View(JobRef job) const;
+  // Only these of View().
+  LeaseToken LastToken(JobRef job) const;
+  uint64_t Sequence(JobRef job) const;
+  // Holds up to `max` of the best ready jobs of these queues (and, if not empty, types) that are
+  // not paused: higher priority first, then earlier run time, then enqueue order. Appends to *out;
+  // the number taken.
+  size_t TakeReady(std::span<const std::string> queues, std::span<const std::string> types,
+                   size_t max, std::vector<JobRef>* out);
+  // Whether TakeReady would take something.
+  bool HasReady(std::span<const std::string> queues, std::span<const std::string> types) const;
+  // Holds this job if it is READY and not held (adoption of a lease of an earlier leader). False
+  // otherwise.
+  bool Hold(JobRef job);
+  // Ends a hold: back into the ready order, at its old place.
+  void Release(JobRef job);
+  // Ends all holds (leadership lost).
+  void ReleaseAll();
+  bool HasQueue(std::string_view queue) const;
+  // Appends to *out up to `max` jobs that match, in no useful order. Looks from *position on (0: at
+  // the first), at a bounded number of jobs below `end` (at most pick_end()), and moves *position
+  // behind what it has seen. Jobs that are there all the time are seen once.
+  void Pick(const JobFilter& filter, size_t max, uint32_t end, uint32_t* position,
+            std::vector<JobRef>* out) const;
+  uint32_t pick_end() const;
+  // As Pick, for the dead jobs of this queue and type: calls visit with each.
+  void VisitDead(const JobFilter& filter, uint32_t end, uint32_t* position,
+                 const std::function<void(const DeadJob&)>& visit) const;
+
+  // ---- reads ----
+  // As the log has it (LEASED and Lease are the broker's to add). `full`: with payload, result,
+  // headers and labels.
+  void FillJob(JobRef job, bool full, v1::Job* out) const;
+  // Job.attempts, which FillJob leaves out.
+  void FillAttempts(JobRef job, v1::Job* out) const;
+  // Up to page_size jobs that match, in an order that is stable while nothing changes; state LEASED
+  // matches held jobs and READY those not held. Looks at a bounded number of jobs: a page may be
+  // short, even empty, with a token. INVALID_ARGUMENT if the token is not one of ours.
+  // With `access`, only jobs of its queues.
+  absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse* out,
+                    const QueueAccess* access = nullptr) const;
+  // Queue empty: all; with `access`, all of its queues, and the total is theirs. NOT_FOUND if the
+  // queue never had a job. Ages are those of now_ms, Unix time, if that is later than time_ms():
+  // the log's time stands still while nothing is written, and jobs grow old all the same.
+  absl::Status Stats(std::string_view queue, v1::GetStatsResponse* out,
+                     const QueueAccess* access = nullptr, int64_t now_ms = 0) const;
+  // The keys, shared: the same until one is created, revoked or forgotten (not merely used: that is
+  // in ListKeys alone), or the state machine is restored.
+  KeyTablePtr keys() const;
+  // By the time of creation, then by id. owner_id empty: of everybody; `revoked`: those too.
+  void ListKeys(std::string_view owner_id, bool revoked, v1::ListKeysResponse* out) const;
+  uint64_t job_count() const;
+  uint64_t memory_bytes() const;  // estimate
+
+  // ---- snapshots ----
+  // Starts a consistent image at applied_index(); Apply() may go on meanwhile. At most one at a
+  // time.
+  void BeginSnapshot();
+  // Appends about max_bytes more of the image to *out (in time proportional to that). True: that
+  // was the end.
+  bool ContinueSnapshot(size_t max_bytes, std::string* out);
+  void AbandonSnapshot();
+  bool snapshot_running() const;
+  // Of the image begun last.
+  raft::Index snapshot_index() const;
+  uint64_t snapshot_digest() const;
+
+  // Replaces everything but the observer by an image, fed in pieces of any size; the observer is
+  // told nothing. Believes nothing that it reads. After an error the state machine must be thrown
+  // away.
+  class Restorer {
+   public:
+    explicit Restorer(StateMachine* target);
+    ~Restorer();
+    absl::Status Feed(std::string_view bytes);
+    // DATA_LOSS if the image is incomplete or its digest is another.
+    absl::Status Finish(raft::Index index, uint64_t digest);
+
+   private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+  };
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dqueue::queue

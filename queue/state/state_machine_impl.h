@@ -1,0 +1,181 @@
+// The inside of StateMachine, shared by the files that implement it: state_machine.cc (the log's
+// side of the interface), enqueue.cc (the command that makes jobs), commands.cc (the others),
+// job_reads.cc (FillJob, List, Stats), snapshot.cc (images) and consistency.cc (checks). Nobody
+// else includes this.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "queue/state/command_reader.h"
+#include "queue/state/image_codec.h"
+#include "queue/state/job_record.h"
+#include "queue/state/lease_rules.h"
+#include "queue/state/state_machine.h"
+#include "queue/state/tables/idempotency_table.h"
+#include "queue/state/tables/key_registry.h"
+#include "queue/state/tables/ordered_slots.h"
+#include "queue/state/tables/queue_table.h"
+#include "queue/state/tables/ready_index.h"
+#include "queue/state/tables/slab.h"
+#include "queue/state/tables/slot_index.h"
+
+namespace dqueue::queue {
+
+uint64_t JobIdHash(std::string_view id);
+
+// A walk over the state as it was when the walk began. What a command is about to change before the
+// walk has come by is written out first, to a side buffer (copy on write); what was added later is
+// known by its sequence and left out.
+struct ImageWalk {
+  enum class Phase : uint8_t { kIdle, kHeader, kQueues, kJobs, kKeys, kApiKeys, kEnd };
+  Phase phase = Phase::kIdle;
+  uint32_t number = 0;  // of this walk, from 1
+  ImageHeader header;
+  ImageCounts written;
+  // Where the walk stands and ends; [next, end) is not visited yet.
+  uint32_t queue_next = 0;
+  uint32_t queue_end = 0;
+  uint32_t job_next = 0;
+  uint32_t job_end = 0;
+  uint32_t key_next = 0;
+  uint32_t key_end = 0;
+  // As they were when the walk began; those that were written are null.
+  std::vector<KeyRegistry::RecordPtr> api_keys;
+  size_t api_key_next = 0;
+  // Records written ahead of their turn. Queues come first in an image, so they have their own.
+  std::string queues_ahead;
+  std::string ahead;
+  size_t drained = 0;  // of the one that is being drained
+};
+
+// Of enqueue.cc.
+struct EnqueueCandidate;
+struct EnqueueMeeting;
+struct EnqueuedTogether;
+
+struct StateMachine::Impl {
+  // ---- state_machine.cc ----
+  void Apply(raft::Index index, std::string_view bytes, std::vector<CommandResult>* results);
+  void Advance(int64_t batch_time_ms);
+  int64_t NextTickMs() const;
+  uint64_t DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum,
+                    uint64_t api_key_sum) const;
+  uint32_t FindJob(std::string_view id) const { return FindJob(id, JobIdHash(id)); }
+  // The job of a command that is being executed.
+  uint32_t FindNext(const CommandView& command);
+  uint32_t FindJob(std::string_view id, uint64_t id_hash) const;
+  const JobRecord& Checked(JobRef job) const;
+  // By number; kNoSlot: there is none, or nothing can be taken from it.
+  uint32_t FindOpenQueue(std::string_view name) const;
+  uint32_t AddQueue(std::string_view name);
+  // To the observer, if it can be taken.
+  void TellReady(uint32_t slot) const;
+  size_t MemoryBytes() const;
+
+  // Moving a job between the ordered structures. A change of a job is: BeginChange, Unplace, set
+  // its fields, Place, EndChange.
+  void BeginChange(uint32_t slot);
+  void EndChange(uint32_t slot);
+  // Out of the order or timer that its state put it in; ends its hold.
+  void Unplace(uint32_t slot);
+  // Into what its state asks for, and counted. Tells the observer if it is ready.
+  void Place(uint32_t slot);
+  // Unplace and Place with a new state that begins now.
+  void Move(uint32_t slot, v1::JobState state);
+  // False if a structure has another job in the very same place (only in a forged image).
+  bool InsertPlace(uint32_t slot);
+  void ErasePlace(uint32_t slot);
+  OrderedSlot DeliveryPlace(uint32_t slot) const;
+  bool IsExpiring(const JobRecord& job) const;
+  void HoldSlot(uint32_t slot);
+  void UnholdSlot(uint32_t slot);
+  void Count(uint32_t slot, Total total, int64_t change = 1);
+  void AddBlockBytes(const JobRecord& job);
+  // The job is gone for good, whatever its state.
+  void Purge(uint32_t slot);
+  void DropKey(uint32_t slot);
+
+  // ---- commands.cc ----
+  CommandResult Execute(const CommandView& command);
+  std::span<const JobOrder> OrdersOf(const CommandView& command) const;
+  // Called before the id at this position of id_hashes is looked up: starts to bring into the cache
+  // what the ids after it will need.
+  void LookAhead(size_t position) const;
+  // What the command does to the job that has its id. It may be about an earlier one.
+  bool IsOfAnother(const CommandView& command, const JobRecord& job) const {
+    return command.job_sequence != 0 && command.job_sequence != job.sequence;
+  }
+  Ruling RulingOn(LeaseCommand kind, const CommandView& command, const JobRecord& job) const;
+  CommandResult Complete(const CommandView& command);
+  CommandResult Fail(const CommandView& command);
+  CommandResult Expire(const CommandView& command);
+  CommandResult Cancel(const CommandView& command);
+  CommandResult Retry(const CommandView& command);
+  CommandResult Delete(const CommandView& command);
+  CommandResult SetQueue(const CommandView& command);
+  void Kill(uint32_t slot, v1::DeadReason reason);
+  void SetOutcome(uint32_t slot, std::string_view error, std::string_view result,
+                  std::string_view attempts);
+  // The job's attempts with the one that `command` has just ended, which is counted already.
+  std::string AttemptsAfter(const JobRecord& job, const CommandView& command) const;
+
+  // ---- enqueue.cc ----
+  CommandResult Enqueue(std::span<const JobOrder> orders);
+  CommandResult EnqueueOne(const JobOrder& order);
+  CommandResult EnqueueAll(std::span<const JobOrder> orders);
+  EnqueueMeeting Meet(EnqueueCandidate& candidate, EnqueuedTogether* together);
+  EnqueueMeeting MeetById(EnqueueCandidate& candidate, EnqueuedTogether* together);
+  EnqueueMeeting MeetByKey(EnqueueCandidate& candidate, EnqueuedTogether* together);
+  uint64_t IdentityOf(const JobRecord& job) const;
+  // The slot.
+  uint32_t Create(EnqueueCandidate& candidate);
+
+  // ---- job_reads.cc ----
+  // `queue`: the number of the filter's queue.
+  bool Matches(const JobFilter& filter, uint32_t queue, const JobRecord& job) const;
+
+  // ---- snapshot.cc ----
+  // Before a replicated field of the record changes, or the record goes.
+  void SaveForImage(uint32_t slot);
+  void SaveQueueForImage(uint32_t queue);
+  void SaveKeyForImage(uint32_t slot);
+
+  // ---- consistency.cc ----
+  uint64_t RecomputeDigest() const;
+  std::string CheckConsistency() const;
+
+  // Replicated.
+  raft::Index applied;
+  int64_t time_ms = 0;
+  uint64_t next_sequence = 1;
+  Slab<JobRecord> jobs;
+  QueueTable queues;
+  IdempotencyTable keys;
+  KeyRegistry api_keys;
+
+  // Derived from it.
+  SlotIndex by_id;
+  ReadyIndex ready;       // READY and not held
+  OrderedSlots due;       // SCHEDULED, by run time
+  OrderedSlots expiring;  // live with an expiry, by it
+  OrderedSlots purging;   // finished, by the end of retention
+  uint64_t job_hash_sum = 0;
+  size_t block_bytes = 0;  // of spec and outcome blocks
+
+  // Of this process.
+  Observer* observer = nullptr;
+  std::vector<uint32_t> held;
+  // Names the arrangement of jobs in slots: page tokens of one arrangement mean nothing in another.
+  uint64_t arrangement = 0;
+  ImageWalk walk;
+  BatchView batch;                  // kept for its capacity, like the next
+  std::vector<uint64_t> id_hashes;  // of the ids in the batch, in the order of execution
+  size_t next_id = 0;               // of those
+};
+
+}  // namespace dqueue::queue
