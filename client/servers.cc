@@ -14,7 +14,7 @@
 namespace dqueue::client {
 namespace {
 
-// As transport/unary_call.h says it; the SDK shares no code with the servers.
+// As transport/calls/unary_call.h says it; the SDK shares no code with the servers.
 constexpr char kLeaderAddressKey[] = "dqueue-leader-address";
 constexpr std::chrono::milliseconds kAvoidFor{1000};
 // A leader's address that servers know but this machine cannot reach: stay with forwarding.

@@ -14,7 +14,7 @@
 #include "absl/strings/ascii.h"
 #include "transport/keys/secret_file.h"
 #include "transport/keys/secret_key.h"
-#include "transport/listen_socket.h"
+#include "transport/listeners/listen_socket.h"
 
 namespace dqueue::cmd {
 namespace {
@@ -47,7 +47,8 @@ absl::StatusOr<std::string> ReadAdminKeyFile(const std::string& path) {
   if (!text.ok()) {
     return absl::Status(text.status().code(), path + ": " + std::string(text.status().message()));
   }
-  const auto key = transport::ParseSecretKey(std::string(absl::StripTrailingAsciiWhitespace(*text)));
+  const auto key =
+      transport::ParseSecretKey(std::string(absl::StripTrailingAsciiWhitespace(*text)));
   if (!key || transport::KeyTypeOf(*key) != v1::KEY_TYPE_ADMIN) {
     return absl::InvalidArgumentError(path +
                                       " does not hold an admin key (dqueue-cli key generate "

@@ -10,7 +10,7 @@
 #include "cmd/flags.h"
 #include "cmd/log_setup.h"
 #include "node/node.h"
-#include "transport/tls.h"
+#include "transport/listeners/tls.h"
 
 namespace dqueue::cmd {
 

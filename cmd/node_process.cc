@@ -15,7 +15,7 @@
 #include "node/runner.h"
 #include "storage/files/file_system.h"
 #include "transport/http/http_facade.h"
-#include "transport/server.h"
+#include "transport/listeners/server.h"
 
 namespace dqueue::cmd {
 namespace {

@@ -46,7 +46,7 @@ issue n9 n9 90
 issue expired n1 -1
 issue foreign-n3 n3 90 foreign
 
-# ---- What a node does not start with. (All cases: transport/tls_test.cc.)
+# ---- What a node does not start with. (All cases: transport/listeners/tls_test.cc.)
 # start CERT KEY CA
 start() {
   timeout 10 "$bin/dqueue" --id n1 --bootstrap --data-dir "$certs/data" --http-addr off \

@@ -2,15 +2,15 @@
 
 #include <utility>
 
-#include "transport/http/dashboard_files.h"
-#include "transport/http/metrics_page.h"
-#include "transport/http/rest_events.h"
-#include "transport/http/rest_jobs.h"
-#include "transport/http/rest_keys.h"
-#include "transport/http/rest_v1.h"
-#include "transport/http/rest_workers.h"
-#include "transport/http/rpc_bridge.h"
-#include "transport/rpc_error.h"
+#include "transport/calls/rpc_error.h"
+#include "transport/http/routes/dashboard_files.h"
+#include "transport/http/routes/metrics_page.h"
+#include "transport/http/routes/rest_events.h"
+#include "transport/http/routes/rest_jobs.h"
+#include "transport/http/routes/rest_keys.h"
+#include "transport/http/routes/rest_v1.h"
+#include "transport/http/routes/rest_workers.h"
+#include "transport/http/routes/rpc_bridge.h"
 
 namespace dqueue::transport {
 namespace {

@@ -5,9 +5,9 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "transport/http/http_server.h"
-#include "transport/http/router.h"
-#include "transport/server.h"
+#include "transport/http/server/http_server.h"
+#include "transport/http/server/router.h"
+#include "transport/listeners/server.h"
 
 namespace dqueue::transport {
 

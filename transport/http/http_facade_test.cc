@@ -11,9 +11,9 @@
 #include <thread>
 
 #include "storage/files/file_system.h"
-#include "transport/http/json_text.h"
-#include "transport/http/raw_client.h"
-#include "transport/machine_test_fixture.h"
+#include "transport/http/routes/json_text.h"
+#include "transport/testing/machine_fixture.h"
+#include "transport/testing/raw_http1.h"
 
 namespace dqueue::transport {
 namespace {

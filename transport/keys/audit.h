@@ -5,8 +5,8 @@
 
 #include <string>
 
+#include "transport/calls/rpc_methods.h"
 #include "transport/keys/authenticator.h"
-#include "transport/rpc_methods.h"
 
 namespace dqueue::transport {
 

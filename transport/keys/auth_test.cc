@@ -15,14 +15,14 @@
 #include "dqueue/v1/service.grpc.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "storage/files/file_system.h"
+#include "transport/calls/message_bytes.h"
+#include "transport/calls/rpc_error.h"
+#include "transport/calls/rpc_methods.h"
 #include "transport/http/http_facade.h"
-#include "transport/http/json_text.h"
-#include "transport/http/raw_client.h"
+#include "transport/http/routes/json_text.h"
 #include "transport/keys/secret_key.h"
-#include "transport/machine_test_fixture.h"
-#include "transport/message_bytes.h"
-#include "transport/rpc_error.h"
-#include "transport/rpc_methods.h"
+#include "transport/testing/machine_fixture.h"
+#include "transport/testing/raw_http1.h"
 
 namespace dqueue::transport {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "absl/status/status.h"
 #include "dqueue/v1/service.pb.h"
+#include "transport/calls/node_gate.h"
 #include "transport/keys/authenticator.h"
-#include "transport/node_gate.h"
 
 namespace dqueue::transport {
 

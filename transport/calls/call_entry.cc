@@ -1,0 +1,57 @@
+#include "transport/calls/call_entry.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "transport/escape.h"
+#include "transport/listeners/tls_credentials.h"
+
+namespace dqueue::transport {
+namespace {
+
+queue::Error No(absl::StatusCode code, const char* reason, std::string message) {
+  queue::Error error;
+  error.code = code;
+  error.reason = reason;
+  error.message = std::move(message);
+  return error;
+}
+
+}  // namespace
+
+std::optional<queue::Error> CallEntry::Refuse(const grpc::CallbackServerContext& context,
+                                              bool forwarded) const {
+  if (!forwarded) {
+    if (audience_ != Audience::kPeers) return std::nullopt;
+    return No(absl::StatusCode::kUnimplemented, kReasonPeersOnly,
+              "this port is for the members of the cluster; clients have another (--client-addr)");
+  }
+  if (audience_ == Audience::kClients) {
+    return No(absl::StatusCode::kPermissionDenied, kReasonNotAPeer,
+              "a forwarded call cannot come in through the port of clients");
+  }
+  return RefuseCaller(context);
+}
+
+std::optional<queue::Error> CallEntry::RefuseCaller(const grpc::CallbackServerContext& context,
+                                                    const std::string& name) const {
+  if (!certificates_) return std::nullopt;
+  const std::vector<std::string> names = CallerNames(*context.auth_context());
+  if (names.empty()) {
+    return No(absl::StatusCode::kUnauthenticated, kReasonNotAPeer,
+              "a member shows a certificate that names it; there is none here");
+  }
+  const bool found = std::any_of(names.begin(), names.end(), [&](const std::string& each) {
+    return (name.empty() || each == name) && router_->IsMember(each);
+  });
+  if (found) return std::nullopt;
+  std::string have;
+  for (const std::string& each : names) have += (have.empty() ? "" : ", ") + EscapeText(each);
+  return No(absl::StatusCode::kPermissionDenied, kReasonNotAPeer,
+            "the certificate of the caller names " + have + ", not " +
+                (name.empty() ? "a member" : "the member \"" + EscapeText(name) + "\"") +
+                " of this cluster");
+}
+
+}  // namespace dqueue::transport

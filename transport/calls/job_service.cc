@@ -1,0 +1,101 @@
+#include <algorithm>
+
+#include "dqueue/v1/service.grpc.pb.h"
+#include "transport/calls/rpc_methods.h"
+#include "transport/calls/services.h"
+#include "transport/calls/unary_call.h"
+
+namespace dqueue::transport {
+
+template <>
+struct CallRules<queue::EnqueueCall> : DefaultRules<queue::EnqueueCall> {
+  // Jobs without an id get one from the request's, so either makes a repetition harmless.
+  static bool Repeatable(const v1::EnqueueJobsRequest& request) {
+    return !request.request_id().empty() ||
+           std::all_of(request.jobs().begin(), request.jobs().end(),
+                       [](const v1::JobSpec& job) { return !job.id().empty(); });
+  }
+};
+
+// They say what the queue shall be, whatever it was. Deleting, purging and redriving are not
+// repeated: by then the same id may belong to another job, other jobs may match, and how many the
+// first attempt has changed would be lost.
+template <>
+struct CallRules<queue::PauseCall> : DefaultRules<queue::PauseCall> {
+  static bool Repeatable(const v1::PauseQueueRequest&) { return true; }
+};
+template <>
+struct CallRules<queue::ResumeCall> : DefaultRules<queue::ResumeCall> {
+  static bool Repeatable(const v1::ResumeQueueRequest&) { return true; }
+};
+
+namespace {
+
+using Context = grpc::CallbackServerContext;
+using Bytes = grpc::ByteBuffer;
+using Reactor = grpc::ServerUnaryReactor;
+using v1::JobService;
+
+using RawJobService = JobService::WithRawCallbackMethod_EnqueueJobs<
+    JobService::WithRawCallbackMethod_GetJob<JobService::WithRawCallbackMethod_ListJobs<
+        JobService::WithRawCallbackMethod_CancelJobs<JobService::WithRawCallbackMethod_RetryJobs<
+            JobService::WithRawCallbackMethod_GetStats<JobService::WithRawCallbackMethod_PauseQueue<
+                JobService::WithRawCallbackMethod_ResumeQueue<
+                    JobService::WithRawCallbackMethod_DeleteJobs<
+                        JobService::WithRawCallbackMethod_PurgeQueue<
+                            JobService::WithRawCallbackMethod_RedriveJobs<
+                                JobService::WithRawCallbackMethod_GroupDeadJobs<
+                                    JobService::Service>>>>>>>>>>>>;
+
+class JobServiceImpl final : public RawJobService {
+ public:
+  explicit JobServiceImpl(CallEntry entry) : router_(std::move(entry)) {}
+
+  Reactor* EnqueueJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::EnqueueCall>(router_, kEnqueueJobs, context, request, response);
+  }
+  Reactor* GetJob(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::GetCall>(router_, kGetJob, context, request, response);
+  }
+  Reactor* ListJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::ListCall>(router_, kListJobs, context, request, response);
+  }
+  Reactor* CancelJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::CancelCall>(router_, kCancelJobs, context, request, response);
+  }
+  Reactor* RetryJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::RetryCall>(router_, kRetryJobs, context, request, response);
+  }
+  Reactor* GetStats(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::StatsCall>(router_, kGetStats, context, request, response);
+  }
+  Reactor* PauseQueue(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::PauseCall>(router_, kPauseQueue, context, request, response);
+  }
+  Reactor* ResumeQueue(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::ResumeCall>(router_, kResumeQueue, context, request, response);
+  }
+  Reactor* DeleteJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::DeleteCall>(router_, kDeleteJobs, context, request, response);
+  }
+  Reactor* PurgeQueue(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::PurgeCall>(router_, kPurgeQueue, context, request, response);
+  }
+  Reactor* RedriveJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::RedriveCall>(router_, kRedriveJobs, context, request, response);
+  }
+  Reactor* GroupDeadJobs(Context* context, const Bytes* request, Bytes* response) override {
+    return BeginCall<queue::GroupCall>(router_, kGroupDeadJobs, context, request, response);
+  }
+
+ private:
+  const CallEntry router_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeJobService(CallEntry entry) {
+  return std::make_unique<JobServiceImpl>(std::move(entry));
+}
+
+}  // namespace dqueue::transport

@@ -1,0 +1,217 @@
+// Keys are made here, at the leader, and leave by the answer alone: to the log goes a digest.
+#include <algorithm>
+#include <utility>
+
+#include "dqueue/v1/service.grpc.pb.h"
+#include "queue/api/validate.h"
+#include "transport/calls/rpc_methods.h"
+#include "transport/calls/services.h"
+#include "transport/calls/unary_call.h"
+#include "transport/keys/secret_key.h"
+
+namespace dqueue::transport {
+namespace {
+
+queue::Error BeyondCallerError(const std::string& what) {
+  queue::Error error;
+  error.code = absl::StatusCode::kPermissionDenied;
+  error.reason = "BEYOND_OWN_RIGHTS";
+  error.message = "a key cannot give away more than it has: " + what;
+  return error;
+}
+
+// nullopt: `caller` may make this key.
+std::optional<queue::Error> ProblemOfRights(const queue::KeyRecord& key, const Caller& caller) {
+  const uint32_t beyond = key.scopes & ~caller.scopes;
+  if (beyond != 0) return BeyondCallerError("it has no right to " + queue::ScopeNames(beyond)[0]);
+  if (key.type == v1::KEY_TYPE_ADMIN && !caller.admin) {
+    return BeyondCallerError("only an admin key makes an admin key");
+  }
+  if (caller.access == nullptr) return std::nullopt;
+  if (key.queues.empty()) return BeyondCallerError("it does not have all queues; name some");
+  for (const std::string& pattern : key.queues) {
+    if (!caller.access->Covers(pattern)) {
+      return BeyondCallerError("the queues " + queue::ShownValue(pattern) + " are not its own");
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<queue::Error> ReadKey(const v1::CreateKeyRequest& request, queue::KeyRecord* key) {
+  key->name = request.name();
+  key->owner_id = request.owner_id();
+  key->type = request.type();
+  if (KeyTypeName(key->type).empty()) {
+    return queue::InvalidField("type", std::to_string(request.type()),
+                               "KEY_TYPE_CLIENT, KEY_TYPE_WORKER or KEY_TYPE_ADMIN");
+  }
+  key->scopes = request.scopes().empty() ? queue::DefaultScopes(key->type) : 0;
+  for (int i = 0; i < request.scopes_size(); ++i) {
+    const Scope scope = queue::ScopeNamed(request.scopes(i));
+    if (scope == Scope::kNone) {
+      std::string all;
+      for (const std::string& name : queue::ScopeNames(queue::kAllScopes)) {
+        all += (all.empty() ? "" : ", ") + name;
+      }
+      return queue::InvalidField("scopes[" + std::to_string(i) + "]",
+                                 queue::ShownValue(request.scopes(i)), "one of " + all);
+    }
+    key->scopes |= queue::ScopeBit(scope);
+  }
+  key->queues.assign(request.queues().begin(), request.queues().end());
+  std::sort(key->queues.begin(), key->queues.end());
+  return std::nullopt;
+}
+
+// What the calls about keys have in common. Request: of the API; CallT: what the node is asked.
+template <class Request, class CallT>
+class KeyCall : public UnaryCall {
+ public:
+  using UnaryCall::UnaryCall;
+
+ protected:
+  using Response = typename CallT::ResponseType;
+
+  // The order for the node, or why there is none.
+  virtual std::optional<queue::Error> Order(const Request& request,
+                                            typename CallT::RequestType* order) = 0;
+  virtual grpc::ByteBuffer Result(const Response& response) = 0;
+
+  bool SubmitToNode(Time deadline) override {
+    Request request;
+    CallT call;
+    if (!DecodeOrAnswer(&request)) return true;
+    if (const auto error = Order(request, &call.request)) {
+      OnError(*error);
+      return true;
+    }
+    call.deadline = deadline;
+    call.cancelled = CancelledFlag();
+    call.done = [self = std::static_pointer_cast<KeyCall>(shared_from_this())](
+                    const queue::Outcome<Response>& outcome) {
+      if (outcome.ok()) {
+        self->OnResult(self->Result(outcome.value));
+      } else {
+        self->OnError(outcome.error);
+      }
+    };
+    return router_->node().With([&](node::Node& node) { node.Submit(std::move(call)); });
+  }
+  std::string Subject() const override { return RequestText<Request>(); }
+};
+
+class CreateKeyRpc final : public KeyCall<v1::CreateKeyRequest, queue::CreateKeyCall> {
+ public:
+  using KeyCall::KeyCall;
+
+ private:
+  std::optional<queue::Error> Order(const v1::CreateKeyRequest& request,
+                                    queue::CreateKeyOrder* order) override {
+    if (auto error = ReadKey(request, &order->key)) return error;
+    if (auto error = ProblemOfRights(order->key, caller())) return error;
+    const SecretKey key = MakeSecretKey(request.type());
+    order->key.id = key.id;
+    order->key.digest = DigestOfKey(key.secret);
+    secret_ = key.secret;
+    return std::nullopt;
+  }
+  grpc::ByteBuffer Result(const v1::Key& key) override {
+    v1::CreateKeyResponse response;
+    *response.mutable_key() = key;
+    response.set_secret(secret_);
+    return EncodeMessage(response);
+  }
+  // It would be another key.
+  bool Repeatable() const override { return false; }
+
+  std::string secret_;
+};
+
+class ListKeysRpc final : public KeyCall<v1::ListKeysRequest, queue::ListKeysCall> {
+ public:
+  using KeyCall::KeyCall;
+
+ private:
+  std::optional<queue::Error> Order(const v1::ListKeysRequest& request,
+                                    queue::ListKeysOrder* order) override {
+    if (!caller().admin || request.own()) order->owner_id = caller().owner_id;
+    order->revoked = request.revoked();
+    return std::nullopt;
+  }
+  grpc::ByteBuffer Result(const v1::ListKeysResponse& response) override {
+    return EncodeMessage(response);
+  }
+  bool Repeatable() const override { return true; }
+};
+
+class RevokeKeyRpc final : public KeyCall<v1::RevokeKeyRequest, queue::RevokeKeyCall> {
+ public:
+  using KeyCall::KeyCall;
+
+ private:
+  static std::string IdOf(const v1::RevokeKeyRequest& request) {
+    const auto key = ParseSecretKey(request.id());
+    return key ? key->id : request.id();
+  }
+  std::optional<queue::Error> Order(const v1::RevokeKeyRequest& request,
+                                    queue::RevokeKeyOrder* order) override {
+    order->id = IdOf(request);
+    if (!caller().admin) order->owner_id = caller().owner_id;
+    return std::nullopt;
+  }
+  grpc::ByteBuffer Result(const v1::Key& key) override {
+    v1::RevokeKeyResponse response;
+    *response.mutable_key() = key;
+    return EncodeMessage(response);
+  }
+  bool Repeatable() const override { return true; }
+  // A key that was given whole, even one with a slip of the pen, does not go into the log.
+  std::string Subject() const override {
+    v1::RevokeKeyRequest request;
+    if (!Decode(&request)) return "";
+    constexpr size_t kIdShownMax = 19;  // "client_" and 12 letters
+    return "id: \"" + IdOf(request).substr(0, kIdShownMax) + "\"";
+  }
+};
+
+using Context = grpc::CallbackServerContext;
+using Bytes = grpc::ByteBuffer;
+using Reactor = grpc::ServerUnaryReactor;
+using v1::KeyService;
+
+using RawKeyService =
+    KeyService::WithRawCallbackMethod_CreateKey<KeyService::WithRawCallbackMethod_ListKeys<
+        KeyService::WithRawCallbackMethod_RevokeKey<KeyService::Service>>>;
+
+class KeyServiceImpl final : public RawKeyService {
+ public:
+  explicit KeyServiceImpl(CallEntry entry) : entry_(std::move(entry)) {}
+
+  Reactor* CreateKey(Context* context, const Bytes* request, Bytes* response) override {
+    return Begin<CreateKeyRpc>(kCreateKey, context, request, response);
+  }
+  Reactor* ListKeys(Context* context, const Bytes* request, Bytes* response) override {
+    return Begin<ListKeysRpc>(kListKeys, context, request, response);
+  }
+  Reactor* RevokeKey(Context* context, const Bytes* request, Bytes* response) override {
+    return Begin<RevokeKeyRpc>(kRevokeKey, context, request, response);
+  }
+
+ private:
+  template <class Rpc>
+  Reactor* Begin(const RpcMethod& method, Context* context, const Bytes* request, Bytes* response) {
+    auto call = std::make_shared<Rpc>(entry_, method, context, request, response);
+    call->Begin();
+    return call.get();
+  }
+
+  const CallEntry entry_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeKeyService(CallEntry entry) {
+  return std::make_unique<KeyServiceImpl>(std::move(entry));
+}
+
+}  // namespace dqueue::transport

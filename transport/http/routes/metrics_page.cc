@@ -1,0 +1,287 @@
+#include "transport/http/routes/metrics_page.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include "transport/http/routes/exposition.h"
+
+namespace dqueue::transport {
+namespace {
+
+using Type = Exposition::Type;
+using v1::QueueStats;
+
+struct QueueFigure {
+  const char* name;
+  Type type;
+  const char* help;
+  uint64_t (QueueStats::*figure)() const;
+};
+
+constexpr QueueFigure kQueueFigures[] = {
+    {"dqueue_jobs_enqueued_total", Type::kCounter, "Jobs ever enqueued.", &QueueStats::enqueued},
+    {"dqueue_jobs_completed_total", Type::kCounter, "Completions.", &QueueStats::completions},
+    {"dqueue_jobs_failed_total", Type::kCounter, "Attempts that a worker reported as failed.",
+     &QueueStats::failures},
+    {"dqueue_jobs_expired_total", Type::kCounter, "Attempts whose lease ran out.",
+     &QueueStats::expirations},
+    {"dqueue_jobs_dead_total", Type::kCounter, "Jobs that went to the dead letters.",
+     &QueueStats::deaths},
+    {"dqueue_jobs_cancelled_total", Type::kCounter, "Cancellations.", &QueueStats::cancellations},
+    {"dqueue_jobs_retried_total", Type::kCounter,
+     "Dead or cancelled jobs that were made ready again.", &QueueStats::retries},
+    {"dqueue_jobs_purged_total", Type::kCounter, "Jobs removed.", &QueueStats::purged},
+    {"dqueue_queue_depth", Type::kGauge, "Jobs that can be leased now.", &QueueStats::ready},
+    {"dqueue_scheduled_jobs", Type::kGauge, "Jobs that wait for their time.",
+     &QueueStats::scheduled},
+    {"dqueue_in_flight_jobs", Type::kGauge, "Jobs that workers hold; leader.", &QueueStats::leased},
+    {"dqueue_succeeded_jobs", Type::kGauge, "Completed jobs that are still kept.",
+     &QueueStats::succeeded},
+    {"dqueue_dead_jobs", Type::kGauge, "Dead letters.", &QueueStats::dead},
+    {"dqueue_cancelled_jobs", Type::kGauge, "Cancelled jobs that are still kept.",
+     &QueueStats::cancelled},
+};
+
+void AddQueues(Exposition* out, const v1::GetStatsResponse& stats) {
+  const int queues = std::min(stats.queues_size(), kMetricsQueuesMax);
+  for (const QueueFigure& f : kQueueFigures) {
+    out->Family(f.name, f.type, f.help);
+    uint64_t rest = (stats.total().*f.figure)();
+    for (int i = 0; i < queues; ++i) {
+      const uint64_t value = (stats.queues(i).*f.figure)();
+      rest -= value;
+      out->Sample(value, {{"queue", stats.queues(i).queue()}});
+    }
+    if (queues < stats.queues_size()) out->Sample(rest, {{"queue", kOtherQueues}});
+  }
+  out->Family("dqueue_queue_oldest_ready_age_seconds", Type::kGauge,
+              "Age of the job that has been ready for longest.");
+  for (int i = 0; i < queues; ++i) {
+    const auto& age = stats.queues(i).oldest_ready_age();
+    out->Sample(static_cast<double>(age.seconds()) + age.nanos() / 1e9,
+                {{"queue", stats.queues(i).queue()}});
+  }
+  out->Family("dqueue_queue_paused", Type::kGauge, "1 while the queue grants no leases.");
+  for (int i = 0; i < queues; ++i) {
+    out->Sample(uint64_t{stats.queues(i).paused()}, {{"queue", stats.queues(i).queue()}});
+  }
+}
+
+void AddRaft(Exposition* out, const node::NodeMetrics& node) {
+  const raft::View& raft = node.view.raft;
+  const auto gauge = [out](std::string_view name, std::string_view help, uint64_t value) {
+    out->Family(name, Type::kGauge, help);
+    out->Sample(value);
+  };
+  const auto counter = [out](std::string_view name, std::string_view help, uint64_t value) {
+    out->Family(name, Type::kCounter, help);
+    out->Sample(value);
+  };
+  gauge("dqueue_raft_term", "The term.", raft.status.term.value());
+  gauge("dqueue_raft_is_leader", "1 on the leader.", raft.status.role == raft::Role::kLeader);
+  gauge("dqueue_raft_leader_known", "1 while this node knows a leader.",
+        !node.view.leader_name.empty());
+  gauge("dqueue_raft_last_index", "Last entry of the log.", raft.last_index.value());
+  gauge("dqueue_raft_durable_index", "Last entry on this node's disk.", raft.durable_index.value());
+  gauge("dqueue_raft_commit_index", "Last entry known to be committed.", raft.commit.value());
+  gauge("dqueue_raft_applied_index", "Last entry applied.", node.view.applied_index);
+  gauge("dqueue_raft_snapshot_index", "Last entry of the newest snapshot.",
+        node.view.snapshot_index);
+  gauge("dqueue_raft_members", "Members of the cluster.", raft.config.MemberIds().size());
+  counter("dqueue_raft_proposals_total", "Batches proposed by this node.", node.proposals);
+  counter("dqueue_raft_leader_changes_total", "New leaders seen by this node.",
+          node.leader_changes);
+  counter("dqueue_raft_elections_won_total", "Elections won by this node.", node.elections_won);
+  counter("dqueue_raft_dropped_messages_total",
+          "Messages of peers that were malformed, foreign or of an earlier life.",
+          raft.dropped_messages);
+  out->Family("dqueue_raft_commit_seconds", Type::kHistogram,
+              "From proposing a batch to having applied it; leader.");
+  out->Sample(node.commit_time);
+  if (raft.members.empty()) return;
+  out->Family("dqueue_raft_peer_lag_entries", Type::kGauge,
+              "Entries that a member does not have on disk yet; leader.");
+  const auto of_peers = [&](const auto& figure) {
+    for (const raft::MemberView& peer : raft.members) {
+      const raft::Member* member = raft.config.Find(peer.id);
+      if (member == nullptr || member->name == node.view.name) continue;
+      out->Sample(figure(peer), {{"peer", member->name}});
+    }
+  };
+  of_peers([&](const raft::MemberView& peer) {
+    return raft.last_index.value() - std::min(peer.match, raft.last_index).value();
+  });
+  out->Family("dqueue_raft_peer_reachable", Type::kGauge,
+              "1 if the member was heard within an election timeout; leader.");
+  of_peers([](const raft::MemberView& peer) { return uint64_t{peer.reachable}; });
+}
+
+void AddStorage(Exposition* out, const node::NodeMetrics& node) {
+  const storage::LogStats& log = node.view.log;
+  out->Family("dqueue_log_sync_seconds", Type::kHistogram, "Writing and syncing a batch.");
+  out->Sample(log.sync_time);
+  const auto one = [out](std::string_view name, Type type, std::string_view help, uint64_t value) {
+    out->Family(name, type, help);
+    out->Sample(value);
+  };
+  one("dqueue_log_written_bytes_total", Type::kCounter, "Bytes of records written to the log.",
+      log.written_bytes);
+  one("dqueue_log_entries_total", Type::kCounter, "Entries written to the log.", log.entries);
+  one("dqueue_log_live_bytes", Type::kGauge, "Bytes of the log behind the compaction point.",
+      log.live_bytes);
+  one("dqueue_log_segments", Type::kGauge, "Segment files.", log.segments);
+  one("dqueue_snapshots_written_total", Type::kCounter, "Snapshots taken by this node.",
+      node.snapshots_written);
+  one("dqueue_snapshots_installed_total", Type::kCounter, "Snapshots received from a leader.",
+      node.snapshots_installed);
+  one("dqueue_disk_free_bytes", Type::kGauge, "Free space where the data is.", node.free_bytes);
+  if (node.recovery_time) {
+    out->Family("dqueue_recovery_duration_seconds", Type::kGauge,
+                "From opening the node to having its snapshot and log back.");
+    out->Sample(std::chrono::duration<double>(*node.recovery_time).count());
+  }
+  one("dqueue_disk_low", Type::kGauge, "1 while new jobs are refused for lack of disk; leader.",
+      node.view.raft.low_space);
+}
+
+void AddBroker(Exposition* out, const queue::Broker::Gauges& broker) {
+  const auto gauge = [out](std::string_view name, std::string_view help, uint64_t value) {
+    out->Family(name, Type::kGauge, help);
+    out->Sample(value);
+  };
+  gauge("dqueue_leases", "Leases that run; leader.", broker.leases);
+  gauge("dqueue_waiting_lease_calls", "Workers' calls that wait for a job; leader.",
+        broker.waiting_leases);
+  gauge("dqueue_waiting_reads", "Reads that wait for a confirmation; leader.",
+        broker.waiting_reads);
+  gauge("dqueue_pending_commands", "Commands that wait for a batch; leader.",
+        broker.pending_commands);
+  gauge("dqueue_pending_bytes", "Bytes of these; leader.", broker.pending_bytes);
+}
+
+// Of those queues that the leader counted first; the rest is one.
+void AddTimes(Exposition* out, const std::vector<queue::QueueTimes>& queues) {
+  const auto of_queues = [&](const auto& add) {
+    for (const queue::QueueTimes& queue : queues) {
+      if (queue.queue.empty() && queue.dispatched == 0 &&
+          std::all_of(queue.ended.begin(), queue.ended.end(), [](uint64_t n) { return n == 0; })) {
+        continue;
+      }
+      add(queue, queue.queue.empty() ? std::string_view(kOtherQueues) : queue.queue);
+    }
+  };
+  out->Family("dqueue_jobs_dispatched_total", Type::kCounter, "Leases granted by this node.");
+  of_queues([out](const queue::QueueTimes& queue, std::string_view name) {
+    out->Sample(queue.dispatched, {{"queue", name}});
+  });
+  out->Family("dqueue_job_wait_seconds", Type::kHistogram,
+              "From a job's being ready to its lease; leader.");
+  of_queues([out](const queue::QueueTimes& queue, std::string_view name) {
+    out->Sample(queue.waited, {{"queue", name}});
+  });
+  out->Family("dqueue_job_duration_seconds", Type::kHistogram,
+              "From a job's lease to its completion; leader.");
+  of_queues([out](const queue::QueueTimes& queue, std::string_view name) {
+    out->Sample(queue.held, {{"queue", name}});
+  });
+  out->Family("dqueue_job_attempts_total", Type::kCounter, "Leases that ended, by how; leader.");
+  constexpr std::pair<queue::AttemptEnd, const char*> kEnds[] = {
+      {queue::AttemptEnd::kCompleted, "completed"},
+      {queue::AttemptEnd::kFailed, "failed"},
+      {queue::AttemptEnd::kRejected, "rejected"},
+      {queue::AttemptEnd::kExpired, "expired"}};
+  of_queues([&](const queue::QueueTimes& queue, std::string_view name) {
+    for (const auto& [end, outcome] : kEnds) {
+      out->Sample(queue.ended[static_cast<size_t>(end)], {{"queue", name}, {"outcome", outcome}});
+    }
+  });
+}
+
+void AddProcess(Exposition* out, const ProcessMetrics& process) {
+  out->Family("dqueue_calls_let_in_total", Type::kCounter, "Calls with a valid key.");
+  out->Sample(process.callers.allowed);
+  out->Family("dqueue_calls_refused_total", Type::kCounter,
+              "Calls without a key, or with one that is wrong, revoked or may not do this.");
+  out->Sample(process.callers.refused);
+  out->Family("process_start_time_seconds", Type::kGauge, "Unix time of the start.");
+  out->Sample(process.start_time_seconds);
+  out->Family("process_cpu_seconds_total", Type::kCounter, "User and system time.");
+  out->Sample(process.cpu_seconds);
+  out->Family("process_resident_memory_bytes", Type::kGauge, "Resident memory.");
+  out->Sample(process.resident_bytes);
+  out->Family("process_open_fds", Type::kGauge, "Open descriptors.");
+  out->Sample(process.open_descriptors);
+  out->Family("process_max_fds", Type::kGauge, "Limit of descriptors.");
+  out->Sample(process.max_descriptors);
+}
+
+uint64_t CountDescriptors() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir("/proc/self/fd"), ::closedir);
+  if (directory == nullptr) return 0;
+  uint64_t entries = 0;
+  while (::readdir(directory.get()) != nullptr) ++entries;
+  return entries < 3 ? 0 : entries - 3;  // ".", ".." and the one that lists them
+}
+
+// Unix time at which this process began.
+double StartTime() {
+  // The 22nd field of stat, in ticks since the machine's start; the name may hold anything.
+  std::ifstream stat("/proc/self/stat");
+  std::string line;
+  std::getline(stat, line);
+  std::istringstream fields(line.substr(std::min(line.size(), line.rfind(')') + 1)));
+  std::string field;
+  for (int i = 3; i <= 22 && fields >> field; ++i) {
+  }
+  std::ifstream machine("/proc/stat");
+  for (std::string key; machine >> key;) {
+    if (key != "btime") continue;
+    double boot = 0;
+    machine >> boot;
+    return boot + std::strtod(field.c_str(), nullptr) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  }
+  return 0;
+}
+
+}  // namespace
+
+ProcessMetrics ReadProcessMetrics() {
+  static const double start_time = StartTime();
+  ProcessMetrics out;
+  out.start_time_seconds = start_time;
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  out.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages >> pages;  // the second: resident
+  out.resident_bytes = pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  out.open_descriptors = CountDescriptors();
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  out.max_descriptors = limit.rlim_cur;
+  return out;
+}
+
+std::string MetricsPage(const node::NodeMetrics& node, const ProcessMetrics& process) {
+  Exposition out;
+  out.Family("dqueue_build_info", Type::kGauge, "Always 1; the version and the node are labels.");
+  out.Sample(uint64_t{1}, {{"version", DQUEUE_VERSION}, {"node", node.view.name}});
+  AddQueues(&out, node.stats);
+  AddBroker(&out, node.view.broker);
+  AddTimes(&out, node.times.queues());
+  AddRaft(&out, node);
+  AddStorage(&out, node);
+  AddProcess(&out, process);
+  return out.Take();
+}
+
+}  // namespace dqueue::transport

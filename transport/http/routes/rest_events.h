@@ -1,0 +1,46 @@
+// GET /events: what happens on this node and in its cluster, as server-sent events (event_hub.h).
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "transport/http/routes/event_hub.h"
+#include "transport/http/routes/rpc_bridge.h"
+#include "transport/http/server/router.h"
+#include "transport/listeners/server.h"
+
+namespace dqueue::transport {
+
+class Events {
+ public:
+  // Bridge and server must outlive it.
+  Events(RpcBridge* bridge, Server* server, EventOptions options);
+  // Ends every stream. The HTTP server, if it uses the route, must be gone.
+  ~Events();
+  Events(const Events&) = delete;
+  Events& operator=(const Events&) = delete;
+
+  void AddRoute(Router* router);
+
+ private:
+  void Begin(const HttpCall& call, const HttpReply& reply);
+  void Run();
+  // Those that have viewers, or may get one now.
+  std::vector<std::shared_ptr<EventHub>> Hubs() const;
+
+  const std::unique_ptr<EventSource> source_;
+  const EventOptions options_;
+  const std::shared_ptr<Authenticator> authenticator_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<EventHub>> hubs_;  // by what their viewers may see
+  std::condition_variable wake_;
+  bool stopped_ = false;
+  std::thread ticker_;
+};
+
+}  // namespace dqueue::transport

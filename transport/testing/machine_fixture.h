@@ -1,0 +1,72 @@
+// For tests: a whole node with real threads, files and connections on loopback.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "node/runner.h"
+#include "transport/listeners/server.h"
+
+namespace dqueue::transport {
+
+// As cmd/ puts a node together.
+class Machine {
+ public:
+  Machine(node::Options options, storage::FileSystem& files)
+      : options_(std::move(options)), files_(files) {}
+  ~Machine() { Stop(); }
+
+  const std::string& name() const { return options_.name; }
+  bool running() const { return server_ != nullptr; }
+
+  void Start(const std::string& listen, ServerOptions options = {}) {
+    links_ = PeerLinks::Create(options_.name);
+    auto runner = node::NodeRunner::Start(options_, files_, links_.get());
+    ASSERT_TRUE(runner.ok()) << runner.status();
+    runner_ = *std::move(runner);
+    links_->Attach(&runner_->node());
+    options.listen = listen;
+    options.node_name = options_.name;
+    auto server = Server::Start(options, &runner_->node());
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  // Without handing leadership over: connections break in the middle.
+  void Stop() {
+    if (links_) links_->Stop();
+    server_.reset();
+    runner_.reset();
+    links_.reset();
+  }
+  void Drain() { runner_->Drain(std::chrono::seconds(10)); }
+  Server& server() { return *server_; }
+
+ private:
+  const node::Options options_;
+  storage::FileSystem& files_;
+  std::unique_ptr<PeerLinks> links_;
+  std::unique_ptr<node::NodeRunner> runner_;
+  std::unique_ptr<Server> server_;
+};
+
+// What a small test needs in place of the sizes of production.
+inline node::Options SmallNode(const std::string& name, const std::string& data_dir,
+                               const std::vector<node::MemberSpec>& members) {
+  node::Options options;
+  options.name = name;
+  options.data_dir = data_dir;
+  options.members = members;
+  options.bootstrap = true;
+  options.log.segment_bytes = 8 << 20;
+  options.log.max_entry_bytes = 5 << 20;
+  options.log.prepared_segments = 1;
+  options.reserve_bytes = 1 << 20;
+  return options;
+}
+
+}  // namespace dqueue::transport
