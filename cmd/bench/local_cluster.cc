@@ -1,0 +1,293 @@
+#include "cmd/bench/local_cluster.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+#include <thread>
+#include <utility>
+
+#include "base/check.h"
+
+namespace dqueue::cmd {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kStartLimit{20000};
+constexpr milliseconds kLookAgain{20};
+constexpr size_t kLogTailBytes = 2000;
+
+absl::Status SystemError(const std::string& what) {
+  return absl::InternalError(what + ": " + std::strerror(errno));
+}
+
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
+// Below the range from which the kernel takes ports for outgoing connections: otherwise one of
+// those could sit on a node's port while the node is down.
+std::vector<int> FreePorts(int count) {
+  std::random_device random;
+  std::vector<int> ports;
+  std::vector<int> sockets;
+  for (int attempt = 0; attempt < 2000 && static_cast<int>(ports.size()) < count; ++attempt) {
+    const int port = 15000 + static_cast<int>(random() % 16000);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) break;
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
+      ports.push_back(port);
+    }
+    sockets.push_back(fd);
+  }
+  for (int fd : sockets) close(fd);
+  return ports;
+}
+
+std::string Tail(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  const std::string all = text.str();
+  return all.size() > kLogTailBytes ? all.substr(all.size() - kLogTailBytes) : all;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TemporaryDirectory>> TemporaryDirectory::Make(
+    const std::string& parent) {
+  std::string path = parent + "/dqueue-XXXXXX";
+  if (mkdtemp(path.data()) == nullptr) {
+    return SystemError("cannot make a directory in " + parent);
+  }
+  return std::unique_ptr<TemporaryDirectory>(new TemporaryDirectory(std::move(path)));
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  if (keep_) return;
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+std::string SiblingProgram(const std::string& name) {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (self.parent_path() / name).string();
+}
+
+double OwnCpuSeconds() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
+}
+
+absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(const Options& options) {
+  if (access(options.program.c_str(), X_OK) != 0) return SystemError(options.program);
+  const std::vector<int> ports = FreePorts(options.nodes);
+  if (static_cast<int>(ports.size()) < options.nodes) {
+    return absl::ResourceExhaustedError("no free ports on 127.0.0.1");
+  }
+  std::string peers;
+  for (int i = 0; i < options.nodes; ++i) {
+    peers +=
+        (i > 0 ? ",n" : "n") + std::to_string(i + 1) + "=127.0.0.1:" + std::to_string(ports[i]);
+  }
+  std::unique_ptr<LocalCluster> cluster(new LocalCluster);
+  for (int i = 0; i < options.nodes; ++i) {
+    Node& node = cluster->nodes_.emplace_back();
+    node.name = "n" + std::to_string(i + 1);
+    node.address = "127.0.0.1:" + std::to_string(ports[i]);
+    node.log = options.directory + "/" + node.name + ".log";
+    node.arguments = {options.program,
+                      "--id=" + node.name,
+                      "--peers=" + peers,
+                      "--bootstrap",
+                      "--data-dir=" + options.directory + "/" + node.name,
+                      "--grpc-addr=" + node.address,
+                      "--http-addr=off"};
+    node.arguments.insert(node.arguments.end(), options.extra_flags.begin(),
+                          options.extra_flags.end());
+    client::ClientOptions client_options;
+    client_options.servers = {node.address};
+    client_options.timeout = milliseconds(500);
+    node.client = std::make_unique<client::Client>(client_options);
+  }
+  for (Node& node : cluster->nodes_) {
+    if (absl::Status status = cluster->Spawn(&node); !status.ok()) return status;
+  }
+  absl::StatusOr<int> leader = cluster->FindLeader(kStartLimit);
+  if (!leader.ok()) return leader.status();
+  return cluster;
+}
+
+LocalCluster::~LocalCluster() {
+  for (Node& node : nodes_) {
+    if (node.pid > 0) kill(node.pid, SIGKILL);
+  }
+  for (Node& node : nodes_) Reap(&node);
+}
+
+std::vector<std::string> LocalCluster::servers() const {
+  std::vector<std::string> result;
+  for (const Node& node : nodes_) result.push_back(node.address);
+  return result;
+}
+
+absl::Status LocalCluster::Spawn(Node* node) {
+  std::vector<char*> arguments;
+  for (std::string& argument : node->arguments) arguments.push_back(argument.data());
+  arguments.push_back(nullptr);
+  const int log = open(node->log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (log < 0) return SystemError(node->log);
+  const pid_t parent = getpid();
+  sigset_t none;
+  sigemptyset(&none);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    // Only calls that are safe in the child of a process with threads.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    // A group of its own: what stops this program from the terminal must not stop the node first.
+    setpgid(0, 0);
+    pthread_sigmask(SIG_SETMASK, &none, nullptr);
+    dup2(log, STDOUT_FILENO);
+    dup2(log, STDERR_FILENO);
+    execv(arguments[0], arguments.data());
+    _exit(127);
+  }
+  close(log);
+  if (pid < 0) return SystemError("fork");
+  node->pid = pid;
+  return absl::OkStatus();
+}
+
+void LocalCluster::Reap(Node* node) {
+  if (node->pid <= 0) return;
+  rusage usage = {};
+  int status = 0;
+  while (wait4(node->pid, &status, 0, &usage) < 0 && errno == EINTR) {
+  }
+  cpu_of_the_dead_ += Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
+  node->pid = -1;
+}
+
+void LocalCluster::Kill(int node) {
+  DQ_CHECK(running(node));
+  kill(nodes_[node].pid, SIGKILL);
+  Reap(&nodes_[node]);
+}
+
+absl::Status LocalCluster::Restart(int node) {
+  DQ_CHECK(!running(node));
+  return Spawn(&nodes_[node]);
+}
+
+absl::Status LocalCluster::CheckAlive() {
+  for (Node& node : nodes_) {
+    int status = 0;
+    rusage usage = {};
+    if (node.pid <= 0 || wait4(node.pid, &status, WNOHANG, &usage) != node.pid) continue;
+    node.pid = -1;
+    const std::string how = WIFEXITED(status) ? "exit status " + std::to_string(WEXITSTATUS(status))
+                                              : "signal " + std::to_string(WTERMSIG(status));
+    return absl::InternalError("node " + node.name + " ended by itself (" + how +
+                               "); it said last:\n" + Tail(node.log));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> LocalCluster::FindLeader(milliseconds limit) {
+  const Clock::time_point end = Clock::now() + limit;
+  do {
+    if (absl::Status status = CheckAlive(); !status.ok()) return status;
+    int leader = -1;
+    uint64_t leader_term = 0;
+    for (int i = 0; i < size(); ++i) {
+      if (!running(i)) continue;
+      const auto view = nodes_[i].client->GetCluster(nodes_[i].address);
+      // A deposed leader may not know it yet: the greatest term is right.
+      if (view.ok() && view.value.role == "leader" && view.value.term > leader_term) {
+        leader = i;
+        leader_term = view.value.term;
+      }
+    }
+    if (leader >= 0) return leader;
+    std::this_thread::sleep_for(kLookAgain);
+  } while (Clock::now() < end);
+  return absl::UnavailableError("no leader after " + std::to_string(limit.count()) + " ms");
+}
+
+absl::Status LocalCluster::WaitUntilEqual(milliseconds limit) {
+  const Clock::time_point end = Clock::now() + limit;
+  std::string last;
+  do {
+    if (absl::Status status = CheckAlive(); !status.ok()) return status;
+    std::vector<client::ClusterView> views;
+    last.clear();
+    for (const Node& node : nodes_) {
+      auto view = node.client->GetCluster(node.address);
+      last += " " + node.name + ": ";
+      last += view.ok() ? "applied " + std::to_string(view.value.applied_index) + " of " +
+                              std::to_string(view.value.commit_index)
+                        : view.status.message;
+      if (view.ok() && !view.value.leader_id.empty()) views.push_back(std::move(view.value));
+    }
+    const auto differs = [&](auto field) {
+      return std::any_of(views.begin(), views.end(), [&](const client::ClusterView& view) {
+        return view.*field != views[0].*field;
+      });
+    };
+    if (views.size() == nodes_.size() && !differs(&client::ClusterView::applied_index) &&
+        !differs(&client::ClusterView::leader_id)) {
+      if (!differs(&client::ClusterView::state_digest)) return absl::OkStatus();
+      return absl::InternalError("the digests of the nodes differ at index " +
+                                 std::to_string(views[0].applied_index));
+    }
+    std::this_thread::sleep_for(kLookAgain);
+  } while (Clock::now() < end);
+  return absl::DeadlineExceededError("the nodes did not come to the same index:" + last);
+}
+
+double LocalCluster::CpuSeconds() const {
+  double total = cpu_of_the_dead_;
+  const double ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
+  for (const Node& node : nodes_) {
+    if (node.pid <= 0) continue;
+    std::ifstream in("/proc/" + std::to_string(node.pid) + "/stat");
+    std::string line;
+    std::getline(in, line);
+    // The name, in parentheses, may hold anything: count the fields after it.
+    const size_t name_end = line.rfind(')');
+    if (name_end == std::string::npos) continue;
+    std::istringstream fields(line.substr(name_end + 1));
+    std::string field;
+    double user = 0;
+    double system = 0;
+    for (int i = 3; i <= 13; ++i) fields >> field;
+    fields >> user >> system;  // the 14th and 15th
+    total += (user + system) / ticks;
+  }
+  return total;
+}
+
+}  // namespace dqueue::cmd

@@ -1,0 +1,258 @@
+// dqueue-bench: how fast is a cluster?
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cmd/bench/bench.h"
+#include "cmd/flags/connection_flags.h"
+#include "cmd/flags/flags.h"
+#include "cmd/flags/process_start.h"
+#include "cmd/flags/text_output.h"
+
+namespace dqueue::cmd {
+namespace {
+
+struct BenchFlags {
+  ConnectionFlags connection{.servers = {}};
+  BenchOptions options;
+  int64_t cluster = 3;
+  int64_t batch = options.batch;
+  int64_t producers = options.producers;
+  int64_t workers = options.workers;
+  int64_t payload = options.payload_bytes;
+  int64_t in_flight = options.in_flight;
+  int64_t kills = options.kills;
+  int64_t transfers = options.transfers;
+  bool no_gather = false;
+  std::string work_dir = "/tmp";
+  std::string output = "table";
+};
+
+void AddBenchFlags(BenchFlags* flags, FlagTable* table) {
+  // Not by a variable, which was meant for other programs.
+  AddConnectionFlags(&flags->connection, "measure this cluster; none: start one", table, "");
+  table->Integer("cluster", &flags->cluster, 1, 7, "nodes to start");
+  table->Integer("jobs", &flags->options.jobs, 1, 100'000'000, "how many");
+  table->Integer("batch", &flags->batch, 1, 1000, "jobs in a call");
+  table->Integer("producers", &flags->producers, 1, 256, "threads that enqueue");
+  table->Integer("workers", &flags->workers, 1, 256, "threads that lease and complete");
+  table->Integer("payload", &flags->payload, 12, 1 << 20, "bytes in each job");
+  table->Integer("outstanding", &flags->options.outstanding, 1000, 100'000'000,
+                 "e2e: jobs enqueued and not completed, at most");
+  table->Integer("in-flight", &flags->in_flight, 1, 10000, "enqueue: calls at a time");
+  table->Integer("transfers", &flags->transfers, 1, 10000, "transfer: how often leadership moves");
+  table->Bool("no-gather", &flags->no_gather, "enqueue: each job is a call of its own");
+  table->Integer("kills", &flags->kills, 1, 10000, "failover: how often the leader is killed");
+  table->Duration("timeout", &flags->options.timeout, {Millis(100), std::chrono::hours(1)},
+                  "how long a call is tried");
+  table->Text("work-dir", &flags->work_dir, "DIR", "where the nodes' data goes, for a while");
+  table->Choice("output", &flags->output, {"table", "json"}, "for people or for programs")
+      .Short("o");
+}
+
+const std::vector<std::string> kModes = {"e2e",      "enqueue",  "batches", "drain",
+                                         "failover", "transfer", "all"};
+
+std::string Help() {
+  BenchFlags flags;
+  FlagTable table;
+  AddBenchFlags(&flags, &table);
+  return "dqueue-bench: measures a cluster through the C++ SDK\n\n"
+         "usage: dqueue-bench MODE [flags]\n\n"
+         "  e2e       enqueue, lease and complete in batches, all at the same time\n"
+         "  enqueue   one job a call, --in-flight at a time\n"
+         "  batches   enqueue in batches\n"
+         "  drain     lease and complete in batches\n"
+         "  failover  kill -9 of the leader until the next enqueue succeeds\n"
+         "  transfer  the longest enqueue of --producers threads while leadership is moved\n"
+         "  all       each of them\n\n"
+         "  dqueue-bench e2e --jobs 1000000\n"
+         "  dqueue-bench enqueue --in-flight 1 --jobs 5000 --server 10.0.0.1:9090\n\n"
+         "Without --server it starts nodes of its own on loopback. Latencies are of jobs (e2e),\n"
+         "calls (enqueue), batches (batches, drain), failovers or transfers. CPU is in seconds for "
+         "a million\n"
+         "jobs, of all nodes together and of this program.\n\n"
+         "flags:\n" +
+         table.Help() +
+         "  --help, --version\n\nexit status: 0; 1 error; 2 usage; 9 jobs were lost\n";
+}
+
+std::string Decimal(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+void PrintTable(const std::vector<BenchResult>& results) {
+  TextTable table({"MODE", "JOBS", "SECONDS", "JOBS/S", "P50 MS", "P99 MS", "MAX MS", "SERVER CPU",
+                   "CLIENT CPU", "LOST", "REPEATED"});
+  for (const BenchResult& r : results) {
+    table.Row({r.mode, Grouped(r.jobs), Decimal(r.seconds, 2),
+               Grouped(static_cast<uint64_t>(r.rate)), Decimal(r.p50_ms, 2), Decimal(r.p99_ms, 2),
+               Decimal(r.max_ms, 2),
+               r.server_cpu_per_million < 0 ? "-" : Decimal(r.server_cpu_per_million, 1),
+               Decimal(r.client_cpu_per_million, 1), Grouped(r.lost), Grouped(r.repeated)});
+  }
+  std::fputs(table.ToString().c_str(), stdout);
+}
+
+void PrintJson(const std::vector<BenchResult>& results) {
+  JsonWriter json;
+  json.BeginObject().BeginArray("results");
+  for (const BenchResult& r : results) {
+    json.BeginObject()
+        .Text("mode", r.mode)
+        .Unsigned("jobs", r.jobs)
+        .Real("seconds", r.seconds)
+        .Real("jobs_per_second", r.rate)
+        .Real("p50_ms", r.p50_ms)
+        .Real("p99_ms", r.p99_ms)
+        .Real("max_ms", r.max_ms);
+    if (r.server_cpu_per_million < 0) {
+      json.Null("server_cpu_seconds_per_million");
+    } else {
+      json.Real("server_cpu_seconds_per_million", r.server_cpu_per_million);
+    }
+    json.Real("client_cpu_seconds_per_million", r.client_cpu_per_million)
+        .Unsigned("lost", r.lost)
+        .Unsigned("repeated", r.repeated)
+        .Text("problem", r.problem)
+        .EndObject();
+  }
+  std::puts(json.EndArray().EndObject().Take().c_str());
+}
+
+int Complain(ExitCode code, const std::string& message) {
+  std::fprintf(stderr, "dqueue-bench: %s\n", message.c_str());
+  return code;
+}
+
+std::vector<BenchResult> Measure(const std::string& mode, const BenchOptions& options) {
+  std::vector<BenchResult> results;
+  const bool all = mode == "all";
+  if (all || mode == "e2e") results.push_back(RunEndToEnd(options));
+  if (all || mode == "batches") results.push_back(RunEnqueueBatches(options));
+  if (all || mode == "drain") results.push_back(RunDrain(options));
+  if (all) {
+    BenchOptions one = options;
+    one.in_flight = 1;
+    one.jobs = std::min<int64_t>(options.jobs, 5000);
+    results.push_back(RunEnqueue(one));
+    BenchOptions unary = options;
+    unary.gather = false;
+    unary.jobs = std::min<int64_t>(options.jobs, 50000);
+    results.push_back(RunEnqueue(unary));
+  }
+  if (all || mode == "enqueue") results.push_back(RunEnqueue(options));
+  if (mode == "failover" || (all && options.cluster != nullptr)) {
+    results.push_back(RunFailover(options));
+  }
+  if (mode == "transfer" || (all && options.access.servers.size() > 1)) {
+    results.push_back(RunTransfer(options));
+  }
+  return results;
+}
+
+int Run(const std::vector<std::string>& args) {
+  BenchFlags flags;
+  FlagTable table;
+  AddBenchFlags(&flags, &table);
+  table.Parse(args);
+  table.ApplyEnvironment(ProcessEnvironment());
+  if (table.help_wanted()) {
+    std::fputs(Help().c_str(), stdout);
+    return kExitOk;
+  }
+  if (table.version_wanted()) {
+    std::puts("dqueue-bench " DQUEUE_VERSION);
+    return kExitOk;
+  }
+  if (table.problem()) return Complain(kExitUsage, table.problem()->message);
+  if (table.positionals().size() > 1) {
+    return Complain(kExitUsage, "unexpected argument " + Quoted(table.positionals()[1]));
+  }
+  const std::string mode = table.positionals().empty() ? "e2e" : table.positionals()[0];
+  if (std::find(kModes.begin(), kModes.end(), mode) == kModes.end()) {
+    const std::string nearest = Nearest(mode, kModes);
+    return Complain(kExitUsage,
+                    "unknown mode " + Quoted(mode) +
+                        (nearest.empty() ? "; see --help" : "; did you mean " + nearest + "?"));
+  }
+  BenchOptions& options = flags.options;
+  const bool own_cluster = flags.connection.servers.empty();
+  if (!own_cluster && table.Given("cluster")) {
+    return Complain(kExitUsage, "--server and --cluster exclude each other");
+  }
+  if (!own_cluster && mode == "failover") {
+    return Complain(kExitUsage, "failover kills nodes, so it starts its own: no --server");
+  }
+  if (mode == "failover" && flags.cluster < 3) {
+    return Complain(kExitUsage, "failover needs --cluster 3 or more");
+  }
+  if (mode == "transfer" && own_cluster && flags.cluster < 2) {
+    return Complain(kExitUsage, "transfer needs --cluster 2 or more");
+  }
+  // Its own nodes speak plain text on loopback.
+  if (!own_cluster) {
+    if (absl::Status status = Connect(flags.connection, &options.access); !status.ok()) {
+      return Complain(kExitUsage, std::string(status.message()));
+    }
+  }
+  options.batch = static_cast<int>(flags.batch);
+  options.producers = static_cast<int>(flags.producers);
+  options.workers = static_cast<int>(flags.workers);
+  options.payload_bytes = static_cast<int>(flags.payload);
+  options.in_flight = static_cast<int>(flags.in_flight);
+  options.kills = static_cast<int>(flags.kills);
+  options.transfers = static_cast<int>(flags.transfers);
+  options.gather = !flags.no_gather;
+
+  std::unique_ptr<TemporaryDirectory> directory;
+  std::unique_ptr<LocalCluster> cluster;
+  if (own_cluster) {
+    auto made = TemporaryDirectory::Make(flags.work_dir);
+    if (!made.ok()) return Complain(kExitGeneric, std::string(made.status().message()));
+    directory = *std::move(made);
+    BlockStopSignals();
+    CleanUpOnStopSignal([path = directory->path()] {
+      std::error_code ignored;
+      std::filesystem::remove_all(path, ignored);
+    });
+    LocalCluster::Options cluster_options;
+    cluster_options.nodes = static_cast<int>(flags.cluster);
+    cluster_options.program = SiblingProgram("dqueue");
+    cluster_options.directory = directory->path();
+    auto started = LocalCluster::Start(cluster_options);
+    if (!started.ok()) return Complain(kExitGeneric, std::string(started.status().message()));
+    cluster = *std::move(started);
+    options.cluster = cluster.get();
+    options.access.servers = cluster->servers();
+  }
+  const std::vector<BenchResult> results = Measure(mode, options);
+  flags.output == "json" ? PrintJson(results) : PrintTable(results);
+  int code = kExitOk;
+  for (const BenchResult& result : results) {
+    if (result.problem.empty()) continue;
+    code = Complain(result.lost > 0 ? kExitVerifyFailed : kExitGeneric,
+                    result.mode + ": " + result.problem);
+  }
+  if (cluster) {
+    if (absl::Status status = cluster->CheckAlive(); !status.ok()) {
+      code = Complain(kExitGeneric, std::string(status.message()));
+    }
+  }
+  return FinishOutput() ? code : kExitGeneric;
+}
+
+}  // namespace
+}  // namespace dqueue::cmd
+
+int main(int argc, char** argv) {
+  dqueue::cmd::PrepareProcess();
+  return dqueue::cmd::Run(std::vector<std::string>(argv + 1, argv + argc));
+}

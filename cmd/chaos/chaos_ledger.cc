@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "cmd/chaos/chaos.h"
+
+namespace dqueue::cmd {
+namespace {
+
+constexpr size_t kViolationsKept = 20;
+
+}  // namespace
+
+std::string ChaosLedger::Submit() {
+  const std::lock_guard lock(mutex_);
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%010llu", static_cast<unsigned long long>(next_++));
+  std::string id = prefix_ + digits;
+  records_.emplace(id, JobRecord());
+  ++report_.submitted;
+  return id;
+}
+
+void ChaosLedger::Acknowledged(const std::string& id, Clock::time_point call_start) {
+  const std::lock_guard lock(mutex_);
+  records_.at(id).acknowledged = true;
+  ++report_.acknowledged;
+  const Clock::time_point now = Clock::now();
+  // A call that began before the kill may have been answered by the dead.
+  std::erase_if(open_kills_, [&](Clock::time_point kill) {
+    if (call_start < kill) return false;
+    report_.gaps.Add(now - kill);
+    return true;
+  });
+}
+
+void ChaosLedger::NotAcknowledged(const client::Status& status) {
+  const std::lock_guard lock(mutex_);
+  const bool unknown = status.code == client::Code::kUnknownOutcome ||
+                       status.code == client::Code::kDeadlineExceeded;
+  ++(unknown ? report_.unknown : report_.refused);
+}
+
+void ChaosLedger::Leased(const client::Job& job, Clock::time_point call_start) {
+  const std::lock_guard lock(mutex_);
+  const auto found = records_.find(job.id);
+  if (found == records_.end()) return ViolationLocked("leased job " + job.id + " was never sent");
+  JobRecord& record = found->second;
+  ++record.executions;
+  if (record.outcomes > 0 && record.completed_at < call_start) {
+    ViolationLocked("job " + job.id + " was leased after its completion was acknowledged");
+  }
+  // Two calls may be answered in one order and get here in the other: only an equal token is
+  // certainly wrong then, so compare what no order can explain.
+  if (record.executions > 1 && job.token == record.token) {
+    ViolationLocked("job " + job.id + " was leased twice with the token " + job.token.ToString());
+  }
+  record.token = std::max(record.token, job.token);
+}
+
+void ChaosLedger::GivenUp(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  ++records_.at(id).given_up;
+}
+
+void ChaosLedger::CompletionAnswered(const client::Completion& completion,
+                                     const client::Status& status) {
+  const std::lock_guard lock(mutex_);
+  JobRecord& record = records_.at(completion.id);
+  if (!status.ok()) {
+    ++report_.stale_refused;
+    return;
+  }
+  if (++record.outcomes == 1) {
+    ++report_.completed;
+    record.completed_at = Clock::now();
+  } else {
+    ++report_.outcome_twice;
+    ViolationLocked("job " + completion.id + " was completed twice, last with the token " +
+                    completion.token.ToString());
+  }
+}
+
+void ChaosLedger::LeaderKilled(Clock::time_point when) {
+  const std::lock_guard lock(mutex_);
+  ++report_.kills;
+  open_kills_.push_back(when);
+}
+
+void ChaosLedger::Violation(const std::string& what) {
+  const std::lock_guard lock(mutex_);
+  ViolationLocked(what);
+}
+
+void ChaosLedger::ViolationLocked(const std::string& what) {
+  ++report_.violation_count;
+  if (report_.violations.size() < kViolationsKept) report_.violations.push_back(what);
+}
+
+void ChaosLedger::Judge(const std::map<std::string, client::JobState>& states) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, record] : records_) {
+    const auto found = states.find(id);
+    const bool succeeded = found != states.end() && found->second == client::JobState::kSucceeded;
+    if (record.acknowledged && !succeeded) {
+      ++report_.lost;
+      ViolationLocked("job " + id + " was acknowledged and is " +
+                      (found == states.end() ? "gone" : client::JobStateName(found->second)));
+    }
+    if (record.outcomes > 0 && !succeeded) {
+      ViolationLocked("job " + id + " was completed, but is not succeeded");
+    }
+    if (succeeded && record.executions == 0) {
+      ViolationLocked("job " + id + " is succeeded, but no worker had it");
+    }
+    if (record.executions > 1 + record.given_up) ++report_.executed_twice;
+  }
+  for (const auto& [id, state] : states) {
+    if (!records_.contains(id)) ViolationLocked("job " + id + " is there, but was never sent");
+  }
+  if (!open_kills_.empty()) {
+    ViolationLocked("after the last kill no enqueue succeeded");
+  }
+}
+
+ChaosReport ChaosLedger::report() const {
+  const std::lock_guard lock(mutex_);
+  return report_;
+}
+
+}  // namespace dqueue::cmd

@@ -1,0 +1,166 @@
+// dqueue-chaos: kills leaders under load and proves that nothing was lost.
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cmd/chaos/chaos.h"
+#include "cmd/flags/flags.h"
+#include "cmd/flags/process_start.h"
+#include "cmd/flags/text_output.h"
+
+namespace dqueue::cmd {
+namespace {
+
+struct ChaosFlags {
+  ChaosOptions options;
+  int64_t cluster = 3;
+  int64_t producers = options.producers;
+  int64_t workers = options.workers;
+  int64_t batch = options.batch;
+  std::string work_dir = "/tmp";
+  std::string output = "table";
+};
+
+void AddChaosFlags(ChaosFlags* flags, FlagTable* table) {
+  const DurationRange range{Millis(100), std::chrono::hours(24)};
+  table->Duration("duration", &flags->options.duration, range, "how long there is load");
+  table->Duration("kill-interval", &flags->options.kill_interval, range,
+                  "kill -9 of the leader this often");
+  table->Duration("restart-after", &flags->options.restart_after, {Millis(0), range.max},
+                  "the killed node comes back after this");
+  table->Integer("cluster", &flags->cluster, 3, 7, "nodes");
+  table->Integer("rate", &flags->options.rate, 1, 1'000'000, "jobs enqueued in a second, about");
+  table->Integer("producers", &flags->producers, 1, 64, "threads that enqueue");
+  table->Integer("workers", &flags->workers, 1, 64, "threads that lease and complete");
+  table->Integer("batch", &flags->batch, 1, 1000, "jobs in a call");
+  table->Text("work-dir", &flags->work_dir, "DIR", "where the nodes' data goes, for a while");
+  table->Choice("output", &flags->output, {"table", "json"}, "for people or for programs")
+      .Short("o");
+}
+
+std::string Help() {
+  ChaosFlags flags;
+  FlagTable table;
+  AddChaosFlags(&flags, &table);
+  return "dqueue-chaos: kills leaders under load and compares what was promised with what is "
+         "there\n\n"
+         "usage: dqueue-chaos [flags]\n\n"
+         "  dqueue-chaos --duration 60s --kill-interval 10s\n\n"
+         "Starts nodes on loopback, enqueues and works all the time, kills and restarts the "
+         "leader\n"
+         "again and again, then finishes all jobs and checks each of them.\n\n"
+         "flags:\n" +
+         table.Help() +
+         "  --help, --version\n\n"
+         "exit status: 0 nothing was lost; 1 error; 2 usage; 9 a promise was broken (the nodes'\n"
+         "data is kept then)\n";
+}
+
+void PrintTable(const ChaosReport& report) {
+  TextTable table({"", ""});
+  table.Row({"submitted", Grouped(report.submitted)});
+  table.Row({"acknowledged", Grouped(report.acknowledged)});
+  table.Row({"outcome not known", Grouped(report.unknown)});
+  table.Row({"refused", Grouped(report.refused)});
+  table.Row({"completed", Grouped(report.completed)});
+  table.Row({"lost", Grouped(report.lost)});
+  table.Row({"executed more than once", Grouped(report.executed_twice)});
+  table.Row({"completed more than once", Grouped(report.outcome_twice)});
+  table.Row({"late outcomes refused", Grouped(report.stale_refused)});
+  table.Row({"leaders killed", std::to_string(report.kills)});
+  char gaps[96];
+  std::snprintf(gaps, sizeof gaps, "p50 %.0f ms, max %.0f ms", report.gaps.Percentile(0.5),
+                report.gaps.Percentile(1.0));
+  table.Row({"failover gap", report.gaps.count() == 0 ? "-" : gaps});
+  std::fputs(table.ToString(false).c_str(), stdout);
+}
+
+void PrintJson(const ChaosReport& report) {
+  JsonWriter json;
+  json.BeginObject()
+      .Unsigned("submitted", report.submitted)
+      .Unsigned("acknowledged", report.acknowledged)
+      .Unsigned("unknown", report.unknown)
+      .Unsigned("refused", report.refused)
+      .Unsigned("completed", report.completed)
+      .Unsigned("lost", report.lost)
+      .Unsigned("executed_twice", report.executed_twice)
+      .Unsigned("outcome_twice", report.outcome_twice)
+      .Unsigned("stale_refused", report.stale_refused)
+      .Signed("kills", report.kills)
+      .Real("gap_p50_ms", report.gaps.Percentile(0.5))
+      .Real("gap_max_ms", report.gaps.Percentile(1.0))
+      .Bool("ok", report.ok())
+      .BeginArray("violations");
+  for (const std::string& violation : report.violations) json.Item(violation);
+  std::puts(json.EndArray().EndObject().Take().c_str());
+}
+
+int Complain(ExitCode code, const std::string& message) {
+  std::fprintf(stderr, "dqueue-chaos: %s\n", message.c_str());
+  return code;
+}
+
+int Run(const std::vector<std::string>& args) {
+  ChaosFlags flags;
+  FlagTable table;
+  AddChaosFlags(&flags, &table);
+  table.Parse(args);
+  if (table.help_wanted()) {
+    std::fputs(Help().c_str(), stdout);
+    return kExitOk;
+  }
+  if (table.version_wanted()) {
+    std::puts("dqueue-chaos " DQUEUE_VERSION);
+    return kExitOk;
+  }
+  if (table.problem()) return Complain(kExitUsage, table.problem()->message);
+  if (!table.positionals().empty()) {
+    return Complain(kExitUsage, "unexpected argument " + Quoted(table.positionals()[0]));
+  }
+  ChaosOptions& options = flags.options;
+  options.producers = static_cast<int>(flags.producers);
+  options.workers = static_cast<int>(flags.workers);
+  options.batch = static_cast<int>(flags.batch);
+  BlockStopSignals();
+
+  auto directory = TemporaryDirectory::Make(flags.work_dir);
+  if (!directory.ok()) return Complain(kExitGeneric, std::string(directory.status().message()));
+  LocalCluster::Options cluster_options;
+  cluster_options.nodes = static_cast<int>(flags.cluster);
+  cluster_options.program = SiblingProgram("dqueue");
+  cluster_options.directory = (*directory)->path();
+  auto cluster = LocalCluster::Start(cluster_options);
+  if (!cluster.ok()) return Complain(kExitGeneric, std::string(cluster.status().message()));
+
+  bool interrupted = false;
+  const auto pause = [&](std::chrono::milliseconds time) {
+    if (!interrupted) interrupted = WaitForStopSignal(static_cast<int>(time.count())) != 0;
+    return !interrupted;
+  };
+  const auto say = [&](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  say("three nodes run in " + (*directory)->path());
+  const ChaosReport report = RunChaos(options, cluster->get(), pause, say);
+
+  flags.output == "json" ? PrintJson(report) : PrintTable(report);
+  if (!report.ok()) {
+    for (const std::string& violation : report.violations) Complain(kExitGeneric, violation);
+    (*directory)->Keep();
+    Complain(kExitGeneric, "the nodes' data and logs are in " + (*directory)->path());
+    if (flags.output != "json") std::puts("result: BROKEN ✗");
+    FinishOutput();
+    return kExitVerifyFailed;
+  }
+  if (flags.output != "json") std::puts("result: ZERO LOSS ✓");
+  return FinishOutput() ? kExitOk : kExitGeneric;
+}
+
+}  // namespace
+}  // namespace dqueue::cmd
+
+int main(int argc, char** argv) {
+  dqueue::cmd::PrepareProcess();
+  return dqueue::cmd::Run(std::vector<std::string>(argv + 1, argv + argc));
+}

@@ -1,0 +1,295 @@
+// dqueue-cli enqueue: one job, a job many times, or a file of jobs.
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <utility>
+
+#include "cmd/cli/bulk_enqueue.h"
+#include "cmd/cli/cli.h"
+#include "cmd/cli/job_file.h"
+#include "cmd/cli/job_output.h"
+#include "cmd/flags/text_output.h"
+#include "queue/api/limits.h"
+
+namespace dqueue::cmd {
+namespace {
+
+// More errors than this are counted only.
+constexpr uint64_t kErrorsShownMax = 20;
+
+absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
+
+// An open file, or standard input for "-".
+class Input {
+ public:
+  absl::Status Open(const std::string& path) {
+    if (path == "-") {
+      stream_ = &std::cin;
+      name_ = "standard input";
+      return absl::OkStatus();
+    }
+    name_ = path;
+    struct stat info = {};
+    if (stat(path.c_str(), &info) != 0) return Refused(errno);
+    if (S_ISDIR(info.st_mode)) return Refused(EISDIR);
+    if (S_ISREG(info.st_mode)) size_ = static_cast<uint64_t>(info.st_size);
+    file_.open(path, std::ios::binary);
+    if (!file_) return Refused(errno);
+    stream_ = &file_;
+    return absl::OkStatus();
+  }
+  std::istream& stream() { return *stream_; }
+  const std::string& name() const { return name_; }
+  uint64_t size() const { return size_; }  // 0: not known
+
+ private:
+  absl::Status Refused(int error) const {
+    return Bad("cannot read " + Quoted(name_) + ": " + std::strerror(error));
+  }
+  std::ifstream file_;
+  std::istream* stream_ = nullptr;
+  std::string name_;
+  uint64_t size_ = 0;
+};
+
+// The payload that --payload means: itself, a file's content (@file) or standard input (-).
+absl::StatusOr<std::string> ReadPayload(const std::string& value) {
+  std::string payload = value;
+  if (value == "-" || value.rfind('@', 0) == 0) {
+    Input input;
+    const std::string path = value == "-" ? value : value.substr(1);
+    if (absl::Status status = input.Open(path); !status.ok()) return status;
+    payload.clear();
+    // One byte more than possible, to see that it is too much.
+    payload.resize(queue::kPayloadBytesMax + 1);
+    input.stream().read(payload.data(), static_cast<std::streamsize>(payload.size()));
+    payload.resize(static_cast<size_t>(input.stream().gcount()));
+  }
+  if (payload.size() > queue::kPayloadBytesMax) {
+    return Bad("the payload has more than " + std::to_string(queue::kPayloadBytesMax) +
+               " bytes, the most that a job can carry");
+  }
+  return payload;
+}
+
+class EnqueueCommand : public Command {
+ public:
+  CommandText text() const override {
+    return {
+        "enqueue", "", "add a job, or a file of jobs",
+        "  dqueue-cli enqueue -type email -payload '{\"to\":\"user@example.com\"}'\n"
+        "  dqueue-cli enqueue --type email --payload @mail.json --priority 10 --delay 5m\n"
+        "  dqueue-cli enqueue --file jobs.json\n\n"
+        "Prints the id of one job, or the counts of many. A file holds an array of objects, or\n"
+        "one object a line, with the fields id, type, queue, payload, priority, timeout_ms,\n"
+        "delay_ms, run_at, max_retries, idempotency_key, headers and labels. Flags given with\n"
+        "--file hold for jobs that do not have the field.\n"};
+  }
+
+  void AddFlags(FlagTable* table) override {
+    spec_.queue = "default";
+    table->Text("type", &spec_.type, "TYPE", "what the job is; workers choose by it");
+    table->Text("queue", &spec_.queue, "QUEUE", "where it waits");
+    table->Text("payload", &payload_, "TEXT|@FILE|-", "what the worker gets; - is standard input")
+        .AllowEmpty();
+    table->Integer("priority", &priority_, 0, queue::kPriorityMax, "higher is sooner");
+    table->Duration("delay", &spec_.delay, {Millis(0), Millis(queue::kRunTimeAheadMsMax)},
+                    "not before this much time has passed");
+    table->Time("run-at", &spec_.run_time, "not before this time, in RFC 3339");
+    table->Integer("max-retries", &max_retries_, 0, queue::kRetriesMax,
+                   "failures after the first before it is dead");
+    table->Text("idempotency-key", &spec_.idempotency_key, "KEY",
+                "a job with the same key creates nothing new");
+    table->Text("id", &spec_.id, "ID", "the job's id, instead of one made here");
+    table->Text("file", &file_, "FILE|-", "jobs in JSON; - is standard input");
+    table->Integer("count", &count_, 1, 100'000'000, "the same job this many times");
+    table->Bool("all-or-nothing", &all_or_nothing_,
+                "with --file: create all jobs or none (at most 10,000)");
+    table->Bool("print-ids", &print_ids_, "with --file or --count: print each id, in order");
+  }
+
+  int Run(Cli& cli) override {
+    if (spec_.delay && spec_.run_time) return cli.Usage("--delay and --run-at exclude each other");
+    spec_.priority = static_cast<int>(priority_);
+    if (max_retries_) spec_.retry.max_retries = static_cast<int>(*max_retries_);
+    const bool from_file = cli.flags->Given("file");
+    if (from_file) {
+      for (const char* name : {"payload", "id", "idempotency-key", "count"}) {
+        if (cli.flags->Given(name)) {
+          return cli.Usage("--file and --" + std::string(name) + " exclude each other");
+        }
+      }
+    } else if (all_or_nothing_) {
+      return cli.Usage("--all-or-nothing is for --file");
+    }
+    if (count_ > 1) {
+      for (const char* name : {"id", "idempotency-key"}) {
+        if (cli.flags->Given(name)) {
+          return cli.Usage("--count and --" + std::string(name) +
+                           " exclude each other: the copies would be one job");
+        }
+      }
+    }
+    if (print_ids_ && cli.json) return cli.Usage("--print-ids and -o json exclude each other");
+    if (!from_file) {
+      absl::StatusOr<std::string> payload = ReadPayload(payload_);
+      if (!payload.ok()) return cli.Usage("--payload: " + std::string(payload.status().message()));
+      spec_.payload = *std::move(payload);
+      if (!cli.flags->Given("count")) return EnqueueOne(cli);
+      return EnqueueCopies(cli);
+    }
+    Input input;
+    if (absl::Status status = input.Open(file_); !status.ok()) {
+      return cli.Usage("--file: " + std::string(status.message()));
+    }
+    return all_or_nothing_ ? EnqueueAtomically(cli, input) : EnqueueFile(cli, input);
+  }
+
+ private:
+  int EnqueueOne(Cli& cli) {
+    const client::Result<client::Enqueued> result = cli.client().Enqueue(spec_);
+    if (!result.ok()) return cli.Fail(result.status);
+    if (cli.json) {
+      JsonWriter json;
+      json.BeginObject().Text("id", result.value.id).Bool("created", result.value.created);
+      std::puts(json.EndObject().Take().c_str());
+    } else {
+      std::puts(result.value.id.c_str());
+      if (!result.value.created) std::fputs("dqueue-cli: it was there already\n", stderr);
+    }
+    return kExitOk;
+  }
+
+  int EnqueueCopies(Cli& cli) {
+    ProgressBar progress("enqueue", static_cast<uint64_t>(count_));
+    BulkEnqueue bulk(&cli.client(), Report());
+    const auto start = std::chrono::steady_clock::now();
+    for (int64_t i = 0; i < count_; ++i) {
+      if (!bulk.Add(spec_)) break;
+      progress.Update(bulk.counts().submitted, bulk.counts().submitted);
+    }
+    bulk.Finish();
+    return Finish(cli, bulk, start, kExitOk);
+  }
+
+  int EnqueueFile(Cli& cli, Input& input) {
+    ProgressBar progress("enqueue", input.size());
+    JobFileReader reader(input.stream(), input.name(), spec_);
+    BulkEnqueue bulk(&cli.client(), Report());
+    const auto start = std::chrono::steady_clock::now();
+    int code = kExitOk;
+    for (;;) {
+      absl::StatusOr<std::optional<client::JobSpec>> job = reader.Next();
+      if (!job.ok()) {
+        bulk.Finish();
+        code = cli.Usage(std::string(job.status().message()) + "; the jobs before it were sent");
+        break;
+      }
+      if (!*job || !bulk.Add(**std::move(job))) break;
+      progress.Update(reader.bytes_read(), bulk.counts().submitted);
+    }
+    bulk.Finish();
+    return Finish(cli, bulk, start, code);
+  }
+
+  int EnqueueAtomically(Cli& cli, Input& input) {
+    JobFileReader reader(input.stream(), input.name(), spec_);
+    std::vector<client::JobSpec> jobs;
+    for (;;) {
+      absl::StatusOr<std::optional<client::JobSpec>> job = reader.Next();
+      if (!job.ok()) return cli.Usage(std::string(job.status().message()) + "; nothing was sent");
+      if (!*job) break;
+      if (jobs.size() == queue::kBatchItemsMax) {
+        return cli.Usage("--all-or-nothing: " + input.name() + " has more than " +
+                         std::to_string(queue::kBatchItemsMax) + " jobs; nothing was sent");
+      }
+      jobs.push_back(**std::move(job));
+    }
+    const auto start = std::chrono::steady_clock::now();
+    BulkCounts counts;
+    std::optional<client::Status> failure;
+    if (!jobs.empty()) {
+      const auto result = cli.client().EnqueueMany(std::move(jobs), /*all_or_nothing=*/true);
+      if (!result.ok()) return cli.Fail(result.status, "nothing was created");
+      const auto report = Report();
+      for (uint64_t i = 0; i < result.value.size(); ++i) {
+        const client::Result<client::Enqueued>& item = result.value[i];
+        ++counts.submitted;
+        ++(!item.ok() ? counts.failed : item.value.created ? counts.created : counts.existing);
+        if (!item.ok() && !failure) failure = item.status;
+        report(i, item);
+      }
+    }
+    return Print(cli, counts, failure, start, kExitOk);
+  }
+
+  // What is said of each job as its answer comes.
+  BulkEnqueue::OnResult Report() {
+    return [this](uint64_t item, const client::Result<client::Enqueued>& result) {
+      if (result.ok()) {
+        if (print_ids_) std::puts(result.value.id.c_str());
+        return;
+      }
+      if (errors_.size() == kErrorsShownMax) return;
+      errors_.emplace_back(item, result.status);
+      std::fprintf(stderr, "dqueue-cli: item %llu: %s\n", static_cast<unsigned long long>(item),
+                   Describe(result.status).c_str());
+    };
+  }
+
+  int Finish(Cli& cli, const BulkEnqueue& bulk, std::chrono::steady_clock::time_point start,
+             int code) {
+    return Print(cli, bulk.counts(), bulk.first_failure(), start, code);
+  }
+
+  int Print(Cli& cli, const BulkCounts& counts, const std::optional<client::Status>& failure,
+            std::chrono::steady_clock::time_point start, int code) {
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (cli.json) {
+      JsonWriter json;
+      json.BeginObject()
+          .Unsigned("submitted", counts.submitted)
+          .Unsigned("created", counts.created)
+          .Unsigned("existing", counts.existing)
+          .Unsigned("failed", counts.failed)
+          .Real("seconds", seconds)
+          .BeginArray("errors");
+      for (const auto& [item, status] : errors_) {
+        json.BeginObject().Unsigned("item", item);
+        WriteStatus(status, &json);
+        json.EndObject();
+      }
+      std::puts(json.EndArray().EndObject().Take().c_str());
+    } else {
+      // With --print-ids standard output holds ids and nothing else.
+      std::fprintf(print_ids_ ? stderr : stdout,
+                   "%s jobs: %s created, %s there already, %s failed, in %.2f s\n",
+                   Grouped(counts.submitted).c_str(), Grouped(counts.created).c_str(),
+                   Grouped(counts.existing).c_str(), Grouped(counts.failed).c_str(), seconds);
+    }
+    if (code != kExitOk) return code;
+    return failure ? ExitOf(failure->code) : kExitOk;
+  }
+
+  client::JobSpec spec_;
+  std::string payload_;
+  int64_t priority_ = 0;
+  std::optional<int64_t> max_retries_;
+  std::string file_;
+  int64_t count_ = 1;
+  bool all_or_nothing_ = false;
+  bool print_ids_ = false;
+  std::vector<std::pair<uint64_t, client::Status>> errors_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeEnqueueCommand() { return std::make_unique<EnqueueCommand>(); }
+
+}  // namespace dqueue::cmd

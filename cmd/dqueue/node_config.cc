@@ -1,0 +1,469 @@
+#include "cmd/dqueue/node_config.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <set>
+#include <utility>
+
+#include "queue/api/limits.h"
+
+namespace dqueue::cmd {
+namespace {
+
+using std::chrono::duration_cast;
+
+constexpr Millis kTenMinutes = std::chrono::minutes(10);
+constexpr int kMembersMax = 7;
+constexpr char kGrpcPort[] = ":9090";
+constexpr char kHttpPort[] = ":8080";
+constexpr char kLoopback[] = "127.0.0.1";
+
+// The values as they are written; defaults are the defaults of the flags.
+struct NodeFlags {
+  std::string id;
+  std::string peers;
+  bool bootstrap = false;
+  std::string data_dir = "./data";
+  std::string grpc_addr;  // empty: kGrpcPort
+  std::string client_addr;
+  std::string http_addr;  // if it was not given: kHttpPort
+  bool http_given = false;
+  bool http_read_only = false;
+  std::vector<std::string> http_allowed_hosts;
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_ca;
+  bool insecure = false;
+  std::string advertise_addr;
+  Millis lease_timeout{30000};
+  int64_t max_retries = 3;
+  Millis heartbeat{50};
+  Millis election_timeout{300};
+  uint64_t snapshot_log_bytes = 256 << 20;
+  uint64_t reserve_bytes = 256 << 20;
+  std::string recover;
+  std::string auth = "auto";
+  std::string admin_key_file;
+  bool reflection = false;
+  bool core_dumps = false;
+  std::string log_level = "info";
+  std::string log_format = "text";
+};
+
+void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
+  table->Text("id", &flags->id, "NAME", "name of this node, unique in the cluster (required)");
+  table->Text("peers", &flags->peers, "ID=HOST:PORT,…",
+              "all members, this node included, the same on each; none: this node alone");
+  table->Bool("bootstrap", &flags->bootstrap,
+              "form a new cluster if the data directory is empty; on every member of it");
+  table->Text("data-dir", &flags->data_dir, "DIR", "where this node keeps its log and snapshots");
+  table
+      ->Text("grpc-addr", &flags->grpc_addr, "HOST:PORT",
+             "listen here for clients and peers (gRPC)")
+      .Default("127.0.0.1:9090; :9090 with --tls-cert or --insecure");
+  table->Text("client-addr", &flags->client_addr, "HOST:PORT",
+              "listen here for clients; --grpc-addr is for peers only then");
+  table->Text("http-addr", &flags->http_addr, "HOST:PORT|off", "listen here for HTTP")
+      .AllowEmpty()
+      .Default("127.0.0.1:8080; :8080 with --tls-cert or --insecure");
+  table->Bool("http-read-only", &flags->http_read_only,
+              "refuse what would change something over HTTP");
+  table
+      ->List("http-allowed-hosts", &flags->http_allowed_hosts, "HOST,…",
+             "as whom browsers may address HTTP, besides localhost and IP addresses; *: as anybody")
+      .Default("the host of --advertise-addr");
+  table
+      ->Text("advertise-addr", &flags->advertise_addr, "HOST:PORT",
+             "tell others to reach this node here")
+      .Default("from --peers, else 127.0.0.1 and the port of --grpc-addr");
+  table->Text("tls-cert", &flags->tls_cert, "FILE",
+              "speak TLS on all ports: this node's certificate (PEM), then those up to its CA");
+  table->Text("tls-key", &flags->tls_key, "FILE", "its key, which nobody else may read");
+  table->Text("tls-ca", &flags->tls_ca, "FILE",
+              "a peer shows a certificate of this CA that names a member (docs/tls.md)");
+  table->Bool("insecure", &flags->insecure,
+              "allow plain text on addresses that other machines reach");
+  table->Duration("lease-timeout", &flags->lease_timeout,
+                  {Millis(queue::kLeaseMsMin), Millis(queue::kLeaseMsMax)},
+                  "a job comes back if its worker is silent for this long");
+  table->Integer("max-retries", &flags->max_retries, 0, queue::kRetriesMax,
+                 "failures after the first before a job is dead, unless the job says otherwise");
+  table->Duration("heartbeat", &flags->heartbeat, {}, "the leader sends a sign of life this often");
+  table->Duration("election-timeout", &flags->election_timeout, {},
+                  "a follower that hears no leader for this long, up to twice as long, votes");
+  table->Bytes("snapshot-log-bytes", &flags->snapshot_log_bytes, 1 << 20, uint64_t{1} << 40,
+               "take a snapshot when the log has grown by this");
+  table->Bytes("reserve-bytes", &flags->reserve_bytes, 1 << 20, uint64_t{1} << 40,
+               "refuse new jobs when less disk than this is free");
+  table->Choice("recover", &flags->recover, {"peers"},
+                "if the log is damaged, fetch what is lost from the other members");
+  table->Choice("auth", &flags->auth, {"on", "off", "auto"},
+                "callers need API keys; auto: on if anybody beyond this machine can call");
+  table->Text("admin-key-file", &flags->admin_key_file, "FILE",
+              "the admin key in it is made valid; no such file: one is made for a cluster without "
+              "keys, and written there");
+  table->Bool("reflection", &flags->reflection, "offer gRPC reflection, for grpcurl and the like");
+  table->Bool("core-dumps", &flags->core_dumps,
+              "let a crash leave an image of memory, with payloads and secrets, on disk");
+  table->Choice("log-level", &flags->log_level, {"trace", "debug", "info", "warn", "error", "off"},
+                "least severity that is logged");
+  table->Choice("log-format", &flags->log_format, {"text", "json"}, "how log lines are written");
+  table->SetEnvPrefix("DQUEUE_");
+}
+
+absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
+
+// A name as the data of the cluster has it.
+std::string NameProblem(std::string_view name) {
+  if (name.empty()) return "is empty";
+  if (name.size() > queue::kNameBytesMax) {
+    return "is longer than " + std::to_string(queue::kNameBytesMax) + " bytes";
+  }
+  for (char c : name) {
+    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_' || c == '.';
+    if (!good) {
+      return "has the character " + Quoted(std::string_view(&c, 1)) +
+             "; letters, digits, '-', '_' and '.' are possible";
+    }
+  }
+  return "";
+}
+
+absl::Status ResolveTls(const NodeFlags& flags, NodeConfig* config) {
+  if (flags.tls_cert.empty()) {
+    for (const auto& [name, value] :
+         {std::pair{"--tls-key", flags.tls_key}, std::pair{"--tls-ca", flags.tls_ca}}) {
+      if (!value.empty()) return Bad(std::string(name) + " needs --tls-cert");
+    }
+    return absl::OkStatus();
+  }
+  if (flags.tls_key.empty()) return Bad("--tls-cert needs --tls-key");
+  if (flags.tls_ca.empty() && !flags.peers.empty()) {
+    return Bad("--tls-cert with --peers needs --tls-ca, which the peers' certificates come from");
+  }
+  config->tls = transport::TlsFiles{
+      .cert = flags.tls_cert, .key = flags.tls_key, .ca = flags.tls_ca, .node_name = flags.id};
+  return absl::OkStatus();
+}
+
+// Where to listen, each on a port of its own.
+absl::Status ResolveListeners(const NodeFlags& flags, NodeConfig* config) {
+  const std::string host = config->tls || flags.insecure ? "" : kLoopback;
+  config->grpc_listen = flags.grpc_addr.empty() ? host + kGrpcPort : flags.grpc_addr;
+  config->client_listen = flags.client_addr;
+  if (!flags.http_given) {
+    config->http_listen = host + kHttpPort;
+  } else if (flags.http_addr != "off") {
+    config->http_listen = flags.http_addr;
+  }
+  struct Listener {
+    const char* flag;
+    std::string text;
+  };
+  std::vector<Listener> listeners;
+  for (const Listener& each : {Listener{"--grpc-addr", config->grpc_listen},
+                               Listener{"--client-addr", config->client_listen},
+                               Listener{"--http-addr", config->http_listen}}) {
+    if (!each.text.empty()) listeners.push_back(each);
+  }
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    // Checked before: it parses.
+    const HostPort a = *ParseHostPort(listeners[i].text);
+    for (size_t j = i + 1; j < listeners.size(); ++j) {
+      const HostPort b = *ParseHostPort(listeners[j].text);
+      if (a.port != b.port || (a.host != b.host && !a.IsWildcard() && !b.IsWildcard())) continue;
+      return Bad(std::string(listeners[i].flag) + " " + listeners[i].text + " and " +
+                 listeners[j].flag + " " + listeners[j].text + " are the same port");
+    }
+    if (config->tls || a.IsLoopback()) continue;
+    if (!flags.insecure) {
+      return Bad(std::string(listeners[i].flag) + " " + listeners[i].text +
+                 " is reached by other machines, and without TLS they all could read and change "
+                 "what passes; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept "
+                 "it with --insecure");
+    }
+    config->warnings.push_back(std::string(listeners[i].flag) + " " + listeners[i].text +
+                               " is in plain text (--insecure): everybody on the way can read and "
+                               "change what passes; keep it in a trusted network");
+  }
+  return absl::OkStatus();
+}
+
+// What members say to each other must not be in plain text on a network.
+absl::Status CheckPeerAddresses(const NodeFlags& flags, NodeConfig* config) {
+  if (config->tls) return absl::OkStatus();
+  for (const node::MemberSpec& member : config->node.members) {
+    if (ParseHostPort(member.address)->IsLoopback()) continue;
+    if (!flags.insecure) {
+      return Bad("--peers: " + Quoted(member.name) + " at " + member.address +
+                 " is on another machine, and without TLS everybody on the way could read and "
+                 "change what members say; give --tls-cert, --tls-key and --tls-ca, or accept it "
+                 "with --insecure");
+    }
+    config->warnings.push_back("members speak plain text (--insecure): everybody who reaches " +
+                               config->grpc_listen +
+                               " can pass for one of them; keep it in a trusted network");
+    break;
+  }
+  return absl::OkStatus();
+}
+
+// Whether callers need keys, and what the operator should know about that.
+void ResolveKeys(const NodeFlags& flags, NodeConfig* config) {
+  bool beyond = false;
+  for (const std::string& listen :
+       {config->grpc_listen, config->client_listen, config->http_listen}) {
+    beyond = beyond || (!listen.empty() && !ParseHostPort(listen)->IsLoopback());
+  }
+  config->auth = flags.auth == "on" || (flags.auth == "auto" && beyond);
+  config->admin_key_file = flags.admin_key_file;
+  if (!config->auth && beyond) {
+    config->warnings.push_back(
+        "--auth off: everybody who reaches this node can read and change all jobs");
+  }
+}
+
+// The rules that hold between the flags. Fills config.
+absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
+  if (std::string problem = NameProblem(flags.id); !problem.empty()) {
+    return Bad("--id " + Quoted(flags.id) + " " + problem);
+  }
+  node::Options& options = config->node;
+  options.name = flags.id;
+  options.bootstrap = flags.bootstrap;
+
+  if (absl::Status status = ResolveTls(flags, config); !status.ok()) return status;
+  if (absl::Status status = ResolveListeners(flags, config); !status.ok()) return status;
+  const HostPort grpc = *ParseHostPort(config->grpc_listen);
+
+  if (!flags.peers.empty()) {
+    absl::StatusOr<std::vector<node::MemberSpec>> peers = ParsePeers(flags.peers);
+    if (!peers.ok()) return Bad("--peers: " + std::string(peers.status().message()));
+    options.members = *std::move(peers);
+    const auto self =
+        std::find_if(options.members.begin(), options.members.end(),
+                     [&](const node::MemberSpec& member) { return member.name == flags.id; });
+    if (self == options.members.end()) {
+      return Bad("--peers does not name this node, " + Quoted(flags.id) +
+                 "; it lists all members, this one included");
+    }
+    if (!flags.advertise_addr.empty() && flags.advertise_addr != self->address) {
+      return Bad("--advertise-addr " + flags.advertise_addr +
+                 " and this node's address in --peers, " + self->address +
+                 ", differ; --peers is what the others use, so change that");
+    }
+    config->advertise_addr = self->address;
+    if (absl::Status status = CheckPeerAddresses(flags, config); !status.ok()) return status;
+    if (const HostPort own = *ParseHostPort(self->address); own.port != grpc.port) {
+      config->warnings.push_back("--peers says that this node is at " + self->address +
+                                 ", but it listens at " + config->grpc_listen +
+                                 "; that works only if the port is forwarded");
+    }
+    if (options.members.size() % 2 == 0) {
+      const size_t size = options.members.size();
+      config->warnings.push_back("--peers names " + std::to_string(size) +
+                                 " members; an even number survives no more failures than " +
+                                 std::to_string(size - 1) + " and needs more acknowledgements");
+    }
+  } else {
+    HostPort own = grpc;
+    if (own.IsWildcard()) own = HostPort{"127.0.0.1", grpc.port, false};
+    if (!flags.advertise_addr.empty()) own = *ParseHostPort(flags.advertise_addr);
+    if (own.IsWildcard()) {
+      return Bad("--advertise-addr " + flags.advertise_addr +
+                 " cannot be reached by anybody; name a host");
+    }
+    config->advertise_addr = own.ToString();
+    options.members = {{flags.id, config->advertise_addr}};
+  }
+
+  if (flags.heartbeat.count() == 0) return Bad("--heartbeat 0s is no heartbeat; 5ms or more");
+  for (const auto& [name, value] : {std::pair{"--heartbeat", flags.heartbeat},
+                                    {"--election-timeout", flags.election_timeout}}) {
+    if (value < Millis(5) || value > kTenMinutes) {
+      return Bad(std::string(name) + " " + FormatDuration(value) + " must be 5ms to 10m");
+    }
+  }
+  if (flags.election_timeout < 4 * flags.heartbeat) {
+    return Bad("--election-timeout " + FormatDuration(flags.election_timeout) +
+               " must be at least 4 times --heartbeat " + FormatDuration(flags.heartbeat) +
+               ", else a late heartbeat costs the leader its office");
+  }
+  options.raft.heartbeat = flags.heartbeat;
+  options.raft.election_min = flags.election_timeout;
+  options.raft.election_max = 2 * flags.election_timeout;
+  options.broker.lease_timeout = flags.lease_timeout;
+  options.broker.max_retries = static_cast<int32_t>(flags.max_retries);
+  options.snapshot_log_bytes = flags.snapshot_log_bytes;
+  options.reserve_bytes = flags.reserve_bytes;
+  if (flags.recover == "peers") {
+    if (options.members.size() < 2) {
+      return Bad("--recover=peers needs other members to fetch from; --peers names none");
+    }
+    options.log.recover_from_peers = true;
+  }
+  if (std::string problem = options.raft.Problem(); !problem.empty()) return Bad(problem);
+
+  // A later change of the working directory must not change where the data is.
+  options.data_dir = flags.data_dir;
+  if (options.data_dir.front() != '/') {
+    char* here = get_current_dir_name();
+    if (here == nullptr) return Bad("--data-dir is relative, and the working directory is gone");
+    options.data_dir = std::string(here) + "/" + flags.data_dir;
+    free(here);
+  }
+  std::random_device random;
+  options.seed = (uint64_t{random()} << 32) | random();
+
+  ResolveKeys(flags, config);
+  config->http_hosts = flags.http_allowed_hosts;
+  config->http_hosts.push_back(ParseHostPort(config->advertise_addr)->host);
+  config->reflection = flags.reflection;
+  config->http_read_only = flags.http_read_only;
+  config->core_dumps = flags.core_dumps;
+  config->log_level = flags.log_level;
+  config->log_format = flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
+  return absl::OkStatus();
+}
+
+// Values that are wrong by themselves, whatever the others are.
+std::optional<UsageProblem> SyntaxProblem(const NodeFlags& flags) {
+  const auto usage = [](const std::string& message) { return UsageProblem{kExitUsage, message}; };
+  if (flags.id.empty()) return usage("--id is required: the name of this node");
+  const auto check = [&](const char* name,
+                         const std::string& value) -> std::optional<UsageProblem> {
+    absl::StatusOr<HostPort> address = ParseHostPort(value);
+    if (address.ok()) return std::nullopt;
+    return usage(std::string(name) + ": " + std::string(address.status().message()));
+  };
+  if (!flags.grpc_addr.empty()) {
+    if (auto problem = check("--grpc-addr", flags.grpc_addr)) return problem;
+  }
+  for (const std::string& host : flags.http_allowed_hosts) {
+    if (host == "*" || host.find_first_of(":/*[]") == std::string::npos) continue;
+    return usage("--http-allowed-hosts: " + Quoted(host) +
+                 " must be a name alone, without scheme, port or path; or \"*\"");
+  }
+  if (!flags.client_addr.empty()) {
+    if (auto problem = check("--client-addr", flags.client_addr)) return problem;
+  }
+  if (!flags.http_addr.empty() && flags.http_addr != "off") {
+    if (auto problem = check("--http-addr", flags.http_addr)) return problem;
+  }
+  if (!flags.advertise_addr.empty()) {
+    if (auto problem = check("--advertise-addr", flags.advertise_addr)) return problem;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<node::MemberSpec>> ParsePeers(std::string_view text) {
+  if (text.empty()) return Bad("is empty");
+  std::vector<node::MemberSpec> members;
+  std::set<std::string> names;
+  std::set<std::string> addresses;
+  for (const std::string& part : SplitCommas(text)) {
+    if (part.empty()) {
+      return Bad(text.back() == ',' ? "there is a comma at the end" : "there is an empty item");
+    }
+    if (part.find_first_of(" \t\r\n") != std::string::npos) {
+      return Bad(Quoted(part) + " has white space; the form is id1=host:port,id2=host:port");
+    }
+    const size_t equals = part.find('=');
+    if (equals == std::string::npos) {
+      return Bad(Quoted(part) + " has no \"=\"; the form is id1=host:port,id2=host:port");
+    }
+    node::MemberSpec member{part.substr(0, equals), part.substr(equals + 1)};
+    if (std::string problem = NameProblem(member.name); !problem.empty()) {
+      return Bad("the id " + Quoted(member.name) + " " + problem);
+    }
+    absl::StatusOr<HostPort> address = ParseHostPort(member.address);
+    if (!address.ok()) {
+      return Bad("the address of " + Quoted(member.name) + ": " +
+                 std::string(address.status().message()));
+    }
+    if (address->host.empty()) {
+      return Bad("the address of " + Quoted(member.name) +
+                 " has no host: " + Quoted(member.address));
+    }
+    if (address->IsWildcard()) {
+      return Bad("the address of " + Quoted(member.name) + ", " + member.address +
+                 ", means every interface and cannot be connected to; name a host");
+    }
+    if (!names.insert(member.name).second) {
+      return Bad("the id " + Quoted(member.name) + " is there twice");
+    }
+    if (!addresses.insert(member.address).second) {
+      return Bad("the address " + Quoted(member.address) + " is there twice");
+    }
+    members.push_back(std::move(member));
+  }
+  if (members.size() > kMembersMax) {
+    return Bad(std::to_string(members.size()) + " members; at most " + std::to_string(kMembersMax) +
+               " are possible");
+  }
+  return members;
+}
+
+NodeCommand ReadNodeCommand(const std::vector<std::string>& args, const Environment& environment) {
+  NodeFlags flags;
+  FlagTable table;
+  AddNodeFlags(&flags, &table);
+  table.Parse(args);
+  table.ApplyEnvironment(environment);
+  flags.http_given = table.Given("http-addr");
+
+  NodeCommand command;
+  const auto problem = [&](UsageProblem p) {
+    command.kind = NodeCommand::Kind::kProblem;
+    command.problem = std::move(p);
+    return command;
+  };
+  if (table.help_wanted() || table.version_wanted()) {
+    command.kind = table.help_wanted() ? NodeCommand::Kind::kHelp : NodeCommand::Kind::kVersion;
+    return command;
+  }
+  if (table.problem()) return problem(*table.problem());
+  if (!table.positionals().empty()) {
+    const std::string& word = table.positionals().front();
+    const bool boolean = word == "true" || word == "false";
+    return problem({kExitUsage, "unexpected argument " + Quoted(word) +
+                                    (boolean ? "; a boolean is written --flag=" + word
+                                             : "; all settings are flags, see --help")});
+  }
+  if (std::optional<UsageProblem> syntax = SyntaxProblem(flags)) return problem(*syntax);
+  command.config.warnings = UnknownVariables(table, environment);
+  command.config.notes = table.notes();
+  if (absl::Status status = Resolve(flags, &command.config); !status.ok()) {
+    return problem({kExitConfig, std::string(status.message())});
+  }
+  return command;
+}
+
+std::string NodeHelp() {
+  NodeFlags flags;
+  FlagTable table;
+  AddNodeFlags(&flags, &table);
+  return "dqueue: one node of a replicated job queue\n\n"
+         "usage: dqueue --id NAME [flags]\n\n"
+         "  One node, for development:\n"
+         "    dqueue --id dev --bootstrap\n"
+         "  The first of three (the others with their own --id, --data-dir and addresses):\n"
+         "    dqueue --id n1 --bootstrap --data-dir /var/lib/dqueue \\\n"
+         "        --peers n1=10.0.0.1:9090,n2=10.0.0.2:9090,n3=10.0.0.3:9090 \\\n"
+         "        --tls-cert n1.crt --tls-key n1.key --tls-ca ca.crt\n\n"
+         "flags (also by the environment variable that is named; the command line wins):\n" +
+         table.Help() +
+         "  --help, --version\n\n"
+         "SIGTERM and SIGINT hand leadership over, finish and exit; a second one exits at once.\n\n"
+         "exit status: 0 stopped as asked; 2 usage; 65 damaged or unknown data; 69 the data\n"
+         "directory is in use; 74 a file, directory or socket was refused by the system;\n"
+         "78 settings that cannot work together or do not fit the data directory\n";
+}
+
+}  // namespace dqueue::cmd

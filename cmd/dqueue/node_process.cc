@@ -1,0 +1,171 @@
+#include "cmd/dqueue/node_process.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cmd/dqueue/first_keys.h"
+#include "cmd/flags/process_start.h"
+#include "node/runner.h"
+#include "storage/files/file_system.h"
+#include "transport/http/http_facade.h"
+#include "transport/listeners/server.h"
+
+namespace dqueue::cmd {
+namespace {
+
+// Listeners, peers, segments and a few hundred clients; the transport asks for more by itself.
+constexpr uint64_t kOpenFilesMin = 256;
+constexpr Duration kDrainLimit = std::chrono::seconds(10);
+
+int Refuse(ExitCode code, const std::string& message) {
+  spdlog::error("cannot start: {}", message);
+  return code;
+}
+
+std::string Text(const absl::Status& status) { return std::string(status.message()); }
+
+ExitCode ExitOfOpen(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+      return kExitConfig;
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kUnimplemented:
+      return kExitData;
+    default:
+      return kExitIo;
+  }
+}
+
+// Makes the directory and tries its lock, so that each of these problems has its own exit status.
+std::optional<int> CheckDataDirectory(const std::string& directory) {
+  storage::FileSystem& fs = storage::PosixFileSystem();
+  if (absl::Status status = fs.CreateDirectory(directory); !status.ok()) {
+    return Refuse(kExitIo, "--data-dir: " + Text(status));
+  }
+  const auto lock = fs.Lock(directory + "/LOCK");
+  if (lock.ok()) return std::nullopt;
+  if (lock.status().code() == absl::StatusCode::kFailedPrecondition) {
+    return Refuse(kExitLocked, "the data directory is in use: " + Text(lock.status()));
+  }
+  return Refuse(kExitIo, "--data-dir: " + Text(lock.status()));
+}
+
+// The clock decides when delayed jobs run; it does not have to be right, but say so if it is not.
+std::optional<int> CheckClock() {
+  const std::time_t now = std::time(nullptr);
+  if (now < 0) return Refuse(kExitConfig, "the machine's clock is before 1970; set it");
+  constexpr std::time_t k2024 = 1'704'067'200;
+  constexpr std::time_t k2100 = 4'102'444'800;
+  if (now < k2024 || now > k2100) {
+    spdlog::warn("the machine's clock says {}; delayed jobs will run at the wrong time",
+                 FormatTime(std::chrono::system_clock::now()));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+int RunNode(const NodeConfig& config) {
+  const node::Options& options = config.node;
+  for (const std::string& note : config.notes) spdlog::info("{}", note);
+  for (const std::string& warning : config.warnings) spdlog::warn("{}", warning);
+  if (geteuid() == 0) spdlog::warn("running as root is not needed; use an account of its own");
+  if (!config.core_dumps) ForbidCoreDumps();
+  if (auto exit_code = CheckClock()) return *exit_code;
+  if (absl::Status status = RaiseOpenFileLimit(kOpenFilesMin); !status.ok()) {
+    return Refuse(kExitConfig, Text(status));
+  }
+  std::shared_ptr<transport::TlsStore> tls;
+  if (config.tls) {
+    auto opened = transport::TlsStore::Open(*config.tls);
+    if (!opened.ok()) return Refuse(kExitConfig, Text(opened.status()));
+    tls = *std::move(opened);
+  }
+  if (auto exit_code = CheckDataDirectory(options.data_dir)) return *exit_code;
+
+  auto first_keys = PlanFirstKeys(config);
+  if (!first_keys.ok()) {
+    return Refuse(absl::IsUnavailable(first_keys.status()) ? kExitIo : kExitConfig,
+                  "--admin-key-file: " + Text(first_keys.status()));
+  }
+  if (!config.auth) {
+    spdlog::warn("callers need no API key (--auth on makes them)");
+  } else if (first_keys->keys.empty()) {
+    spdlog::info("callers need API keys; a cluster without any gets its first by --admin-key-file");
+  }
+
+  const std::unique_ptr<transport::PeerLinks> links =
+      transport::PeerLinks::Create(options.name, tls);
+  auto runner = node::NodeRunner::Start(options, storage::PosixFileSystem(), links.get());
+  if (!runner.ok()) return Refuse(ExitOfOpen(runner.status()), Text(runner.status()));
+  node::Node& node = (*runner)->node();
+  links->Attach(&node);
+
+  // In the reverse order of what they use.
+  std::unique_ptr<transport::Server> server;
+  std::unique_ptr<transport::HttpFacade> http;
+  const auto stop = [&] {
+    http.reset();
+    server.reset();
+    links->Stop();
+    runner->reset();
+  };
+
+  transport::ServerOptions server_options;
+  server_options.listen = config.grpc_listen;
+  server_options.client_listen = config.client_listen;
+  server_options.tls = tls;
+  server_options.node_name = options.name;
+  server_options.reflection = config.reflection;
+  server_options.keep_poller_in_reserve = true;
+  server_options.auth = config.auth;
+  server_options.first_keys = *std::move(first_keys);
+  // One limit holds for both ports.
+  if (!config.http_listen.empty()) {
+    server_options.max_connections_hint += static_cast<int>(transport::HttpLimits().connections);
+  }
+  auto started = transport::Server::Start(server_options, &node);
+  if (!started.ok()) {
+    stop();
+    return Refuse(kExitIo, Text(started.status()));
+  }
+  server = *std::move(started);
+  if (!config.http_listen.empty()) {
+    transport::HttpFacadeOptions http_options;
+    http_options.read_only = config.http_read_only;
+    http_options.limits.hosts.emplace(config.http_hosts);
+    auto listening =
+        transport::HttpFacade::Start(config.http_listen, server.get(), http_options, tls);
+    if (!listening.ok()) {
+      stop();
+      return Refuse(kExitIo, "--http-addr: " + Text(listening.status()));
+    }
+    http = *std::move(listening);
+  }
+
+  const std::string clients = config.client_listen.empty()
+                                  ? config.grpc_listen
+                                  : config.grpc_listen + ", clients at " + config.client_listen;
+  spdlog::info(
+      "dqueue {} node {} serves gRPC at {}, HTTP at {}, {}, known to others as {}, data in {}",
+      DQUEUE_VERSION, options.name, clients, http ? config.http_listen : "nowhere",
+      tls ? "with TLS" : "in plain text", config.advertise_addr, options.data_dir);
+  // The node itself says who leads, at each change.
+  const int signal = WaitForStopSignal();
+  spdlog::info("{}: handing over and stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
+  (*runner)->Drain(kDrainLimit);
+  stop();
+  spdlog::info("stopped");
+  return kExitOk;
+}
+
+}  // namespace dqueue::cmd

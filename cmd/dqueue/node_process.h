@@ -1,0 +1,14 @@
+// A node as a process: opens it, serves until a signal, drains and stops.
+#pragma once
+
+#include "absl/status/status.h"
+#include "cmd/dqueue/node_config.h"
+#include "cmd/flags/exit_code.h"
+
+namespace dqueue::cmd {
+
+// Returns what the process exits with; the reason of a failure has been logged as one line.
+// SIGINT and SIGTERM must be blocked in every thread.
+int RunNode(const NodeConfig& config);
+
+}  // namespace dqueue::cmd

@@ -1,0 +1,100 @@
+#include "cmd/flags/connection_flags.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/ascii.h"
+#include "transport/keys/secret_file.h"
+
+namespace dqueue::cmd {
+namespace {
+
+absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
+
+// The one line in a file that is nobody else's.
+absl::Status ReadKeyFile(const std::string& path, std::string* key) {
+  const std::string name = "--api-key-file " + Quoted(path) + ": ";
+  absl::StatusOr<std::string> text = transport::ReadSecretFile(path, {.pipes = true});
+  if (!text.ok()) return Bad(name + std::string(text.status().message()));
+  *key = std::string(absl::StripTrailingAsciiWhitespace(*text));
+  if (key->empty()) return Bad(name + "is empty");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table,
+                        const std::string& variable) {
+  table->List("server", &flags->servers, "HOST:PORT,…", help).Env(variable);
+  table->Bool("tls", &flags->tls, "by TLS; so do https://HOST:PORT, --ca, --cert")
+      .Env("DQUEUE_TLS");
+  table
+      ->Text("ca", &flags->ca, "FILE", "servers' certificates come from it; none: the system's CAs")
+      .Env("DQUEUE_CA");
+  table->Text("cert", &flags->cert, "FILE", "show this certificate to servers").Env("DQUEUE_CERT");
+  table->Text("key", &flags->key, "FILE", "the key of --cert").Env("DQUEUE_KEY");
+  table
+      ->Text("server-name", &flags->server_name, "NAME",
+             "that servers' certificates must have; none: the host of --server")
+      .Env("DQUEUE_SERVER_NAME");
+  table
+      ->Text("api-key-file", &flags->api_key_file, "FILE",
+             "holds the API key, and nobody else may read it")
+      .Env("DQUEUE_API_KEY_FILE");
+  table
+      ->Text("api-key", &flags->api_key, "KEY",
+             "the API key itself; others on this machine see it in ps, so rather use the file or "
+             "the variable")
+      .Env("DQUEUE_TOKEN");
+}
+
+absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* options) {
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  if (absl::Status status = CheckServers(flags.servers); !status.ok()) {
+    return Bad("--server: " + std::string(status.message()));
+  }
+  const auto first = [&](const char* scheme) {
+    const auto it =
+        std::find_if(flags.servers.begin(), flags.servers.end(),
+                     [&](const std::string& server) { return server.starts_with(scheme); });
+    return it == flags.servers.end() ? "" : *it;
+  };
+  const std::string secure = first("https://");
+  const std::string plain = first("http://");
+  std::string asks = secure;
+  for (const auto& [name, given] :
+       {std::pair{"--tls", flags.tls}, std::pair{"--ca", !flags.ca.empty()},
+        std::pair{"--cert", !flags.cert.empty()}, std::pair{"--key", !flags.key.empty()},
+        std::pair{"--server-name", !flags.server_name.empty()}}) {
+    if (asks.empty() && given) asks = name;
+  }
+  if (!plain.empty() && !asks.empty()) {
+    return Bad("--server: " + Quoted(plain) + " asks for plain text, and " + asks + " for TLS");
+  }
+  if (flags.cert.empty() != flags.key.empty()) {
+    return Bad(flags.cert.empty() ? "--key needs --cert" : "--cert needs --key");
+  }
+  for (const auto& [name, file] : {std::pair{"--ca", flags.ca}, std::pair{"--cert", flags.cert},
+                                   std::pair{"--key", flags.key}}) {
+    if (!file.empty() && access(file.c_str(), R_OK) != 0) {
+      return Bad(std::string(name) + " " + Quoted(file) + ": " + std::strerror(errno));
+    }
+  }
+  options->servers = flags.servers;
+  if (!asks.empty()) {
+    options->tls = client::TlsOptions{.ca_file = flags.ca,
+                                      .cert_file = flags.cert,
+                                      .key_file = flags.key,
+                                      .server_name = flags.server_name};
+  }
+  if (!flags.api_key_file.empty() && !flags.api_key.empty()) {
+    return Bad("--api-key-file and --api-key (DQUEUE_TOKEN) are both given; one is enough");
+  }
+  options->api_key = flags.api_key;
+  if (!flags.api_key_file.empty()) return ReadKeyFile(flags.api_key_file, &options->api_key);
+  return absl::OkStatus();
+}
+
+}  // namespace dqueue::cmd

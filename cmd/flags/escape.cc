@@ -1,0 +1,99 @@
+#include "cmd/flags/escape.h"
+
+#include <cstdint>
+#include <cstdio>
+
+namespace dqueue::cmd {
+namespace {
+
+// Bytes of the UTF-8 character at the front of text; 0 if there is none.
+size_t CharacterLength(std::string_view text) {
+  const auto byte = [&](size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
+  const auto follows = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  // RFC 3629: no overlong forms, no surrogates, at most U+10FFFF.
+  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
+  if (first >= 0xE0 && first <= 0xEF) {
+    if (first == 0xE0 && byte(1) < 0xA0) return 0;
+    if (first == 0xED && byte(1) > 0x9F) return 0;
+    return follows(1) && follows(2) ? 3 : 0;
+  }
+  if (first >= 0xF0 && first <= 0xF4) {
+    if (first == 0xF0 && byte(1) < 0x90) return 0;
+    if (first == 0xF4 && byte(1) > 0x8F) return 0;
+    return follows(1) && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+// Of a whole UTF-8 character.
+uint32_t CodePoint(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return first;
+  uint32_t code = first & (0x7Fu >> character.size());
+  for (const char c : character.substr(1))
+    code = code << 6 | (static_cast<unsigned char>(c) & 0x3F);
+  return code;
+}
+
+// A terminal may take it for an order (C0, C1), or it changes where a line ends or which way it
+// runs, so that a reader sees another text than there is.
+bool Misleads(uint32_t code) {
+  return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029 ||
+         (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+}
+
+std::string Escaped(std::string_view message, bool json) {
+  std::string out;
+  out.reserve(message.size());
+  char hex[8];
+  for (size_t i = 0; i < message.size();) {
+    const auto byte = static_cast<unsigned char>(message[i]);
+    const size_t length = CharacterLength(message.substr(i));
+    const uint32_t code = length == 0 ? byte : CodePoint(message.substr(i, length));
+    if (json && (byte == '\n' || byte == '\t' || byte == '\r')) {
+      out += byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : "\\r";
+      ++i;
+      continue;
+    }
+    if (length == 0 || Misleads(code)) {
+      std::snprintf(hex, sizeof hex, json || length > 1 ? "\\u%04x" : "\\x%02x", code);
+      out += hex;
+      i += length == 0 ? 1 : length;
+      continue;
+    }
+    if (byte == '\\' || (json && byte == '"')) out += '\\';
+    out.append(message.substr(i, length));
+    i += length;
+  }
+  return out;
+}
+
+}  // namespace
+
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = CharacterLength(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string MadeUtf8(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t length = CharacterLength(text);
+    out += length == 0 ? "\xEF\xBF\xBD" : text.substr(0, length);
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return out;
+}
+
+std::string EscapedForText(std::string_view text) { return Escaped(text, false); }
+std::string EscapedForJson(std::string_view text) { return Escaped(text, true); }
+
+}  // namespace dqueue::cmd

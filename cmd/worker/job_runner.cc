@@ -1,0 +1,73 @@
+#include "cmd/worker/job_runner.h"
+
+#include <cstdio>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "cmd/flags/escape.h"
+#include "cmd/worker/command_runner.h"
+#include "spdlog/spdlog.h"
+
+namespace dqueue::cmd {
+namespace {
+
+constexpr size_t kPayloadShownMax = 200;
+
+std::string Ending(const CommandOutcome& outcome) {
+  if (outcome.exited) return "exit status " + std::to_string(outcome.exit_code);
+  return "ended by signal " + std::to_string(outcome.signal) + " (" + strsignal(outcome.signal) +
+         ")";
+}
+
+}  // namespace
+
+client::Verdict RunJobCommand(const std::string& command, client::JobContext& context,
+                              const std::string& worker_id) {
+  const client::Job& job = context.job();
+  CommandRequest request;
+  request.command = command;
+  request.input = job.payload;
+  request.environment = {{"DQUEUE_JOB_ID", job.id},
+                         {"DQUEUE_QUEUE", job.queue},
+                         {"DQUEUE_TYPE", job.type},
+                         {"DQUEUE_ATTEMPT", std::to_string(context.attempt())},
+                         {"DQUEUE_FENCE", context.fence().ToString()},
+                         {"DQUEUE_WORKER_ID", worker_id}};
+  CommandOutcome outcome = RunCommand(request, context.stop());
+  if (!outcome.started) {
+    spdlog::error("job {}: {}", job.id, outcome.start_error);
+    return client::Fail(outcome.start_error);
+  }
+  if (outcome.exited && outcome.exit_code == 0) {
+    if (outcome.output_truncated) {
+      spdlog::warn("job {}: the command printed more than {} bytes; the result is their beginning",
+                   job.id, request.output_bytes_max);
+    }
+    return client::Complete(std::move(outcome.output));
+  }
+  // Not its fault: somebody else's turn, without a mark against the job.
+  if (outcome.stopped) return client::Release();
+  std::string error = Ending(outcome);
+  if (!outcome.error_tail.empty()) error += ": " + MadeUtf8(outcome.error_tail);
+  if (outcome.exited && outcome.exit_code == kRejectExitCode) {
+    spdlog::warn("job {} rejected: {}", job.id, error);
+    return client::Reject(std::move(error));
+  }
+  spdlog::warn("job {} failed: {}", job.id, error);
+  return client::Fail(std::move(error));
+}
+
+client::Verdict PrintJob(client::JobContext& context) {
+  const client::Job& job = context.job();
+  std::string payload = EscapedForText(std::string_view(job.payload).substr(0, kPayloadShownMax));
+  if (job.payload.size() > kPayloadShownMax) payload += "…";
+  const std::string line = job.id + " queue=" + job.queue + " type=" + job.type +
+                           " attempt=" + std::to_string(context.attempt()) + " payload=" + payload +
+                           "\n";
+  std::fwrite(line.data(), 1, line.size(), stdout);  // locks the stream
+  std::fflush(stdout);
+  return client::Complete();
+}
+
+}  // namespace dqueue::cmd

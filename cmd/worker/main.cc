@@ -1,0 +1,135 @@
+// dqueue-worker: runs a command for each job.
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "client/worker.h"
+#include "cmd/flags/connection_flags.h"
+#include "cmd/flags/exit_code.h"
+#include "cmd/flags/flags.h"
+#include "cmd/flags/log_setup.h"
+#include "cmd/flags/process_start.h"
+#include "cmd/worker/job_runner.h"
+#include "queue/api/limits.h"
+
+namespace dqueue::cmd {
+namespace {
+
+struct WorkerFlags {
+  ConnectionFlags connection;
+  client::ClientOptions client;
+  client::WorkerOptions worker;
+  std::vector<std::string> types;
+  std::string exec;
+  int64_t concurrency = 1;
+  std::string log_level = "info";
+  std::string log_format = "text";
+};
+
+void AddWorkerFlags(WorkerFlags* flags, FlagTable* table) {
+  AddConnectionFlags(&flags->connection, "some or all nodes", table);
+  table->List("queue", &flags->worker.queues, "QUEUE,…", "take jobs from these");
+  table->List("type", &flags->types, "TYPE,…", "only jobs of these types");
+  table->Integer("concurrency", &flags->concurrency, 1, 1000, "jobs at a time");
+  table->Text("exec", &flags->exec, "COMMAND", "run this by sh for each job; none: print the job");
+  table->Duration("lease-duration", &flags->worker.lease_duration,
+                  {Millis(queue::kLeaseMsMin), Millis(queue::kLeaseMsMax)},
+                  "a job comes back if this worker is silent for this long");
+  table->Duration("drain-limit", &flags->worker.drain_limit, {Millis(0), std::chrono::hours(24)},
+                  "on SIGTERM, how long running jobs may go on");
+  table->Text("worker-id", &flags->worker.worker_id, "NAME",
+              "who holds the jobs; default: host, process and a random number");
+  table->Choice("log-level", &flags->log_level, {"trace", "debug", "info", "warn", "error", "off"},
+                "least severity that is logged");
+  table->Choice("log-format", &flags->log_format, {"text", "json"}, "how log lines are written");
+}
+
+std::string Help() {
+  WorkerFlags flags;
+  FlagTable table;
+  AddWorkerFlags(&flags, &table);
+  return "dqueue-worker: takes jobs and runs a command for each\n\n"
+         "usage: dqueue-worker [flags]\n\n"
+         "  dqueue-worker --queue mail --concurrency 8 --exec './send-mail'\n\n"
+         "The command gets the payload on standard input, and the variables DQUEUE_JOB_ID,\n"
+         "DQUEUE_QUEUE, DQUEUE_TYPE, DQUEUE_ATTEMPT, DQUEUE_FENCE and DQUEUE_WORKER_ID. What it\n"
+         "prints (up to 1 MiB) is the result. Exit status 0 completes the job, 100 rejects it "
+         "(dead,\n"
+         "no retry), anything else fails it with the last 4 KiB of its standard error. When the\n"
+         "worker must stop, or has lost the job, the command's process group gets SIGTERM and, 10 "
+         "s\n"
+         "later, SIGKILL.\n\n"
+         "flags:\n" +
+         table.Help() +
+         "  --help, --version\n\n"
+         "SIGTERM and SIGINT finish what runs and exit; a second one exits at once.\n"
+         "exit status: 0 stopped as asked; 2 usage\n";
+}
+
+std::string DefaultWorkerId() {
+  char host[256] = "host";
+  gethostname(host, sizeof host - 1);
+  return std::string(host).substr(0, 64) + ":" + std::to_string(getpid()) + ":" +
+         client::NewUuidV7().substr(28);
+}
+
+int Run(const std::vector<std::string>& args) {
+  WorkerFlags flags;
+  FlagTable table;
+  AddWorkerFlags(&flags, &table);
+  table.Parse(args);
+  table.ApplyEnvironment(ProcessEnvironment());
+  if (table.help_wanted()) {
+    std::fputs(Help().c_str(), stdout);
+    return kExitOk;
+  }
+  if (table.version_wanted()) {
+    std::puts("dqueue-worker " DQUEUE_VERSION);
+    return kExitOk;
+  }
+  std::string problem;
+  if (table.problem()) {
+    problem = table.problem()->message;
+  } else if (!table.positionals().empty()) {
+    problem = "unexpected argument " + Quoted(table.positionals().front());
+  } else if (absl::Status status = Connect(flags.connection, &flags.client); !status.ok()) {
+    problem = std::string(status.message());
+  }
+  if (!problem.empty()) {
+    std::fprintf(stderr, "dqueue-worker: %s\n", problem.c_str());
+    return kExitUsage;
+  }
+  SetUpLog(flags.log_level, flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  if (absl::Status status = RaiseOpenFileLimit(64 + 4 * static_cast<uint64_t>(flags.concurrency));
+      !status.ok()) {
+    std::fprintf(stderr, "dqueue-worker: %s\n", std::string(status.message()).c_str());
+    return kExitGeneric;
+  }
+
+  flags.worker.concurrency = static_cast<int>(flags.concurrency);
+  if (flags.worker.worker_id.empty()) flags.worker.worker_id = DefaultWorkerId();
+  client::Worker worker(flags.client, flags.worker);
+  const client::Handler handler = [&](client::JobContext& context) {
+    return flags.exec.empty() ? PrintJob(context)
+                              : RunJobCommand(flags.exec, context, flags.worker.worker_id);
+  };
+  if (flags.types.empty()) flags.types = {""};
+  for (const std::string& type : flags.types) worker.Handle(type, handler);
+  spdlog::info("worker {} starts", flags.worker.worker_id);
+  worker.RunUntilSignal();
+  const client::WorkerStats stats = worker.stats();
+  spdlog::info("stopped: {} leased, {} completed, {} failed, {} released, {} lost", stats.leased,
+               stats.completed, stats.failed, stats.released, stats.lost);
+  return kExitOk;
+}
+
+}  // namespace
+}  // namespace dqueue::cmd
+
+int main(int argc, char** argv) {
+  dqueue::cmd::PrepareProcess();
+  return dqueue::cmd::Run(std::vector<std::string>(argv + 1, argv + argc));
+}
