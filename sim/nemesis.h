@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "sim/profile.h"
-#include "sim/random.h"
+#include "sim/random_stream.h"
 
 namespace dqueue::sim {
 
@@ -48,7 +48,7 @@ class Nemesis {
 
   World* world_;
   const FaultProfile faults_;
-  Random random_;
+  RandomStream random_;
   bool stopped_ = false;
 };
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "node/peer_codec.h"
-#include "sim/violation.h"
+#include "sim/checkers/violation.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {

@@ -9,7 +9,7 @@
 
 #include "raft/message.h"
 #include "sim/profile.h"
-#include "sim/random.h"
+#include "sim/random_stream.h"
 
 namespace dqueue::sim {
 
@@ -50,7 +50,7 @@ class Network {
   World* world_;
   NetworkProfile profile_;
   int nodes_;
-  Random random_;
+  RandomStream random_;
   std::vector<Link> links_;
   std::vector<Frame> frames_;
   std::vector<uint64_t> free_;

@@ -3,17 +3,17 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "sim/random.h"
+#include "sim/random_stream.h"
 
 namespace dqueue::sim {
 namespace {
 
 template <class T>
-T Choose(Random& random, std::initializer_list<T> values) {
+T Choose(RandomStream& random, std::initializer_list<T> values) {
   return values.begin()[random.Below(values.size())];
 }
 
-void DrawSizes(Random& random, node::Options* o) {
+void DrawSizes(RandomStream& random, node::Options* o) {
   raft::Options& r = o->raft;
   switch (random.Below(4)) {
     case 0:
@@ -44,7 +44,7 @@ void DrawSizes(Random& random, node::Options* o) {
 
 class Swarm {
  public:
-  Swarm(Random& random, double chance) : random_(random), chance_(chance) {}
+  Swarm(RandomStream& random, double chance) : random_(random), chance_(chance) {}
   // `value` or nothing.
   double Maybe(double low, double high) {
     const bool on = random_.Chance(chance_);
@@ -53,11 +53,11 @@ class Swarm {
   }
 
  private:
-  Random& random_;
+  RandomStream& random_;
   double chance_;
 };
 
-void DrawNetwork(Random& random, NetworkProfile* n) {
+void DrawNetwork(RandomStream& random, NetworkProfile* n) {
   Swarm swarm(random, 0.5);
   n->delay_min = random.Uniform(20us, 500us);
   n->delay_mean = Choose<Duration>(random, {100us, 500us, 2ms, 10ms});
@@ -70,7 +70,7 @@ void DrawNetwork(Random& random, NetworkProfile* n) {
   n->client_loss = swarm.Maybe(0.01, 0.15);
 }
 
-void DrawDisk(Random& random, DiskProfile* d) {
+void DrawDisk(RandomStream& random, DiskProfile* d) {
   Swarm swarm(random, 0.4);
   d->sync_min = random.Uniform(20us, 300us);
   d->sync_mean = Choose<Duration>(random, {50us, 300us, 2ms, 15ms});
@@ -78,7 +78,7 @@ void DrawDisk(Random& random, DiskProfile* d) {
   d->stall_mean = random.Uniform(50ms, 3s);
 }
 
-void DrawFaults(Random& random, int nodes, FaultProfile* f) {
+void DrawFaults(RandomStream& random, int nodes, FaultProfile* f) {
   Swarm swarm(random, 0.45);
   f->kill = swarm.Maybe(0.05, 0.6);
   f->power_loss = swarm.Maybe(0.05, 0.6);
@@ -104,7 +104,7 @@ void DrawFaults(Random& random, int nodes, FaultProfile* f) {
   if (nodes == 1) f->wipe = f->bit_rot = 0;
 }
 
-void DrawLoad(Random& random, LoadProfile* l) {
+void DrawLoad(RandomStream& random, LoadProfile* l) {
   Swarm swarm(random, 0.6);
   l->producers = static_cast<int>(random.Between(1, 3));
   l->workers = static_cast<int>(random.Between(1, 5));
@@ -148,7 +148,7 @@ void DrawLoad(Random& random, LoadProfile* l) {
   l->redrive = swarm.Maybe(0.1, 0.5);
 }
 
-Profile DrawSwarm(Random& random) {
+Profile DrawSwarm(RandomStream& random) {
   Profile p;
   p.node = SmallNodeOptions();
   const uint64_t size = random.Below(10);
@@ -224,7 +224,7 @@ void MakeReuse(Profile* p) {
 }
 
 // Keys, and callers that may see some of the queues, amid all the trouble of a swarm.
-void MakeTenants(Random& random, Profile* p) {
+void MakeTenants(RandomStream& random, Profile* p) {
   p->load.queues = 3;
   p->load.key_operators = static_cast<int>(random.Between(1, 2));
   p->load.tenants = static_cast<int>(random.Between(1, 3));
@@ -282,7 +282,7 @@ const std::vector<std::string_view>& ProfileNames() {
 }
 
 std::optional<Profile> MakeProfile(std::string_view name, uint64_t seed) {
-  Random random(seed, "profile");
+  RandomStream random(seed, "profile");
   Profile p = DrawSwarm(random);
   const Profile plain;
   if (name == "calm") {

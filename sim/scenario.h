@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "dqueue/v1/service.pb.h"
-#include "sim/caller.h"
+#include "sim/clients/caller.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "sim/violation.h"
+#include "sim/checkers/violation.h"
 #include "sim/world.h"
 #include "storage/log/log.h"
 #include "storage/log/record.h"

@@ -13,7 +13,7 @@
 #include "raft/invariants.h"
 #include "sim/clock.h"
 #include "sim/profile.h"
-#include "sim/random.h"
+#include "sim/random_stream.h"
 #include "storage/testing/fault_file_system.h"
 
 namespace dqueue::sim {
@@ -122,7 +122,7 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   int number_;
   node::Options options_;
   raft::NodeId id_;
-  Random random_;
+  RandomStream random_;
   std::unique_ptr<storage::FaultFileSystem> disk_;
   NodeClock clock_;
   DiskProfile disk_profile_;

@@ -2,12 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "sim/checkers/job_model.h"
 #include "sim/clock.h"
 #include "sim/event_queue.h"
-#include "sim/job_model.h"
 #include "sim/mutants.h"
 #include "sim/profile.h"
-#include "sim/random.h"
+#include "sim/random_stream.h"
 #include "sim/seed_pool.h"
 #include "sim/simulation.h"
 #include "sim/trace.h"
@@ -16,7 +16,7 @@ namespace dqueue::sim {
 namespace {
 
 TEST(RandomTest, StreamsOfASeedAreTheirOwn) {
-  Random a(1, "network"), again(1, "network"), b(1, "disk"), c(2, "network");
+  RandomStream a(1, "network"), again(1, "network"), b(1, "disk"), c(2, "network");
   const uint64_t first = a.Next();
   EXPECT_EQ(first, again.Next());
   EXPECT_NE(first, b.Next());
@@ -24,7 +24,7 @@ TEST(RandomTest, StreamsOfASeedAreTheirOwn) {
 }
 
 TEST(RandomTest, StaysWithinItsBounds) {
-  Random random(3, "bounds");
+  RandomStream random(3, "bounds");
   bool low = false, high = false;
   for (int i = 0; i < 2000; ++i) {
     const int64_t x = random.Between(-2, 2);

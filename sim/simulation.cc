@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "sim/load.h"
+#include "sim/clients/load.h"
 #include "sim/nemesis.h"
 #include "sim/world.h"
 
@@ -150,7 +150,7 @@ class Simulation {
   }
 
   World world_;
-  Random random_;
+  RandomStream random_;
   Load load_;
   Nemesis nemesis_;
   std::vector<int> core_;

@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "sim/checkers/violation.h"
 #include "sim/profile.h"
-#include "sim/violation.h"
 
 namespace dqueue::sim {
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "sim/violation.h"
+#include "sim/checkers/violation.h"
 
 namespace dqueue::sim {
 namespace {

@@ -10,17 +10,17 @@
 #include <string>
 #include <vector>
 
-#include "sim/answer_checker.h"
-#include "sim/commit_checker.h"
-#include "sim/durability_checker.h"
-#include "sim/election_checker.h"
+#include "sim/checkers/answer_checker.h"
+#include "sim/checkers/commit_checker.h"
+#include "sim/checkers/durability_checker.h"
+#include "sim/checkers/election_checker.h"
+#include "sim/checkers/grant_checker.h"
+#include "sim/checkers/job_model.h"
+#include "sim/checkers/ledger.h"
 #include "sim/event_queue.h"
-#include "sim/grant_checker.h"
-#include "sim/job_model.h"
-#include "sim/ledger.h"
 #include "sim/network.h"
 #include "sim/profile.h"
-#include "sim/random.h"
+#include "sim/random_stream.h"
 #include "sim/sim_node.h"
 #include "sim/trace.h"
 
@@ -79,7 +79,7 @@ class World {
   KeyChecker& keys() { return answers_.keys(); }
   uint64_t seed() const { return seed_; }
   uint64_t NextCallId() { return ++last_call_; }
-  Random& client_random() { return client_random_; }
+  RandomStream& client_random() { return client_random_; }
   double client_loss() const { return client_loss_; }
   // Ends all faults of network and clients; delays stay.
   void Calm();
@@ -101,7 +101,7 @@ class World {
   DurabilityChecker durability_;
   GrantChecker grants_;
   AnswerChecker answers_;
-  Random client_random_;
+  RandomStream client_random_;
   double client_loss_;
   uint64_t last_call_ = 0;
   std::vector<bool> client_cut_;

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "dqueue/v1/service.pb.h"
-#include "sim/caller.h"
-#include "sim/load.h"
+#include "sim/clients/caller.h"
+#include "sim/clients/load.h"
 #include "sim/profile.h"
 
 namespace dqueue::sim {

@@ -1,4 +1,4 @@
-#include "sim/tenant.h"
+#include "sim/clients/tenant.h"
 
 #include <memory>
 #include <utility>
@@ -9,7 +9,7 @@ namespace {
 constexpr Duration kTimeout = 1s;
 }
 
-queue::QueueAccessPtr DrawAccess(Random& random, int queues) {
+queue::QueueAccessPtr DrawAccess(RandomStream& random, int queues) {
   std::vector<std::string> patterns;
   switch (random.Below(4)) {
     case 0:
@@ -71,7 +71,7 @@ void Tenant::Act() {
 }
 
 void Tenant::Read() {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   const std::string id = book_->AnyId(random);
   const uint64_t draw = random.Below(3);
   if (draw == 0 && !id.empty()) {
@@ -108,7 +108,7 @@ void Tenant::ActOnId() {
 }
 
 void Tenant::ActOnQueue() {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   const std::string queue = AnyQueue();
   switch (random.Below(4)) {
     case 0: {
@@ -140,7 +140,7 @@ void Tenant::ActOnQueue() {
 }
 
 void Tenant::Lease() {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   v1::LeaseJobsRequest request;
   request.set_worker_id("tenant-" + std::to_string(caller_.number()));
   for (int64_t i = random.Between(0, 2); i > 0; --i) request.add_queues(AnyQueue());
@@ -158,7 +158,7 @@ void Tenant::Lease() {
 }
 
 void Tenant::ActOnToken() {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   const JobBook::Overheard* const lease = book_->AnyLease(random);
   if (lease == nullptr) return Read();
   const auto request_for = [lease](auto request) {

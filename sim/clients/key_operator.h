@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/caller.h"
+#include "sim/clients/caller.h"
 #include "sim/profile.h"
 
 namespace dqueue::sim {

@@ -9,7 +9,7 @@
 #include "google/rpc/status.pb.h"
 #include "queue/api/error.h"
 #include "queue/api/key.h"
-#include "sim/grant_checker.h"
+#include "sim/checkers/grant_checker.h"
 
 namespace dqueue::sim {
 

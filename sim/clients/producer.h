@@ -5,9 +5,9 @@
 #include <string>
 
 #include "dqueue/v1/service.pb.h"
-#include "sim/caller.h"
-#include "sim/load.h"
-#include "sim/tenant.h"
+#include "sim/clients/caller.h"
+#include "sim/clients/load.h"
+#include "sim/clients/tenant.h"
 
 namespace dqueue::sim {
 

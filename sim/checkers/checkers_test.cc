@@ -10,8 +10,8 @@
 
 #include "queue/api/error_status.h"
 #include "queue/broker/refusals.h"
+#include "sim/checkers/violation.h"
 #include "sim/scenario.h"
-#include "sim/violation.h"
 
 namespace dqueue::sim {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "sim/caller.h"
-#include "sim/load.h"
+#include "sim/clients/caller.h"
+#include "sim/clients/load.h"
 #include "sim/profile.h"
 
 namespace dqueue::sim {
@@ -37,6 +37,6 @@ class Tenant {
 };
 
 // Some of the run's queues; never none.
-queue::QueueAccessPtr DrawAccess(Random& random, int queues);
+queue::QueueAccessPtr DrawAccess(RandomStream& random, int queues);
 
 }  // namespace dqueue::sim

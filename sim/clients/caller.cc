@@ -1,4 +1,4 @@
-#include "sim/caller.h"
+#include "sim/clients/caller.h"
 
 #include <string_view>
 

@@ -15,7 +15,7 @@
 #include "queue/api/error.h"
 #include "queue/api/key.h"
 #include "raft/types.h"
-#include "sim/grant_checker.h"
+#include "sim/checkers/grant_checker.h"
 
 namespace dqueue::sim {
 

@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "queue/broker/broker.h"
-#include "sim/grant_checker.h"
+#include "sim/checkers/grant_checker.h"
 #include "sim/profile.h"
-#include "sim/random.h"
+#include "sim/random_stream.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {
@@ -44,7 +44,7 @@ class Caller {
   // For the calls from now on.
   void SetAccess(queue::QueueAccessPtr access) { access_ = std::move(access); }
   const queue::QueueAccessPtr& access() const { return access_; }
-  Random& random() { return random_; }
+  RandomStream& random() { return random_; }
   int number() const { return number_; }
 
  private:
@@ -75,7 +75,7 @@ class Caller {
 
   World* world_;
   int number_;
-  Random random_;
+  RandomStream random_;
   int target_;
   queue::QueueAccessPtr access_;
 };

@@ -23,13 +23,13 @@ class JobBook {
  public:
   // A new job of the profile's kinds, with a number of its own. wall_ms: about what the nodes'
   // clocks show.
-  v1::JobSpec NewJob(Random& random, const LoadProfile& load, int64_t wall_ms);
+  v1::JobSpec NewJob(RandomStream& random, const LoadProfile& load, int64_t wall_ms);
   // An earlier job that can be repeated without harm; nullptr: there is none.
-  const v1::JobSpec* Repeatable(Random& random) const;
+  const v1::JobSpec* Repeatable(RandomStream& random) const;
   // Somebody may look for it under this id.
   void Learn(const std::string& id) { ids_.push_back(id); }
   // Empty: none is known.
-  std::string AnyId(Random& random) const;
+  std::string AnyId(RandomStream& random) const;
   // Somebody was granted it, and did not keep that to himself.
   struct Overheard {
     std::string id;
@@ -37,7 +37,7 @@ class JobBook {
   };
   void Overhear(const v1::Job& job) { leases_.push_back({job.id(), job.lease().token()}); }
   // A recent one; nullptr: there is none.
-  const Overheard* AnyLease(Random& random) const;
+  const Overheard* AnyLease(RandomStream& random) const;
   uint64_t size() const { return next_; }
 
  private:

@@ -1,4 +1,4 @@
-#include "sim/producer.h"
+#include "sim/clients/producer.h"
 
 #include <algorithm>
 #include <optional>
@@ -14,7 +14,7 @@ void Producer::Think() {
 
 void Producer::Begin() {
   if (finishing_) return;
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   request_.Clear();
   const int64_t count = random.Between(1, load_.batch_max);
   for (int64_t i = 0; i < count; ++i) {
@@ -54,7 +54,7 @@ void Producer::Later() {
 }
 
 void Producer::Replied(std::optional<queue::Outcome<v1::EnqueueJobsResponse>> outcome) {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   if (outcome && outcome->ok()) {
     for (const auto& result : outcome->value.results()) {
       if (!result.id().empty()) book_->Learn(result.id());

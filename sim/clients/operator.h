@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
-#include "sim/caller.h"
-#include "sim/load.h"
+#include "sim/clients/caller.h"
+#include "sim/clients/load.h"
 #include "sim/profile.h"
 
 namespace dqueue::sim {

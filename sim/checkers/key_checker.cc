@@ -1,10 +1,10 @@
-#include "sim/key_checker.h"
+#include "sim/checkers/key_checker.h"
 
 #include <algorithm>
 #include <utility>
 
+#include "sim/checkers/violation.h"
 #include "sim/sim_node.h"
-#include "sim/violation.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {

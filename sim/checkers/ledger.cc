@@ -1,11 +1,11 @@
-#include "sim/ledger.h"
+#include "sim/checkers/ledger.h"
 
 #include <string>
 #include <string_view>
 
 #include "dqueue/v1/command.pb.h"
+#include "sim/checkers/violation.h"
 #include "sim/sim_node.h"
-#include "sim/violation.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {

@@ -1,10 +1,10 @@
-#include "sim/worker.h"
+#include "sim/clients/worker.h"
 
 #include <utility>
 
 #include "google/protobuf/util/time_util.h"
 #include "queue/api/proto_time.h"
-#include "sim/tenant.h"
+#include "sim/clients/tenant.h"
 
 namespace dqueue::sim {
 namespace {
@@ -39,7 +39,7 @@ void Worker::Lease() {
     Next(load_.think_mean);
     return;
   }
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   request_.Clear();
   request_.set_worker_id(id_);
   // Diligent workers ask for everything, and may.
@@ -72,7 +72,7 @@ void Worker::SendLease() {
 }
 
 void Worker::Leased(std::optional<queue::Outcome<v1::LeaseJobsResponse>> outcome) {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   if (!outcome || !outcome->ok()) {
     caller_.Redirect(outcome ? &outcome->error : nullptr);
     if (!outcome && repeats_left_ > 0 && !stopped_) {
@@ -103,7 +103,7 @@ void Worker::After(Duration hold, Task task, void (Worker::*then)(Task)) {
 }
 
 void Worker::Handle(const v1::Job& job) {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   book_->Overhear(job);
   Task task;
   task.id = job.id();
@@ -164,7 +164,7 @@ void Worker::Complete(Task task) {
 }
 
 void Worker::Fail(Task task) {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   v1::FailJobsRequest request;
   request.set_worker_id(id_);
   auto* item = request.add_items();

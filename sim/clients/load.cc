@@ -1,20 +1,20 @@
-#include "sim/load.h"
+#include "sim/clients/load.h"
 
 #include <algorithm>
 
 #include "queue/api/proto_time.h"
-#include "sim/key_operator.h"
-#include "sim/operator.h"
-#include "sim/producer.h"
-#include "sim/tenant.h"
-#include "sim/worker.h"
+#include "sim/clients/key_operator.h"
+#include "sim/clients/operator.h"
+#include "sim/clients/producer.h"
+#include "sim/clients/tenant.h"
+#include "sim/clients/worker.h"
 
 namespace dqueue::sim {
 std::string QueueName(uint64_t number) {
   return number == 0 ? "default" : "queue-" + std::to_string(number);
 }
 
-v1::JobSpec JobBook::NewJob(Random& random, const LoadProfile& load, int64_t wall_ms) {
+v1::JobSpec JobBook::NewJob(RandomStream& random, const LoadProfile& load, int64_t wall_ms) {
   v1::JobSpec job;
   const uint64_t number = next_++;
   std::string payload = std::to_string(number) + ":";
@@ -68,16 +68,16 @@ v1::JobSpec JobBook::NewJob(Random& random, const LoadProfile& load, int64_t wal
   return job;
 }
 
-const v1::JobSpec* JobBook::Repeatable(Random& random) const {
+const v1::JobSpec* JobBook::Repeatable(RandomStream& random) const {
   return repeatable_.empty() ? nullptr : &repeatable_[random.Below(repeatable_.size())];
 }
 
-const JobBook::Overheard* JobBook::AnyLease(Random& random) const {
+const JobBook::Overheard* JobBook::AnyLease(RandomStream& random) const {
   if (leases_.empty()) return nullptr;
   return &leases_[leases_.size() - 1 - random.Below(std::min<uint64_t>(leases_.size(), 20))];
 }
 
-std::string JobBook::AnyId(Random& random) const {
+std::string JobBook::AnyId(RandomStream& random) const {
   if (ids_.empty()) return "";
   // Recent ones are more interesting.
   const uint64_t recent = std::min<uint64_t>(ids_.size(), random.Chance(0.7) ? 20 : ids_.size());

@@ -3,9 +3,9 @@
 #include <string>
 
 #include "queue/state/attempts.h"
-#include "sim/answer_checker.h"
+#include "sim/checkers/answer_checker.h"
+#include "sim/checkers/violation.h"
 #include "sim/sim_node.h"
-#include "sim/violation.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {

@@ -1,8 +1,8 @@
-#include "sim/key_operator.h"
+#include "sim/clients/key_operator.h"
 
 #include <utility>
 
-#include "sim/load.h"
+#include "sim/clients/load.h"
 
 namespace dqueue::sim {
 namespace {
@@ -30,7 +30,7 @@ std::string KeyOperator::AnyId() {
 }
 
 queue::CreateKeyOrder KeyOperator::NewKey() {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   queue::CreateKeyOrder order;
   queue::KeyRecord& key = order.key;
   const std::string number = std::to_string(caller_.number()) + "k" + std::to_string(made_.size());
@@ -46,7 +46,7 @@ queue::CreateKeyOrder KeyOperator::NewKey() {
 
 void KeyOperator::Act() {
   if (stopped_) return;
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   const uint64_t draw = made_.empty() ? 0 : random.Below(10);
   if (draw < 3) {
     made_.push_back(NewKey());

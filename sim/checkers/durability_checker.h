@@ -7,7 +7,7 @@
 
 #include "raft/message.h"
 #include "raft/types.h"
-#include "sim/random.h"
+#include "sim/random_stream.h"
 #include "storage/log/log.h"
 
 namespace dqueue::sim {
@@ -29,7 +29,7 @@ class DurabilityChecker {
   storage::LogReport Inspect(const SimNode& node);
 
   World* world_;
-  Random random_;
+  RandomStream random_;
   uint64_t checks_ = 0;
 };
 

@@ -1,4 +1,4 @@
-#include "sim/operator.h"
+#include "sim/clients/operator.h"
 
 #include <string>
 #include <utility>
@@ -32,7 +32,7 @@ void Operator::Act() {
   if (finishing_) {
     return Resume(QueueName(next_to_resume_++ % static_cast<uint64_t>(load_.queues)));
   }
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   const double of_jobs = load_.cancel + load_.retry + load_.remove;
   const double of_queues = load_.pause + load_.resume + load_.purge + load_.redrive;
   double draw = random.Fraction() * (of_jobs + load_.read + of_queues);
@@ -71,7 +71,7 @@ void Operator::Resume(const std::string& queue) {
 }
 
 void Operator::Purge() {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   v1::PurgeQueueRequest request;
   request.set_queue(AnyQueue());
   for (const v1::JobState state : {v1::JOB_STATE_SCHEDULED, v1::JOB_STATE_READY,
@@ -83,7 +83,7 @@ void Operator::Purge() {
 }
 
 void Operator::Redrive() {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   v1::RedriveJobsRequest request;
   if (random.Chance(0.5)) request.set_queue(AnyQueue());
   if (random.Chance(0.3)) request.set_type("mail");
@@ -92,7 +92,7 @@ void Operator::Redrive() {
 }
 
 void Operator::Read() {
-  Random& random = caller_.random();
+  RandomStream& random = caller_.random();
   const std::string id = book_->AnyId(random);
   // Who sweeps often looks first at what there is to sweep.
   switch (random.Below(load_.redrive >= 1 ? 5 : 3)) {

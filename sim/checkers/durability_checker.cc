@@ -1,11 +1,11 @@
-#include "sim/durability_checker.h"
+#include "sim/checkers/durability_checker.h"
 
 #include <string>
 #include <utility>
 #include <variant>
 
+#include "sim/checkers/violation.h"
 #include "sim/sim_node.h"
-#include "sim/violation.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {

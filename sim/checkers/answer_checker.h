@@ -18,10 +18,10 @@
 #include "queue/api/error.h"
 #include "queue/api/key.h"
 #include "raft/raft.h"
-#include "sim/access_checker.h"
-#include "sim/grant_checker.h"
-#include "sim/job_model.h"
-#include "sim/key_checker.h"
+#include "sim/checkers/access_checker.h"
+#include "sim/checkers/grant_checker.h"
+#include "sim/checkers/job_model.h"
+#include "sim/checkers/key_checker.h"
 #include "sim/profile.h"
 
 namespace dqueue::sim {

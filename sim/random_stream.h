@@ -11,10 +11,10 @@
 
 namespace dqueue::sim {
 
-class Random {
+class RandomStream {
  public:
   // Streams of different names are independent for the same seed.
-  Random(uint64_t seed, std::string_view stream) {
+  RandomStream(uint64_t seed, std::string_view stream) {
     uint64_t h = 0xcbf29ce484222325ULL;
     for (const char c : stream) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
     uint64_t x = seed ^ h;

@@ -1,11 +1,11 @@
-#include "sim/commit_checker.h"
+#include "sim/checkers/commit_checker.h"
 
 #include <algorithm>
 #include <string>
 #include <variant>
 
+#include "sim/checkers/violation.h"
 #include "sim/sim_node.h"
-#include "sim/violation.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {

@@ -1,12 +1,12 @@
-#include "sim/access_checker.h"
+#include "sim/checkers/access_checker.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "queue/api/error_status.h"
 #include "queue/broker/refusals.h"
+#include "sim/checkers/violation.h"
 #include "sim/sim_node.h"
-#include "sim/violation.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {

@@ -1,12 +1,12 @@
-#include "sim/grant_checker.h"
+#include "sim/checkers/grant_checker.h"
 
 #include <algorithm>
 #include <set>
 #include <tuple>
 
 #include "google/protobuf/util/time_util.h"
+#include "sim/checkers/violation.h"
 #include "sim/sim_node.h"
-#include "sim/violation.h"
 #include "sim/world.h"
 
 namespace dqueue::sim {

@@ -1,4 +1,4 @@
-#include "sim/job_model.h"
+#include "sim/checkers/job_model.h"
 
 #include <algorithm>
 #include <charconv>
