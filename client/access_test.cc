@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <fstream>
 
-#include "client/fake_server.h"
+#include "client/testing/fake_server.h"
 
 namespace dqueue::client {
 namespace {

@@ -10,7 +10,7 @@
 #include <set>
 #include <thread>
 
-#include "client/fake_server.h"
+#include "client/testing/fake_server.h"
 
 namespace dqueue::client {
 namespace {
