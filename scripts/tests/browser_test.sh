@@ -4,7 +4,7 @@
 #
 #   browser_test.sh BIN
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=$(cd "${1:?the directory of the programs}" && pwd)
 # shellcheck source=scripts/cluster.sh
 source "$here/cluster.sh"

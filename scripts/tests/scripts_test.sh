@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The demonstrations run through. Argument: the programs' directory.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/assert.sh
-source "$here/assert.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/tests/assert.sh
+source "$here/tests/assert.sh"
 export DQUEUE_BIN=$1
 cd /
 expect 0 'state: +SUCCEEDED' "$here/demo-basic.sh"

@@ -3,9 +3,9 @@
 # and what happens when certificates are renewed. Argument: the programs' directory.
 # shellcheck disable=SC2016 # variables are for the shells that the test starts
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/assert.sh
-source "$here/assert.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/tests/assert.sh
+source "$here/tests/assert.sh"
 # shellcheck source=scripts/cluster.sh
 source "$here/cluster.sh"
 bin=$1

@@ -2,9 +2,9 @@
 # A release is whole: the package installs the programs, the unit and its settings, the signature holds, and does not
 # when there is a byte more. Skipped (77) for programs that are not what is released. Argument: the programs' directory.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/assert.sh
-source "$here/assert.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/tests/assert.sh
+source "$here/tests/assert.sh"
 bin=$(cd "$1" && pwd)
 if [[ -n $(sanitized "$bin") ]]; then
   echo "skipped: programs with a sanitizer are not released"

@@ -2,9 +2,9 @@
 # Connections that are held open and never used, on both ports of a node that may open few: it must serve as soon as
 # they are gone. Argument: the programs' directory.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/assert.sh
-source "$here/assert.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/tests/assert.sh
+source "$here/tests/assert.sh"
 # shellcheck source=scripts/cluster.sh
 source "$here/cluster.sh"
 bin=$1

@@ -3,11 +3,11 @@
 #
 #   monitoring_test.sh BIN
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 root=$(cd "$here/.." && pwd)
 bin=$(cd "${1:?the directory of the programs}" && pwd)
-# shellcheck source=scripts/assert.sh
-source "$here/assert.sh"
+# shellcheck source=scripts/tests/assert.sh
+source "$here/tests/assert.sh"
 # shellcheck source=scripts/cluster.sh
 source "$here/cluster.sh"
 # shellcheck source=scripts/prometheus.sh

@@ -3,9 +3,9 @@
 # node, their end on calls and streams that run, the audit log, and that no secret is kept or shown anywhere. Argument: the
 # programs' directory.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/assert.sh
-source "$here/assert.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/tests/assert.sh
+source "$here/tests/assert.sh"
 # shellcheck source=scripts/cluster.sh
 source "$here/cluster.sh"
 bin=$1

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A short run of dqueue-chaos, and of each mode of dqueue-bench. Argument: the programs' directory.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/assert.sh
-source "$here/assert.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/tests/assert.sh
+source "$here/tests/assert.sh"
 bin=$1
 expect 0 'result: ZERO LOSS ✓' "$bin/dqueue-chaos" --duration 15s --kill-interval 4s --restart-after 1s
 expect 0 '"lost":0.*"kills":2,.*"ok":true' "$bin/dqueue-chaos" --duration 6s --kill-interval 2s \

@@ -3,9 +3,9 @@
 # each node of a cluster with keys and of one without. Only the address, and keys and ids that were
 # given out meanwhile, are put in. Argument: the programs' directory.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/assert.sh
-source "$here/assert.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/tests/assert.sh
+source "$here/tests/assert.sh"
 # shellcheck source=scripts/cluster.sh
 source "$here/cluster.sh"
 bin=$1

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The house is in order, and check-includes.sh would see it if not.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/assert.sh
-source "$here/assert.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/tests/assert.sh
+source "$here/tests/assert.sh"
 
 expect 0 'no breaches' "$here/check-includes.sh"
 
