@@ -14,8 +14,6 @@
 
 namespace dqueue::sim {
 
-using Duration;
-using Time;
 using namespace std::chrono_literals;
 
 struct NetworkProfile {
