@@ -28,7 +28,7 @@ endif()
 set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")
 
 # dq_library(NAME [MUTANTS] SRCS … DEPS …)
-# MUTANTS: also NAME_mutants, the same sources with the deliberate bugs of base/mutant.h compiled in, for the simulator.
+# MUTANTS: also NAME_mutants, the same sources with the deliberate bugs (mutants.h) compiled in, for the simulator.
 function(dq_library name)
   cmake_parse_arguments(ARG "MUTANTS" "" "SRCS;DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SRCS})

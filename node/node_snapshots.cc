@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "node/node_impl.h"
+#include "raft/mutants.h"
 
 namespace dqueue::node {
 namespace {
@@ -58,7 +58,7 @@ bool NodeImpl::MaybeSnapshot() {
   if (SnapshotDue() && raft_->GetView().durable_index >= state_->applied_index()) {
     const raft::Index index = state_->applied_index();
     snapshot_meta_ = {index, raft_->TermAt(index), raft_->EncodedConfigAt(index)};
-    if (DQ_MUTANT(kSnapshotCurrentTerm)) snapshot_meta_.term = raft_->status().term;
+    if (DQ_MUTANT(raft::mutants::kSnapshotCurrentTerm)) snapshot_meta_.term = raft_->status().term;
     state_->BeginSnapshot();
     actor_->BeginWrite(snapshot_meta_);
     snapshot_in_state_ = snapshot_in_actor_ = true;

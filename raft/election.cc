@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/mutant.h"
+#include "raft/mutants.h"
 #include "raft/raft_impl.h"
 
 namespace dqueue::raft {
@@ -61,7 +61,7 @@ void RaftImpl::BecomeFollower(Term term, NodeId leader) {
     // Answers in the older term would wait for a hard state that says more than they do.
     send_after_persist_.clear();
     last_ack_.reset();
-  } else if (DQ_MUTANT(kVoteForgotten)) {
+  } else if (DQ_MUTANT(mutants::kVoteForgotten)) {
     vote_ = NodeId();
   }
   role_ = follower;
@@ -178,7 +178,7 @@ bool RaftImpl::HearsLeader() const {
 }
 
 bool RaftImpl::UpToDate(Index last_index, Term last_term) const {
-  if (DQ_MUTANT(kNoLogCheckInVote)) return true;
+  if (DQ_MUTANT(mutants::kNoLogCheckInVote)) return true;
   // Paper 5.4.1.
   return std::tuple(last_term, last_index) >= std::tuple(log_.last_term(), log_.last_index());
 }
@@ -232,7 +232,7 @@ void RaftImpl::OnVoteRequest(const Message& message, const VoteRequest& request)
     // Paper 5.2: a granted vote gives the candidate time.
     std::get<Follower>(role_).election_deadline = now_ + election_timeout_;
   }
-  if (DQ_MUTANT(kVoteNotPersisted)) {
+  if (DQ_MUTANT(mutants::kVoteNotPersisted)) {
     send_now_.push_back(Envelope(message.from, VoteResponse{.granted = granted}));
     return;
   }

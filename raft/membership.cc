@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/mutant.h"
+#include "raft/mutants.h"
 #include "raft/raft_impl.h"
 
 namespace dqueue::raft {
@@ -78,7 +78,7 @@ void RaftImpl::AppendConfiguration(Leader& leader, const Configuration& config) 
 }
 
 bool RaftImpl::OwnIncarnationBound() const {
-  if (DQ_MUTANT(kIncarnationIgnored)) return true;
+  if (DQ_MUTANT(mutants::kIncarnationIgnored)) return true;
   const Member* member = log_.config().Find(self_);
   return member == nullptr || member->incarnation == Incarnation() ||
          member->incarnation == incarnation_;

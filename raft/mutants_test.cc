@@ -1,11 +1,11 @@
-// Every deliberate bug of base/mutant.h that lives in this folder must be seen by the checks of
+// Every deliberate bug of raft/mutants.h must be seen by the checks of
 // TestCluster, within a bounded number of random histories or in a story: proof that those tests
 // can fail.
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "base/mutant.h"
+#include "raft/mutants.h"
 #include "raft/testing/random_cluster.h"
 #include "raft/testing/stories.h"
 #include "raft/testing/test_cluster.h"
@@ -16,15 +16,14 @@ namespace {
 constexpr uint64_t kSeedsMax = 400;
 
 struct Case {
-  Mutant mutant;
-  const char* name;
+  const Mutant* mutant;
   // Told when random histories are not likely to meet the bug.
   void (*story)() = nullptr;
 };
 
 class Mutants : public testing::TestWithParam<Case> {
  protected:
-  void TearDown() override { active_mutant = Mutant::kNone; }
+  void TearDown() override { active_mutant = nullptr; }
 };
 
 TEST_P(Mutants, IsKilled) {
@@ -49,22 +48,17 @@ TEST_P(Mutants, IsKilled) {
 
 INSTANTIATE_TEST_SUITE_P(
     Raft, Mutants,
-    testing::Values(Case{Mutant::kVoteNotPersisted, "kVoteNotPersisted"},
-                    Case{Mutant::kVoteForgotten, "kVoteForgotten"},
-                    Case{Mutant::kCommitOldTermByCounting, "kCommitOldTermByCounting", &Figure8},
-                    Case{Mutant::kFollowerCommitsUnvouched, "kFollowerCommitsUnvouched",
-                         &LeftoverTailIsNotCommitted},
-                    Case{Mutant::kHeartbeatRawCommit, "kHeartbeatRawCommit"},
-                    Case{Mutant::kLeaderCountsUnsynced, "kLeaderCountsUnsynced"},
-                    Case{Mutant::kAckBeforeSync, "kAckBeforeSync"},
-                    Case{Mutant::kTruncateCommitted, "kTruncateCommitted"},
-                    Case{Mutant::kReadWithoutQuorum, "kReadWithoutQuorum", &ReadOnADeposedLeader},
-                    Case{Mutant::kReadStaleRound, "kReadStaleRound", &DelayedAnswersToAnOlderRound},
-                    Case{Mutant::kReadBeforeNoop, "kReadBeforeNoop"},
-                    Case{Mutant::kNoLogCheckInVote, "kNoLogCheckInVote"},
-                    Case{Mutant::kIncarnationIgnored, "kIncarnationIgnored", &WipedDiskDoesNotVote},
-                    Case{Mutant::kSnapshotCurrentTerm, "kSnapshotCurrentTerm"}),
-    [](const testing::TestParamInfo<Case>& test) { return std::string(test.param.name); });
+    testing::Values(Case{&mutants::kVoteNotPersisted}, Case{&mutants::kVoteForgotten},
+                    Case{&mutants::kCommitOldTermByCounting, &Figure8},
+                    Case{&mutants::kFollowerCommitsUnvouched, &LeftoverTailIsNotCommitted},
+                    Case{&mutants::kHeartbeatRawCommit}, Case{&mutants::kLeaderCountsUnsynced},
+                    Case{&mutants::kAckBeforeSync}, Case{&mutants::kTruncateCommitted},
+                    Case{&mutants::kReadWithoutQuorum, &ReadOnADeposedLeader},
+                    Case{&mutants::kReadStaleRound, &DelayedAnswersToAnOlderRound},
+                    Case{&mutants::kReadBeforeNoop}, Case{&mutants::kNoLogCheckInVote},
+                    Case{&mutants::kIncarnationIgnored, &WipedDiskDoesNotVote},
+                    Case{&mutants::kSnapshotCurrentTerm}),
+    [](const testing::TestParamInfo<Case>& test) { return std::string(test.param.mutant->name); });
 
 }  // namespace
 }  // namespace dqueue::raft::test

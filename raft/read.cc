@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/mutant.h"
+#include "raft/mutants.h"
 #include "raft/raft_impl.h"
 
 namespace dqueue::raft {
@@ -17,7 +17,7 @@ void RaftImpl::On(Read event) {
     read_outcomes_.push_back({.id = event.id, .confirmed = false, .index = {}});
     return;
   }
-  if (DQ_MUTANT(kReadWithoutQuorum) && commit_ >= leader->noop) {
+  if (DQ_MUTANT(mutants::kReadWithoutQuorum) && commit_ >= leader->noop) {
     read_outcomes_.push_back({.id = event.id, .confirmed = true, .index = commit_});
     return;
   }
@@ -27,7 +27,7 @@ void RaftImpl::On(Read event) {
 bool RaftImpl::RoundCanBegin(const Leader& leader) const {
   if (!leader.round_reads.empty() || leader.waiting_reads.empty()) return false;
   // Before its no-op is committed a leader does not know what is (etcd#7331), also alone.
-  return commit_ >= leader.noop || DQ_MUTANT(kReadBeforeNoop);
+  return commit_ >= leader.noop || DQ_MUTANT(mutants::kReadBeforeNoop);
 }
 
 void RaftImpl::MaybeBeginRound(Leader& leader) {
@@ -47,7 +47,7 @@ void RaftImpl::MaybeConfirmRound(Leader& leader) {
     return peer != nullptr && peer->read_acked >= leader.read_id;
   });
   if (!confirmed) return;
-  DQ_CHECK(leader.round_index >= leader.noop || DQ_MUTANT(kReadBeforeNoop));
+  DQ_CHECK(leader.round_index >= leader.noop || DQ_MUTANT(mutants::kReadBeforeNoop));
   for (const uint64_t id : leader.round_reads) {
     read_outcomes_.push_back({.id = id, .confirmed = true, .index = leader.round_index});
   }

@@ -4,7 +4,7 @@
 #include <variant>
 
 #include "base/check.h"
-#include "base/mutant.h"
+#include "raft/mutants.h"
 #include "raft/raft_impl.h"
 
 namespace dqueue::raft {
@@ -78,7 +78,7 @@ bool RaftImpl::Admissible(const Message& message) const {
   if (!WellFormed(message)) return false;
   const Member* sender = log_.config().Find(message.from);
   if (sender == nullptr) return ServedForStrangers(message);
-  if (DQ_MUTANT(kIncarnationIgnored)) return true;
+  if (DQ_MUTANT(mutants::kIncarnationIgnored)) return true;
   // R12: the disk that promised is not this one (etcd#10254).
   if (sender->incarnation != Incarnation()) return sender->incarnation == message.from_incarnation;
   // Not bound yet: this leader counts only the first incarnation that it heard.

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/mutant.h"
+#include "raft/mutants.h"
 #include "raft/raft_impl.h"
 
 namespace dqueue::raft {
@@ -31,7 +31,8 @@ void RaftImpl::OnAppendRequest(const Message& message, AppendRequest& request) {
   AppendVouched(request);
   // R4: entries behind `vouched` may be leftovers of another leader (scylla#9965).
   Index commit = std::min(request.commit, vouched);
-  if (DQ_MUTANT(kFollowerCommitsUnvouched)) commit = std::min(request.commit, log_.last_index());
+  if (DQ_MUTANT(mutants::kFollowerCommitsUnvouched))
+    commit = std::min(request.commit, log_.last_index());
   CommitTo(commit);
   response.success = true;
   response.match = std::max(vouched, commit_);
@@ -49,7 +50,8 @@ void RaftImpl::AppendVouched(AppendRequest& request) {
       continue;
     }
     if (entry.index <= log_.last_index()) {
-      if (log_.TermAt(entry.index) == entry.term && !DQ_MUTANT(kTruncateCommitted)) continue;
+      if (log_.TermAt(entry.index) == entry.term && !DQ_MUTANT(mutants::kTruncateCommitted))
+        continue;
       TruncateFrom(entry.index);
     }
     log_.Append(std::move(entry));
@@ -64,7 +66,7 @@ void RaftImpl::TruncateFrom(Index first) {
 }
 
 void RaftImpl::AnswerAppend(NodeId to, AppendResponse response) {
-  if (response.success && DQ_MUTANT(kAckBeforeSync)) {
+  if (response.success && DQ_MUTANT(mutants::kAckBeforeSync)) {
     send_now_.push_back(Envelope(to, response));
     return;
   }
@@ -199,7 +201,7 @@ void RaftImpl::OnHeartbeatResponse(const Message& message, const HeartbeatRespon
   if (peer == nullptr) return;
   peer->low_space = response.low_space;
   peer->read_acked = std::max(peer->read_acked, response.read_id);
-  if (DQ_MUTANT(kReadStaleRound)) peer->read_acked = leader->read_id;
+  if (DQ_MUTANT(mutants::kReadStaleRound)) peer->read_acked = leader->read_id;
   peer->Alive(now_, 2 * options_.heartbeat);
   MaybeConfirmRound(*leader);
 }
@@ -211,14 +213,14 @@ void RaftImpl::MaybeCommit() {
   const Index index = log_.config().QuorumIndex([this, &leader](NodeId id) {
     if (id == self_) {
       // R3: memory is not a copy (etcd#14370).
-      return DQ_MUTANT(kLeaderCountsUnsynced) ? log_.last_index() : durability_.index();
+      return DQ_MUTANT(mutants::kLeaderCountsUnsynced) ? log_.last_index() : durability_.index();
     }
     const Progress* peer = leader.Find(id);
     return peer == nullptr ? Index() : peer->match();
   });
   if (index <= commit_) return;
   // R5, figure 8: an older entry on a majority can still be overwritten.
-  if (log_.TermAt(index) != term_ && !DQ_MUTANT(kCommitOldTermByCounting)) return;
+  if (log_.TermAt(index) != term_ && !DQ_MUTANT(mutants::kCommitOldTermByCounting)) return;
   CommitTo(index);
   MaybeFinishTransfer();
 }
@@ -303,7 +305,7 @@ void RaftImpl::SendAppends(Leader& leader, Progress& peer) {
 void RaftImpl::SendHeartbeat(Leader& leader, Progress& peer) {
   // R4: an entry that the follower is not known to have must not be committed there by this.
   Index commit = std::min(peer.match(), commit_);
-  if (DQ_MUTANT(kHeartbeatRawCommit)) commit = commit_;
+  if (DQ_MUTANT(mutants::kHeartbeatRawCommit)) commit = commit_;
   peer.read_sent = leader.read_id;
   SendNow(peer.id(), HeartbeatRequest{.commit = commit, .read_id = leader.read_id});
 }

@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/mutant.h"
+#include "raft/mutants.h"
 #include "raft/raft_impl.h"
 
 namespace dqueue::raft {
@@ -147,7 +147,7 @@ void RaftImpl::Install(const SnapshotMeta& received) {
   DQ_CHECK(std::holds_alternative<Follower>(role_));
   DQ_CHECK(received.index > commit_);
   SnapshotMeta meta = received;
-  if (DQ_MUTANT(kSnapshotCurrentTerm)) meta.term = term_;
+  if (DQ_MUTANT(mutants::kSnapshotCurrentTerm)) meta.term = term_;
   // The old log goes; what was committed of it is in the snapshot too.
   durability_.Clamp(commit_);
   log_.Reset(meta);

@@ -81,7 +81,7 @@ std::string Parse(const std::vector<std::string>& args, Flags* flags) {
         flags->pool.time_limit_s = static_cast<int64_t>(number->first);
       }
     } else if (arg == "--mutant") {
-      if (!FindMutant(value)) return "no mutant \"" + value + "\"; see --list-mutants";
+      if (FindMutant(value) == nullptr) return "no mutant \"" + value + "\"; see --list-mutants";
       flags->mutant = value;
     } else if (arg == "--recorded") {
       flags->recorded = value;
@@ -122,13 +122,13 @@ int RunClean(const Flags& flags) {
   return result.failures.empty() ? 0 : 1;
 }
 
-PoolResult RunMutant(const NamedMutant& mutant, PoolOptions pool) {
+PoolResult RunMutant(const Mutant* mutant, PoolOptions pool) {
   pool.stop_at_first = true;
-  return RunSeeds(pool, [mutant] { Activate(mutant.mutant); });
+  return RunSeeds(pool, [mutant] { Activate(mutant); });
 }
 
 int RunOneMutant(const Flags& flags) {
-  const PoolResult result = RunMutant(*FindMutant(flags.mutant), flags.pool);
+  const PoolResult result = RunMutant(FindMutant(flags.mutant), flags.pool);
   if (result.failures.empty()) {
     std::printf("%s survives %llu seeds\n", flags.mutant.c_str(),
                 static_cast<unsigned long long>(result.seeds));
@@ -143,19 +143,19 @@ int RunAllMutants(const Flags& flags) {
   std::ofstream out;
   if (!flags.write.empty()) out.open(flags.write);
   int survivors = 0;
-  for (const NamedMutant& mutant : AllMutants()) {
+  for (const Mutant* const mutant : AllMutants()) {
     PoolOptions pool = flags.pool;
     pool.jobs = 1;  // the first seed that kills, not the fastest
     const PoolResult result = RunMutant(mutant, pool);
     if (result.failures.empty()) {
       ++survivors;
-      std::printf("| %s | survives | |\n", mutant.name);
+      std::printf("| %s | survives | |\n", mutant->name);
     } else {
       const PoolResult::Failure& failure = result.failures.front();
-      std::printf("| %s | %llu | %s |\n", mutant.name,
+      std::printf("| %s | %llu | %s |\n", mutant->name,
                   static_cast<unsigned long long>(failure.seed), failure.rule.c_str());
       if (out.is_open()) {
-        out << mutant.name << " " << flags.pool.run.profile << " " << failure.seed << "\n";
+        out << mutant->name << " " << flags.pool.run.profile << " " << failure.seed << "\n";
       }
     }
     std::fflush(stdout);
@@ -177,8 +177,8 @@ int RunRecorded(const Flags& flags) {
     std::string profile;
     uint64_t seed = 0;
     if (!(words >> name >> profile >> seed)) continue;
-    const std::optional<NamedMutant> mutant = FindMutant(name);
-    if (!mutant || !MakeProfile(profile, 1)) {
+    const Mutant* const mutant = FindMutant(name);
+    if (mutant == nullptr || !MakeProfile(profile, 1)) {
       std::fprintf(stderr, "%s: no such mutant or profile: %s\n", flags.recorded.c_str(),
                    line.c_str());
       return 2;
@@ -187,7 +187,7 @@ int RunRecorded(const Flags& flags) {
     pool.seeds = {seed, seed};
     pool.jobs = 1;
     pool.run.profile = profile;
-    const PoolResult result = RunMutant(*mutant, pool);
+    const PoolResult result = RunMutant(mutant, pool);
     const bool killed = !result.failures.empty();
     survivors += killed ? 0 : 1;
     std::printf("%s at seed %llu: %s\n", name.c_str(), static_cast<unsigned long long>(seed),
@@ -214,11 +214,13 @@ int Main(const std::vector<std::string>& args) {
     return 0;
   }
   if (flags.list_mutants) {
-    for (const NamedMutant& mutant : AllMutants()) std::printf("%s\n", mutant.name);
+    for (const Mutant* const mutant : AllMutants()) {
+      std::printf("%s: %s\n", mutant->name, mutant->bug);
+    }
     return 0;
   }
   if (!flags.mutant.empty() || flags.all_mutants || !flags.recorded.empty()) {
-    if (!Activate(Mutant::kNone)) {
+    if (!Activate(nullptr)) {
       std::fprintf(stderr, "this program has no mutants in it; use dqueue-sim-mutants\n");
       return 2;
     }

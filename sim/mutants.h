@@ -1,8 +1,7 @@
-// The deliberate bugs of base/mutant.h by name. They can be switched on only in programs that link
-// the libraries' _mutants twins.
+// The deliberate bugs of all layers. They can be activated only in programs that link the
+// libraries' _mutants twins.
 #pragma once
 
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -10,15 +9,11 @@
 
 namespace dqueue::sim {
 
-struct NamedMutant {
-  Mutant mutant = Mutant::kNone;
-  const char* name = "";
-};
-
-// All, in the order of base/mutant.h.
-const std::vector<NamedMutant>& AllMutants();
-std::optional<NamedMutant> FindMutant(std::string_view name);
-// False if this program has no mutants in it.
-bool Activate(Mutant mutant);
+// In the order of the layers: raft, storage, state, broker. Names are unique.
+const std::vector<const Mutant*>& AllMutants();
+// Null: no mutant has this name.
+const Mutant* FindMutant(std::string_view name);
+// `mutant` null: none is active from now on. False if this program has no mutants in it.
+bool Activate(const Mutant* mutant);
 
 }  // namespace dqueue::sim

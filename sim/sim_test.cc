@@ -11,6 +11,7 @@
 #include "sim/seed_pool.h"
 #include "sim/simulation.h"
 #include "sim/trace.h"
+#include "storage/log/mutants.h"
 
 namespace dqueue::sim {
 namespace {
@@ -145,11 +146,11 @@ TEST(ProfileTest, EveryDrawIsValid) {
 }
 
 TEST(MutantsTest, NamesAreUniqueAndOffHere) {
-  for (const NamedMutant& mutant : AllMutants()) {
-    EXPECT_EQ(FindMutant(mutant.name)->mutant, mutant.mutant);
+  for (const Mutant* const mutant : AllMutants()) {
+    EXPECT_EQ(FindMutant(mutant->name), mutant);
   }
-  EXPECT_FALSE(FindMutant("kNone").has_value());
-  EXPECT_FALSE(Activate(Mutant::kSyncSkipped)) << "this program links the real thing";
+  EXPECT_EQ(FindMutant("kNone"), nullptr);
+  EXPECT_FALSE(Activate(&storage::mutants::kSyncSkipped)) << "this program links the real thing";
 }
 
 // ---- The model of the jobs

@@ -6,11 +6,11 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/message_lite.h"
 #include "google/protobuf/wire_format_lite.h"
 #include "queue/broker/broker_impl.h"
+#include "queue/broker/mutants.h"
 
 namespace dqueue::queue {
 namespace {
@@ -120,7 +120,7 @@ std::optional<Batch> BrokerImpl::TakeBatch(Time now, int64_t wall_ms) {
   batch.time_ms = time_ms;
   batch.epoch = epoch_;
   batch.commands = std::move(chunk.commands);
-  if (DQ_MUTANT(kAnswerBeforeCommit)) {
+  if (DQ_MUTANT(mutants::kAnswerBeforeCommit)) {
     for (CommandRef& ref : batch.commands) {
       if (ref.kind != CommandKind::kEnqueue) continue;
       Work* const work = std::exchange(ref.work, nullptr);
@@ -163,7 +163,7 @@ void BrokerImpl::AddExpiries(Time now, Chunk* chunk) {
   for (const LeaseInfo& lease : leases_.Expired(now, limit)) {
     // Only a lease with a command in flight can be without a hold, and those are ACKING.
     DQ_CHECK(lease.held);
-    if (DQ_MUTANT(kExpiryNotLogged)) {
+    if (DQ_MUTANT(mutants::kExpiryNotLogged)) {
       EndLease(lease.job, /*remember=*/false, /*release=*/true);
       continue;
     }

@@ -10,11 +10,11 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "queue/api/limits.h"
 #include "queue/api/proto_time.h"
 #include "queue/api/validate.h"
 #include "queue/broker/broker_impl.h"
+#include "queue/broker/mutants.h"
 
 namespace dqueue::queue {
 namespace {
@@ -312,7 +312,7 @@ void BrokerImpl::AnswerDeparted() {
 }
 
 void BrokerImpl::ServeUnconfirmed(Time now) {
-  if (!DQ_MUTANT(kGrantWithoutConfirmation) || !serving_) return;
+  if (!DQ_MUTANT(mutants::kGrantWithoutConfirmation) || !serving_) return;
   Serve(now, std::exchange(gathering_.leases, {}));
 }
 

@@ -4,16 +4,17 @@
 #include <string>
 #include <vector>
 
-#include "base/mutant.h"
 #include "gtest/gtest.h"
+#include "queue/broker/mutants.h"
 #include "queue/broker/testing/broker_fixture.h"
+#include "queue/state/mutants.h"
 
 namespace dqueue::queue {
 namespace {
 
 class BrokerMutantsTest : public BrokerTest {
  protected:
-  ~BrokerMutantsTest() override { active_mutant = Mutant::kNone; }
+  ~BrokerMutantsTest() override { active_mutant = nullptr; }
 };
 
 TEST_F(BrokerMutantsTest, GrantWithoutConfirmation) {
@@ -21,7 +22,7 @@ TEST_F(BrokerMutantsTest, GrantWithoutConfirmation) {
   const auto honest = Submit<LeaseCall>(LeaseRequest());
   EXPECT_FALSE(honest->answered());
   Run();
-  active_mutant = Mutant::kGrantWithoutConfirmation;
+  active_mutant = &mutants::kGrantWithoutConfirmation;
   const auto sleeper = Submit<LeaseCall>(LeaseRequest("w2", 1, {"q"}, 10));
   Enqueue("b");
   ASSERT_TRUE(sleeper->ok());
@@ -39,7 +40,7 @@ TEST_F(BrokerMutantsTest, CompleteUnfenced) {
   ASSERT_EQ(first.id(), second.id());
   const auto request = ItemRequest<v1::CompleteJobsRequest>(first);
   EXPECT_EQ(Do<CompleteCall>(request), "LEASE_STALE");
-  active_mutant = Mutant::kCompleteUnfenced;
+  active_mutant = &mutants::kCompleteUnfenced;
   EXPECT_EQ(Do<CompleteCall>(request), "OK");
   EXPECT_EQ(Do<CompleteCall>(CompleteRequest("b", {1, 77})), "OK") << "never leased";
 }
@@ -47,7 +48,7 @@ TEST_F(BrokerMutantsTest, CompleteUnfenced) {
 TEST_F(BrokerMutantsTest, AckingNotGuarded) {
   Enqueue("a");
   const v1::Job job = LeaseOne();
-  active_mutant = Mutant::kAckingNotGuarded;
+  active_mutant = &mutants::kAckingNotGuarded;
   Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(job));
   Take();
   EXPECT_EQ(Lease(LeaseRequest("w2")).size(), 1u);
@@ -56,7 +57,7 @@ TEST_F(BrokerMutantsTest, AckingNotGuarded) {
 
 TEST_F(BrokerMutantsTest, DeletingNotGuarded) {
   Enqueue("a");
-  active_mutant = Mutant::kDeletingNotGuarded;
+  active_mutant = &mutants::kDeletingNotGuarded;
   v1::DeleteJobsRequest request;
   request.add_ids("a");
   const auto deleted = Submit<DeleteCall>(request);
@@ -67,7 +68,7 @@ TEST_F(BrokerMutantsTest, DeletingNotGuarded) {
 }
 
 TEST_F(BrokerMutantsTest, AnswerBeforeCommit) {
-  active_mutant = Mutant::kAnswerBeforeCommit;
+  active_mutant = &mutants::kAnswerBeforeCommit;
   const auto reply = Submit<EnqueueCall>(EnqueueRequest(Spec("a"), Spec("b")));
   Take();
   EXPECT_TRUE(reply->ok());
@@ -76,7 +77,7 @@ TEST_F(BrokerMutantsTest, AnswerBeforeCommit) {
 }
 
 TEST_F(BrokerMutantsTest, ExpiryNotLogged) {
-  active_mutant = Mutant::kExpiryNotLogged;
+  active_mutant = &mutants::kExpiryNotLogged;
   Enqueue("a");
   LeaseOne();
   Advance(30s);
@@ -93,7 +94,7 @@ TEST_F(BrokerMutantsTest, AccessNotCheckedOnComplete) {
   const auto honest = SubmitCall(call);
   Run();
   EXPECT_EQ(ItemReason(honest), "JOB_NOT_FOUND");
-  active_mutant = Mutant::kAccessNotCheckedOnComplete;
+  active_mutant = &mutants::kAccessNotCheckedOnComplete;
   const auto reply = SubmitCall(call);
   Run();
   EXPECT_EQ(ItemReason(reply), "OK");
@@ -106,7 +107,7 @@ TEST_F(BrokerMutantsTest, AccessNotCheckedInStats) {
   const auto honest = SubmitCall(call);
   Run();
   EXPECT_EQ(honest->value().total().enqueued(), 0u);
-  active_mutant = Mutant::kAccessNotCheckedInStats;
+  active_mutant = &mutants::kAccessNotCheckedInStats;
   const auto reply = SubmitCall(call);
   Run();
   EXPECT_EQ(reply->value().total().enqueued(), 1u);

@@ -7,12 +7,13 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "queue/api/limits.h"
 #include "queue/api/validate.h"
 #include "queue/broker/backoff.h"
 #include "queue/broker/broker_impl.h"
+#include "queue/broker/mutants.h"
 #include "queue/state/lease_rules.h"
+#include "queue/state/mutants.h"
 
 namespace dqueue::queue {
 namespace {
@@ -79,14 +80,14 @@ bool BrokerImpl::MakeComplete(Time now, StatusWork<CompleteCall>* work, int i) {
   JobView view;
   const QueueAccessPtr no_limits;
   const QueueAccessPtr& access =
-      DQ_MUTANT(kAccessNotCheckedOnComplete) ? no_limits : work->call.access;
+      DQ_MUTANT(mutants::kAccessNotCheckedOnComplete) ? no_limits : work->call.access;
   if (auto error = FindLeased(*item, access, &job, &view)) {
     work->Refuse(i, *error);
     return false;
   }
   LeaseToken token = ToToken(item->token());
   if (IsOver(view.state)) return DecideOver(LeaseCommand::kComplete, view, token, work, i);
-  if (DQ_MUTANT(kCompleteUnfenced)) {
+  if (DQ_MUTANT(mutants::kCompleteUnfenced)) {
     // Whoever completes is taken for the holder.
     const LeaseInfo* holder = leases_.Find(job);
     if (holder != nullptr) {
@@ -97,7 +98,7 @@ bool BrokerImpl::MakeComplete(Time now, StatusWork<CompleteCall>* work, int i) {
   }
   const LeaseInfo* lease = nullptr;
   if (auto error = Claim(now, job, view, token, work->worker, &lease)) {
-    if (!DQ_MUTANT(kCompleteUnfenced)) {
+    if (!DQ_MUTANT(mutants::kCompleteUnfenced)) {
       work->Refuse(i, *error);
       return false;
     }
@@ -117,7 +118,7 @@ bool BrokerImpl::MakeComplete(Time now, StatusWork<CompleteCall>* work, int i) {
   SetToken(token, view.sequence, log_complete_.mutable_token());
   log_complete_.set_result(std::move(*item->mutable_result()));
   Append(log::v1::Command::kCompleteFieldNumber, log_complete_, ref);
-  if (DQ_MUTANT(kAckingNotGuarded) && leases_.Find(job) != nullptr) {
+  if (DQ_MUTANT(mutants::kAckingNotGuarded) && leases_.Find(job) != nullptr) {
     EndLease(job, /*remember=*/false, /*release=*/true);
   }
   return true;
@@ -253,7 +254,7 @@ void BrokerImpl::AppendDelete(Work* work, uint32_t item, JobRef job, const JobVi
 }
 
 bool BrokerImpl::KeptForDeletion(JobRef job) {
-  if (deletions_.empty() || DQ_MUTANT(kDeletingNotGuarded)) return false;
+  if (deletions_.empty() || DQ_MUTANT(mutants::kDeletingNotGuarded)) return false;
   const auto it = deletions_.find(state_->Sequence(job));
   if (it == deletions_.end()) return false;
   it->second.held = true;

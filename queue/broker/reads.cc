@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "queue/api/limits.h"
 #include "queue/api/validate.h"
 #include "queue/broker/broker_impl.h"
+#include "queue/broker/mutants.h"
 
 namespace dqueue::queue {
 
@@ -67,7 +67,7 @@ void BrokerImpl::Answer(Time now, ListCall* call) {
 void BrokerImpl::Answer(Time now, StatsCall* call) {
   v1::GetStatsResponse response;
   const QueueAccess* const access =
-      DQ_MUTANT(kAccessNotCheckedInStats) ? nullptr : call->access.get();
+      DQ_MUTANT(mutants::kAccessNotCheckedInStats) ? nullptr : call->access.get();
   const absl::Status status =
       state_->Stats(call->request.queue(), &response, access, LogTimeMs(now, wall_ms_));
   if (!status.ok()) return call->done(QueueNotFoundError(call->request.queue()));

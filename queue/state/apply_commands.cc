@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "queue/api/limits.h"
 #include "queue/state/attempts.h"
 #include "queue/state/lease_rules.h"
+#include "queue/state/mutants.h"
 #include "queue/state/state_machine_impl.h"
 
 namespace dqueue::queue {
@@ -46,7 +46,8 @@ bool HasEffect(Ruling ruling) { return ruling == Ruling::kApply || ruling == Rul
 
 Ruling StateMachine::Impl::RulingOn(LeaseCommand kind, const CommandView& command,
                                     const JobRecord& job) const {
-  if (IsOfAnother(command, job) && !DQ_MUTANT(kReusedIdNotTold)) return Ruling::kLeaseStale;
+  if (IsOfAnother(command, job) && !DQ_MUTANT(mutants::kReusedIdNotTold))
+    return Ruling::kLeaseStale;
   return Rule(kind, job.job_state(), Relate(command.token, job.last_token, job.token_end));
 }
 
@@ -56,7 +57,7 @@ CommandResult StateMachine::Impl::Complete(const CommandView& command) {
   JobRecord& job = jobs[slot];
   const LeaseToken token = command.token;
   Ruling ruling = RulingOn(LeaseCommand::kComplete, command, job);
-  if (DQ_MUTANT(kCompleteUnfenced) && IsLive(job.job_state())) ruling = Ruling::kApply;
+  if (DQ_MUTANT(mutants::kCompleteUnfenced) && IsLive(job.job_state())) ruling = Ruling::kApply;
   if (!HasEffect(ruling)) return AnswerWithoutEffect(ruling, job.job_state());
 
   BeginChange(slot);
@@ -67,7 +68,7 @@ CommandResult StateMachine::Impl::Complete(const CommandView& command) {
   Move(slot, v1::JOB_STATE_SUCCEEDED);
   Count(slot, Total::kCompletions);
   EndChange(slot);
-  if (DQ_MUTANT(kRedeliverAfterDone)) {
+  if (DQ_MUTANT(mutants::kRedeliverAfterDone)) {
     ready.Insert(job.lane, DeliveryPlace(slot), job.since_ms);
     if (observer != nullptr) observer->OnReady(JobRef{slot}, queues[ready.queue_of(job.lane)].name);
   }
@@ -84,7 +85,7 @@ CommandResult StateMachine::Impl::Fail(const CommandView& command) {
 
   BeginChange(slot);
   Increment(&job.delivered);
-  if (DQ_MUTANT(kAttemptsResetOnFailure)) job.failed = 0;
+  if (DQ_MUTANT(mutants::kAttemptsResetOnFailure)) job.failed = 0;
   Increment(&job.failed);
   job.last_token = token;
   job.token_end = TokenEnd::kFail;
@@ -176,11 +177,12 @@ CommandResult StateMachine::Impl::Retry(const CommandView& command) {
 CommandResult StateMachine::Impl::Delete(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   const bool there =
-      slot != kNoSlot && (!IsOfAnother(command, jobs[slot]) || DQ_MUTANT(kDeleteUntold));
+      slot != kNoSlot && (!IsOfAnother(command, jobs[slot]) || DQ_MUTANT(mutants::kDeleteUntold));
   if (!there) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   const v1::JobState state = jobs[slot].job_state();
   const bool may_go = command.states == 0 || (command.states & JobStateBit(state)) != 0;
-  if (!may_go && !DQ_MUTANT(kDeleteInAnyState)) return Answer(ResultCode::kInvalidState, state);
+  if (!may_go && !DQ_MUTANT(mutants::kDeleteInAnyState))
+    return Answer(ResultCode::kInvalidState, state);
   Purge(slot);
   return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
 }

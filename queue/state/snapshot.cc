@@ -4,10 +4,10 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/mutant.h"
+#include "queue/api/hash.h"
 #include "queue/api/limits.h"
 #include "queue/state/attempts.h"
-#include "queue/api/hash.h"
+#include "queue/state/mutants.h"
 #include "queue/state/state_machine_impl.h"
 
 namespace dqueue::queue {
@@ -78,7 +78,7 @@ void StateMachine::BeginSnapshot() {
   walk.phase = ImageWalk::Phase::kHeader;
   walk.queue_end = state.queues.size();
   walk.job_end = state.jobs.end();
-  walk.key_end = DQ_MUTANT(kSnapshotWithoutIdempotency) ? 0 : state.keys.end();
+  walk.key_end = DQ_MUTANT(mutants::kSnapshotWithoutIdempotency) ? 0 : state.keys.end();
   walk.header.applied = state.applied.value();
   walk.header.time_ms = state.time_ms;
   walk.header.next_sequence = state.next_sequence;
@@ -86,12 +86,12 @@ void StateMachine::BeginSnapshot() {
   walk.header.counts = {state.queues.size(), state.jobs.used(), state.keys.size(),
                         state.api_keys.size()};
   walk.header.digest = Digest();
-  if (DQ_MUTANT(kSnapshotWithoutIdempotency)) {
+  if (DQ_MUTANT(mutants::kSnapshotWithoutIdempotency)) {
     walk.header.counts.keys = 0;
     walk.header.digest =
         state.DigestOf(state.job_hash_sum, 0, state.queues.hash_sum(), state.api_keys.hash_sum());
   }
-  if (DQ_MUTANT(kSnapshotWithoutApiKeys)) {
+  if (DQ_MUTANT(mutants::kSnapshotWithoutApiKeys)) {
     walk.api_keys.clear();
     walk.header.counts.api_keys = 0;
     walk.header.digest =

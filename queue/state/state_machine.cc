@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/mutant.h"
-#include "queue/api/limits.h"
 #include "queue/api/hash.h"
+#include "queue/api/limits.h"
+#include "queue/state/mutants.h"
 #include "queue/state/state_machine_impl.h"
 
 namespace dqueue::queue {
@@ -178,7 +178,7 @@ const JobRecord& StateMachine::Impl::Checked(JobRef job) const {
 uint32_t StateMachine::Impl::FindOpenQueue(std::string_view name) const {
   const uint32_t queue = queues.Find(name);
   if (queue == kNoSlot) return kNoSlot;
-  return queues[queue].settings.paused && !DQ_MUTANT(kPauseNotChecked) ? kNoSlot : queue;
+  return queues[queue].settings.paused && !DQ_MUTANT(mutants::kPauseNotChecked) ? kNoSlot : queue;
 }
 
 uint32_t StateMachine::Impl::AddQueue(std::string_view name) {
@@ -282,7 +282,7 @@ void StateMachine::Impl::AddBlockBytes(const JobRecord& job) {
 void StateMachine::Impl::Purge(uint32_t slot) {
   JobRecord& job = jobs[slot];
   BeginChange(slot);
-  if (DQ_MUTANT(kRedeliverAfterDone) && IsFinished(job.job_state())) {
+  if (DQ_MUTANT(mutants::kRedeliverAfterDone) && IsFinished(job.job_state())) {
     if (job.held()) {
       UnholdSlot(slot);
       if (observer != nullptr) observer->OnHoldEnded(JobRef{slot});
@@ -430,7 +430,7 @@ void StateMachine::Release(JobRef job) {
   const JobRecord& record = impl_->Checked(job);
   DQ_CHECK_MSG(record.held(), "only a held job can be released");
   impl_->UnholdSlot(job.slot);
-  if (DQ_MUTANT(kRedeliverAfterDone) && IsFinished(record.job_state())) {
+  if (DQ_MUTANT(mutants::kRedeliverAfterDone) && IsFinished(record.job_state())) {
     impl_->ready.Insert(record.lane, impl_->DeliveryPlace(job.slot), record.since_ms);
   } else {
     DQ_CHECK(impl_->InsertPlace(job.slot));

@@ -2,9 +2,9 @@
 // that the simulator's checkers have something to find. Built with the mutants compiled in.
 #include <string>
 
-#include "base/mutant.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "queue/state/mutants.h"
 #include "queue/state/state_machine.h"
 #include "queue/state/testing/command_builder.h"
 
@@ -15,7 +15,7 @@ using ::testing::ElementsAre;
 
 class StateMachineMutantsTest : public ::testing::Test {
  protected:
-  ~StateMachineMutantsTest() override { active_mutant = Mutant::kNone; }
+  ~StateMachineMutantsTest() override { active_mutant = nullptr; }
 
   CommandResult Apply(const BatchBuilder& batch) { return ApplyNext(machine_, batch).back(); }
 
@@ -30,12 +30,12 @@ TEST_F(StateMachineMutantsTest, WithoutAMutantAllIsWell) {
 TEST_F(StateMachineMutantsTest, CompleteUnfenced) {
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Expire("a", {1, 1}).Expire("a", {2, 1}));
   EXPECT_EQ(Apply(BatchBuilder(1000).Complete("a", {1, 1})).code, ResultCode::kLeaseStale);
-  active_mutant = Mutant::kCompleteUnfenced;
+  active_mutant = &mutants::kCompleteUnfenced;
   EXPECT_EQ(Apply(BatchBuilder(1000).Complete("a", {1, 1})).code, ResultCode::kOk);
 }
 
 TEST_F(StateMachineMutantsTest, AttemptsResetOnFailure) {
-  active_mutant = Mutant::kAttemptsResetOnFailure;
+  active_mutant = &mutants::kAttemptsResetOnFailure;
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a")));
   for (uint64_t i = 1; i < 50; ++i) Apply(BatchBuilder(1000).Fail("a", {1, i}));
   EXPECT_EQ(machine_.View(machine_.Find("a")).state, v1::JOB_STATE_READY) << "it never dies";
@@ -48,7 +48,7 @@ TEST_F(StateMachineMutantsTest, ReusedIdNotTold) {
   Apply(BatchBuilder(2000).Enqueue(job));
   const BatchBuilder late = BatchBuilder(2000).Complete("a", {1, 1}).OfJob(1);
   EXPECT_EQ(Apply(late).code, ResultCode::kLeaseStale);
-  active_mutant = Mutant::kReusedIdNotTold;
+  active_mutant = &mutants::kReusedIdNotTold;
   EXPECT_EQ(Apply(late).code, ResultCode::kOk);
 }
 
@@ -56,7 +56,7 @@ TEST_F(StateMachineMutantsTest, DeleteUntold) {
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Delete("a").Enqueue(MakeJob("a")));
   const BatchBuilder late = BatchBuilder(2000).Delete("a").OfJob(1);
   EXPECT_EQ(Apply(late).code, ResultCode::kNotFound);
-  active_mutant = Mutant::kDeleteUntold;
+  active_mutant = &mutants::kDeleteUntold;
   EXPECT_EQ(Apply(late).code, ResultCode::kOk);
 }
 
@@ -64,19 +64,19 @@ TEST_F(StateMachineMutantsTest, DeleteInAnyState) {
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a")));
   const BatchBuilder of_dead = BatchBuilder(2000).Delete("a", JobStateBit(v1::JOB_STATE_DEAD));
   EXPECT_EQ(Apply(of_dead).code, ResultCode::kInvalidState);
-  active_mutant = Mutant::kDeleteInAnyState;
+  active_mutant = &mutants::kDeleteInAnyState;
   EXPECT_EQ(Apply(of_dead).code, ResultCode::kOk);
 }
 
 TEST_F(StateMachineMutantsTest, PauseNotChecked) {
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Pause("q"));
   EXPECT_TRUE(TakeIds(machine_, {"q"}, 1).empty());
-  active_mutant = Mutant::kPauseNotChecked;
+  active_mutant = &mutants::kPauseNotChecked;
   EXPECT_THAT(TakeIds(machine_, {"q"}, 1), ElementsAre("a"));
 }
 
 TEST_F(StateMachineMutantsTest, RedeliverAfterDone) {
-  active_mutant = Mutant::kRedeliverAfterDone;
+  active_mutant = &mutants::kRedeliverAfterDone;
   auto job = MakeJob("a");
   job.set_retention_ms(1000);
   Apply(BatchBuilder(1000).Enqueue(job));
@@ -96,7 +96,7 @@ TEST_F(StateMachineMutantsTest, SnapshotWithoutIdempotency) {
   job.set_idempotency_key("k");
   job.set_idempotency_window_ms(100000);
   Apply(BatchBuilder(1000).Enqueue(job));
-  active_mutant = Mutant::kSnapshotWithoutIdempotency;
+  active_mutant = &mutants::kSnapshotWithoutIdempotency;
   const std::string image = TakeImage(machine_);
   StateMachine restored;
   ASSERT_TRUE(Restore(image, machine_.snapshot_index(), machine_.snapshot_digest(), &restored).ok())
@@ -109,7 +109,7 @@ TEST_F(StateMachineMutantsTest, SnapshotWithoutIdempotency) {
 
 TEST_F(StateMachineMutantsTest, SnapshotWithoutApiKeys) {
   Apply(BatchBuilder(1000).CreateKey(MakeKey("a")));
-  active_mutant = Mutant::kSnapshotWithoutApiKeys;
+  active_mutant = &mutants::kSnapshotWithoutApiKeys;
   const std::string image = TakeImage(machine_);
   StateMachine restored;
   ASSERT_TRUE(Restore(image, machine_.snapshot_index(), machine_.snapshot_digest(), &restored).ok())
@@ -120,14 +120,14 @@ TEST_F(StateMachineMutantsTest, SnapshotWithoutApiKeys) {
 
 TEST_F(StateMachineMutantsTest, RevokeNotApplied) {
   Apply(BatchBuilder(1000).CreateKey(MakeKey("a")));
-  active_mutant = Mutant::kRevokeNotApplied;
+  active_mutant = &mutants::kRevokeNotApplied;
   EXPECT_EQ(Apply(BatchBuilder(1000).RevokeKey("a")).code, ResultCode::kOk);
   EXPECT_FALSE(machine_.keys()->Find("a")->revoked());
 }
 
 TEST_F(StateMachineMutantsTest, RevokedKeyCreatedAgain) {
   Apply(BatchBuilder(1000).CreateKey(MakeKey("a")).RevokeKey("a"));
-  active_mutant = Mutant::kRevokedKeyCreatedAgain;
+  active_mutant = &mutants::kRevokedKeyCreatedAgain;
   EXPECT_EQ(Apply(BatchBuilder(1000).CreateKey(MakeKey("a"))).code, ResultCode::kOk);
   EXPECT_FALSE(machine_.keys()->Find("a")->revoked());
   EXPECT_EQ(machine_.CheckConsistency(), "");

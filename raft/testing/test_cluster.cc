@@ -5,7 +5,7 @@
 #include <variant>
 
 #include "base/check.h"
-#include "base/mutant.h"
+#include "raft/mutants.h"
 
 namespace dqueue::raft::test {
 namespace {
@@ -165,7 +165,7 @@ bool TestNode::TakeSnapshot(uint64_t trailing) {
   SnapshotMeta meta{.index = applied_,
                     .term = raft_->TermAt(applied_),
                     .config = raft_->EncodedConfigAt(applied_)};
-  if (DQ_MUTANT(kSnapshotCurrentTerm)) meta.term = status().term;
+  if (DQ_MUTANT(mutants::kSnapshotCurrentTerm)) meta.term = status().term;
   const Index compact_to(std::max(disk_->compacted_index().value(),
                                   applied_.value() > trailing ? applied_.value() - trailing : 0));
   cluster_->Note(std::to_string(id_.value()) + " snapshot " + std::to_string(applied_.value()));

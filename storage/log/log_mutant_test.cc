@@ -1,27 +1,22 @@
-// The deliberate bugs of base/mutant.h that are placed in this folder: the crash test sees each.
+// The crash test sees each deliberate bug of storage/log/mutants.h.
 #include <gtest/gtest.h>
 
 #include <stdexcept>
 
 #include "base/check.h"
-#include "base/mutant.h"
+#include "storage/log/mutants.h"
 #include "storage/testing/log_crash.h"
 
 namespace dqueue::storage {
 namespace {
 
-struct Case {
-  Mutant mutant;
-  const char* name;
-};
-
-class LogMutantTest : public testing::TestWithParam<Case> {
+class LogMutantTest : public testing::TestWithParam<const Mutant*> {
  protected:
   void SetUp() override {
     SetCheckFailureHandler([](const std::string& text) { throw std::runtime_error(text); });
   }
   void TearDown() override {
-    active_mutant = Mutant::kNone;
+    active_mutant = nullptr;
     SetCheckFailureHandler(nullptr);
   }
 };
@@ -39,18 +34,17 @@ std::string FirstViolation() {
 }
 
 TEST_P(LogMutantTest, IsSeen) {
-  active_mutant = GetParam().mutant;
+  active_mutant = GetParam();
   const std::string violation = FirstViolation();
   EXPECT_NE(violation, "");
   RecordProperty("violation", violation);
-  std::printf("%s: %s\n", GetParam().name, violation.c_str());
+  std::printf("%s: %s\n", GetParam()->name, violation.c_str());
 }
 
 INSTANTIATE_TEST_SUITE_P(Storage, LogMutantTest,
-                         testing::Values(Case{Mutant::kDirectoryNotSynced, "DirectoryNotSynced"},
-                                         Case{Mutant::kSyncSkipped, "SyncSkipped"},
-                                         Case{Mutant::kHardStateNotCarried, "HardStateNotCarried"}),
-                         [](const auto& param) { return std::string(param.param.name); });
+                         testing::Values(&mutants::kDirectoryNotSynced, &mutants::kSyncSkipped,
+                                         &mutants::kHardStateNotCarried),
+                         [](const auto& param) { return std::string(param.param->name); });
 
 // Needs rot, not a crash.
 TEST_F(LogMutantTest, CutAcknowledgedIsSeen) {
@@ -60,7 +54,7 @@ TEST_F(LogMutantTest, CutAcknowledgedIsSeen) {
     workload.Run();
     ASSERT_TRUE(workload.finished());
     fs.FlipBit("data/wal/0000000000000001.wal", (4096 + 64 + 45) * 8);
-    if (mutated) active_mutant = Mutant::kCutAcknowledged;
+    if (mutated) active_mutant = &mutants::kCutAcknowledged;
     const std::string violation = CheckAfterCrash(fs, workload);
     const bool refused = violation.find("acknowledged data is damaged") != std::string::npos;
     EXPECT_EQ(refused, !mutated) << violation;

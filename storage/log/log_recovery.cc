@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "storage/files/file_window.h"
+#include "storage/log/mutants.h"
 
 namespace dqueue::storage {
 namespace {
@@ -131,7 +131,7 @@ RecoverySituation SituationOf(const LogScan& scan, bool recover_from_peers) {
   situation.rest_is_zero = !scan.stop;
   situation.recover_from_peers = recover_from_peers;
   situation.hard_state_certain = scan.hard_state_certain;
-  if (DQ_MUTANT(kCutAcknowledged) && scan.end.segment != nullptr &&
+  if (DQ_MUTANT(mutants::kCutAcknowledged) && scan.end.segment != nullptr &&
       scan.end.header.sequence + 1 == scan.next_sequence) {
     situation.below_durable = false;
   }

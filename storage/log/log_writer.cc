@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "storage/files/crc32c.h"
+#include "storage/log/mutants.h"
 
 namespace dqueue::storage {
 namespace {
@@ -53,7 +53,7 @@ absl::Status LogWriter::Begin(const Beginning& beginning, const LogState& state)
   absl::StatusOr<FreeFile> free = pool_->Take();
   if (!free.ok()) return free.status();
   Marks marks = state.marks();
-  if (DQ_MUTANT(kHardStateNotCarried) && segment_ != nullptr) {
+  if (DQ_MUTANT(mutants::kHardStateNotCarried) && segment_ != nullptr) {
     marks.hard_state = header_.marks.hard_state;
   }
   state_ = state;
@@ -206,7 +206,7 @@ absl::Status LogWriter::Flush(Extent extent) {
   if (bytes == 0) return absl::OkStatus();
   // What goes to the file in one piece is synced by its write.
   const bool at_once =
-      extent == Extent::kAll && !unsynced_ && unnamed_.empty() && !DQ_MUTANT(kSyncSkipped);
+      extent == Extent::kAll && !unsynced_ && unnamed_.empty() && !DQ_MUTANT(mutants::kSyncSkipped);
   const std::span<const char> data = buffer_.first(bytes);
   const absl::Status s =
       at_once ? file_->WriteAndSync(offset_ - added, data) : file_->WriteAt(offset_ - added, data);
@@ -231,7 +231,7 @@ absl::Status LogWriter::SyncCurrent() {
     written_bytes_ += bytes.size();
     unsynced_ = true;
   }
-  if (unsynced_ && !DQ_MUTANT(kSyncSkipped)) {
+  if (unsynced_ && !DQ_MUTANT(mutants::kSyncSkipped)) {
     if (absl::Status s = file_->Sync(); !s.ok()) return s;
   }
   unsynced_ = false;
@@ -246,7 +246,7 @@ absl::Status LogWriter::SyncCurrent() {
 
 absl::Status LogWriter::NameCurrent() {
   if (absl::Status s = fs_.Rename(unnamed_, segment_->path); !s.ok()) return s;
-  if (!DQ_MUTANT(kDirectoryNotSynced)) {
+  if (!DQ_MUTANT(mutants::kDirectoryNotSynced)) {
     if (absl::Status s = fs_.SyncDirectory(directory_); !s.ok()) return s;
   }
   unnamed_.clear();

@@ -4,10 +4,10 @@
 #include <functional>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "dqueue/v1/command.pb.h"
-#include "queue/api/limits.h"
 #include "queue/api/hash.h"
+#include "queue/api/limits.h"
+#include "queue/state/mutants.h"
 
 namespace dqueue::queue {
 namespace {
@@ -119,7 +119,7 @@ CommandResult KeyRegistry::Create(const KeyCommand& command, int64_t time_ms) {
   if (!ProblemOf(key).empty()) return Answer(ResultCode::kKeyRefused);
   if (const auto it = keys_.find(key.id); it != keys_.end()) {
     if (it->second->digest != key.digest) return Answer(ResultCode::kKeyRefused);
-    if (!it->second->revoked() || !DQ_MUTANT(kRevokedKeyCreatedAgain)) {
+    if (!it->second->revoked() || !DQ_MUTANT(mutants::kRevokedKeyCreatedAgain)) {
       return Answer(ResultCode::kExisting, it->second);
     }
     Drop(key.id);
@@ -137,7 +137,7 @@ CommandResult KeyRegistry::Revoke(const KeyCommand& command, int64_t time_ms) {
       (!command.owner_id.empty() && it->second->owner_id != command.owner_id)) {
     return Answer(ResultCode::kNotFound);
   }
-  if (!it->second->revoked() && !DQ_MUTANT(kRevokeNotApplied)) {
+  if (!it->second->revoked() && !DQ_MUTANT(mutants::kRevokeNotApplied)) {
     KeyRecord key = *it->second;
     key.revoke_time_ms = MomentOf(time_ms);
     const std::string id = key.id;
