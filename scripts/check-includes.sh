@@ -1,29 +1,43 @@
 #!/usr/bin/env bash
-# The rules of the house that a compiler does not check: who may include whom, how long a file may
-# be, and what must not be in it. Prints each breach as file:line: reason.
+# Layering rules that a compiler does not check: include arrows between folders and rooms, file and
+# folder sizes, README files, names. Prints each breach as "file:line: reason". Exit status 1: there
+# is at least one.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-# Who may include whom, beside itself.
+# What the files of a room may include, beside the room itself. A folder stands for all its rooms.
+# There are no exceptions: an include that needs one belongs in another room.
 declare -A may=(
-  [raft]=''
-  [storage]='raft'
-  [queue]='raft proto'
-  [node]='raft storage queue proto'
-  [transport]='node queue proto'
+  [base]=''
+  [raft]='base'
+  [storage/files]='base raft'
+  [storage/log]='base raft storage/files'
+  [storage/snapshots]='base raft storage/files'
+  [storage/testing]='base raft storage'
+  [queue/api]='base proto'
+  [queue/state]='base raft proto queue/api'
+  [queue/broker]='base raft proto queue/api queue/state'
+  [node]='base raft storage queue proto'
+  [transport]='base raft node queue proto'
   [client]='proto'
-  # Two more than the mains need: the offline commands read a log, and flags have the queue's limits.
-  [cmd]='transport node client storage queue'
-  [sim]='node storage queue raft proto'
+  [cmd/flags]='base queue/api client transport/keys'
+  [cmd/dqueue]='base cmd/flags transport node queue/api storage/files'
+  [cmd/cli]='base cmd/flags client queue/api storage/log transport/keys'
+  [cmd/worker]='base cmd/flags client queue/api'
+  [cmd/bench]='base cmd/flags client'
+  [cmd/chaos]='base cmd/flags cmd/bench client'
+  [sim]='base node storage queue raft proto'
 )
-folders=" ${!may[*]} proto "
-# Open to all but client/, which is delivered alone.
-open_to_all=' base/check.h base/string_seam.h '
-# Consensus is pure: no log, no wire, no file, no thread, no clock but the one it is given.
+# Consensus is pure: no log, wire format, file, thread, or clock.
 not_in_raft=' dqueue google grpc grpcpp spdlog fmt boost thread mutex condition_variable future fstream filesystem unistd.h fcntl.h sys pthread.h '
-# Public headers of the SDK have none of these.
+# The public headers of the SDK show none of these.
 not_in_sdk=' grpc grpcpp google absl dqueue '
+folders=' base raft storage queue node transport client cmd sim proto '
+
+files_max=45
+readme_lines_min=10
+readme_lines_max=30
 
 breaches=0
 breach() {
@@ -31,24 +45,101 @@ breach() {
   breaches=$((breaches + 1))
 }
 
+# room_of PATH: sets `room` to the longest entry of `may` that contains PATH; empty if there is none.
+declare -A room_cache=()
+room_of() {
+  local folder=${1%/*}
+  if [[ -v room_cache[$folder] ]]; then
+    room=${room_cache[$folder]}
+    return
+  fi
+  room=$folder
+  while [[ ! -v may[$room] ]]; do
+    [[ $room == */* ]] || { room=''; break; }
+    room=${room%/*}
+  done
+  room_cache[$folder]=$room
+}
+
+# within PATH LIST: PATH is in one of the folders of LIST.
+within() {
+  local path=$1 allowed
+  for allowed in $2; do
+    [[ $path == "$allowed"/* ]] && return
+  done
+  return 1
+}
+
+# reachable ROOM: sets `reach` to the room and everything that it may include, also through others.
+declare -A reach_cache=()
+reachable() {
+  if [[ -v reach_cache[$1] ]]; then
+    reach=${reach_cache[$1]}
+    return
+  fi
+  local -a queue=("$1")
+  local -A seen=()
+  local at other next
+  while ((${#queue[@]} > 0)); do
+    at=${queue[0]}
+    queue=("${queue[@]:1}")
+    [[ -v seen[$at] ]] && continue
+    seen[$at]=1
+    # A folder of rooms, or a room.
+    for other in "${!may[@]}"; do
+      [[ $other == "$at" || $other == "$at"/* || $at == "$other"/* ]] || continue
+      for next in "$other" ${may[$other]}; do queue+=("$next"); done
+    done
+  done
+  reach=${!seen[*]}
+  reach_cache[$1]=$reach
+}
+
+# may_test ROOM TARGET: a test, benchmark or fixture of ROOM may include TARGET, which is what the
+# room is linked with, and the fixtures of the folders around that.
+may_test() {
+  local target=$2 reach entry owner
+  reachable "$1"
+  if [[ $target != */testing/* ]]; then
+    within "$target" "$reach"
+    return
+  fi
+  owner=${target%%/testing/*}
+  for entry in $reach; do
+    [[ $entry == "$owner" || $entry == "$owner"/* || $owner == "$entry"/* ]] && return
+  done
+  return 1
+}
+
+is_test() { [[ $1 == *_test.cc || $1 == *_benchmark.cc || $1 == */testing/* || $1 == sim/* ]]; }
+
 # check_include FILE LINE TARGET
 check_include() {
-  local file=$1 where=$1:$2 target=$3 folder=${1%%/*} owner=${3%%/*}
+  local file=$1 where=$1:$2 target=$3 owner=${3%%/*}
   if [[ $file =~ ^client/(client|worker|admin)\.h$ && $not_in_sdk == *" $owner "* ]]; then
     breach "$where" "a public header of the SDK includes $target"
     return
   fi
-  if [[ $folder == raft && $not_in_raft == *" $owner "* ]]; then
+  if [[ $file == raft/* && $not_in_raft == *" $owner "* ]]; then
     breach "$where" "raft/ must build without $target"
     return
   fi
-  [[ $target == dqueue/* || $target == google/rpc/* ]] && owner=proto
-  # Not ours, or the folder's own.
-  [[ $target == */* && $folders == *" $owner "* && $owner != "$folder" ]] || return 0
-  [[ $folder != client && $open_to_all == *" $target "* ]] && return
-  # A test may run on a disk, in memory or real.
-  [[ $file == *_test.cc && $target == storage/*file_system.h && $folder != raft ]] && return
-  [[ " ${may[$folder]} " == *" $owner "* ]] || breach "$where" "$folder/ must not include $target"
+  [[ $target == dqueue/* || $target == google/rpc/* ]] && target=proto/$target owner=proto
+  [[ $target == */* && $folders == *" $owner "* ]] || return 0
+  local room own
+  room_of "$file"
+  own=$room
+  if is_test "$file"; then
+    may_test "$own" "$target" || breach "$where" "a test of $own/ must not include $3"
+    return
+  fi
+  if [[ $target == */testing/* ]]; then
+    breach "$where" "product code must not include $3"
+    return
+  fi
+  room_of "$target"
+  [[ $room == "$own" ]] && return
+  within "$target" "${may[$own]}" || breach "$where" "$own/ must not include $3"
 }
 
 # check_name FILE LINES
@@ -63,12 +154,39 @@ check_name() {
   esac
 }
 
-mapfile -t files < <(find .ci raft storage queue node transport client cmd sim proto scripts cmake \
-  deploy docs -type f \( -name '*.cc' -o -name '*.h' -o -name '*.proto' -o -name '*.sh' \
-  -o -name '*.cmake' -o -name '*.md' -o -name CMakeLists.txt -o -path '.ci/*' \) 2>/dev/null | sort)
+# check_folder FOLDER FILES: FILES is how many files it holds, without its subfolders.
+check_folder() {
+  local folder=$1 count=$2 lines
+  ((count <= files_max)) || breach "$folder" "$count files; at most $files_max"
+  if [[ ! -f $folder/README.md ]]; then
+    breach "$folder" "has no README.md"
+    return
+  fi
+  lines=$(wc -l <"$folder/README.md")
+  ((lines >= readme_lines_min && lines <= readme_lines_max)) ||
+    breach "$folder/README.md:$lines" "$lines lines; $readme_lines_min to $readme_lines_max"
+}
+
+mapfile -t files < <(find .ci base raft storage queue node transport client cmd sim proto scripts \
+  cmake deploy docs -name node_modules -prune -o -type f -print 2>/dev/null | sort)
+texts=()
 sources=()
+declare -A counts=()
 for file in "${files[@]}"; do
-  [[ $file == *.cc || $file == *.h ]] && [[ -v may[${file%%/*}] ]] && sources+=("$file")
+  folder=${file%/*}
+  counts[$folder]=$((${counts[$folder]:-0} + 1))
+  case $file in
+    *.cc | *.h)
+      texts+=("$file")
+      room_of "$file"
+      if [[ -n $room ]]; then
+        sources+=("$file")
+      elif [[ $folders == *" ${file%%/*} "* ]]; then
+        breach "$file:1" "is in no room; the include arrows are in scripts/check-includes.sh"
+      fi
+      ;;
+    *.proto | *.sh | *.cmake | *.md | *CMakeLists.txt | .ci/*) texts+=("$file") ;;
+  esac
 done
 
 if ((${#sources[@]} > 0)); then
@@ -77,18 +195,19 @@ if ((${#sources[@]} > 0)); then
     check_include "$file" "$line" "${include%%[\">]*}"
   done < <(grep -HnE '^[[:space:]]*#[[:space:]]*include' "${sources[@]}" || true)
 fi
-if ((${#files[@]} > 0)); then
+if ((${#texts[@]} > 0)); then
   while read -r lines file; do
     [[ $file == total ]] || check_name "$file" "$lines"
-  done < <(wc -l "${files[@]}")
-  # The words are put together here so that this file does not hold them.
+  done < <(wc -l "${texts[@]}")
+  # The marks are put together here so that this file does not hold them.
   while IFS=: read -r file line _; do
     breach "$file:$line" "something unfinished"
-  done < <(grep -HnwE "TO""DO|FIX""ME|X""XX" "${files[@]}" || true)
+  done < <(grep -HnwE "TO""DO|FIX""ME|X""XX" "${texts[@]}" || true)
 fi
-for folder in "${!may[@]}" proto scripts; do
-  if [[ -d $folder && ! -f $folder/README.md ]]; then
-    breach "$folder" "has no README.md"
+for folder in "${!counts[@]}"; do
+  # A folder with a single file explains itself; the folders in proto/ are package names.
+  if ((${counts[$folder]} > 1)) && [[ $folder != proto/* ]]; then
+    check_folder "$folder" "${counts[$folder]}"
   fi
 done
 

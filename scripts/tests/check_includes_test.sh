@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The house is in order, and check-includes.sh would see it if not.
+# The tree keeps the layering rules, and check-includes.sh reports a tree that does not.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -9,29 +9,72 @@ expect 0 'no breaches' "$here/check-includes.sh"
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-mkdir -p "$scratch"/{scripts,raft,client,queue,cmd}
+# readme FOLDER LINES
+readme() {
+  printf 'a line\n%.0s' $(seq "$2") >"$scratch/$1/README.md"
+}
+for folder in scripts raft raft/testing storage/log storage/testing queue/api queue/state \
+  queue/broker client cmd/cli cmd/bench sim; do
+  mkdir -p "$scratch/$folder"
+  readme "$folder" 10
+done
 cp "$here/check-includes.sh" "$scratch/scripts/"
-for folder in scripts raft client queue cmd; do : >"$scratch/$folder/README.md"; done
-# breaks FILE TEXT REGEX: a tree with only this file in it is refused, for this reason.
+check=$scratch/scripts/check-includes.sh
+expect 0 'no breaches' "$check"
+
+# breaks FILE TEXT REGEX: a tree with this file in it is refused, for this reason.
 breaks() {
   printf '%b\n' "$2" >"$scratch/$1"
-  expect 1 "^$1:$3" "$scratch/scripts/check-includes.sh"
+  expect 1 "^$1:$3" "$check"
   rm "$scratch/$1"
 }
-expect 0 'no breaches' "$scratch/scripts/check-includes.sh"
+# allows FILE TEXT: a tree with this file in it is accepted.
+allows() {
+  printf '%b\n' "$2" >"$scratch/$1"
+  expect 0 'no breaches' "$check"
+  rm "$scratch/$1"
+}
+
+# Folders.
 breaks raft/a.cc '\n#include "storage/log/log.h"' '2: raft/ must not include storage/log/log.h'
 breaks raft/a.cc '#include <spdlog/spdlog.h>' '1: raft/ must build without spdlog/spdlog.h'
 breaks raft/a.cc '#include <google/protobuf/message.h>' '1: raft/ must build without google'
 breaks raft/a.cc '#include <mutex>' '1: raft/ must build without mutex'
+breaks raft/a_test.cc '#include "node/node.h"' '1: a test of raft/ must not include node/node.h'
 breaks client/a.cc '#include "base/check.h"' '1: client/ must not include base/check.h'
-breaks queue/a.cc '#include "node/node.h"' '1: queue/ must not include node/node.h'
-breaks cmd/a.cc '#include "sim/world.h"' '1: cmd/ must not include sim/world.h'
+breaks queue/api/a.cc '#include "node/node.h"' '1: queue/api/ must not include node/node.h'
+breaks cmd/cli/a.cc '#include "sim/world.h"' '1: cmd/cli/ must not include sim/world.h'
 breaks client/client.h '#include <grpcpp/grpcpp.h>' '1: a public header of the SDK includes'
-breaks queue/string_util.h '' '1: a name that says nothing'
-breaks queue/a.h "// TO""DO" '1: something unfinished'
-breaks queue/a.cc "$(printf '\\n%.0s' {1..800})" '801: 801 lines; at most 800'
-printf '#include "base/check.h"\n#include "dqueue/v1/job.pb.h"\n' >"$scratch/queue/good.cc"
-expect 0 'no breaches' "$scratch/scripts/check-includes.sh"
-rm "$scratch/queue/README.md"
-expect 1 '^queue: has no README.md' "$scratch/scripts/check-includes.sh"
+allows queue/api/a.cc '#include "base/check.h"\n#include "dqueue/v1/job.pb.h"'
+# Rooms inside a folder.
+breaks queue/api/a.cc '#include "queue/state/b.h"' '1: queue/api/ must not include queue/state/b.h'
+breaks queue/state/a.cc '#include "queue/broker/b.h"' '1: queue/state/ must not include'
+breaks queue/state/a_test.cc '#include "queue/broker/b.h"' '1: a test of queue/state/ must not'
+allows queue/broker/a.cc '#include "queue/state/b.h"\n#include "queue/api/c.h"'
+breaks cmd/bench/a.cc '#include "cmd/cli/b.h"' '1: cmd/bench/ must not include cmd/cli/b.h'
+breaks queue/a.cc '' '1: is in no room'
+# Fixtures.
+breaks storage/log/a.cc '#include "storage/testing/disk.h"' '1: product code must not include'
+breaks raft/a.cc '#include "raft/testing/core.h"' '1: product code must not include'
+breaks raft/a_test.cc '#include "storage/testing/disk.h"' '1: a test of raft/ must not include'
+allows storage/log/a_test.cc '#include "storage/testing/disk.h"'
+allows sim/a.cc '#include "storage/testing/disk.h"'
+# A test is linked with what its room includes through others.
+allows queue/broker/a_test.cc '#include "raft/raft.h"\n#include "queue/state/b.h"'
+# Files and folders.
+breaks queue/api/string_util.h '' '1: a name that says nothing'
+breaks queue/api/a.h "// TO""DO" '1: something unfinished'
+breaks queue/api/a.cc "$(printf '\\n%.0s' {1..800})" '801: 801 lines; at most 800'
+for i in {1..45}; do : >"$scratch/queue/state/file$i.h"; done
+expect 1 '^queue/state: 46 files; at most 45' "$check"
+rm "$scratch"/queue/state/file*.h
+touch "$scratch/queue/api/a.h"
+rm "$scratch/queue/api/README.md"
+allows queue/state/a.h ''
+touch "$scratch/queue/api/b.h"
+expect 1 '^queue/api: has no README.md' "$check"
+for lines in 9 31; do
+  readme queue/api $lines
+  expect 1 "^queue/api/README.md:$lines: $lines lines; 10 to 30" "$check"
+done
 finish
