@@ -98,6 +98,7 @@ void TestNode::HandleOutputs() {
 }
 
 void TestNode::Handle(Output output) {
+  if (cluster_->observer_) cluster_->observer_(*this, output);
   if (output.status) cluster_->OnStatus(*this, *output.status);
   for (const ProposalOutcome& outcome : output.proposals) cluster_->OnOutcome(*this, outcome);
   for (Message& message : output.send_now) cluster_->Send(*this, std::move(message));

@@ -10,6 +10,7 @@
 //   t.RunFor(1s);
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -67,6 +68,12 @@ class TestNode {
   // there is nothing new.
   bool TakeSnapshot(uint64_t trailing);
   size_t writes_under_way() const { return writes_.size(); }
+  // Requires writes_under_way() > 0.
+  Token oldest_write() const { return writes_.front().token; }
+  // When the oldest of them ends; Time::max() if there is none.
+  Time write_due() const { return writes_.empty() ? Time::max() : writes_.front().due; }
+  // Ends the oldest of them now. Requires writes_under_way() > 0.
+  void CompleteWrite();
   // Snapshots installed since the beginning.
   int installs() const { return installs_; }
 
@@ -83,7 +90,6 @@ class TestNode {
   void HandleOutputs();
   void Handle(Output output);
   void Apply(const Entry& entry);
-  void CompleteWrite();
   void StoreChunk(const Message& message);
   void FillChunk(SnapshotRequest& request) const;
 
@@ -124,6 +130,8 @@ class TestCluster {
   Random& random() { return random_; }
 
   void RunFor(Duration duration);
+  // Moves the clock and does nothing else: timers, writes and messages that are due stay due.
+  void AdvanceTo(Time time) { now_ = std::max(now_, time); }
   // False if `condition` did not come to hold within `limit`.
   bool RunUntil(const std::function<bool()>& condition, Duration limit);
   // The node that leads the newest term, if it is up; 0: none.
@@ -165,6 +173,10 @@ class TestCluster {
   // All of them from now on, for tests of the story itself.
   void KeepTrace(std::function<bool(const Message&)> wanted);
   const std::vector<std::string>& kept_trace() const { return kept_trace_; }
+  // Called with each Output before it is carried out.
+  void ObserveOutputs(std::function<void(const TestNode&, const Output&)> observer) {
+    observer_ = std::move(observer);
+  }
 
  private:
   friend class TestNode;
@@ -221,6 +233,7 @@ class TestCluster {
 
   std::deque<std::string> trace_;
   std::function<bool(const Message&)> trace_wanted_;
+  std::function<void(const TestNode&, const Output&)> observer_;
   std::vector<std::string> kept_trace_;
 };
 
