@@ -15,6 +15,7 @@ namespace {
 constexpr uint64_t kNodesMax = 9;
 constexpr uint64_t kTermMax = 1000;
 constexpr uint64_t kEntriesMax = 1000;
+constexpr uint64_t kSeedMax = 1000;
 
 }  // namespace
 
@@ -52,6 +53,8 @@ const std::vector<TraceInterpreter::Command>& TraceInterpreter::Commands() {
       {"hide", &T::Hide},
       {"applied", &T::AppliedCommands},
       {"show", &T::Show},
+      {"mute", &T::Mute},
+      {"unmute", &T::Unmute},
   };
   return commands;
 }
@@ -73,7 +76,7 @@ void TraceInterpreter::Say(const std::string& line) {
   if (muted_) return;
   const Duration since = cluster_ == nullptr ? Duration() : cluster_->now() - Time(1s);
   std::string time = absl::StrCat(since / 1ms, "ms");
-  output_.push_back(absl::StrFormat("%-8s%s", time == last_time_ ? "" : time, line));
+  output_.push_back(absl::StrFormat("%-6s %s", time == last_time_ ? "" : time, line));
   last_time_ = std::move(time);
 }
 
@@ -103,10 +106,12 @@ void TraceInterpreter::Nodes(TraceArgs& args) {
       setup_.term = static_cast<int>(*term);
     } else if (const auto entries = args.Option("max-append-entries", 1, kEntriesMax)) {
       setup_.raft.max_append_entries = *entries;
+    } else if (const auto seed = args.Option("seed", 1, kSeedMax)) {
+      setup_.seed = *seed;
     } else if (args.Take("unbound")) {
       setup_.bound = false;
     } else {
-      args.Refuse("term=N, max-append-entries=N, unbound");
+      args.Refuse("term=N, max-append-entries=N, seed=N, unbound");
     }
   }
 }
@@ -200,9 +205,9 @@ void TraceInterpreter::SetCapacity(TraceArgs& args) {
 }
 
 void TraceInterpreter::ReportUnreachable(TraceArgs& args) {
-  const TestNode& node = NodeArg(args);
-  args.End();
-  cluster_->ReportUnreachable(static_cast<int>(node.id().value()));
+  const NodeId peer = NodeArg(args).id();
+  if (!args.More()) return cluster_->ReportUnreachable(static_cast<int>(peer.value()));
+  while (args.More()) UpNodeArg(args).Step(PeerUnreachable{peer});
 }
 
 // ---- Output
@@ -235,6 +240,16 @@ void TraceInterpreter::Hide(TraceArgs& args) {
 void TraceInterpreter::Show(TraceArgs& args) {
   if (!args.More()) args.Refuse("a kind of message, such as Heartbeat");
   while (args.More()) hidden_.erase(args.OptionalKind());
+}
+
+void TraceInterpreter::Mute(TraceArgs& args) {
+  args.End();
+  muted_ = true;
+}
+
+void TraceInterpreter::Unmute(TraceArgs& args) {
+  args.End();
+  muted_ = false;
 }
 
 }  // namespace dqueue::raft::test

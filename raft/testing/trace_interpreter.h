@@ -44,6 +44,8 @@ class TraceInterpreter {
   void AppliedCommands(TraceArgs& args);
   void Hide(TraceArgs& args);
   void Show(TraceArgs& args);
+  void Mute(TraceArgs& args);
+  void Unmute(TraceArgs& args);
 
   // trace_world.cc: time, network and disks.
   void FireTimeout(TraceArgs& args);
@@ -83,6 +85,8 @@ class TraceInterpreter {
   void FireTimer(TestNode& node);
   void SettleAll();
   void CompleteWrite(TestNode& node);
+  // The oldest `count` of those that are under way now.
+  void CompleteWrites(TestNode& node, size_t count);
   bool Stalled(const TestNode& node) const { return stalled_.contains(node.id()); }
   // Does the next thing that is due until `end`; false if there is none.
   bool RunNext(Time end);

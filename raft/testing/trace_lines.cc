@@ -1,5 +1,6 @@
 #include "raft/testing/trace_lines.h"
 
+#include <optional>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
@@ -12,13 +13,25 @@ namespace {
 
 std::string Place(Index index, Term term) { return absl::StrCat(index.value(), "/", term.value()); }
 
+// Empty if the incarnations of all members are bound, which is the normal case.
+std::string DescribeBound(const std::string& payload) {
+  const std::optional<Configuration> config = DecodeConfiguration(payload);
+  if (!config) return " malformed";
+  std::vector<std::string> bound;
+  for (const Member& member : config->voters) {
+    if (member.incarnation != Incarnation()) bound.push_back(NodeName(member.id));
+  }
+  if (bound.size() == config->voters.size()) return "";
+  return absl::StrCat(" bound=", bound.empty() ? "none" : absl::StrJoin(bound, "+"));
+}
+
 std::string DescribeEntry(const Entry& entry) {
   const std::string place = Place(entry.index, entry.term);
   switch (entry.kind) {
     case EntryKind::kNoop:
       return place + " noop";
     case EntryKind::kConfig:
-      return place + " config";
+      return absl::StrCat(place, " config", DescribeBound(*entry.payload));
     case EntryKind::kCommand:
       // Entries that a script began with have no content of interest.
       if (*entry.payload == absl::StrCat(entry.index.value(), "^", entry.term.value()))

@@ -4,8 +4,9 @@
 // TestCluster's checks stay on.
 //
 // Before the cluster starts:
-//   nodes 3 [term=N] [unbound] [max-append-entries=N]
-//                             term: stored by every node; unbound: incarnations are not bound yet
+//   nodes 3 [term=N] [unbound] [max-append-entries=N] [seed=N]
+//                             term: stored by every node; unbound: incarnations are not bound yet;
+//                             seed: of what is left to chance (who notices a broken connection)
 //   log n2 1 1 4              terms of the entries after the configuration at index 1
 // Time:
 //   timeout n1                the clock moves to the deadline of n1, whose timer fires
@@ -22,17 +23,22 @@
 //   cut n3 | cut n1->n2       messages sent from now on are lost; heal ends all cuts
 //   network                   shows what is in flight
 // Disk:
-//   persist n1 [N]            the oldest N writes of n1 (all) become durable; or persist all
+//   persist n1 [N]            the oldest N writes of n1 (all that are under way) become durable; or
+//                             persist all
 //   stall n1, unstall n1      settle and run pass over its writes
 //   crash n1 [kept=N], restart n1       all writes under way but the oldest N are lost
 //   wipe n1                   n1 crashes; its disk is formatted anew
 // Clients and operators:
 //   propose n1 "a" ["b" ...], read n1, transfer n1 [n2], snapshot n1 [trailing=N]
 //   capacity n1 low|ok        its disk is short of space, or has room again
-//   unreachable n1            the others learn that connections to n1 broke
+//   unreachable n1 [n2 ...]   the others, or those named, learn that connections to n1 broke
 // Output:
 //   state [n1 ...], applied [n1 ...]    one line a node
 //   hide Heartbeat, show Heartbeat      messages of a kind are not printed
+//   mute, unmute              nothing is printed
+//
+// A state line shows the role and term, the durable vote, the commit and applied index, the durable
+// index if it is not the last, and the terms of the log as figure 7 of the paper does.
 //
 // A line of output begins with the time if it differs from the line above. A message is printed
 // when it is sent, "(cut)" if the network loses it at once. "n1 writes #2 ..., then Vote to n2" is

@@ -11,7 +11,7 @@ namespace dqueue::raft::test {
 namespace {
 
 constexpr Duration kNetworkDelay = 1ms;
-constexpr uint64_t kCountMax = 1000;
+constexpr size_t kCountMax = 1000;
 // More events than any story has: a script that never settles must fail.
 constexpr int kEventsMax = 10000;
 
@@ -103,10 +103,10 @@ void TraceInterpreter::SettleAll() {
 void TraceInterpreter::Elect(TraceArgs& args) {
   TestNode& node = UpNodeArg(args);
   args.End();
-  muted_ = true;
+  const bool muted = std::exchange(muted_, true);
   FireTimer(node);
   SettleAll();
-  muted_ = false;
+  muted_ = muted;
   Say(StatusLine(node.id(), node.status()));
 }
 
@@ -220,20 +220,22 @@ void TraceInterpreter::CompleteWrite(TestNode& node) {
   node.CompleteWrite();
 }
 
+void TraceInterpreter::CompleteWrites(TestNode& node, size_t count) {
+  for (size_t i = std::min(count, node.writes_under_way()); i > 0; --i) CompleteWrite(node);
+}
+
 void TraceInterpreter::Persist(TraceArgs& args) {
   if (args.Take("all")) {
     TestCluster& cluster = Started(args);
     args.End();
-    for (int i = 1; i <= cluster.size(); ++i) {
-      while (cluster.node(i).writes_under_way() > 0) CompleteWrite(cluster.node(i));
-    }
+    for (int i = 1; i <= cluster.size(); ++i) CompleteWrites(cluster.node(i), kCountMax);
     return;
   }
   TestNode& node = UpNodeArg(args);
-  const uint64_t count = args.More() ? args.Number(1, kCountMax) : kCountMax;
+  const size_t count = args.More() ? args.Number(1, kCountMax) : kCountMax;
   args.End();
   if (node.writes_under_way() == 0) Say(NodeName(node.id()) + " has nothing to persist");
-  for (uint64_t i = 0; i < count && node.writes_under_way() > 0; ++i) CompleteWrite(node);
+  CompleteWrites(node, count);
 }
 
 void TraceInterpreter::Stall(TraceArgs& args) {
