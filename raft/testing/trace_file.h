@@ -7,8 +7,8 @@
 //   300ms   n1 pre-candidate term=1
 //
 // A block is one or more commands, a line of four dashes, and the lines that the commands are
-// expected to give. It ends at an empty line or at the end of the file. Comments and empty lines
-// stand before the commands of a block, or between them.
+// expected to give. The output ends at an empty line or at the end of the file. Comments and empty
+// lines stand before the commands of a block, or between them.
 #pragma once
 
 #include <stdexcept>

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "raft/testing/trace_lines.h"
@@ -16,6 +15,7 @@ constexpr uint64_t kNodesMax = 9;
 constexpr uint64_t kTermMax = 1000;
 constexpr uint64_t kEntriesMax = 1000;
 constexpr uint64_t kSeedMax = 1000;
+constexpr size_t kTimeColumns = 6;
 
 }  // namespace
 
@@ -76,7 +76,9 @@ void TraceInterpreter::Say(const std::string& line) {
   if (muted_) return;
   const Duration since = cluster_ == nullptr ? Duration() : cluster_->now() - Time(1s);
   std::string time = absl::StrCat(since / 1ms, "ms");
-  output_.push_back(absl::StrFormat("%-6s %s", time == last_time_ ? "" : time, line));
+  std::string column = time == last_time_ ? "" : time;
+  column.resize(std::max(column.size(), kTimeColumns), ' ');
+  output_.push_back(absl::StrCat(column, " ", line));
   last_time_ = std::move(time);
 }
 

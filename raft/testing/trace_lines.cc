@@ -26,7 +26,7 @@ std::string DescribeBound(const std::string& payload) {
 }
 
 std::string DescribeEntry(const Entry& entry) {
-  const std::string place = Place(entry.index, entry.term);
+  std::string place = Place(entry.index, entry.term);
   switch (entry.kind) {
     case EntryKind::kNoop:
       return place + " noop";
