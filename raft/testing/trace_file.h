@@ -4,7 +4,7 @@
 //   nodes 3
 //   timeout n1
 //   ----
-//   300ms   n1 pre-candidate term=1
+//   300ms  n1 pre-candidate term=1
 //
 // A block is one or more commands, a line of four dashes, and the lines that the commands are
 // expected to give. The output ends at an empty line or at the end of the file. Comments and empty
