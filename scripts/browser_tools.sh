@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# To be sourced: finds or installs what drives a browser.
+# Library: finds or installs a browser and its driver.
 #
-#   browser_tools DIRECTORY     # sets BROWSER_MODULES and CHROMIUM; fails if they cannot be had
+#   browser_tools DIRECTORY     # sets BROWSER_MODULES and CHROMIUM; fails if they are unavailable
 #
-# Debian's Chromium and Node.js (scripts/browser/packages.txt) are installed if they are missing; the
-# modules of scripts/browser/package-lock.json go into DIRECTORY.
+# Installs Debian's Chromium and Node.js (scripts/browser/packages.txt) if they are missing, and the
+# modules of scripts/browser/package-lock.json into DIRECTORY.
 
 # shellcheck source=scripts/node_modules.sh
 source "$(dirname "${BASH_SOURCE[0]}")/node_modules.sh"

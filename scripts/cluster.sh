@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# To be sourced: runs nodes on loopback as children of the script that sources it.
+# Library: runs nodes on loopback as children of the script that sources this file.
 #
 #   source cluster.sh
 #   trap cluster_end EXIT
@@ -7,9 +7,10 @@
 #   cluster_kill "$(cluster_leader)"
 #   cluster_cli stats              # dqueue-cli --server with all nodes
 #
-# With CLUSTER_HTTP=1 set before the cluster begins, node I serves HTTP at CLUSTER_HTTP_PORTS[I].
-# With CLUSTER_TLS=DIR they speak TLS: node I has DIR/nI.crt and DIR/nI.key, and DIR/ca.crt is the CA.
-# Nodes are counted from 1. Only processes that were started here are ever signalled, by their id.
+# Set before cluster_begin:
+#   CLUSTER_HTTP=1     node I serves HTTP on port CLUSTER_HTTP_PORTS[I]
+#   CLUSTER_TLS=DIR    nodes use TLS: node I has DIR/nI.crt and DIR/nI.key; DIR/ca.crt is the CA
+# Nodes are numbered from 1. The functions signal only processes that they started, by process id.
 
 CLUSTER_DIR=
 CLUSTER_BIN=
@@ -22,7 +23,7 @@ CLUSTER_TLS=
 CLUSTER_PIDS=()
 CLUSTER_FLAGS=()
 
-# cluster_begin BIN COUNT [FLAG…]: the flags are given to every node.
+# cluster_begin BIN COUNT [FLAG…]: starts COUNT nodes, each with these flags, and waits for a leader.
 cluster_begin() {
   CLUSTER_BIN=$1
   local count=$2 i
@@ -41,26 +42,26 @@ cluster_begin() {
   cluster_wait_for_leader 20 >/dev/null
 }
 
-# cluster_begin_with_keys FILE BIN COUNT [FLAG…]: the same, where only who has a key gets in. FILE is made, with an
-# admin's key, which cluster_cli uses from then on.
+# cluster_begin_with_keys FILE BIN COUNT [FLAG…]: the same with API keys required. Writes an admin key
+# to FILE. cluster_cli uses that key from then on.
 cluster_begin_with_keys() {
   local file=$1
   shift
   (umask 077; "$1/dqueue-cli" key generate >"$file")
   export DQUEUE_API_KEY_FILE=$file
   cluster_begin "$@" --auth on --admin-key-file "$file"
-  # The key is taken in by whoever leads first.
+  # The first leader adds the key to the replicated state.
   local end=$((SECONDS + 20))
   until cluster_cli key list >/dev/null 2>&1; do
     if ((SECONDS >= end)); then
-      echo "the key of $file is not taken after 20 s" >&2
+      echo "the key of $file is not accepted after 20 s" >&2
       return 1
     fi
     sleep 0.05
   done
 }
 
-# A port that nobody listens on, below those that the kernel gives to outgoing connections.
+# Prints an unused port below the range of the kernel's ephemeral ports.
 cluster_free_port() {
   local port
   while :; do
@@ -87,7 +88,8 @@ cluster_start() {
   CLUSTER_PIDS[i]=$!
 }
 
-# cluster_kill NODE [SIGNAL]: KILL if none is given; waits for its end. Returns its exit status.
+# cluster_kill NODE [SIGNAL]: sends SIGNAL (default KILL) and waits until the process ends. Returns its
+# exit status.
 cluster_kill() {
   local i=$1 signal=${2:-KILL} status=0
   kill "-$signal" "${CLUSTER_PIDS[i]}"
@@ -96,13 +98,14 @@ cluster_kill() {
   return "$status"
 }
 
-# cluster_cli ARGS…: with an environment, so that ARGS may begin with a command.
+# cluster_cli ARGS…: dqueue-cli for this cluster. The servers are passed in the environment, so ARGS
+# can start with a command.
 cluster_cli() {
   DQUEUE_ENDPOINT=$CLUSTER_SERVERS DQUEUE_CA=${CLUSTER_TLS:+$CLUSTER_TLS/ca.crt} \
     "$CLUSTER_BIN/dqueue-cli" "$@"
 }
 
-# The number of the node that leads; fails if none is known.
+# Prints the number of the leader. Fails if there is none.
 cluster_leader() {
   local leader
   leader=$(cluster_cli status --timeout 1s 2>/dev/null |
@@ -110,12 +113,12 @@ cluster_leader() {
   [[ -n $leader ]] && echo "$leader"
 }
 
-# cluster_wait_for_leader SECONDS: prints it.
+# cluster_wait_for_leader SECONDS: waits for a leader and prints its number.
 cluster_wait_for_leader() {
   local end=$((SECONDS + $1))
   until cluster_leader; do
     if ((SECONDS >= end)); then
-      echo "no leader after $1 s; the nodes said last:" >&2
+      echo "no leader after $1 s; last log lines of the nodes:" >&2
       tail -n 5 "$CLUSTER_DIR"/*.log >&2
       return 1
     fi
@@ -123,8 +126,9 @@ cluster_wait_for_leader() {
   done
 }
 
-# Ends what was started and removes what was made. For `trap cluster_end EXIT`. The directory stays
-# if the script failed and CLUSTER_KEEP is set. Returns the status that it was called with (or is given).
+# cluster_end [STATUS]: kills all nodes and removes their directory. For `trap cluster_end EXIT`. Keeps
+# the directory if STATUS (default: the current exit status) is not 0 and CLUSTER_KEEP is set. Returns
+# STATUS.
 cluster_end() {
   local status=${1:-$?} pid
   for pid in "${CLUSTER_PIDS[@]}"; do

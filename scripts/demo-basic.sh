@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a job goes through, on a cluster of three nodes of its own.
+# Demonstration: the life of a job, on a new cluster of three nodes.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/programs.sh
@@ -43,7 +43,7 @@ kill -TERM "$worker"
 wait "$worker"
 show get "$id"
 
-say "5. A job that keeps failing is dead in the end, and can be retried"
+say "5. A job that fails too often becomes dead and can be retried"
 bad=$(cluster_cli enqueue --type broken --max-retries 1 --payload '{}')
 for attempt in 1 2; do
   token=

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kills the leader with jobs waiting, watches the next one take over, and counts.
+# Demonstration: kills the leader while jobs wait, and checks that the next leader has all jobs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/programs.sh
@@ -13,7 +13,7 @@ jobs=${1:-1000}
   exit 2
 }
 say() { printf '\n== %s\n' "$*"; }
-# total TITLE: a column of the line of totals.
+# total TITLE: prints a column of the total line of `dqueue-cli stats`.
 total() {
   cluster_cli stats | awk -v title="$1" '
     NR == 1 { for (i = 1; i <= NF; i++) if ($i == title) column = i }
@@ -39,12 +39,12 @@ end=${EPOCHREALTIME/./}
 echo "the next enqueue was acknowledged after $(((end - start) / 1000)) ms"
 cluster_cli status 2>/dev/null || true
 
-say "4. Every job is there"
+say "4. No job is lost"
 enqueued=$(total ENQUEUED)
 echo "$enqueued of $((jobs + 1)) jobs"
 [[ $enqueued == $((jobs + 1)) ]]
 
-say "5. n$leader comes back and catches up; a worker does all jobs"
+say "5. n$leader restarts and catches up; a worker completes all jobs"
 cluster_start "$leader"
 "$BIN/dqueue-worker" --server "$CLUSTER_SERVERS" --concurrency 16 --log-level warn >/dev/null &
 worker=$!

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the packages of packages.txt (or of the list that is given) that are missing. Safe to
-# repeat: with all of them there it changes nothing and needs no rights and no network.
+# Installs the missing packages of LIST (default: packages.txt). If none is missing, it changes
+# nothing and needs neither root nor network.
 #
 #   install-deps.sh [LIST]
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# How long three nodes with many waiting jobs take from start to serving again, and how much memory they need.
+# Measures the time from the start of three nodes with many waiting jobs to the first answered read,
+# and their memory.
 #
 #   scripts/measure-restart.sh [DIR [JOBS]]
 set -euo pipefail

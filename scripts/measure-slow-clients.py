@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""How slow a node becomes while 1,000 clients send nothing or almost nothing.
+"""Measures the latency of a node while 1,000 clients send almost nothing.
 
     measure-slow-clients.py --http HOST:PORT --grpc HOST:PORT [--slow 1000] [--seconds 10] [--rounds 3]
 
-Alternates between rounds without and with the slow clients: a quarter each say nothing, a header byte by byte, a body
-byte by byte, and half of gRPC's preface. Meanwhile one client asks for /v1/stats over HTTP, on a connection that it
-keeps, and one with a new connection for each request. Prints percentiles, and ends with 1 if the p99 of either with
-the slow ones is more than twice (and 5 ms more than) that without. Python's own library is all it needs.
+Alternates between rounds without and with the slow clients. A quarter of them each sends nothing, a
+header byte by byte, a body byte by byte, and an incomplete HTTP/2 preface. In each round a client
+requests /v1/stats over HTTP, first on one connection, then with a new connection for each request.
+Prints percentiles. The exit status is 1 if a p99 with slow clients is more than twice the p99 without
+and also more than 5 ms above it. Needs only Python's standard library.
 """
 import argparse
 import http.client
@@ -18,7 +19,7 @@ import time
 
 
 class Slow:
-    """Connections that send a byte now and then, and come back when they are closed."""
+    """Connections that send a byte every 0.5 s and reconnect when they are closed."""
 
     def __init__(self, count, http_address, grpc_address):
         self.selector = selectors.DefaultSelector()
@@ -81,7 +82,7 @@ def ask(connection):
 
 
 def measure(address, seconds, fresh):
-    """Milliseconds of each request, and how many had to be repeated."""
+    """Returns the milliseconds of each request, and the number of refused requests."""
     times, refused = [], 0
     kept = http.client.HTTPConnection(*address, timeout=30)
     end = time.monotonic() + seconds

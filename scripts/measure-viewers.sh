@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What 500 viewers of /events on the leader of three nodes cost: the p99 of an enqueue with and without them,
-# alternating, and the memory of each. Ends with 1 if the median p99 with them is more than 1.2 times that without.
+# Measures the cost of 500 viewers of /events on the leader of three nodes: the p99 of an enqueue in
+# alternating rounds without and with viewers, and the memory of a viewer. The exit status is 1 if the
+# median p99 with viewers is more than 1.2 times the median without.
 #
 #   scripts/measure-viewers.sh [DIR [VIEWERS [ROUNDS]]]
 set -euo pipefail
@@ -32,17 +33,17 @@ cluster_begin "$BIN" 3
 leader=$(cluster_leader)
 events=http://127.0.0.1:${CLUSTER_HTTP_PORTS[leader]}/events
 
-# The stream has no end: the status comes first, then the time is over.
+# The stream does not end, so curl stops at its time limit and still prints the status.
 status=$(curl -sS --max-time 2 -o /dev/null -w '%{http_code} %{content_type}' -H 'Accept: text/event-stream' "$events" \
   2>/dev/null || true)
 if [[ $status != '200 text/event-stream'* ]]; then
-  echo "skipped: GET /events says '$status'"
+  echo "skipped: GET /events answers '$status'"
   exit 77
 fi
 
 sockets() { find "/proc/${CLUSTER_PIDS[leader]}/fd" -lname 'socket:*' | wc -l; }
 resident_kib() { awk '/VmRSS/ { print $2 }' "/proc/${CLUSTER_PIDS[leader]}/status"; }
-# One curl holds 250 streams; the fragment is not sent.
+# Each curl process holds up to 250 streams. The fragment makes curl repeat the URL; it is not sent.
 start_viewers() {
   local left=$viewers some before end
   before=$(sockets)
@@ -77,7 +78,7 @@ for ((round = 0; round < rounds; round++)); do
   ((memory > 0)) || memory=$(($(resident_kib) - before))
   p99 >>"$CLUSTER_DIR/with"
   grep -q '^data:' "$CLUSTER_DIR"/viewers.* || {
-    echo "the viewers saw nothing" >&2
+    echo "the viewers received nothing" >&2
     exit 1
   }
   stop_viewers
@@ -85,6 +86,6 @@ done
 without=$(median <"$CLUSTER_DIR/without")
 with=$(median <"$CLUSTER_DIR/with")
 echo "| p99 of an enqueue without viewers, median of $rounds | $without ms |"
-echo "| with $viewers viewers of the leader | $with ms |"
+echo "| p99 of an enqueue with $viewers viewers of the leader | $with ms |"
 echo "| memory of a viewer | $((memory / viewers)) KiB |"
 awk -v with="$with" -v without="$without" 'BEGIN { exit !(with <= 1.2 * without) }'

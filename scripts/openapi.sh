@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Writes the part of docs/openapi.yaml that follows from the .proto files anew.
+# Regenerates the schemas in docs/openapi.yaml from the .proto files.
 #
-#   openapi.sh [--print BUILD]    --print: to standard output; BUILD: the build's directory
+#   openapi.sh [--print] [BUILD]
+#
+#   --print  writes to standard output instead of docs/openapi.yaml
+#   BUILD    the build directory, with openapi_messages built; default build/release
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 print=

@@ -1,11 +1,11 @@
-// Writes the part of docs/openapi.yaml that follows from proto/dqueue/v1/service.proto: the schemas
-// of the calls under /v1, with the comments of the .proto files as descriptions.
+// Generates the schemas in docs/openapi.yaml from proto/dqueue/v1/service.proto: the messages of the
+// calls under /v1, with the comments of the .proto files as descriptions.
 //
 //   openapi_messages DESCRIPTOR-SET < OLD.yaml > NEW.yaml
 //
-// DESCRIPTOR-SET: of protoc --descriptor_set_out --include_imports --include_source_info. What
-// stands between the lines "# from the messages" and "# end" is written anew, all else is passed
-// on. Exit 2: no such file, or not a set.
+// DESCRIPTOR-SET is the output of protoc --descriptor_set_out --include_imports
+// --include_source_info. The lines between "# from the messages" and "# end" are replaced; all other
+// lines are copied. Exit status 2: DESCRIPTOR-SET cannot be read.
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -29,7 +29,7 @@ using google::protobuf::SourceLocation;
 
 constexpr char kPackage[] = "dqueue.v1.";
 
-// A string of YAML, in one line.
+// A quoted YAML string, on one line.
 std::string Quoted(const std::string& text) {
   std::string quoted = "\"";
   for (const char c : text) {
@@ -39,7 +39,7 @@ std::string Quoted(const std::string& text) {
   return quoted + '"';
 }
 
-// "dqueue.v1.FailJobsRequest.Item" is FailJobsRequest.Item, "google.rpc.Status" is Status.
+// "dqueue.v1.FailJobsRequest.Item" becomes FailJobsRequest.Item; "google.rpc.Status" becomes Status.
 std::string SchemaName(const Descriptor& message) {
   const std::string& name = message.full_name();
   if (name.starts_with(kPackage)) return name.substr(sizeof kPackage - 1);
@@ -50,7 +50,7 @@ std::string Reference(const Descriptor& message) {
   return "$ref: \"#/components/schemas/" + SchemaName(message) + "\"";
 }
 
-// The comment before it and the one behind it, in one line; "" if there is none.
+// The leading and the trailing comment, on one line; "" if there is none.
 template <class D>
 std::string Comment(const D& described) {
   SourceLocation where;
@@ -69,7 +69,7 @@ std::string EnumType(const EnumDescriptor& type) {
   return "type: string, enum: [" + values + "]";
 }
 
-// The inner part of a schema, as Protobuf's JSON mapping has it.
+// The YAML fields of a schema, by Protobuf's JSON mapping.
 // https://protobuf.dev/programming-guides/json/
 std::string Type(const FieldDescriptor& field) {
   switch (field.type()) {
@@ -115,14 +115,14 @@ std::string Schema(const FieldDescriptor& field) {
     schema = "type: array, items: { " + Type(field) + " }";
   } else {
     schema = Type(field);
-    // What stands beside a reference counts for nothing.
+    // OpenAPI 3.0 ignores the siblings of a $ref, so the $ref goes into an allOf.
     if (schema.starts_with("$") && !description.empty()) schema = "allOf: [{ " + schema + " }]";
   }
   if (!description.empty()) schema += ", description: " + Quoted(description);
   return "{ " + schema + " }";
 }
 
-// Each message once, with those that its fields have.
+// Adds a message and the messages of its fields, each once.
 void Collect(const Descriptor& message, std::set<const Descriptor*>* found,
              std::vector<const Descriptor*>* order) {
   if (message.full_name().starts_with("google.protobuf.") || !found->insert(&message).second)

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# To be sourced: the linter of docs/openapi.yaml.
+# Library: the linter of docs/openapi.yaml.
 #
-#   openapi_tools DIRECTORY     # the modules go there; fails if they cannot be had
+#   openapi_tools DIRECTORY     # installs the modules there; fails if they are unavailable
 #   redocly lint …
-#   openapi_bundle FILE         # docs/openapi.yaml as one JSON document
+#   openapi_bundle FILE         # writes docs/openapi.yaml to FILE as one JSON document
 
 # shellcheck source=scripts/node_modules.sh
 source "$(dirname "${BASH_SOURCE[0]}")/node_modules.sh"
@@ -20,9 +20,9 @@ redocly() {
 }
 
 openapi_bundle() {
-  local said
-  said=$(redocly bundle "$OPENAPI_SCRIPTS/../docs/openapi.yaml" --output "$1" 2>&1) || {
-    echo "$said" >&2
+  local output
+  output=$(redocly bundle "$OPENAPI_SCRIPTS/../docs/openapi.yaml" --output "$1" 2>&1) || {
+    echo "$output" >&2
     return 1
   }
 }

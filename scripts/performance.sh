@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Measures everything that docs/performance.md shows, and writes that page anew. About five minutes; the machine
-# should do nothing else meanwhile.
+# Runs all measurements of docs/performance.md and writes that page. Takes about five minutes. Run
+# nothing else on the machine meanwhile.
 #
-#   scripts/performance.sh [DIR]    programs in DIR (default: the release build, made if missing)
+#   scripts/performance.sh [DIR]    DIR: the programs (default: the release build, built if missing)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/.." && pwd)
@@ -13,7 +13,7 @@ page=$root/docs/performance.md
 draft=$(mktemp)
 trap 'rm -f "$draft"' EXIT
 
-# bench MODE FLAGS…: of three runs the one with the median rate, as a row of a table.
+# bench MODE FLAGS…: prints the run with the median rate of three, as a table row.
 bench() {
   echo "dqueue-bench $*" >&2
   local i
@@ -23,14 +23,14 @@ bench() {
                            command, $4, $5, $6, $7, $8, $9 }'
 }
 
-# kills: the failover figures of twenty kills.
+# kills: prints the failover times of twenty kills as table rows.
 kills() {
   echo "dqueue-bench failover --kills 20" >&2
   "$BIN/dqueue-bench" failover --kills 20 | tail -n 1 |
     awk '{ printf "| p50 | %s ms |\n| p99 | %s ms |\n| slowest of 20 | %s ms |\n", $5, $6, $7 }'
 }
 
-# micro PROGRAM: the rows of a Google Benchmark program.
+# micro PROGRAM: prints the results of a Google Benchmark program as table rows.
 micro() {
   echo "$1" >&2
   "$BIN/$1" --benchmark_min_time=0.2 2>/dev/null |

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# To be sourced: finds the programs, or builds them. Sets BIN to the directory they are in.
+# Library: finds the programs, or builds them.
 
-# require_programs [DIR]: DIR if it is given, else $DQUEUE_BIN, else the release build of this
-# checkout, which is made if it is missing.
+# require_programs [DIR]: sets BIN to the directory of the programs: DIR, else $DQUEUE_BIN, else the
+# release build of this checkout. Builds the release if programs are missing there.
 require_programs() {
   local root
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# To be sourced, after cluster.sh: a real Prometheus that scrapes the nodes of cluster.sh.
+# Library: runs a real Prometheus that scrapes the nodes of cluster.sh. Source cluster.sh first.
 #
-#   find_prometheus BIN              # $promtool, $prometheus; ends with 77 where they cannot be had
-#   prometheus_begin RULES-DIR       # with the rules of that directory, every second
+#   find_prometheus BIN              # sets $promtool and $prometheus; exits with 77 if unavailable
+#   prometheus_begin RULES-DIR       # scrapes and evaluates the rules of that directory every second
 #   eventually 30 shows 'sum(up)' 3
 #   prometheus_end
 
@@ -11,7 +11,8 @@ prometheus=
 PROMETHEUS_PORT=
 PROMETHEUS_PID=
 
-# It is unpacked, not installed: its package would start a server, on dqueue's port.
+# The package is unpacked, not installed: installing it would start a server on port 9090, which is
+# dqueue's default port.
 find_prometheus() {
   local tools=$1/../tools
   if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
@@ -24,14 +25,15 @@ find_prometheus() {
   (
     cd "$tools"
     apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; } || {
-      echo "skipped: there is no package of Prometheus to be had"
+      echo "skipped: the package of Prometheus is not available"
       exit 77
     }
     dpkg-deb -x prometheus_*.deb .
   ) || exit
 }
 
-# prometheus_begin RULES-DIR: the scrape file of deploy/prometheus, with the cluster's ports and shorter intervals.
+# prometheus_begin RULES-DIR: starts Prometheus with the configuration of deploy/prometheus, the ports
+# of the cluster and intervals of 1 s.
 prometheus_begin() {
   local targets
   PROMETHEUS_PORT=$(cluster_free_port)
@@ -49,11 +51,11 @@ prometheus_end() {
   PROMETHEUS_PID=
 }
 
-# prometheus_query QUERY: the answer as JSON.
+# prometheus_query QUERY: prints the answer as JSON.
 prometheus_query() {
   curl -sS --max-time 10 "http://127.0.0.1:$PROMETHEUS_PORT/api/v1/query" --data-urlencode "query=$1" 2>/dev/null
 }
-# value QUERY: of the only sample.
+# value QUERY: prints the value of the only sample.
 value() { prometheus_query "$1" | sed -nE 's/.*"value":\[[0-9.]+,"([^"]*)"\]\}\]\}\}$/\1/p'; }
-# shows QUERY VALUE
+# shows QUERY VALUE: whether the only sample has this value.
 shows() { [[ $(value "$1") == "$2" ]]; }

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# From nothing to a running node that has done some jobs: installs packages, builds, starts a node in
-# the background, enqueues samples, runs a worker. Safe to repeat; ends the node that it started
-# before.
+# Installs packages, builds, starts a node in the background, enqueues sample jobs and runs a worker
+# until all jobs are done. Can be repeated: it first stops the node of an earlier run.
 #
-#   scripts/quickstart.sh           all of it
-#   scripts/quickstart.sh --stop    only ends the node
+#   scripts/quickstart.sh           all steps
+#   scripts/quickstart.sh --stop    only stops the node
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/.." && pwd)
@@ -16,7 +15,7 @@ source "$here/cluster.sh"
 state=$root/data/quickstart
 pid_file=$state/pid
 
-# Ends the node of an earlier run, if the process with that number still is that node.
+# Stops the node of an earlier run, if the process with the recorded id is still that node.
 stop_earlier() {
   [[ -f $pid_file ]] || return 0
   local pid
@@ -33,7 +32,7 @@ stop_earlier() {
   rm -f "$pid_file"
 }
 
-# port_or_free PORT: PORT if nobody listens there, else another one.
+# port_or_free PORT: prints PORT if it is unused, else another unused port.
 port_or_free() {
   if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
     cluster_free_port
@@ -66,7 +65,7 @@ mkdir -p "$state"
 stop_earlier
 grpc=127.0.0.1:$(port_or_free 9090)
 http=127.0.0.1:$(port_or_free 8080)
-# In a session of its own: it outlives this script and its terminal.
+# In its own session, so that the node survives the end of this script and of its terminal.
 setsid "$BIN/dqueue" --id=dev --bootstrap "--data-dir=$state/node" "--grpc-addr=$grpc" \
   "--http-addr=$http" </dev/null >"$state/log" 2>&1 &
 pid=$!
@@ -82,7 +81,7 @@ for ((i = 0; i < 200; i++)); do
   sleep 0.1
 done
 if [[ -z $ready ]]; then
-  echo "the node did not start; it said:" >&2
+  echo "the node did not start; its log:" >&2
   cat "$state/log" >&2
   exit 1
 fi

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes a release of what is built: a Debian package, the list of its parts (SBOM), check sums of both, and a signature
-# of those.
+# Makes a release of a build: a Debian package, an SBOM, the checksums of both, and a signature of the
+# checksums.
 #
 #   release.sh --sign KEY [--out DIR] [--outdated] [BUILD]
 #
 #   KEY         an Ed25519 key in PEM: openssl genpkey -algorithm ed25519 -out release.key
-#   DIR         is made; default build/release-VERSION
-#   BUILD       default build/release
-#   --outdated  also if Debian's security archive has a newer version of a library (scan.sh)
+#   DIR         the output directory, created if missing; default build/release-VERSION
+#   BUILD       the build directory; default build/release
+#   --outdated  proceed although Debian's security archive has a newer version of a library (scan.sh)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 key='' out='' outdated=''
@@ -34,7 +34,8 @@ version=$("$build/bin/dqueue" --version | awk '{ print $2 }')
 out=${out:-$here/../build/release-$version}
 
 if ! "$here/scan.sh" "$build/bin" && [[ -z $outdated ]]; then
-  echo "Debian has mended these libraries: upgrade this machine, test, and try again (or --outdated)" >&2
+  echo "Debian's security archive has newer versions of these libraries:" \
+    "upgrade this machine, test, and try again (or use --outdated)" >&2
   exit 1
 fi
 mkdir -p "$out"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What the programs are made of, as CycloneDX 1.5 on standard output: the Debian packages of the
-# libraries that they load, and of those whose headers are compiled in (packages.txt). To be given to
-# a scanner of vulnerabilities.
+# Prints a software bill of materials (SBOM) of the programs as CycloneDX 1.5: the Debian packages of
+# the shared libraries that they load, and of the header libraries in packages.txt. Vulnerability
+# scanners read this format.
 #
 #   sbom.sh [BIN]
 set -euo pipefail
@@ -13,7 +13,7 @@ libraries() {
     xargs readlink -f
 }
 
-# The packages that own these files; where /lib is a link to /usr/lib, dpkg knows either name.
+# The packages that own these files. Where /lib is a link to /usr/lib, dpkg may know either path.
 owners() { sed 'p; s#^/usr##' | sort -u | { xargs dpkg-query -S 2>/dev/null || true; } | sed 's/:.*//' | sort -u; }
 headers() { grep -E '^lib.*-dev$' "$here/packages.txt" | grep -vE 'benchmark|gmock|gtest'; }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Libraries of the programs for which Debian has a newer version than this machine, as of the last `apt-get update`: one
-# a line, with both versions and where the newer one is. Exit 1 if there is one from the security archive.
+# Lists the libraries of the programs for which Debian has a newer version than this machine, as of the
+# last `apt-get update`. A line has the package, both versions and the archive of the newer one. The
+# exit status is 1 if a newer version is in the security archive.
 #
 #   scan.sh [BIN]
 set -euo pipefail
@@ -21,7 +22,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   }
   $1 == "Installed:" { installed = $2 }
   $1 == "Candidate:" { candidate = $2 }
-  # A version, then the archives that have it.
+  # A line with a version; the lines after it name the archives with that version.
   /^ (   |\*\*\*) [^ ]+ [0-9]+$/ { here = $(NF - 1) == candidate; next }
   here && origin == "no archive" && $2 ~ /:/ { origin = $3 }
   END {

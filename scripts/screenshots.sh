@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pictures of every screen of the dashboard, on a cluster of three, into build/screenshots.
+# Takes screenshots of every screen of the dashboard on a cluster of three, into build/screenshots.
 #
 #   screenshots.sh [BIN]
 set -euo pipefail
@@ -19,4 +19,4 @@ leader=$(cluster_leader)
 export NODES=http://127.0.0.1:${CLUSTER_HTTP_PORTS[leader]}
 export OUT=$root/build/screenshots
 node "$here/browser/screenshots.mjs"
-echo "the pictures are in $OUT"
+echo "the screenshots are in $OUT"

@@ -1,4 +1,4 @@
-// For tests, with LD_PRELOAD: a disk that takes DQUEUE_SLOW_SYNC_MS for every sync.
+// Test library for LD_PRELOAD: delays every sync by DQUEUE_SLOW_SYNC_MS milliseconds.
 #include <dlfcn.h>
 #include <sys/uio.h>
 #include <unistd.h>

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds everything and runs all tests. The last line of output is
-# "N passed, N failed"; the exit status is 0 only if everything was built and passed.
+# Installs missing packages, builds everything and runs all tests. The last line of output is
+# "N passed, N failed". The exit status is 0 only if every build and test succeeded.
 #
 #   scripts/test.sh                 the release build
-#   scripts/test.sh --sanitizers    then the asan and tsan builds too
+#   scripts/test.sh --sanitizers    the release, asan and tsan builds
 #   scripts/test.sh -- ARGS…        ARGS go to ctest (-L unit, -R name, …)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -31,7 +31,7 @@ trap 'rm -f "$log"' EXIT
 passed=0
 failed=0
 status=0
-# At the end, whatever happened before.
+# Prints the last line and exits.
 report() {
   echo "$passed passed, $failed failed"
   exit "$status"
@@ -55,11 +55,11 @@ run_preset() {
   fi
   echo "== $preset: test"
   ctest --preset "$preset" "$@" 2>&1 | tee "$log" || code=$?
-  # "97% tests passed, 3 tests failed out of 100"
+  # Parses "97% tests passed, 3 tests failed out of 100".
   read -r bad total < <(sed -nE \
     's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$log") || true
   if [[ -z ${total:-} ]]; then
-    echo "ctest gave no result" >&2
+    echo "the output of ctest has no result line" >&2
     failed=$((failed + 1))
     status=1
     return
@@ -74,7 +74,7 @@ run_preset() {
   status=1
   report
 }
-# Debian's gRPC and Protobuf are not instrumented.
+# Debian's gRPC and Protobuf are not instrumented for the thread sanitizer.
 export TSAN_OPTIONS="suppressions=$here/tsan.supp ${TSAN_OPTIONS:-}"
 for preset in "${presets[@]}"; do run_preset "$preset" "$@"; done
 report

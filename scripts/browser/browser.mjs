@@ -1,8 +1,9 @@
-// What the browser tests and the screenshots share: a browser, pages that keep every complaint, and
-// jobs to look at.
+// Shared by the browser tests and the screenshots: a browser, pages that record errors, and functions
+// that make jobs.
 //
-// BROWSER_MODULES: the directory that has node_modules. CHROMIUM: the browser. NODES: the base URLs
-// of the nodes' HTTP, with commas. KEY: of an admin, if the nodes want keys.
+// Environment: BROWSER_MODULES, the directory that has node_modules; CHROMIUM, the browser; NODES, the
+// base URLs of the nodes' HTTP ports, separated by commas; KEY, an admin key, if the nodes require
+// keys.
 
 import {createRequire} from 'node:module';
 import {readFileSync} from 'node:fs';
@@ -17,8 +18,9 @@ const key = process.env.KEY ?? '';
 
 export const launch = () => chromium.launch({executablePath: process.env.CHROMIUM, args: ['--disable-gpu']});
 
-// `complaints`: what the page wrote as an error, threw, or was refused by its policy. An answer that
-// is no success is written by the browser as an error too; `expected` says which are the test's.
+// Opens a page. `complaints` collects console errors, exceptions, violations of the content security
+// policy and requests to other hosts. The browser also logs HTTP errors to the console;
+// expected(message) returns whether the test caused such a message on purpose.
 export async function open(browser, {width = 1440, height = 900, scheme = 'light', expected = () => false, signIn = key} = {}) {
   const context = await browser.newContext({
     viewport: {width, height}, colorScheme: scheme, reducedMotion: 'reduce', locale: 'en-GB', timezoneId: 'UTC',
@@ -43,7 +45,7 @@ export async function open(browser, {width = 1440, height = 900, scheme = 'light
   return {context, page, complaints};
 }
 
-// What axe finds, as lines.
+// The accessibility violations that axe finds, one line each.
 export async function accessibility(page) {
   await page.evaluate(axeSource);
   const {violations} = await page.evaluate(() => globalThis.axe.run());
@@ -51,7 +53,7 @@ export async function accessibility(page) {
       (node) => `${violation.id}: ${violation.help}: ${node.html.slice(0, 160)} ${node.failureSummary?.split('\n')[1] ?? ''}`));
 }
 
-// Whether something of the page is wider than the window.
+// Whether the page is wider than the window.
 export const overflows = (page) =>
     page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth > 1);
 
@@ -70,7 +72,8 @@ export const enqueue = (node, queue, count, each = () => ({})) => call(node, 'PO
   jobs: Array.from({length: count}, (_, i) => ({queue, type: 'task', payload: base64(`{"n": ${i}}`), ...each(i)})),
 });
 
-// Leases up to `count` jobs and ends each as end(job) says: null completes it, a text fails it.
+// Leases up to `count` jobs. Completes a job if end(job) returns null, fails it with the text that
+// end(job) returns, and keeps it leased if end(job) returns undefined. Returns the number of jobs.
 export async function work(node, queues, count, end = () => null, worker = 'worker-1') {
   const {jobs} = await call(node, 'POST', '/v1/leases', {worker_id: worker, queues, max_jobs: count});
   const done = {complete: [], fail: []};

@@ -1,7 +1,7 @@
-// The dashboard in a browser, on a cluster of three that browser_test.sh has started. Each part says
-// what it looks at; the first that fails ends the test.
+// Tests the dashboard in a browser, on a cluster of three that browser_test.sh starts. The first part
+// that fails ends the test.
 //
-// PIDS: the processes of NODES, in their order.
+// Environment: as in browser.mjs, and PIDS, the process ids of NODES in the same order.
 
 import assert from 'node:assert/strict';
 import {accessibility, call, enqueue, launch, nodes, open, overflows, work} from './browser.mjs';
@@ -20,7 +20,7 @@ const row = (page, text) => page.getByRole('row').filter({hasText: text});
 const isLive = (page) => page.locator('#link-state.good').waitFor({timeout: 20_000});
 const clean = (complaints) => assert.deepEqual(complaints, []);
 
-// Some keyboards' way through a dialog.
+// Fills the text field of a dialog, if `word` is given, and clicks its button.
 async function agree(page, button, word) {
   const dialog = page.getByRole('dialog');
   await dialog.waitFor();
@@ -29,7 +29,7 @@ async function agree(page, button, word) {
   await dialog.waitFor({state: 'detached'});
 }
 
-await part('what is enqueued by the form appears everywhere without a reload', async () => {
+await part('a job enqueued by the form appears on other pages without a reload', async () => {
   const watcher = await open(browser);
   await watcher.page.goto(other + '/#/queues');
   await isLive(watcher.page);
@@ -48,7 +48,7 @@ await part('what is enqueued by the form appears everywhere without a reload', a
   await page.getByRole('heading', {name: 'form-1'}).waitFor();
   await page.getByText('<img src=x onerror=alert(1)>').waitFor();
   await row(watcher.page, 'by-form').waitFor({timeout: 5000});
-  // Refused by the node, told by the form.
+  // The form shows an error of the node.
   await page.goto(one + '/#/enqueue');
   await page.getByLabel('Queue').fill('not a name');
   await page.getByRole('button', {name: 'Enqueue', exact: true}).click();
@@ -91,7 +91,7 @@ await part('queues are paused, resumed and purged', async () => {
   const line = row(page, 'stopped');
   await line.getByRole('button', {name: 'Pause'}).click();
   await line.getByText('PAUSED').waitFor({timeout: 5000});
-  assert.equal(await work(one, ['stopped'], 5), 0, 'a paused queue gives nothing');
+  assert.equal(await work(one, ['stopped'], 5), 0, 'no job of a paused queue is leased');
   await line.getByRole('button', {name: 'Resume'}).click();
   await line.getByText('OPEN').waitFor({timeout: 5000});
   await line.getByRole('button', {name: 'Purge'}).click();
@@ -106,7 +106,7 @@ await part('queues are paused, resumed and purged', async () => {
   await context.close();
 });
 
-await part('jobs are chosen, cancelled, retried and deleted together', async () => {
+await part('selected jobs are cancelled, retried and deleted together', async () => {
   await enqueue(one, 'bulk', 5, (i) => ({id: 'bulk-' + i}));
   const {page, complaints, context} = await open(browser);
   await page.goto(one + '/#/jobs?queue=bulk');
@@ -127,7 +127,7 @@ await part('jobs are chosen, cancelled, retried and deleted together', async () 
   await context.close();
 });
 
-await part('by keyboard alone', async () => {
+await part('the dashboard works with the keyboard alone', async () => {
   const {page, complaints, context} = await open(browser);
   await page.goto(one + '/#/overview');
   await isLive(page);
@@ -137,9 +137,9 @@ await part('by keyboard alone', async () => {
   assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
   await page.keyboard.press('g');
   await page.keyboard.press('q');
-  // The overview has a heading with that word too, of another level.
+  // The overview also has a heading "Queues", of another level.
   await page.getByRole('heading', {name: 'Queues', level: 1}).waitFor();
-  // The keys do something as soon as there is something to filter.
+  // The key "/" works only after the list is shown.
   await row(page, 'bulk').waitFor();
   await page.keyboard.press('/');
   await page.waitForFunction(() => document.activeElement.tagName === 'INPUT');
@@ -172,7 +172,7 @@ await part('read-only: nothing can be changed', async () => {
   await context.close();
 });
 
-await part('a key is asked for, kept and sent; what it may not do is off; revoked, it is asked for again', async () => {
+await part('sign-in: the key is requested, stored and sent; forbidden actions are disabled; a revoked key is requested again', async () => {
   const {secret, key} = await call(one, 'POST', '/v1/keys', {
     name: 'reader', owner_id: 'browser', type: 'KEY_TYPE_CLIENT', scopes: ['jobs:read', 'cluster:read'],
   });
@@ -193,7 +193,7 @@ await part('a key is asked for, kept and sent; what it may not do is off; revoke
   assert.match(await pause.getAttribute('title'), /needs queues:manage/);
   await page.reload();
   await isLive(page);
-  // The stream that runs ends, and the page asks.
+  // The running event stream ends, and the page requests a key.
   await call(other, 'POST', `/v1/keys/${key.id}:revoke`, {});
   await page.getByRole('heading', {name: 'asks for a key'}).waitFor({timeout: 10_000});
   await page.getByRole('alert').filter({hasText: 'is revoked'}).waitFor();
@@ -201,7 +201,7 @@ await part('a key is asked for, kept and sent; what it may not do is off; revoke
   await context.close();
 });
 
-// Whatever this node offers yet: these screens, by the contract of service.proto.
+// The following parts fake the node's answers, in the format of service.proto.
 await part('dead letters by error: a group is redriven', async () => {
   const {page, complaints, context} = await open(browser);
   const asked = [];
@@ -227,7 +227,7 @@ await part('dead letters by error: a group is redriven', async () => {
   await context.close();
 });
 
-await part('keys are made, shown once, and revoked', async () => {
+await part('keys are created, shown once, and revoked', async () => {
   const {page, complaints, context} = await open(browser);
   const keys = [];
   await page.route((url) => url.pathname.startsWith('/v1/keys'), (route) => {
@@ -262,7 +262,7 @@ await part('keys are made, shown once, and revoked', async () => {
   await context.close();
 });
 
-await part('the leadership is moved, and what a node does not offer is said', async () => {
+await part('leadership is transferred, and an unsupported call is reported', async () => {
   const {page, complaints, context} = await open(browser, {expected: (message) => /501/.test(message.text())});
   const missing = {status: 501, json: {error: 'no such call', reason: 'UNIMPLEMENTED', details: {}}};
   await page.route('**/v1/workers', (route) => route.fulfill(missing));
@@ -287,7 +287,7 @@ await part('the leadership is moved, and what a node does not offer is said', as
 
 const SCREENS = ['overview', 'queues', 'jobs', 'job/form-1', 'dead', 'workers', 'cluster', 'keys', 'enqueue'];
 for (const [width, scheme] of [[1440, 'light'], [1440, 'dark'], [360, 'light'], [360, 'dark']]) {
-  await part(`every screen at ${width} px, ${scheme}: fits, and axe finds nothing`, async () => {
+  await part(`every screen at ${width} px, ${scheme}: fits the window, and axe finds no violation`, async () => {
     const {page, complaints, context} = await open(browser, {width, height: 800, scheme});
     await page.goto(one + '/#/overview');
     await isLive(page);
@@ -297,7 +297,7 @@ for (const [width, scheme] of [[1440, 'light'], [1440, 'dark'], [360, 'light'], 
       await page.locator('main :is(td, pre, form, p):visible').first().waitFor();
       assert.equal(await overflows(page), false, screen + ' is wider than the window');
       const {x, width: wide} = await page.locator('nav [aria-current]').boundingBox();
-      assert.ok(x > -1 && x + wide < width + 1, `the name of ${screen} is out of sight, at ${x} to ${x + wide}`);
+      assert.ok(x > -1 && x + wide < width + 1, `the menu entry of ${screen} is outside the window, at ${x} to ${x + wide}`);
       assert.deepEqual(await accessibility(page), [], screen);
     }
     await page.goto(one + '/#/queues');
@@ -309,7 +309,7 @@ for (const [width, scheme] of [[1440, 'light'], [1440, 'dark'], [360, 'light'], 
   });
 }
 
-await part('the leader is killed: the page goes on', async () => {
+await part('the page keeps working after the leader is killed', async () => {
   const {page, complaints, context} = await open(browser, {expected: (message) => /50[34]/.test(message.text())});
   const roles = await Promise.all(nodes.map(async (node) => (await call(node, 'GET', '/v1/cluster')).role));
   const leads = roles.indexOf('leader');

@@ -1,4 +1,5 @@
-// Pictures of every screen, at several sizes and in both schemes, into the directory OUT.
+// Takes screenshots of every screen, at several sizes and in both colour schemes, into the directory
+// OUT.
 
 import {mkdirSync} from 'node:fs';
 import {call, enqueue, launch, nodes, open, work} from './browser.mjs';
@@ -8,7 +9,7 @@ mkdirSync(out, {recursive: true});
 const node = nodes[0];
 let stop = false;
 
-// Something to see: jobs in every state, and a load that goes on.
+// Makes jobs in every state.
 async function prepare() {
   await enqueue(node, 'reports', 40, (i) => ({type: 'monthly', delay: `${600 + i}s`}));
   await enqueue(node, 'email', 60, (i) => ({type: i % 2 ? 'welcome' : 'invoice', priority: i % 5, retry: {max_retries: 0}}));
@@ -26,6 +27,7 @@ async function prepare() {
   }
 }
 
+// Enqueues and completes jobs until `stop` is set.
 async function load() {
   for (let round = 0; !stop; ++round) {
     await enqueue(node, 'email', 20 + Math.round(15 * Math.sin(round / 4)), (i) => ({

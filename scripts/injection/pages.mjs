@@ -1,5 +1,7 @@
-// node pages.mjs JOB…: every screen of the dashboard, and the pages of these jobs, on a node that is
-// full of texts from send.mjs. None may become more than text. (See browser.mjs for what it wants.)
+// node pages.mjs JOB…
+//
+// Opens every screen of the dashboard, and the pages of these jobs, on a node that has the texts of
+// send.mjs. No text may be interpreted as HTML or script. Environment: as in browser.mjs.
 import assert from 'node:assert/strict';
 import {launch, nodes, open} from '../browser/browser.mjs';
 
@@ -25,7 +27,7 @@ for (const screen of screens) {
   shown += found.text.includes('<img src=x onerror=');
 }
 assert.deepEqual(complaints, []);
-// Else nothing of all this was seen.
-assert.ok(shown >= 2 * jobs.length + 2, `the texts stand on ${shown} screens only`);
-console.log(`${screens.length} screens, the texts stand on ${shown}`);
+// The test has no value if the screens do not show the texts.
+assert.ok(shown >= 2 * jobs.length + 2, `only ${shown} screens show the texts`);
+console.log(`${screens.length} screens, ${shown} of them show the texts`);
 await browser.close();

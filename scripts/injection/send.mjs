@@ -1,8 +1,9 @@
-// node send.mjs OPENAPI.json NODE: sends every text field of every call values that were made to be
-// taken for something else: a line of the log, a colour, a tag, a quote.
+// node send.mjs OPENAPI.json NODE
 //
-// KEY: of an admin. Every answer must be one that a careful client can read. What is accepted stays
-// in the node, for others to look at. Prints the jobs that are worth a look, one id a line.
+// Sends hostile values in every text field of every call: line breaks, terminal escapes, HTML and
+// quotes. Every answer must have a status below 500, and JSON without control characters. Accepted
+// values remain in the node for further checks. Prints the ids of jobs that have hostile values in
+// every field, one per line. Environment: KEY, an admin key.
 import assert from 'node:assert/strict';
 import { load } from '../openapi/document.mjs';
 
@@ -16,12 +17,12 @@ const hostile = [
   printable,
   `a\n2001-01-01T00:00:00.000Z fatal forged\r\ndqueue_forged 1\n\u001b[31m\u001b]0;x\u0007\u009b\u2028\u202e\u0000${printable}`,
 ];
-// What a field for bytes may hold, if it is Base64 at all.
+// A field of bytes also gets the values in Base64.
 const variants = (schema) => (schema.format === 'byte'
   ? [...hostile, ...hostile.map((text) => Buffer.from(text).toString('base64'))] : hostile);
 
-// Each text of a schema: a name for it, its schema, and put(body, value), which sets it there and
-// keeps what else is set.
+// Yields each text field of a schema: its name, its schema, and put(body, value), which returns the
+// body with the field set to the value.
 function* texts(given, name = '') {
   const schema = resolve(given);
   if (schema.anyOf) {
@@ -77,7 +78,7 @@ const fresh = async (queue) => {
   return { id, token: jobs[0].lease.token };
 };
 const held = async () => ({ items: [await fresh('held')] });
-// What makes the rest of a request right.
+// A valid request body for each call, by operationId.
 const bases = {
   EnqueueJobs: () => ({ jobs: [{ queue: 'all', type: 't' }] }),
   LeaseJobs: () => ({ worker_id: 'w', queues: ['none'], max_jobs: 1 }),
@@ -110,7 +111,7 @@ for (const [path, methods] of Object.entries(document.paths)) {
         const escaped = encodeURIComponent(value);
         if (parameter.in === 'path') await send(method, path.replace(/\{\w+\}/, escaped), await base());
         if (parameter.in === 'query') await send(method, `${await target()}?${parameter.name}=${escaped}`);
-        // Nothing but what HTTP allows gets through fetch().
+        // fetch() refuses header values that HTTP does not allow.
         if (parameter.in === 'header') await send(method, await target(), await base(), { [parameter.name]: printable });
       }
     }
@@ -130,7 +131,7 @@ for (const name of ['authorization', 'user-agent', 'accept', 'content-type', 'x-
   await send('GET', `/${encodeURIComponent(hostile[1])}`, undefined, { [name]: printable });
 }
 
-// Jobs and a key that have it wherever it may stand, for the screens and the command line.
+// Jobs and a key with hostile values in every field, for the dashboard and the command line.
 const text = hostile[1].replace('\u0000', '');
 const everywhere = {
   payload: Buffer.from(text).toString('base64'), idempotency_key: text, ordering_key: printable,

@@ -1,7 +1,8 @@
 // node check.mjs OPENAPI.json LINT.json NODE
 //
-// OPENAPI.json: docs/openapi.yaml as one JSON document. LINT.json: what the linter said. NODE: the
-// address of a node without keys. Prints each difference; exit 1 if there is one.
+// Compares docs/openapi.yaml with the answers of a node. OPENAPI.json: docs/openapi.yaml as one JSON
+// document. LINT.json: the output of the linter. NODE: the address of a node without keys. Prints each
+// difference. The exit status is 1 if there is a difference.
 import { readFileSync } from 'node:fs';
 import { load } from './document.mjs';
 
@@ -10,14 +11,14 @@ const { document, resolve } = load(documentFile);
 const differences = [];
 const differs = (what) => differences.push(what);
 
-// The linter: not a warning either.
+// Warnings of the linter count as differences too.
 const lint = readFileSync(lintFile, 'utf8');
 for (const problem of JSON.parse(lint.slice(lint.indexOf('{'))).problems) {
   differs(`${problem.location[0].pointer}: ${problem.message} (${problem.ruleId})`);
 }
 
-// The calls of /v1 by their names: a GET has the fields of its request as parameters, and the
-// answer is the call's.
+// A call under /v1 is named like its RPC. The parameters of a GET must be the fields of the request
+// message, and the answer must be the response message.
 const calls = [];
 for (const [path, methods] of Object.entries(document.paths)) {
   for (const [method, call] of Object.entries(methods)) calls.push({ path, method, ...call });
@@ -26,7 +27,7 @@ for (const call of calls.filter(({ path }) => path.startsWith('/v1/'))) {
   const name = call.operationId;
   const request = document.components.schemas[`${name}Request`];
   if (!request) {
-    differs(`${call.path}: there is no call ${name}`);
+    differs(`${call.path}: there is no message ${name}Request`);
     continue;
   }
   if (call.method === 'get') {
@@ -39,7 +40,7 @@ for (const call of calls.filter(({ path }) => path.startsWith('/v1/'))) {
   }
 }
 
-// What a value is, against what the schema says that it is.
+// Compares a JSON value with its schema.
 const kind = (value) => {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'array';
@@ -52,7 +53,7 @@ const compare = (value, given, where) => {
   if (schema.anyOf) {
     const fits = schema.anyOf.map(resolve).filter(({ type, nullable, properties }) => (value === null ? nullable : type === kind(value))
       && (!properties || Object.keys(value).every((name) => name in properties)));
-    if (fits.length === 0) differs(`${where}: ${JSON.stringify(value)} is none of what is described`);
+    if (fits.length === 0) differs(`${where}: ${JSON.stringify(value)} matches no described schema`);
     else compare(value, fits[0], where);
     return;
   }
@@ -65,8 +66,8 @@ const compare = (value, given, where) => {
     return;
   }
   if (schema.enum && !schema.enum.includes(value)) differs(`${where}: ${value} is not in ${schema.enum}`);
-  if (schema.format === 'date-time' && Number.isNaN(Date.parse(value))) differs(`${where}: ${value} is no time`);
-  if (schema.pattern && !new RegExp(schema.pattern).test(value)) differs(`${where}: ${value} does not fit`);
+  if (schema.format === 'date-time' && Number.isNaN(Date.parse(value))) differs(`${where}: ${value} is not a time`);
+  if (schema.pattern && !new RegExp(schema.pattern).test(value)) differs(`${where}: ${value} does not match ${schema.pattern}`);
   for (const name of schema.required ?? []) if (!(name in value)) differs(`${where}.${name} is missing`);
   if (Array.isArray(value)) value.forEach((item, i) => compare(item, schema.items, `${where}[${i}]`));
   if (kind(value) !== 'object') return;
@@ -78,7 +79,8 @@ const compare = (value, given, where) => {
 };
 
 const seen = new Set();
-// ask METHOD PATH-AS-DESCRIBED STATUS {in the path} BODY: the answer, compared.
+// ask(METHOD, PATH, STATUS, NAMES, BODY, QUERY) sends a request, requires the status, compares the
+// answer with its schema and returns it. NAMES has the values of the {…} in PATH.
 const ask = async (method, path, status, names = {}, body = undefined, query = '') => {
   const target = path.replace(/\{(\w+)\}/g, (_, name) => names[name]);
   const answer = await fetch(node + target + query, {
@@ -153,10 +155,10 @@ await ask('POST', '/v1/keys/{id}:revoke', 200, { id: key.key.id }, {});
 for (const path of ['/', '/health', '/ready', '/metrics', '/stats', '/workers']) await ask('GET', path, 200);
 await ask('GET', '/dashboard/{file}', 404, { file: 'none' });
 
-// Its answer has no end; the browser's tests read it.
+// This answer does not end. The browser tests read it.
 seen.add('GET /events');
 for (const { path, method } of calls) {
-  if (!seen.has(`${method.toUpperCase()} ${path}`)) differs(`${method} ${path} was not asked`);
+  if (!seen.has(`${method.toUpperCase()} ${path}`)) differs(`${method} ${path} was not requested`);
 }
 for (const difference of new Set(differences)) console.log(difference);
 console.log(`${calls.length} operations, ${compared} values compared, ${differences.length} differences`);

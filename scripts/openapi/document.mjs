@@ -1,5 +1,5 @@
-// docs/openapi.yaml, as one JSON document in FILE: load(FILE) gives it, and what a reference in it
-// stands for.
+// load(FILE) reads docs/openapi.yaml, converted to one JSON document. Returns the document, and a
+// function that resolves a $ref in it.
 import { readFileSync } from 'node:fs';
 
 export function load(file) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every alert fires when a real cluster gets into its trouble. What would take minutes is cut short here: each `for`
-# is a second and a waiting job is too old after 5 s. The times as they are written are alert_rules_test.yml's.
+# Tests that each alert fires on a real cluster with the problem that it reports. To save time each
+# `for` is one second, and a waiting job is too old after 5 s. deploy/prometheus/alert_rules_test.yml
+# tests the real times.
 #
 #   alerts_test.sh BIN
 set -euo pipefail
@@ -34,7 +35,7 @@ prometheus_begin "$CLUSTER_DIR/rules"
 
 seen=()
 firing() { [[ $(value "count(ALERTS{alertname=\"$1\",alertstate=\"firing\"})") -ge 1 ]]; }
-# fires ALERT: within a minute.
+# fires ALERT: waits up to a minute for it.
 fires() {
   eventually 60 firing "$1"
   seen+=("$1")
@@ -42,24 +43,24 @@ fires() {
 }
 quiet() { shows 'count(ALERTS{alertstate="firing"}) or vector(0)' 0; }
 
-# All is well.
+# No alert fires on a healthy cluster.
 eventually 30 shows 'sum(up{job="dqueue"})' 3
 cluster_cli enqueue --queue dies --type t >/dev/null
 eventually 30 shows 'max(dqueue_jobs_enqueued_total{queue="dies"})' 1
 eventually 30 quiet
 
-# A job dies, another one waits.
+# A dead job, then a waiting job.
 read -r id token < <(cluster_cli lease --queue dies --wait 10s | awk 'NR == 2 { print $1, $2 }')
 cluster_cli nack "$id" --token "$token" --reject --reason broken >/dev/null
 fires DqueueDeadLetters
 cluster_cli enqueue --queue waits --type t >/dev/null
 fires DqueueJobsWait
 
-# The leader changes again and again.
+# Six changes of the leader.
 for ((i = 0; i < 6; i++)); do cluster_cli transfer >/dev/null; done
 fires DqueueLeaderFlaps
 
-# A follower is frozen while many entries are written: one job a call, one call at a time.
+# A frozen follower while many entries are written: one job per call, one call at a time.
 leader=$(cluster_wait_for_leader 20)
 follower=$((leader % 3 + 1))
 frozen=${CLUSTER_PIDS[follower]}
@@ -71,15 +72,15 @@ fires DqueueFollowerLags
 kill -CONT "$frozen"
 frozen=
 
-# A disk that needs 150 ms.
+# A disk whose syncs take 150 ms.
 cluster_kill "$follower" || true
-# The address sanitizer's runtime does not start behind another library if it is not told to.
+# Without this option the address sanitizer refuses to start after another preloaded library.
 LD_PRELOAD=$slow_disk DQUEUE_SLOW_SYNC_MS=150 ASAN_OPTIONS=${ASAN_OPTIONS-}:verify_asan_link_order=0 \
   cluster_start "$follower"
 for ((i = 0; i < 20; i++)); do cluster_cli enqueue --queue slow --type t >/dev/null; done
 fires DqueueSlowDisk
 
-# Disks without the room that is wanted.
+# Disks with less free space than --reserve-bytes.
 CLUSTER_FLAGS=(--reserve-bytes 1024GiB)
 for i in 1 2 3; do
   cluster_kill "$i" || true
@@ -87,7 +88,7 @@ for i in 1 2 3; do
 done
 fires DqueueDiskLow
 
-# Nobody is left to lead.
+# No majority.
 cluster_kill 1 || true
 cluster_kill 2 || true
 fires DqueueNoLeader

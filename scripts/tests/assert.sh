@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# To be sourced by the tests over real processes. The first assertion that does not hold ends the
-# test.
+# Library of assertions for the tests over real processes. The first failed assertion ends the test.
 
 PASSED=0
 
@@ -9,8 +8,8 @@ fail() {
   exit 1
 }
 
-# expect STATUS REGEX COMMAND…: the exit status, and that standard output or error matches. An empty
-# regex matches anything.
+# expect STATUS REGEX COMMAND…: checks the exit status, and that standard output and standard error
+# together match the regex. An empty regex matches everything.
 expect() {
   local status=$1 regex=$2 output code=0
   shift 2
@@ -21,7 +20,7 @@ expect() {
   fi
   printf '%s\n' "$output" >&2
   ((code == status)) || fail "exit status $code, not $status, of: $*"
-  fail "that does not match '$regex', which is wanted of: $*"
+  fail "the output does not match '$regex': $*"
 }
 
 # equal WANT GOT WHAT
@@ -30,33 +29,33 @@ equal() {
   PASSED=$((PASSED + 1))
 }
 
-# eventually SECONDS COMMAND…: until it succeeds.
+# eventually SECONDS COMMAND…: repeats the command until it succeeds.
 eventually() {
   local limit=$1 end=$((SECONDS + $1))
   shift
   until "$@" >/dev/null 2>&1; do
-    ((SECONDS < end)) || fail "still not so after $limit s: $*"
+    ((SECONDS < end)) || fail "no success after $limit s: $*"
     sleep 0.05
   done
   PASSED=$((PASSED + 1))
 }
 
-# count COLUMN: a column of the total line of `dqueue-cli stats`, by its title.
+# count COLUMN: prints a column of the total line of `dqueue-cli stats`, by its title.
 count() {
   cluster_cli stats | awk -v title="$1" '
     NR == 1 { for (i = 1; i <= NF; i++) if ($i == title) column = i }
     $1 == "(total)" { print $column }'
 }
 
-# The states add up to what was ever enqueued.
+# Checks that the counts of all states add up to the number of jobs ever enqueued.
 expect_sum() {
   local sum
   sum=$(cluster_cli stats | awk '$1 == "(total)" { print $2 + $3 + $4 + $5 + $6 + $7 + $8 - $9 }')
   equal 0 "$sum" "sum of the states minus enqueued"
 }
 
-# sanitized BIN: the sanitizer that the programs there are built with, if any. The thread sanitizer
-# is slow where libraries that it cannot see into hand memory around: those tests do less then.
+# sanitized BIN: prints the library of the sanitizer that the programs are built with (libasan or
+# libtsan), or nothing. The thread sanitizer slows some tests down a lot; they then do less.
 sanitized() {
   readelf -dW "$1/dqueue" | grep -oE 'lib[at]san' || true
 }

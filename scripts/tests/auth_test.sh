@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# API keys on a cluster of three: the first one from a file, more over HTTP and the command line, what they may do on each
-# node, their end on calls and streams that run, the audit log, and that no secret is kept or shown anywhere. Argument: the
-# programs' directory.
+# Tests API keys on a cluster of three: the first key from a file, keys made over HTTP and by the
+# command line, the rights of each key on each node, revocation during running streams, the audit log,
+# and that no secret is stored or logged. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -17,7 +17,8 @@ cluster_begin_with_keys "$keys/admin" "$bin" 3
 
 # as KEY-FILE ARGS…: dqueue-cli with another key.
 as() { DQUEUE_API_KEY_FILE=$1 cluster_cli "${@:2}"; }
-# ask KEY CURL-ARGS…: the last one is the path, at $node. The key goes by a file: not through the process list.
+# ask KEY CURL-ARGS…: requests a path (the last argument) of $node. The key is passed on standard
+# input, so that it does not appear in the process list.
 ask() {
   local path=${*: -1}
   printf 'header = "Authorization: Bearer %s"\n' "$1" |
@@ -31,7 +32,7 @@ new_key() { (umask 077; cluster_cli key create --name "$1" --owner team "${@:2}"
 expect 0 'first admin key' cluster_cli key list
 DQUEUE_API_KEY_FILE= expect 6 'KEY_MISSING' cluster_cli stats
 
-# ---- what a key may do, on each node
+# ---- the rights of a key, on each node
 new_key client --type client
 new_key worker --type worker --queues 'mail,mail-*'
 new_key scraper --type client --scopes metrics:read
@@ -49,7 +50,7 @@ for i in 1 2 3; do
   answers 403 'QUEUE_DENIED' ask "$(<"$keys/worker")" -X POST -H "$json" -d '{"worker_id":"w","queue":"other"}' /tasks/lease
   answers 200 '"state":"RUNNING"' ask "$(<"$keys/worker")" -X POST -H "$json" -d '{"worker_id":"w'$i'","queue":"mail"}' /tasks/lease
   answers 403 'SCOPE_MISSING' ask "$(<"$keys/worker")" /metrics
-  # A node that has just followed may not have the key yet for what it answers by itself.
+  # A follower answers /metrics itself, and may not have applied the new key yet.
   scraped() { ask "$(<"$keys/scraper")" /metrics | grep -c dqueue_raft_term; }
   eventually 5 scraped
   answers 403 'SCOPE_MISSING' ask "$(<"$keys/scraper")" /stats
@@ -57,18 +58,18 @@ for i in 1 2 3; do
     -d '{"name":"made over http","owner_id":"anna","type":"client"}' /admin/keys
   answers 403 'SCOPE_MISSING' ask "$(<"$keys/client")" /admin/keys
   answers 200 '"owner_id":"team"' ask "$(<"$keys/client")" /keys
-  # A new key works at once wherever it is used: what a node does not know yet, the leader does.
+  # A new key works on every node at once: for an unknown key a follower asks the leader.
   new_key "fresh-$i" --type client
   answers 200 'queues' ask "$(<"$keys/fresh-$i")" /stats
 done
-# Lists and counts are of the key's queues.
+# Lists and counts show only the queues of the key.
 expect 0 'mail' as "$keys/worker" stats
-if as "$keys/worker" stats | grep other; then fail "a key for mail sees other"; fi
+if as "$keys/worker" stats | grep other; then fail "a key for the queue mail sees the queue other"; fi
 expect 6 'QUEUE_DENIED' as "$keys/worker" stats --queue other
 expect 6 'SCOPE_MISSING' as "$keys/client" purge --queue mail --yes
 expect 6 'SCOPE_MISSING' as "$keys/client" key create --name x --owner y
 
-# ---- a stream shows what its key may see, asks for nothing else, and ends with its key
+# ---- a stream shows only what its key may see, makes no refused calls, and ends with its key
 node=127.0.0.1:${CLUSTER_HTTP_PORTS[1]}
 refusals() { ask "$(<"$keys/scraper")" /metrics | awk '$1 == "dqueue_calls_refused_total" { print $2 }'; }
 before=$(refusals)
@@ -93,7 +94,7 @@ done
 expect 0 "$id" cluster_cli key list --revoked
 answers 200 'Key revoked successfully' ask "$(<"$keys/admin")" -X DELETE "/keys/$(cut -c 1-19 "$keys/fresh-3")"
 
-# ---- keys outlive leaders and restarts
+# ---- keys survive changes of the leader and restarts
 leader=$(cluster_wait_for_leader 20)
 cluster_kill "$leader" || true
 expect 0 '' as "$keys/client" stats --timeout 20s
@@ -108,7 +109,7 @@ again() { as "$keys/client" stats --timeout 2s; }
 eventually 20 again
 expect 6 'KEY_REVOKED' as "$keys/fresh-2" stats
 
-# ---- the audit log, and where the secrets are: nowhere
+# ---- the audit log; no secret is in a file or a command line
 cluster_cli pause --queue mail >/dev/null
 audited() { grep -h "audit: $1 by key $2" "$CLUSTER_DIR"/*.log; }
 admin_id=$(cut -c 1-18 "$keys/admin")
@@ -116,7 +117,8 @@ expect 0 'queue: "mail".*: OK' audited PauseQueue "$admin_id"
 expect 0 'owner_id: "anna".*: OK' audited CreateKey "$admin_id"
 expect 0 ': OK' audited RevokeKey "$admin_id"
 expect 0 'from 127.0.0.1: .*SCOPE_MISSING' audited PurgeQueue ''
-grep -q 'audit: refused a call from 127.0.0.1: KEY_MISSING' "$CLUSTER_DIR"/*.log || fail "refusals are not in the log"
+grep -q 'audit: refused a call from 127.0.0.1: KEY_MISSING' "$CLUSTER_DIR"/*.log ||
+  fail "refused calls are not in the log"
 for name in admin client worker fresh-1 fresh-2; do
   secret=$(cut -c 20-45 "$keys/$name")
   if grep -rlF -- "$secret" "$CLUSTER_DIR"; then fail "the secret of $name is in a file of the cluster"; fi
@@ -127,7 +129,7 @@ for name in admin client worker fresh-1 fresh-2; do
   PASSED=$((PASSED + 1))
 done
 
-# ---- a node alone prints three to try things out with, once
+# ---- a node without --peers prints three keys, at its first start only
 node=127.0.0.1:$(cluster_free_port)
 alone=("$bin/dqueue" --id dev --bootstrap --data-dir "$keys/data" --grpc-addr "127.0.0.1:$(cluster_free_port)" --http-addr "$node" --auth on)
 "${alone[@]}" >"$keys/dev.out" 2>"$keys/dev.log" </dev/null &
@@ -142,7 +144,7 @@ for type in client worker admin; do
 done
 kill -TERM "$pid"
 wait "$pid" || fail "the node alone ended with $?"
-# A service whose standard output is the journal prints none: they would be kept there.
+# A node whose standard output is the journal prints no keys, because the journal would keep them.
 : >"$keys/journal"
 JOURNAL_STREAM=$(stat -c %d:%i "$keys/journal") "${alone[@]/#$keys\/data/$keys\/service}" >"$keys/journal" 2>&1 </dev/null &
 CLUSTER_PIDS[-1]=$!

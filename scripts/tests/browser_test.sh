@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The dashboard in Chromium, on a cluster of three (scripts/browser/dashboard_test.mjs). Skipped (77) where the browser
-# or its driver cannot be had.
+# Tests the dashboard in Chromium, on a cluster of three (scripts/browser/dashboard_test.mjs). Skipped
+# (77) if the browser or its driver is unavailable.
 #
 #   browser_test.sh BIN
 set -euo pipefail
@@ -12,7 +12,7 @@ source "$here/cluster.sh"
 source "$here/browser_tools.sh"
 
 if ! browser_tools "$bin/../tools/browser"; then
-  echo "skipped: there is no browser, or no driver for it, to be had"
+  echo "skipped: the browser or its driver is unavailable"
   exit 77
 fi
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the programs say to bad command lines and odd surroundings. Argument: the programs' directory.
+# Tests the errors of the programs for bad command lines and unusual environments. Argument: the
+# directory of the programs.
 # shellcheck disable=SC2016 # variables are for the shells that the tests start
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,7 +11,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
-# ---- The node: 2 usage, 78 settings that cannot work.
+# ---- The node. Exit status 2: usage; 78: settings that cannot work.
 node=$bin/dqueue
 expect 2 '^dqueue: --id is required' "$node"
 expect 2 'unknown flag --dat-dir; did you mean --data-dir\?' "$node" --id=a --dat-dir=x
@@ -39,20 +40,20 @@ expect 78 'DQUEUE_MAX_RETRIES: "many" is not a whole number' env DQUEUE_MAX_RETR
 expect 78 'open files are needed, the limit is 16' \
   bash -c 'ulimit -n 16; exec "$0" --id=a --data-dir=d --bootstrap' "$node"
 
-# Help and version win over everything.
+# --help and --version take precedence over all other flags.
 for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
   expect 0 'usage: ' "$bin/$program" --help
   expect 0 'usage: ' "$bin/$program" --zzz=1 -help
   expect 0 "^$program [0-9]+\.[0-9]+\.[0-9]+$" "$bin/$program" --version
   expect 2 'unknown flag --sevrer' "$bin/$program" --sevrer=x
-  # Nobody reads, and nothing is open: no crash.
+  # No crash when standard streams are closed.
   expect 0 '' bash -c '"$0" --help >&-' "$bin/$program"
   expect 0 '' bash -c '"$0" --help 0<&- 1>&- 2>&-' "$bin/$program"
   expect 0 '' env -i LANG=C TZ=garbage "$bin/$program" --help
 done
 expect 1 'cannot write to standard output' bash -c '"$0" --help >/dev/full' "$bin/dqueue-cli"
 
-# ---- The command line: everything is said before anything is sent.
+# ---- dqueue-cli: errors are reported before anything is sent.
 cli=$bin/dqueue-cli
 export DQUEUE_ENDPOINT=127.0.0.1:1
 expect 2 'usage: dqueue-cli COMMAND' "$cli"
@@ -93,7 +94,7 @@ expect 3 '' "$cli" log verify /no/such
 expect 0 '"version":"' "$cli" version -o json
 expect 0 '' bash -c '"$0" --help | head -n 1' "$cli"
 
-# Completion is made of what is there.
+# Completion.
 complete_with() {
   bash -c 'source <("$0" completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dqueue_cli
     echo "${COMPREPLY[*]}"' "$cli" "$@"
@@ -105,7 +106,7 @@ expect 0 '^--refuse-enqueues$' complete_with dqueue-cli pause --r
 expect 0 '^table json$' complete_with dqueue-cli stats -o ''
 expect 2 'is not available; bash is' "$cli" completion fish
 
-# What asks no server needs no key, and may be making it.
+# Commands that call no server need no key file; one of them creates it.
 offline() { DQUEUE_API_KEY_FILE=/no/such "$cli" "$@"; }
 expect 0 '^admin_[A-Za-z0-9]{50}$' offline key generate
 expect 0 '^[0-9]+\.[0-9]+' offline version
@@ -113,7 +114,7 @@ expect 0 'complete' offline completion bash
 expect 3 '/no/such: list: No such file' offline log verify /no/such
 expect 2 'api-key-file "/no/such"' offline stats
 
-# ---- The others.
+# ---- The other programs.
 expect 2 'unexpected argument "x"' "$bin/dqueue-worker" x
 expect 2 'it must be 1 to 1000' "$bin/dqueue-worker" --concurrency 0
 expect 2 'unknown mode "e2"; did you mean e2e\?' "$bin/dqueue-bench" e2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Connections that are held open and never used, on both ports of a node that may open few: it must serve as soon as
-# they are gone. Argument: the programs' directory.
+# Opens many unused connections on both ports of a node with few descriptors. The node must serve again
+# as soon as they are closed. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -45,7 +45,7 @@ for round in 1 2; do
   full() { (($(open_descriptors) >= limit - 3)); }
   eventually 20 full
   let_go
-  # The limit stays: room is made by those who went.
+  # The limit stays the same; the closed connections have freed descriptors.
   eventually 10 calls
   eventually 10 pages
   echo "round $round: $before descriptors before, $limit allowed, $(open_descriptors) afterwards"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What users of other queues type, letter for letter as the documents of those queues print it, on
-# each node of a cluster with keys and of one without. Only the address, and keys and ids that were
-# given out meanwhile, are put in. Argument: the programs' directory.
+# Runs command lines from the documents of other queues, unchanged, on each node of a cluster without
+# keys and of a cluster with keys. Only addresses, keys and ids are replaced. Argument: the directory of
+# the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -15,7 +15,7 @@ printf 'silent\nshow-error\nfail-with-body\nmax-time = 30\n' >"$work/.curlrc"
 export CURL_HOME=$work
 node= id=
 
-# prints REGEX <<'LINES': what the lines, run by a shell, write is one line that fits.
+# prints REGEX <<'LINES': runs the lines in a shell and checks that their output matches.
 prints() {
   local lines
   lines=$(sed -E "s#http://(localhost|192\.168\.1\.100):80(80|81)#http://$node#; s#550e8400-e29b-41d4-a716-446655440000|<job_id>#$id#; s#client_abc123\.\.\.#${REVOKED:-}#")
@@ -84,7 +84,7 @@ curl -X POST http://localhost:8080/jobs \
     "payload": {"transaction_id": "tx_456", "risk_score": 0.95}
   }'
 LINES
-  # In the order that the document tells.
+  # Delivered in the order that the document states.
   local type
   for type in fraud_alert send_welcome_email resize_image; do
     expect 0 "\"type\":\"$type\"" curl -X POST "http://$node/jobs/lease"
@@ -131,7 +131,7 @@ LINES
 curl http://localhost:8080/jobs/<job_id> \
   -H "Authorization: Bearer $CLIENT_KEY"
 LINES
-  # Not to be retried in another node's turn.
+  # Otherwise the retry of this job would disturb the test of the next node.
   expect 0 '"code":0' curl -X POST "http://$node/v1/jobs:cancel" -H "Authorization: Bearer $ADMIN_KEY" \
     -H 'Content-Type: application/json' -d '{"ids":["'"$id"'"]}'
   prints '"key":"worker_[0-9A-Za-z]+".*"name":"Production Worker","owner_id":"prod-team","type":"worker","scopes":\["jobs:read","jobs:lease","jobs:ack","keys:read"\].*"created_at"' <<'LINES'
@@ -159,12 +159,12 @@ curl -X DELETE http://localhost:8080/keys/client_abc123... \
 LINES
 }
 
-# key_of TYPE: a new key.
+# key_of TYPE: creates a key and prints it.
 key_of() {
   curl -X POST "http://$node/admin/keys" -H "Authorization: Bearer $ADMIN_KEY" -H 'Content-Type: application/json' \
     -d '{"name":"a user","owner_id":"team","type":"'"$1"'"}' | jq -r .key
 }
-# each FUNCTION: on each node's port.
+# each FUNCTION: calls the function for each node, with $node set.
 each() {
   local i
   for i in 1 2 3; do

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# What a node says to data directories that are not as they should be. Argument: the programs'
-# directory.
+# Tests the errors of a node for unusable data directories. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -16,7 +15,7 @@ other_port=$(cluster_free_port)
 dir=$CLUSTER_DIR
 data=$dir/n1
 
-# node ID DIR [FLAG…]: a node that will refuse to start; if it does not, it is ended after 10 s.
+# node ID DIR [FLAG…]: starts a node that should refuse to start. Ends it after 10 s.
 node() {
   local id=$1 data_dir=$2
   shift 2
@@ -24,7 +23,7 @@ node() {
     --grpc-addr "127.0.0.1:$other_port" "$@"
 }
 
-# While it runs.
+# The directory is in use.
 expect 69 "in use.*${CLUSTER_PIDS[1]}" node n1 "$data"
 expect 69 'in use' node other "$data"
 expect 74 'grpc-addr.*(in use|bind|listen)' timeout 10 "$bin/dqueue" --id b --bootstrap \
@@ -33,7 +32,7 @@ expect 74 'http-addr' timeout 10 "$bin/dqueue" --id b2 --bootstrap --data-dir "$
   --grpc-addr "127.0.0.1:$other_port" --http-addr "127.0.0.1:$port"
 expect 0 'intact' cluster_cli log verify "$data"
 
-# Someone's own jobs survive a restart with the same command line.
+# Jobs survive a restart with the same command line.
 id=$(cluster_cli enqueue --type t --payload kept)
 status=0
 cluster_kill 1 TERM || status=$?
@@ -48,18 +47,18 @@ equal 137 "$status" "exit status after SIGKILL"
 expect 0 'not shut down cleanly; intact' cluster_cli log verify "$data/wal"
 expect 0 '^[^ ]' cluster_cli log dump "$data"
 
-# Whose it is.
+# The directory belongs to another node or another cluster, or is empty.
 expect 78 '"n1".*"n2"|n2.*n1' node n2 "$data" --bootstrap
 expect 78 'n1,n9|n9' node n1 "$data" --bootstrap \
   --peers "n1=127.0.0.1:$other_port,n9=127.0.0.1:1"
 expect 78 'empty.*--bootstrap' node n1 "$dir/fresh"
 
-# Members that cannot be found are looked for again and again; a signal ends that at once.
+# A node keeps trying to reach members that it cannot resolve. A signal ends it at once.
 expect 124 'no connection to peer n2' timeout -s TERM -k 5 3 "$bin/dqueue" --id n1 --bootstrap \
   --data-dir "$dir/waiting" --http-addr off --grpc-addr "127.0.0.1:$other_port" --insecure \
   --peers "n1=127.0.0.1:$other_port,n2=no-such-host.invalid:1,n3=127.0.0.1:1"
 
-# What the system says.
+# Errors of the system.
 : >"$dir/file"
 expect 74 'Not a directory|File exists|not a directory' node n1 "$dir/file" --bootstrap
 expect 74 'Not a directory|not a directory' node n1 "$dir/file/below" --bootstrap
@@ -68,16 +67,16 @@ expect 74 'symbolic links' node n1 "$dir/loop/x" --bootstrap
 expect 74 'File name too long' node n1 "$dir/$(printf 'x%.0s' {1..300})" --bootstrap
 expect 74 'No such file|Permission denied|Read-only' node n1 /proc/none --bootstrap
 
-# Damage: the first segment's records, in the middle of what was promised.
+# Damage in the records of the first segment, which were acknowledged.
 segment=$(find "$data/wal" -type f -size +0 | sort | head -n 1)
 printf '\xff\xff\xff\xff' | dd of="$segment" bs=1 seek=4200 conv=notrunc status=none
 code=0
-said=$(cluster_cli log verify "$data" 2>&1) || code=$?
-equal 9 "$code" "log verify of a damaged log ($said)"
-[[ $said =~ $segment:[0-9]+: ]] || fail "log verify does not name file and offset: $said"
+output=$(cluster_cli log verify "$data" 2>&1) || code=$?
+equal 9 "$code" "log verify of a damaged log ($output)"
+[[ $output =~ $segment:[0-9]+: ]] || fail "log verify does not name file and offset: $output"
 expect 65 "$(basename "$segment")" node n1 "$data"
 
-# Garbage is refused too, whatever it is.
+# A segment of random bytes is refused.
 mkdir -p "$dir/garbage/wal"
 head -c 100000 /dev/urandom >"$dir/garbage/wal/$(basename "$segment")"
 expect '65' '' node n1 "$dir/garbage" --bootstrap

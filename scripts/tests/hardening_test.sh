@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How the programs are built, what a running node leaves open to others, and what its unit lets it do. Argument: the
-# programs' directory.
+# Tests the hardening of the build, of a running node and of the systemd unit. Argument: the directory
+# of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -10,8 +10,8 @@ source "$here/cluster.sh"
 bin=$1
 trap cluster_end EXIT
 
-# ---- The build: position independent, nothing writable that is executable, addresses resolved at the start and then
-# read-only, guarded stacks and copies. A build with a sanitizer is for tests only, and has guards of its own.
+# ---- The build: position independent; no memory writable and executable; full RELRO; stack protector;
+# fortified copies. Builds with a sanitizer are for tests only and are not checked.
 programs=(dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos)
 sanitizer=$(sanitized "$bin")
 [[ -z $sanitizer ]] || programs=()
@@ -22,18 +22,18 @@ for program in "${programs[@]}"; do
   expect 0 'GNU_STACK.* RW  ' readelf -lW "$bin/$program"
   expect 1 '' grep -E 'LOAD .* RWE |RPATH|RUNPATH|TEXTREL' <(readelf -ldW "$bin/$program")
   symbols=$(readelf --dyn-syms -W "$bin/$program")
-  [[ $symbols == *__stack_chk_fail* ]] || fail "$program has no guarded stacks"
-  [[ $symbols =~ __[a-z]+_chk@ ]] || fail "$program has no guarded copies"
+  [[ $symbols == *__stack_chk_fail* ]] || fail "$program has no stack protector"
+  [[ $symbols =~ __[a-z]+_chk@ ]] || fail "$program has no fortified copies"
 done
-# With every call of the C++ library checked.
+# _GLIBCXX_ASSERTIONS is on.
 [[ -n $sanitizer ]] || expect 0 '__glibcxx_assert_fail' readelf --dyn-syms -W "$bin/dqueue"
 
-# What they are made of: each library that is loaded, and Boost.Beast, of which there are headers only.
+# The SBOM has the loaded libraries, and Boost.Beast, which is headers only.
 bill() { "$here/sbom.sh" "$bin" | jq -r '.components[] | .name + " " + .purl'; }
 expect 0 'libgrpc\+\+1\.51 pkg:deb/debian/libgrpc\+\+1\.51@1\.51' bill
 expect 0 'libboost1\.81-dev pkg:deb/debian/' bill
 
-# ---- A running node, started by somebody who lets everybody read everything.
+# ---- A running node, started with umask 000 and unlimited core files.
 umask 000
 ulimit -c unlimited 2>/dev/null || true
 cluster_begin "$bin" 1
@@ -43,7 +43,7 @@ data=$CLUSTER_DIR/n1
 equal "" "$(find "$data" -type d ! -perm 0700)" "directories that others can enter"
 equal "" "$(find "$data" -type f ! -perm 0600)" "files that others can read"
 expect 0 'Max core file size +0 +0 ' cat "/proc/$pid/limits"
-# Whatever it opened, and did not get from this shell, is closed in a program that it would start.
+# Every descriptor that the node opened itself has the close-on-exec flag.
 ours=$(readlink "/proc/$$/fd"/*)
 inherited=$(for info in "/proc/$pid/fdinfo"/*; do
   fd=${info##*/}
@@ -56,7 +56,7 @@ equal "" "$inherited" "descriptors that a child would inherit"
 expect 1 '' grep -a 'rwx' "/proc/$pid/maps"
 cluster_kill 1 TERM
 
-# A link in the place of a file is not followed.
+# The node does not follow a symbolic link in place of a file.
 start() {
   timeout 20 "$bin/dqueue" --id n1 --data-dir "$data" --http-addr off --grpc-addr "127.0.0.1:${CLUSTER_PORTS[1]}"
 }
@@ -82,7 +82,7 @@ if command -v systemd-analyze >/dev/null; then
 else
   echo "skipped: there is no systemd-analyze"
 fi
-# Every flag in it is one of the program's.
+# dqueue knows every flag in the unit.
 help=$("$bin/dqueue" --help)
 while read -r flag; do
   [[ $help == *"$flag "* ]] || fail "the unit gives $flag, which dqueue does not know"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The routes of docs/http.md with curl, on a cluster of three, on each node's port in turn: leader and
-# followers answer alike. Argument: the programs' directory.
+# Tests the routes of docs/http.md with curl on each node of a cluster of three: the leader and the
+# followers give the same answers. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -14,18 +14,19 @@ cluster_begin "$bin" 3
 
 json='Content-Type: application/json'
 node=
-# ask CURL-ARGS…: the last one is the path. Prints the status, the headers and the body.
+# ask CURL-ARGS…: requests a path (the last argument) of $node. Prints the status, the headers and the
+# body.
 ask() {
   local path=${*: -1}
   curl --silent --show-error --max-time 30 --include "${@:1:$#-1}" "http://$node$path" | tr -d '\r'
 }
 post() { ask -X POST -H "$json" -d "$2" "${@:3}" "$1"; }
-# field NAME: of the JSON on standard input; a string without its quotes.
+# field NAME: prints a field of the JSON on standard input; a string without its quotes.
 field() { grep -oE "\"$1\":(\"[^\"]*\"|[^,}]*)" | head -n 1 | sed -E "s/^\"$1\"://; s/^\"(.*)\"\$/\1/"; }
 # answers STATUS REGEX COMMAND…
 answers() { expect 0 "^HTTP/1.1 $1 .*$2" "${@:3}"; }
 
-# As docs/http.md begins.
+# The first example of docs/http.md.
 shown() {
   local id
   answers 201 '"state":"READY"' \
@@ -36,7 +37,7 @@ shown() {
   answers 200 '"queues":' ask /stats
 }
 
-# POST /tasks and what follows, each job in a queue that only this node's turn has.
+# The routes under /tasks. Each node is tested with a queue of its own.
 tasks() {
   local queue=$1 id
   answers 201 "\"type\":\"email\".*\"payload\":\{\"to\":\"user@example.com\"\}.*\"status\":\"pending\"" \
@@ -70,7 +71,7 @@ jobs() {
   answers 200 '"state":"ACKED".*"result":"sent"' post "/jobs/$id/ack" '{"result":"sent"}'
   answers 200 '"state":"ACKED".*"attempts":1' ask "/jobs/$id"
   answers 200 '"state":"ACKED"' post "/jobs/$id/ack" '{"lease_token":"'"$token"'","result":"sent"}'
-  # A failure is retried, or it is the end.
+  # A failure is retried, or with max_retries 0 the job is dead.
   post /jobs '{"payload":"text","max_retries":0}' >/dev/null
   id=$(ask -X POST /jobs/lease | field job_id)
   answers 200 '"status":"dlq".*"result_error":"boom"' post "/jobs/$id/ack" '{"result_error":"boom"}'
@@ -98,7 +99,7 @@ v1() {
   answers 200 '"members":\[' ask /v1/cluster
 }
 
-# Queues by hand, what a viewer is told, and the page.
+# Operations on queues, the event stream and the dashboard page.
 rest() {
   local queue=$1
   answers 200 '"paused":true' post "/v1/queues/$queue:pause" '{}'
@@ -109,7 +110,7 @@ rest() {
   answers 200 '"redriven":' post /v1/jobs:redrive '{"queue":"'"$queue"'"}'
   answers 200 '"results":' post /v1/jobs:delete '{"ids":["unheard-of"]}'
   answers 400 'must be in a body' post '/v1/jobs:cancel?ids=a' '{}'
-  # Until curl's time is over.
+  # The stream does not end, so curl stops at its time limit.
   ask -H 'Last-Event-ID: 1' --max-time 2 /events >"$CLUSTER_DIR/events" 2>/dev/null || true
   answers 200 'text/event-stream.*retry: 1000.*event: stats.id: [0-9]+.data: \{"whole":true.*"'"$queue"'":\{' \
     cat "$CLUSTER_DIR/events"
@@ -130,7 +131,7 @@ for i in 1 2 3; do
   jobs "key-$i"
   v1 "v1-$i"
   rest "rest-$i"
-  # What is wrong is told in the same words everywhere.
+  # Errors are the same on every node.
   answers 400 '"reason":"INVALID_FIELD","details":\{"field":"priority"' post /tasks '{"priority":256}'
   answers 400 '"reason":"INVALID_JSON"' post /jobs '{"a":1,}'
   answers 415 'Content-Type: application/json' ask -X POST -d '{}' /tasks
@@ -139,7 +140,7 @@ for i in 1 2 3; do
 done
 expect_sum
 
-# Without its leader the cluster goes on, and a lone node says so.
+# The cluster works after its leader dies. A node without a majority reports NOT_READY.
 leader=$(cluster_wait_for_leader 20)
 cluster_kill "$leader" || true
 node=127.0.0.1:${CLUSTER_HTTP_PORTS[leader % 3 + 1]}

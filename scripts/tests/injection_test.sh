@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Texts that want to be more than texts, through every field of every call (injection/send.mjs): no
-# answer breaks, and none of them makes a line of the log or of the metrics, reaches a terminal as a
-# control character, or becomes more than text on the dashboard (injection/pages.mjs). Skipped (77)
-# where Node.js, its modules or the browser cannot be had.
+# Injection test: sends hostile texts in every field of every call (injection/send.mjs). Answers must
+# stay valid. No text may forge a line of the log or of the metrics, reach a terminal as a control
+# character, or be interpreted by the dashboard (injection/pages.mjs). Skipped (77) if Node.js, its
+# modules or the browser are unavailable.
 #
 #   injection_test.sh BIN
 set -euo pipefail
@@ -16,14 +16,14 @@ source "$here/browser_tools.sh"
 source "$here/openapi_tools.sh"
 
 if ! openapi_tools "$bin/../tools/openapi" || ! browser_tools "$bin/../tools/browser"; then
-  echo "skipped: Node.js, a module or a browser cannot be had"
+  echo "skipped: Node.js, a module or the browser is unavailable"
   exit 77
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-injection-XXXXXX")
 trap 'status=$?; rm -rf "$work"; cluster_end $status' EXIT
 openapi_bundle "$work/openapi.json"
 
-# none REGEX FILE WHAT: no line fits.
+# none REGEX FILE MESSAGE: fails with the message if a line of the file matches.
 none() {
   if LC_ALL=C grep -naP "$1" "$2" | head -n 5 | cut -c1-300 | cat -v | grep .; then
     echo "$3" >&2
@@ -33,7 +33,7 @@ none() {
 control='[\x00-\x08\x0b-\x1f\x7f]'
 time='\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z'
 
-# One round for each way of writing the log: the second also looks at what people see.
+# round FORMAT: one round with this log format. Leaves the node running.
 round() {
   local format=$1 log=$work/node.log port command
   CLUSTER_HTTP=1
@@ -47,7 +47,7 @@ round() {
   none "$control|\\t" "$log" "the log has control characters"
   none '^.{3000}' "$log" "the log has lines that are too long"
   if [[ $format == text ]]; then
-    none "^(?!$time (debug|info |warn |error|fatal) )" "$log" "a text made a line of the log"
+    none "^(?!$time (debug|info |warn |error|fatal) )" "$log" "a text forged a line of the log"
     grep -q 'audit: CreateKey' "$log"
   else
     node -e '
@@ -56,11 +56,11 @@ round() {
         if (names !== "time,level,message") throw new Error(line);
       }' "$log"
   fi
-  none '^2001-' "$log" "a text made a line of the log"
+  none '^2001-' "$log" "a text forged a line of the log"
 
   curl --silent --fail --header @<(printf 'Authorization: Bearer %s' "$KEY") "http://127.0.0.1:$port/metrics" >"$work/metrics"
   none "$control" "$work/metrics" "the metrics have control characters"
-  none '^(?!# (HELP|TYPE) (dqueue|process)_|(dqueue|process)_|$)|^dqueue_forged' "$work/metrics" "a text made a line of the metrics"
+  none '^(?!# (HELP|TYPE) (dqueue|process)_|(dqueue|process)_|$)|^dqueue_forged' "$work/metrics" "a text forged a line of the metrics"
 
   for command in "list --full" "list --full -o json" "get shown-dead" "get shown-done -o json" "get shown-running" \
     "stats" "workers" "workers -o json" "key list --revoked" "key list --revoked -o json" "dead" "dead -o json"; do
@@ -68,7 +68,7 @@ round() {
     cluster_cli $command >"$work/output" 2>&1 || { cat "$work/output"; echo "dqueue-cli $command failed" >&2; exit 1; }
     none "$control" "$work/output" "dqueue-cli $command writes control characters"
     none '\xc2[\x80-\x9f]' "$work/output" "dqueue-cli $command writes control characters"
-    none '^(2001-|dqueue_forged)' "$work/output" "dqueue-cli $command lets a text make a line"
+    none '^(2001-|dqueue_forged)' "$work/output" "a text forged a line in the output of dqueue-cli $command"
   done
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every command of dqueue-cli against a node, with its output and exit status. Argument: the
-# programs' directory.
+# Tests the output and exit status of every dqueue-cli command on one node. Argument: the directory of
+# the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -32,7 +32,7 @@ expect 4 'IDEMPOTENCY_MISMATCH' $cli enqueue --type t --queue q --idempotency-ke
 later=$($cli enqueue --type t --queue late --delay 1h)
 expect 0 "$later +SCHEDULED" $cli list --state scheduled --queue late
 
-# Payloads from a file and from standard input, and bytes that are no text.
+# Payloads from a file and from standard input, and binary payloads.
 printf '\xff\x00' >"$CLUSTER_DIR/bytes"
 binary=$($cli enqueue --queue bytes --type t --payload @"$CLUSTER_DIR/bytes")
 expect 0 '"payload":null,"payload_base64":"/wA="' $cli get "$binary" -o json
@@ -60,7 +60,7 @@ expect 0 'succeeded' $cli ack "$id" --token "$token" --result '{"sent":true}'
 expect 4 'LEASE_STALE|INVALID_STATE' $cli nack "$id" --token "$newer"
 expect 0 'SUCCEEDED' $cli wait "$id"
 
-# ---- A dead job, and what one does with it.
+# ---- Dead jobs: cancel, retry, wait.
 dead=$($cli enqueue --queue dead --type t)
 read -r got token <<<"$(take dead)"
 expect 0 'rejected' $cli nack "$dead" --token "$token" --reject --reason 'bad data'
@@ -74,7 +74,7 @@ expect 3 '"id":"no-such","code":"NOT_FOUND","reason":"JOB_NOT_FOUND"' $cli retry
 waiting=$($cli enqueue --queue waits --type t)
 expect 7 '' $cli wait "$waiting" --timeout 2s
 
-# ---- Queues that are paused, purged and redriven.
+# ---- Pause, resume, delete, redrive and purge.
 held=$($cli enqueue --queue ops --type t)
 read -r got token <<<"$(take ops)"
 equal "$held" "$got" "leased job"
@@ -118,7 +118,7 @@ expect 3 'QUEUE_NOT_FOUND' $cli purge --queue typo --yes
 $cli enqueue --queue ops --type t --count 25000 >/dev/null
 expect 0 '^25,001 jobs purged$' $cli purge --queue ops --yes
 expect 0 'ops +0 +0 +0 +0 +0 +0 +25002 +25002 ' $cli stats --queue ops
-# On a terminal it asks.
+# On a terminal purge asks for confirmation.
 $cli enqueue --queue ops --type t >/dev/null
 on_terminal() {
   script -qec "$bin/dqueue-cli purge --queue ops --server $CLUSTER_SERVERS" /dev/null <<<"$1"
@@ -149,7 +149,7 @@ expect 0 'READY' $cli get fresh-1
 expect 0 '^500 jobs: 500 created' $cli enqueue --queue copies --type t --count 500
 expect_sum
 
-# ---- status, and the end.
+# ---- Status and shutdown.
 expect 0 'n1 +127.0.0.1:[0-9]+ +leader' $cli status
 expect 0 '"leader_id":"n1","digests_agree":true' $cli status -o json
 expect 5 'unreachable' "$bin/dqueue-cli" status --server 127.0.0.1:1 --timeout 300ms

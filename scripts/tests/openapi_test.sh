@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# docs/openapi.yaml: it is what the .proto files say, it passes a linter without a word, and a node's
-# answers have no member that it does not describe (scripts/openapi/check.mjs). The linter is skipped
-# (77) where Node.js or its modules cannot be had. That it has every route and no other is tested in
-# transport/http/http_facade_test.cc.
+# Tests docs/openapi.yaml: its schemas match the .proto files, the linter gives no warning, and the
+# answers of a node match it (scripts/openapi/check.mjs). The last two are skipped (77) if Node.js or
+# its modules are unavailable. transport/http/http_facade_test.cc tests that it has exactly the routes
+# of the server.
 #
 #   openapi_test.sh BIN
 set -euo pipefail
@@ -15,17 +15,18 @@ source "$here/openapi_tools.sh"
 
 document=$here/../docs/openapi.yaml
 if ! diff "$document" <("$here/openapi.sh" --print "$bin/.."); then
-  echo "docs/openapi.yaml is not what the .proto files say: run scripts/openapi.sh" >&2
+  echo "docs/openapi.yaml does not match the .proto files: run scripts/openapi.sh" >&2
   exit 1
 fi
 
 if ! openapi_tools "$bin/../tools/openapi"; then
-  echo "skipped: there is no linter to be had"
+  echo "skipped: the linter is unavailable"
   exit 77
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-openapi-XXXXXX")
 trap 'status=$?; rm -rf "$work"; cluster_end $status' EXIT
-# The messages of calls that have no body are there for check.mjs; a server's address is the reader's.
+# no-unused-components: check.mjs needs the request messages of GET calls, which no route references.
+# no-server-example.com: the address of the server is an example.
 redocly lint --format=json --skip-rule=no-unused-components --skip-rule=no-server-example.com \
   "$document" >"$work/lint.json" 2>"$work/lint.log" || { cat "$work/lint.json" "$work/lint.log"; exit 1; }
 openapi_bundle "$work/openapi.json"

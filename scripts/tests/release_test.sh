@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A release is whole: the package installs the programs, the unit and its settings, the signature holds, and does not
-# when there is a byte more. Skipped (77) for programs that are not what is released. Argument: the programs' directory.
+# Tests a release: the contents of the package, and that the signature verifies only unchanged files.
+# Skipped (77) for programs with a sanitizer. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -19,7 +19,7 @@ expect 2 'usage|release.sh --sign KEY' "$here/release.sh"
 expect 2 'there is no key /no/such' "$here/release.sh" --sign /no/such
 "$here/release.sh" --sign "$work/release.key" --out "$work/out" --outdated "$bin/.." >"$work/log" 2>&1 || fail "$(cat "$work/log")"
 
-# ---- As docs/install.md says.
+# ---- Verification, with the commands of docs/install.md.
 cd "$work/out"
 signed() { openssl pkeyutl -verify -pubin -inkey "$work/release.pub" -rawin -in SHA256SUMS -sigfile SHA256SUMS.sig; }
 expect 0 'Verified Successfully' signed
@@ -31,7 +31,7 @@ expect 1 'FAILED' sha256sum -c SHA256SUMS
 sed -i 's/^./x/' SHA256SUMS
 expect 1 'Failure' signed
 
-# ---- What is in it.
+# ---- Contents of the package.
 dpkg-deb -x "$work/good" "$work/root"
 dpkg-deb -e "$work/good" "$work/control"
 expect 0 '^dqueue [0-9]' "$work/root/usr/bin/dqueue" --version
@@ -40,19 +40,19 @@ for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
 done
 expect 0 'libgrpc\+\+.*libssl3' grep '^Depends:' "$work/control/control"
 equal 600 "$(stat -c %a "$work/root/etc/dqueue/dqueue.env")" "mode of the settings"
-equal /etc/dqueue/dqueue.env "$(cat "$work/control/conffiles")" "what an upgrade leaves as it is"
-grep -q '^ExecStart=/usr/bin/dqueue ' "$work/root/usr/lib/systemd/system/dqueue.service" || fail "the unit starts something else"
+equal /etc/dqueue/dqueue.env "$(cat "$work/control/conffiles")" "files that an upgrade does not replace"
+grep -q '^ExecStart=/usr/bin/dqueue ' "$work/root/usr/lib/systemd/system/dqueue.service" || fail "the unit starts another program"
 account=$(sed -n 's/^User=//p' "$work/root/usr/lib/systemd/system/dqueue.service")
 expect 0 '' grep "^u $account " "$work/root/usr/lib/sysusers.d/dqueue.conf"
-# Every variable of the settings is one of the program's.
+# dqueue knows every variable in the settings.
 help=$("$bin/dqueue" --help)
 while read -r variable; do
   [[ $help == *"$variable]"* ]] || fail "the settings have $variable, which dqueue does not know"
 done < <(grep -oE '^#?DQUEUE_[A-Z_]+' "$work/root/etc/dqueue/dqueue.env" | tr -d '#')
-# Nothing of it is from the machine that built it.
+# No path of the build machine is in the package.
 if grep -rlF -- "$(cd "$here/.." && pwd)" "$work/root/etc" "$work/root/usr/lib"; then fail "a path of the build is in the package"; fi
 
-# ---- What Debian has mended is told.
+# ---- scan.sh reports newer versions of libraries.
 policy() {
   mkdir -p "$work/fake"
   printf '#!/bin/sh\ncat <<END\n%s\nEND\n' "$1" >"$work/fake/apt-cache"
@@ -87,5 +87,5 @@ policy 'x:
         100 /var/lib/dpkg/status'
 expect 1 '^x 1, 3 in bookworm-security/main' scan
 PATH=$work/fake:$PATH expect 1 'upgrade this machine' "$here/release.sh" --sign "$work/release.key" --out "$work/none" "$bin/.."
-[[ ! -e $work/none ]] || fail "a release was made all the same"
+[[ ! -e $work/none ]] || fail "release.sh made a release with outdated libraries"
 finish

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demonstrations run through. Argument: the programs' directory.
+# Runs the demonstrations and other scripts. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh

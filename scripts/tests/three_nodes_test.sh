@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ten thousand jobs through three nodes and two workers while the leader is killed twice. Argument:
-# the programs' directory.
+# Runs ten thousand jobs through three nodes and two workers while the leader is killed twice.
+# Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -17,7 +17,7 @@ end() {
 trap end EXIT
 cluster_begin "$bin" 3
 
-# All nodes answer and name one leader, with one digest.
+# Whether all nodes answer and name the same leader.
 agreed() {
   [[ $(cluster_cli status | awk 'NR > 1 { print $5 }' | sort | uniq -c | awk '{ print $1 }') == 3 ]]
 }
@@ -25,7 +25,7 @@ eventually 20 agreed
 
 seq 1 10000 | sed 's/.*/{"id":"job-&","type":"t","payload":{"n":&}}/' >"$CLUSTER_DIR/jobs"
 expect 0 '^10,000 jobs: 10,000 created' cluster_cli enqueue --file "$CLUSTER_DIR/jobs"
-# Each execution leaves a line.
+# Each execution appends a line to a file.
 for i in 1 2; do
   "$bin/dqueue-worker" --server "$CLUSTER_SERVERS" --concurrency 16 --log-level warn \
     --exec "echo \$DQUEUE_JOB_ID >>$CLUSTER_DIR/done-$i" >/dev/null 2>"$CLUSTER_DIR/worker-$i.err" &
@@ -58,7 +58,7 @@ for pid in "${workers[@]}"; do
 done
 workers=()
 
-# A planned stop: leadership moves, no call fails.
+# A planned stop of the leader: leadership moves and no call fails.
 leader=$(cluster_leader)
 cluster_cli enqueue --queue moved --type t --count 20000 >"$CLUSTER_DIR/moved" &
 enqueue=$!

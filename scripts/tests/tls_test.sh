@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Three nodes that speak TLS, with certificates made as docs/tls.md says: who gets in, who does not,
-# and what happens when certificates are renewed. Argument: the programs' directory.
+# Tests TLS on three nodes with certificates made by the commands of docs/tls.md: accepted and refused
+# clients and peers, and the renewal of certificates. Argument: the directory of the programs.
 # shellcheck disable=SC2016 # variables are for the shells that the test starts
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -28,8 +28,8 @@ make_ca() {
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
     -subj "/CN=dqueue peers" -keyout "$certs/$1.key" -out "$certs/$1.crt" 2>/dev/null
 }
-# issue FILE NAME DAYS [CA]: for the node NAME on loopback. The key comes first, as a whole set is
-# taken only when both fit.
+# issue FILE NAME DAYS [CA]: issues a key and a certificate for the node NAME on loopback. Replaces the
+# key first: a node uses the new files only when key and certificate match.
 issue() {
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$2" \
     -addext "subjectAltName=DNS:$2,DNS:localhost,IP:127.0.0.1" \
@@ -46,7 +46,7 @@ issue n9 n9 90
 issue expired n1 -1
 issue foreign-n3 n3 90 foreign
 
-# ---- What a node does not start with. (All cases: transport/listeners/tls_test.cc.)
+# ---- Certificates with which a node refuses to start (all cases: transport/listeners/tls_test.cc).
 # start CERT KEY CA
 start() {
   timeout 10 "$bin/dqueue" --id n1 --bootstrap --data-dir "$certs/data" --http-addr off \
@@ -77,7 +77,7 @@ expect 5 'does the server want TLS' cli stats --server "$node1"
 expect 5 'does not come from a CA that this client trusts' cli stats --server "$node1" --ca "$certs/foreign.crt"
 expect 5 'does not have the name that was dialled' cli stats --server "$node1" --ca "$certs/ca.crt" --server-name n2
 expect 2 'asks for plain text' cli stats --server "http://$node1" --ca "$certs/ca.crt"
-# Each node takes calls, followers too: they forward by TLS, and the SDK follows them by TLS.
+# Every node accepts calls. Followers forward them over TLS.
 for i in 1 2 3; do
   expect 0 '^[0-9a-f-]+$' cli enqueue --type t --server "https://127.0.0.1:${CLUSTER_PORTS[i]}" --ca "$certs/ca.crt"
 done
@@ -94,7 +94,7 @@ curl -s --max-time 20 "http://127.0.0.1:${CLUSTER_HTTP_PORTS[1]}/health" >/dev/n
 ((plain != 0)) || fail "plain HTTP is answered at a TLS port"
 
 # ---- Versions and ciphers, of gRPC and of HTTP.
-# hello PORT FLAG…: whether a connection comes about.
+# hello PORT FLAG…: makes a TLS handshake with openssl.
 hello() {
   openssl s_client -connect "127.0.0.1:$1" -CAfile "$certs/ca.crt" -verify_return_error \
     -alpn h2,http/1.1 "${@:2}" </dev/null | tr -d '\0'
@@ -108,12 +108,13 @@ for port in "${CLUSTER_PORTS[1]}" "${CLUSTER_HTTP_PORTS[1]}"; do
   expect 1 '' hello "$port" -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA
   expect 1 '' hello "$port" -tls1_2 -cipher AES128-GCM-SHA256
 done
-# A certificate that is shown must be good. (TLS 1.2, as in 1.3 the client is told too late.)
+# A client certificate must be valid. (With TLS 1.2: in TLS 1.3 the client sees the refusal only after
+# the handshake.)
 expect 1 '' hello "${CLUSTER_PORTS[1]}" -tls1_2 -cert "$certs/expired.crt" -key "$certs/expired.key"
 expect 1 '' hello "${CLUSTER_PORTS[1]}" -tls1_2 -cert "$certs/foreign-n3.crt" -key "$certs/foreign-n3.key"
 expect 0 '' hello "${CLUSTER_PORTS[1]}" -tls1_2 -cert "$certs/n2.crt" -key "$certs/n2.key"
 
-# ---- Peers that are none.
+# ---- Peers that are not members.
 # stranger ID CERT CA PEERS
 stranger() {
   "$bin/dqueue" --id "$1" --bootstrap --data-dir "$certs/data-$1" --http-addr off --peers "$4" \
@@ -130,7 +131,7 @@ refused() { grep -q 'refused .* as a peer: the certificate of the caller names n
 eventually 20 refused n1
 eventually 20 refused n2
 eventually 20 refused n3
-# n3's place is taken by one with another CA.
+# A node with a certificate of another CA takes the address of n3.
 cluster_kill 3 || true
 kill -KILL "${others[0]}"
 wait "${others[0]}" 2>/dev/null || true
@@ -149,7 +150,7 @@ three() { [[ $(cluster_cli status | grep -cE 'leader|follower') == 3 ]]; }
 eventually 20 three
 (($(term) <= term_before + 3)) || fail "strangers have raised the term from $term_before to $(term)"
 
-# ---- Renewed certificates are taken without a restart and without a failed call.
+# ---- Renewed certificates are used without a restart and without a failed call.
 serial() { hello "$1" 2>/dev/null | openssl x509 -noout -serial; }
 before=$(serial "${CLUSTER_PORTS[1]}")
 count=100000
@@ -168,7 +169,7 @@ stop=$certs/stop
   echo "$n"
 ) >"$CLUSTER_DIR/single" 2>&1 &
 single=$!
-# A bad set first: the old one stays.
+# First a bad certificate: the node keeps the old one.
 cp "$certs/n1.crt" "$certs/n1.good"
 cp "$certs/expired.crt" "$certs/n1.crt"
 kept() { grep -q 'cannot be used, the old certificate stays: --tls-cert' "$CLUSTER_DIR/n1.log"; }
@@ -185,21 +186,21 @@ for i in 1 2 3; do
   eventually 20 renewed "${CLUSTER_PORTS[i]}" "$i"
   eventually 20 renewed "${CLUSTER_HTTP_PORTS[i]}" "$i"
 done
-[[ $(serial "${CLUSTER_PORTS[1]}") != "$before" ]] || fail "the certificate is still the old one"
+[[ $(serial "${CLUSTER_PORTS[1]}") != "$before" ]] || fail "the node still uses the old certificate"
 wait "$enqueue" || fail "an enqueue failed while certificates were renewed: $(cat "$CLUSTER_DIR/renewed")"
 touch "$stop"
 wait "$single" || fail "a call failed while certificates were renewed: $(cat "$CLUSTER_DIR/single")"
 equal "$count" "$(cluster_cli stats --queue renewed | awk '$1 == "renewed" { print $3 }')" "enqueued meanwhile"
 equal "$(cat "$CLUSTER_DIR/single")" \
   "$(cluster_cli stats --queue single | awk '$1 == "single" { print $3 }')" "enqueued one by one"
-# Members meet again with the new ones.
+# Members connect with the new certificates.
 leader=$(cluster_wait_for_leader 20)
 cluster_kill "$leader" || true
 cluster_wait_for_leader 20 >/dev/null
 cluster_start "$leader"
 eventually 20 three
 
-# ---- A port of their own for clients.
+# ---- A separate port for clients (--client-addr).
 peer_port=$(cluster_free_port)
 client_port=$(cluster_free_port)
 "$bin/dqueue" --id n1 --bootstrap --data-dir "$certs/data-solo" --http-addr off \

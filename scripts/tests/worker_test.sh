@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# dqueue-worker with commands that succeed, fail, reject, hang and get killed. Argument: the
-# programs' directory.
+# Tests dqueue-worker with commands that succeed, fail, reject, run long and get killed. Argument: the
+# directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -24,7 +24,7 @@ start_worker() {
     2>"$CLUSTER_DIR/worker.err" </dev/null &
   worker=$!
 }
-# stop_worker: with SIGTERM; it must end well.
+# stop_worker: sends SIGTERM and checks that the exit status is 0.
 stop_worker() {
   local status=0
   kill -TERM "$worker"
@@ -62,7 +62,7 @@ id=$($cli enqueue --queue a --type loud)
 expect 0 'SUCCEEDED' $cli wait "$id"
 stop_worker
 
-# Only its types.
+# --type: the worker leases only jobs of this type.
 other=$($cli enqueue --queue a --type other)
 id=$($cli enqueue --queue a --type mine --payload hello)
 start_worker --queue a --type mine
@@ -73,13 +73,14 @@ grep -q "^$id queue=a type=mine attempt=1 payload=hello$" "$CLUSTER_DIR/worker.o
   fail "the worker printed: $(cat "$CLUSTER_DIR/worker.out")"
 $cli cancel "$other" >/dev/null
 
-# A command that outlasts its lease keeps the job: the lease is extended.
+# A command that runs longer than the lease keeps the job, because the worker extends the lease.
 start_worker --queue a --lease-duration 1s --exec 'sleep 3; echo slept'
 id=$($cli enqueue --queue a --type slow)
 expect 0 'attempts: *1 delivered, 0 failed, 0 expired' $cli wait "$id"
 stop_worker
 
-# SIGTERM: what runs is finished; what outlasts the limit is stopped and given back unharmed.
+# SIGTERM: running commands finish. A command that runs longer than --drain-limit is stopped, and its
+# job is released without counting an attempt.
 start_worker --queue a --exec "touch $CLUSTER_DIR/started; sleep 1; echo done"
 id=$($cli enqueue --queue a --type t)
 eventually 20 test -e "$CLUSTER_DIR/started"
