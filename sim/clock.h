@@ -1,4 +1,4 @@
-// A machine's two clocks as functions of true (virtual) time.
+// The monotonic clock and the wall clock of one machine, as functions of true (virtual) time.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +9,22 @@ namespace dqueue::sim {
 
 class NodeClock {
  public:
-  // The monotonic clock's origin is the process's own: `local` at true time `at`.
+  // Sets the origin of the monotonic clock: it shows `local` at true time `at`.
   void Restart(Time at, Time local) {
     origin_ = at;
     local_origin_ = local;
   }
+  // From true time `at` on, the monotonic clock runs `ppm` parts per million too fast.
   void SetDrift(Time at, int ppm) {
     Restart(at, Local(at));
     rate_ = kMillion + ppm;
   }
+  // The monotonic clock at true time `at`.
   Time Local(Time at) const {
     return local_origin_ + Duration((at - origin_).count() * rate_ / kMillion);
   }
-  // The first true time at which Local() is `local` or later.
-  Time True(Time local) const {
+  // The first true time at which Local() returns `local` or later.
+  Time TrueTime(Time local) const {
     if (local <= local_origin_) return origin_;
     const int64_t us = (local - local_origin_).count();
     return origin_ + Duration((us * kMillion + rate_ - 1) / rate_);
@@ -30,6 +32,7 @@ class NodeClock {
 
   void JumpWall(Duration by) { wall_offset_ += by; }
   void SetWallOffset(Duration offset) { wall_offset_ = offset; }
+  // The wall clock at true time `at`, in Unix milliseconds.
   int64_t WallMs(Time at) const {
     return kEpochMs + (at.time_since_epoch() + wall_offset_).count() / 1000;
   }

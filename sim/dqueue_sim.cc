@@ -1,5 +1,8 @@
-// dqueue-sim: runs the simulated cluster for ranges of seeds; dqueue-sim-mutants: the same, with
-// deliberate bugs. Exit code 0: no rule was broken (with --recorded: every mutant was killed).
+// dqueue-sim runs the simulated cluster for a range of seeds. dqueue-sim-mutants can also activate
+// deliberate bugs. Exit codes:
+//   0  no seed broke a rule; with --all-mutants or --recorded: each mutant broke a rule
+//   1  a seed broke a rule; with --all-mutants or --recorded: some mutant broke none
+//   2  bad usage or unreadable file
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -32,7 +35,7 @@ struct Flags {
   bool help = false;
 };
 
-// Empty, or what is wrong.
+// Returns an empty text, or a description of the first error.
 std::string Parse(const std::vector<std::string>& args, Flags* flags) {
   flags->pool.seeds = {1, 100};
   for (size_t i = 0; i < args.size(); ++i) {
@@ -61,7 +64,7 @@ std::string Parse(const std::vector<std::string>& args, Flags* flags) {
       flags->help = true;
       continue;
     }
-    if (i + 1 == args.size()) return "unknown flag, or a value is missing: " + arg;
+    if (i + 1 == args.size()) return "unknown flag or missing value: " + arg;
     const std::string& value = args[++i];
     if (arg == "--seeds" || arg == "--seed") {
       const std::optional<SeedRange> range = ParseSeeds(value);
@@ -138,14 +141,14 @@ int RunOneMutant(const Flags& flags) {
   return 1;
 }
 
-// Prints the table of MUTANTS.md; the recorded list goes to --write.
+// Prints the table of MUTANTS.md. Writes the seeds to the file of --write.
 int RunAllMutants(const Flags& flags) {
   std::ofstream out;
   if (!flags.write.empty()) out.open(flags.write);
   int survivors = 0;
   for (const Mutant* const mutant : AllMutants()) {
     PoolOptions pool = flags.pool;
-    pool.jobs = 1;  // the first seed that kills, not the fastest
+    pool.jobs = 1;  // finds the lowest seed that shows the mutant
     const PoolResult result = RunMutant(mutant, pool);
     if (result.failures.empty()) {
       ++survivors;
@@ -221,7 +224,7 @@ int Main(const std::vector<std::string>& args) {
   }
   if (!flags.mutant.empty() || flags.all_mutants || !flags.recorded.empty()) {
     if (!Activate(nullptr)) {
-      std::fprintf(stderr, "this program has no mutants in it; use dqueue-sim-mutants\n");
+      std::fprintf(stderr, "this program was built without mutants; use dqueue-sim-mutants\n");
       return 2;
     }
     if (!flags.mutant.empty()) return RunOneMutant(flags);

@@ -1,4 +1,5 @@
-// Virtual time: a heap of what is due, in order of time and then of scheduling.
+// Virtual time and a heap of scheduled events. Events are ordered by time; events of the same time
+// are ordered by scheduling.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +20,17 @@ class EventQueue {
     Time at;
     uint64_t seq = 0;
     Kind kind = Kind::kClosure;
-    uint32_t who = 0;   // kActor: which
-    uint64_t what = 0;  // kActor: generation; kPacket, kClosure: slot
+    uint32_t actor = 0;  // kActor: number of the actor
+    uint64_t id = 0;     // kActor: generation; kPacket, kClosure: slot
   };
 
   Time now() const { return now_; }
   bool empty() const { return heap_.empty(); }
   Time next_time() const { return heap_.top().at; }
 
-  void Add(Time at, Kind kind, uint32_t who, uint64_t what) {
+  void Add(Time at, Kind kind, uint32_t actor, uint64_t id) {
     DQ_CHECK(at >= now_);
-    heap_.push({at, ++seq_, kind, who, what});
+    heap_.push({at, ++seq_, kind, actor, id});
   }
   void AddClosure(Time at, std::function<void()> closure) {
     uint64_t slot = closures_.size();
@@ -42,7 +43,7 @@ class EventQueue {
     }
     Add(at, Kind::kClosure, 0, slot);
   }
-  // Advances the time to the event's.
+  // Removes the first event and advances the time to it.
   Event Pop() {
     Event event = heap_.top();
     heap_.pop();
@@ -54,7 +55,7 @@ class EventQueue {
     free_.push_back(slot);
     return std::exchange(closures_[slot], nullptr);
   }
-  // Nothing is due before `at`.
+  // Requires that no event is scheduled before `at`.
   void AdvanceTo(Time at) {
     DQ_CHECK(at >= now_ && (heap_.empty() || heap_.top().at >= at));
     now_ = at;

@@ -1,5 +1,5 @@
-// The deliberate bugs of all layers. They can be activated only in programs that link the
-// libraries' _mutants twins.
+// The deliberate bugs (mutants) of all layers. Each layer declares its own in its mutants.h. A
+// mutant can be activated only in programs that link the libraries' _mutants variants.
 #pragma once
 
 #include <string_view>
@@ -9,11 +9,12 @@
 
 namespace dqueue::sim {
 
-// In the order of the layers: raft, storage, state, broker. Names are unique.
+// In the order of the layers: raft, storage, queue/state, queue/broker. Names are unique.
 const std::vector<const Mutant*>& AllMutants();
-// Null: no mutant has this name.
+// Returns null if no mutant has this name.
 const Mutant* FindMutant(std::string_view name);
-// `mutant` null: none is active from now on. False if this program has no mutants in it.
+// Activates only `mutant`, or none if it is null. Returns false if this program was built without
+// mutants.
 bool Activate(const Mutant* mutant);
 
 }  // namespace dqueue::sim

@@ -43,7 +43,7 @@ void Nemesis::Repeat(double rate, void (Nemesis::*fault)()) {
 }
 
 SimNode& Nemesis::AnyNode() {
-  // Leaders are the best victims.
+  // Faults of a leader have the most effects.
   const int leader = world_->Leader();
   if (leader != 0 && random_.Chance(0.4)) return world_->node(leader);
   return world_->node(static_cast<int>(random_.Between(1, world_->size())));
@@ -71,11 +71,11 @@ void Nemesis::CrashInWrite() {
   if (node.up()) node.StopDiskAfter(random_.Below(random_.Chance(0.5) ? 6 : 60));
 }
 
-void Nemesis::PlannedRestart() { AnyNode().Restart(About(faults_.down_mean)); }
+void Nemesis::PlannedRestart() { AnyNode().Restart(DrawDuration(faults_.down_mean)); }
 
 void Nemesis::Pause() {
   SimNode& node = AnyNode();
-  node.PauseUntil(world_->now() + About(faults_.pause_mean));
+  node.PauseUntil(world_->now() + DrawDuration(faults_.pause_mean));
 }
 
 void Nemesis::CutPairs(const std::function<bool(int, int)>& cut, bool one_way, Duration how_long) {
@@ -96,19 +96,19 @@ void Nemesis::CutPairs(const std::function<bool(int, int)>& cut, bool one_way, D
 void Nemesis::Cut() {
   if (world_->size() == 1) return;
   const bool one_way = random_.Chance(0.3);
-  const Duration how_long = About(faults_.cut_mean);
+  const Duration how_long = DrawDuration(faults_.cut_mean);
   const int victim = AnyNode().number();
   switch (random_.Below(4)) {
-    case 0:  // one alone
+    case 0:  // isolate one node
       CutPairs([victim](int a, int) { return a == victim; }, one_way, how_long);
       break;
-    case 1: {  // two halves
+    case 1: {  // partition into two sides
       const uint64_t sides = random_.Next();
       CutPairs([sides](int a, int b) { return (sides >> a & 1) == 0 && (sides >> b & 1) == 1; },
                one_way, how_long);
       break;
     }
-    case 2: {  // a bridge: only the victim sees everybody
+    case 2: {  // a bridge: only the victim is connected to both sides
       const uint64_t sides = random_.Next();
       CutPairs(
           [sides, victim](int a, int b) {
@@ -117,7 +117,7 @@ void Nemesis::Cut() {
           one_way, how_long);
       break;
     }
-    default: {  // one link
+    default: {  // cut one pair
       const int other = static_cast<int>(random_.Between(1, world_->size()));
       CutPairs([victim, other](int a, int b) { return a == victim && b == other; }, one_way,
                how_long);
@@ -142,19 +142,20 @@ void Nemesis::Flap() {
 void Nemesis::SpuriousDisconnect() {
   const int a = AnyNode().number();
   const int b = static_cast<int>(random_.Between(1, world_->size()));
-  if (a != b) world_->TellDisconnected(a, b);
+  if (a != b) world_->NotifyDisconnected(a, b);
 }
 
 void Nemesis::ClientCut() {
   const int victim = AnyNode().number();
   world_->CutClients(victim, true);
-  world_->After(About(faults_.cut_mean), [this, victim] { world_->CutClients(victim, false); });
+  world_->After(DrawDuration(faults_.cut_mean),
+                [this, victim] { world_->CutClients(victim, false); });
 }
 
 void Nemesis::WallJump() {
   SimNode& node = AnyNode();
   Duration jump = random_.Uniform(-faults_.jump_max, faults_.jump_max);
-  // Rarely an hour, in either direction.
+  // One jump in twenty is up to an hour long.
   if (random_.Chance(0.05)) jump *= 360;
   node.clock().JumpWall(jump);
   world_->Note({.kind = TraceKind::kClock,
@@ -167,7 +168,7 @@ void Nemesis::DiskFull() {
   if (node.disk_stopped()) return;
   node.SetDiskCapacity(node.disk().UsedBytes() + random_.Below(400 << 10));
   const int number = node.number();
-  world_->After(About(faults_.full_mean), [this, number] {
+  world_->After(DrawDuration(faults_.full_mean), [this, number] {
     if (world_->node(number).disk_limited()) world_->node(number).SetDiskCapacity(UINT64_MAX);
   });
 }
@@ -192,18 +193,18 @@ void Nemesis::BitRot() {
   SimNode& node = AnyNode();
   if (!MayDamage(node)) return;
   node.Die(Death::kPowerLoss, "power lost, before its disk rots");
-  node.Rot();
+  node.FlipRandomBit();
 }
 
 void Nemesis::Wipe() {
   SimNode& node = AnyNode();
   if (!MayDamage(node)) return;
-  // As long as some member may not know the incarnation of another, a wiped disk passes for a new
-  // one with it.
+  // A member that has not applied this node's incarnation would accept the wiped disk as a new
+  // node. So wipe only a node whose incarnation all other members have applied.
   for (int i = 1; i <= world_->size(); ++i) {
     const SimNode& other = world_->node(i);
     if (other.broken()) continue;
-    if (!other.up() || !other.Knows(node)) return;
+    if (!other.up() || !other.HasBoundIncarnation(node)) return;
   }
   node.Die(Death::kPowerLoss, "power lost, before its disk is replaced");
   node.Wipe();

@@ -1,4 +1,4 @@
-// The faults of a random run: each kind comes at its own rate and picks its victim by chance.
+// Injects the faults of a random run. Each kind of fault has its own rate and picks a random node.
 #pragma once
 
 #include <functional>
@@ -14,18 +14,17 @@ class SimNode;
 class Nemesis {
  public:
   Nemesis(World* world, const FaultProfile& faults);
-  // From now on.
   void Start();
-  // No new faults; what is broken stays broken.
+  // Injects no new faults. Faults in effect remain.
   void Stop() { stopped_ = true; }
 
  private:
   void Repeat(double rate, void (Nemesis::*fault)());
 
   SimNode& AnyNode();
-  // Bit rot and wipes together must leave a majority unharmed.
+  // Whether a majority of undamaged nodes remains if bit rot or a wipe damages `victim` too.
   bool MayDamage(const SimNode& victim) const;
-  Duration About(Duration mean) { return 10ms + random_.Exponential(mean); }
+  Duration DrawDuration(Duration mean) { return 10ms + random_.Exponential(mean); }
 
   void Kill();
   void PowerLoss();
@@ -43,7 +42,8 @@ class Nemesis {
   void ReadError();
   void BitRot();
   void Wipe();
-  // Which pairs of nodes lose each other; applied to both or to one direction.
+  // Cuts the link from a to b for each pair with cut(a, b), and unless `one_way` the link from b to
+  // a too. Heals the links after `how_long`.
   void CutPairs(const std::function<bool(int, int)>& cut, bool one_way, Duration how_long);
 
   World* world_;

@@ -69,7 +69,7 @@ void Network::Cut(int from, int to) {
   world_->Note({.kind = TraceKind::kLink,
                 .node = static_cast<uint8_t>(from),
                 .peer = static_cast<uint8_t>(to)});
-  if (random_.Chance(profile_.disconnect_notice)) world_->TellDisconnected(from, to);
+  if (random_.Chance(profile_.disconnect_notice)) world_->NotifyDisconnected(from, to);
 }
 
 void Network::Heal(int from, int to) {
@@ -88,7 +88,7 @@ void Network::HealAll() {
   }
 }
 
-void Network::Calm() {
+void Network::StopFaults() {
   profile_.loss = 0;
   profile_.duplicate = 0;
   profile_.tail = 0;

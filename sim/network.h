@@ -1,5 +1,6 @@
-// The wires between members: each direction of each pair delays, loses, repeats and reorders frames
-// on its own, and can be cut. Frames are the bytes of node/peer_codec.
+// The network between members. Each direction of each pair of members is a link of its own. A link
+// delays, loses, duplicates and reorders frames, and can be cut. Frames are encoded by
+// node/peer_codec, as in production.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +21,16 @@ class Network {
   Network(World* world, const NetworkProfile& profile, int nodes, uint64_t seed);
 
   void Send(int from, int to, const std::vector<raft::Message>& messages);
-  // The frame in `slot` has arrived.
+  // Delivers the frame in `slot` to its receiver.
   void Deliver(uint64_t slot);
 
-  // One direction. Frames under way pass or not, by chance.
+  // Cuts or heals one direction. A cut drops a frame in flight with probability drop_in_flight.
   void Cut(int from, int to);
   void Heal(int from, int to);
   void HealAll();
   bool IsCut(int from, int to) const { return At(from, to).cut; }
-  // Stops all faults but the delays.
-  void Calm();
+  // Ends loss, duplication and long delays. Normal delays and cuts remain.
+  void StopFaults();
 
  private:
   struct Link {

@@ -45,7 +45,7 @@ void DrawSizes(RandomStream& random, node::Options* o) {
 class Swarm {
  public:
   Swarm(RandomStream& random, double chance) : random_(random), chance_(chance) {}
-  // `value` or nothing.
+  // low … high with probability chance_, else 0.
   double Maybe(double low, double high) {
     const bool on = random_.Chance(chance_);
     const double x = low + (high - low) * random_.Fraction();
@@ -165,7 +165,7 @@ Profile DrawSwarm(RandomStream& random) {
   return p;
 }
 
-// Long logs against short ones: many elections, many small entries that stay uncommitted.
+// Many elections and many small uncommitted entries, so that logs of different lengths compete.
 void MakeElections(Profile* p) {
   p->nodes = 5;
   p->node.raft.heartbeat = 20ms;
@@ -179,7 +179,7 @@ void MakeElections(Profile* p) {
   p->load.think_mean = 60ms;
 }
 
-// Leaders that are cut off and hear late answers from before, while another leader works.
+// Deposed leaders that receive late answers while another leader serves.
 void MakeReads(Profile* p) {
   const Profile plain;
   p->nodes = 3;
@@ -202,8 +202,8 @@ void MakeReads(Profile* p) {
   p->load.wait_max = 0us;
 }
 
-// Ids that are used again as soon as their job is purged, while commands about it are still on
-// their way: cancels, slow disks and short retentions.
+// Ids that are reused as soon as their job is purged, while commands about the old job are in
+// flight: many cancels, slow disks, short retentions.
 void MakeReuse(Profile* p) {
   const Profile plain;
   p->faults = plain.faults;
@@ -223,7 +223,7 @@ void MakeReuse(Profile* p) {
   p->load.zombie = 0.3;
 }
 
-// Keys, and callers that may see some of the queues, amid all the trouble of a swarm.
+// API keys and callers restricted to some queues, with all faults of the swarm.
 void MakeTenants(RandomStream& random, Profile* p) {
   p->load.queues = 3;
   p->load.key_operators = static_cast<int>(random.Between(1, 2));
@@ -232,8 +232,8 @@ void MakeTenants(RandomStream& random, Profile* p) {
   p->load.operators = std::max(p->load.operators, 1);
 }
 
-// Operators who purge what others bring back, while slow disks keep commands on their way: jobs
-// leave the states that they were picked in. Many dead jobs, for the groups of them.
+// Concurrent purges and redrives with slow disks: jobs change state while a command about them is
+// in flight. Many dead jobs, for GroupDeadJobs.
 void MakeSweeps(Profile* p) {
   const Profile plain;
   p->faults = plain.faults;

@@ -1,6 +1,7 @@
-// What one run is made of: sizes, faults and load, drawn from the seed ("swarm": each feature is
-// off in half of the runs, so that the rest is seen alone and in all mixtures) or taken from a
-// name.
+// The parameters of one run: sizes, fault rates and load. All are drawn from the seed. A named
+// profile other than "swarm" then overrides some of them. The draw is a swarm (swarm testing):
+// about half of the features are off in each run, so each feature is tested alone and in
+// combinations.
 #pragma once
 
 #include <cstdint>
@@ -18,35 +19,35 @@ using namespace std::chrono_literals;
 
 struct NetworkProfile {
   Duration delay_min = 100us;
-  Duration delay_mean = 300us;  // added to the minimum, exponential
-  double tail = 0;              // share of frames that are delayed by another tail_mean
+  Duration delay_mean = 300us;  // exponential, added to delay_min
+  double tail = 0;              // share of frames with an additional delay, tail_mean on average
   Duration tail_mean = 50ms;
   double loss = 0;
   double duplicate = 0;
-  double drop_in_flight = 0.7;   // chance that a cut also takes a frame that is under way
-  bool fifo = true;              // each link keeps its order, as one TCP connection does
-  double disconnect_notice = 1;  // chance that a peer learns of a crash or cut
-  double client_loss = 0;        // of requests and of answers
+  double drop_in_flight = 0.7;   // probability that a cut drops a frame in flight
+  bool fifo = true;              // each link delivers in order, like one TCP connection
+  double disconnect_notice = 1;  // probability that a peer is notified of a crash or a cut
+  double client_loss = 0;        // share of client requests, and of answers, that are lost
 };
 
 struct DiskProfile {
   Duration sync_min = 60us;
   Duration sync_mean = 200us;
-  double stall = 0;  // share of syncs that take another stall_mean
+  double stall = 0;  // share of syncs with an additional delay, stall_mean on average
   Duration stall_mean = 500ms;
 };
 
 struct ClockProfile {
-  int drift_ppm = 0;           // each node's rate is within ± of this
+  int drift_ppm = 0;           // each node's clock rate is off by up to ± this
   Duration wall_spread = 0us;  // each node's wall clock is off by up to ± this
 };
 
 // Rates are events per virtual second over the whole cluster.
 struct FaultProfile {
-  double kill = 0;        // the process dies, the page cache survives
-  double power_loss = 0;  // what was not synced is lost or torn
+  double kill = 0;        // the process ends; the page cache survives
+  double power_loss = 0;  // unsynced data is kept, lost or torn
   double power_loss_all = 0;
-  double crash_in_write = 0;  // power is lost between two disk operations
+  double crash_in_write = 0;  // power loss between two disk operations
   double planned_restart = 0;
   double pause = 0;
   double cut = 0;
@@ -57,8 +58,8 @@ struct FaultProfile {
   double disk_full = 0;
   double sync_error = 0;
   double read_error = 0;
-  double bit_rot = 0;  // of a minority; on a node that is down
-  double wipe = 0;     // of a minority
+  double bit_rot = 0;  // stops a node and flips a bit on its disk; a minority of nodes at most
+  double wipe = 0;     // stops a node and empties its disk; a minority of nodes at most
   Duration down_mean = 2s;
   Duration pause_mean = 1s;
   Duration cut_mean = 3s;
@@ -70,16 +71,16 @@ struct LoadProfile {
   int producers = 2;
   int workers = 3;
   int operators = 1;
-  Duration think_mean = 300ms;  // of each client, between two operations
+  Duration think_mean = 300ms;  // each client's pause between two operations
   int queues = 2;
   int batch_max = 3;
   uint64_t payload_max = 300;
-  // Producers. Shares of calls or jobs.
+  // Producers: shares of calls or jobs.
   double own_ids = 0.6;
   double request_ids = 0.5;
   double all_or_nothing = 0;
-  double repeat = 0;    // an earlier job again, same content
-  double conflict = 0;  // an earlier id with other content
+  double repeat = 0;    // enqueue an earlier job again, unchanged
+  double conflict = 0;  // use the id of an earlier job with other content
   double idempotency = 0;
   double delayed = 0;
   double expiring = 0;
@@ -88,7 +89,7 @@ struct LoadProfile {
   double limited_retries = 0;
   double invalid = 0;
   double retry_unknown = 0.8;
-  // Workers. Shares of jobs.
+  // Workers: shares of jobs.
   Duration lease = 2s;
   Duration hold_mean = 300ms;
   int lease_batch_max = 4;
@@ -97,12 +98,12 @@ struct LoadProfile {
   double reject = 0;
   double release = 0;
   double extend = 0;
-  double abandon = 0;  // the worker forgets the job
-  double zombie = 0;   // completes long after its lease
+  double abandon = 0;  // never completed by this worker
+  double zombie = 0;   // completed or failed long after the lease ended
   double complete_twice = 0;
   double repeat_lease_call = 0;
   double wrong_token = 0;
-  // Operators. Weights.
+  // Operators: weights of their operations.
   double cancel = 1;
   double retry = 1;
   double read = 4;
@@ -111,10 +112,10 @@ struct LoadProfile {
   double remove = 0;
   double purge = 0;
   double redrive = 0;
-  // Keys, and callers with keys for some queues only.
+  // API keys.
   int key_operators = 0;
   int tenants = 0;
-  double restricted = 0;  // share of producers and workers
+  double restricted = 0;  // share of producers and workers whose key allows some queues only
 };
 
 struct Profile {
@@ -127,17 +128,17 @@ struct Profile {
   FaultProfile faults;
   LoadProfile load;
   node::Options node;  // name, directory, members and seed are filled in for each node
-  // Chance that a promise is checked against the disk when it is sent.
+  // Probability that DurabilityChecker checks a message against the disk.
   double durability_check = 0.02;
-  // One line for people: what is on.
+  // One line: the name, the number of nodes and the rates that are not 0.
   std::string Summary() const;
 };
 
-// Names of MakeProfile; the first is the default.
+// The names that MakeProfile accepts. The first is the default.
 const std::vector<std::string_view>& ProfileNames();
-// nullopt: unknown name.
+// Returns nullopt if the name is unknown.
 std::optional<Profile> MakeProfile(std::string_view name, uint64_t seed);
-// The tiny sizes with which everything that is rare happens often.
+// Small segments, batches, windows and snapshots, so that rare code paths run often.
 node::Options SmallNodeOptions();
 
 }  // namespace dqueue::sim

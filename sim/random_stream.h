@@ -1,5 +1,5 @@
-// The simulator's only source of chance: xoshiro256** streams, one for each subsystem, so that a
-// draw more in one does not shift the others.
+// The simulator's only source of randomness: xoshiro256** streams. Each subsystem has its own
+// stream, so an additional draw in one subsystem does not change the draws of another.
 #pragma once
 
 #include <cmath>
@@ -50,11 +50,13 @@ class RandomStream {
   }
   // 0 <= x < 1.
   double Fraction() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
+  // True with probability `p`. Draws nothing if p <= 0.
   bool Chance(double p) { return p > 0 && Fraction() < p; }
+  // first … last, both included.
   Duration Uniform(Duration first, Duration last) {
     return Duration(Between(first.count(), last.count()));
   }
-  // Exponentially distributed, cut at 20 times the mean.
+  // Exponentially distributed with this mean, capped at 20 times the mean.
   Duration Exponential(Duration mean) {
     const double x = -std::log1p(-Fraction());
     return Duration(static_cast<int64_t>(std::fmin(x, 20.0) * static_cast<double>(mean.count())));

@@ -5,7 +5,7 @@
 namespace dqueue::sim {
 namespace {
 
-// Of the first item of an answer.
+// The result of the first item of an answer.
 template <class Response>
 std::string FirstReason(const std::optional<queue::Outcome<Response>>& outcome) {
   if (!outcome) return "UNKNOWN";
@@ -49,7 +49,7 @@ int Scenario::WaitForOtherLeader(int than, Duration limit) {
   return world.Leader();
 }
 
-bool Scenario::WaitUntilEqual(Duration limit) {
+bool Scenario::WaitUntilAllApplied(Duration limit) {
   return world.RunUntil(
       [this] {
         for (int i = 1; i <= world.size(); ++i) {
@@ -71,7 +71,7 @@ v1::EnqueueJobsRequest Scenario::EnqueueRequest(const std::string& id) {
 }
 
 std::string Scenario::Enqueue(int node, const std::string& id, Duration timeout) {
-  const auto outcome = Ask<queue::EnqueueCall>(node, EnqueueRequest(id), timeout);
+  const auto outcome = CallAndWait<queue::EnqueueCall>(node, EnqueueRequest(id), timeout);
   if (!outcome) return "UNKNOWN";
   if (!outcome->ok()) return outcome->error.reason;
   const auto& result = outcome->value.results(0);
@@ -86,7 +86,7 @@ std::vector<v1::Job> Scenario::Lease(int node, const std::string& worker, int ma
   request.set_max_jobs(max);
   queue::SetTime(wait, request.mutable_wait());
   queue::SetTime(lease, request.mutable_lease_duration());
-  const auto outcome = Ask<queue::LeaseCall>(node, std::move(request), wait + 2s);
+  const auto outcome = CallAndWait<queue::LeaseCall>(node, std::move(request), wait + 2s);
   if (reason != nullptr) {
     *reason = !outcome ? "UNKNOWN" : outcome->ok() ? "OK" : outcome->error.reason;
   }
@@ -96,23 +96,24 @@ std::vector<v1::Job> Scenario::Lease(int node, const std::string& worker, int ma
 
 std::string Scenario::Complete(int node, const v1::Job& job, Duration timeout) {
   return FirstReason(
-      Ask<queue::CompleteCall>(node, ItemRequest<v1::CompleteJobsRequest>(job), timeout));
+      CallAndWait<queue::CompleteCall>(node, ItemRequest<v1::CompleteJobsRequest>(job), timeout));
 }
 
 std::string Scenario::Extend(int node, const v1::Job& job, Duration lease) {
   auto request = ItemRequest<v1::ExtendLeasesRequest>(job);
   queue::SetTime(lease, request.mutable_lease_duration());
-  return FirstReason(Ask<queue::ExtendCall>(node, std::move(request)));
+  return FirstReason(CallAndWait<queue::ExtendCall>(node, std::move(request)));
 }
 
 std::string Scenario::Release(int node, const v1::Job& job) {
-  return FirstReason(Ask<queue::ReleaseCall>(node, ItemRequest<v1::ReleaseJobsRequest>(job)));
+  return FirstReason(
+      CallAndWait<queue::ReleaseCall>(node, ItemRequest<v1::ReleaseJobsRequest>(job)));
 }
 
 v1::JobState Scenario::StateOf(int node, const std::string& id) {
   v1::GetJobRequest request;
   request.set_id(id);
-  const auto outcome = Ask<queue::GetCall>(node, std::move(request));
+  const auto outcome = CallAndWait<queue::GetCall>(node, std::move(request));
   return outcome && outcome->ok() ? outcome->value.job().state() : v1::JOB_STATE_UNSPECIFIED;
 }
 

@@ -1,5 +1,5 @@
-// Scripts for the tests: a world without chance faults and with clients whose calls are made one at
-// a time and waited for.
+// For scripted tests: a world without random faults, and a client that makes one call at a time and
+// waits for the answer.
 #pragma once
 
 #include <optional>
@@ -13,7 +13,7 @@
 
 namespace dqueue::sim {
 
-// Healthy machines with small sizes; the seed still decides on delays and election timeouts.
+// A profile without faults, with small sizes. The seed determines delays and election timeouts.
 Profile QuietProfile(int nodes);
 
 class Scenario {
@@ -21,18 +21,17 @@ class Scenario {
   explicit Scenario(const Profile& profile, uint64_t seed = 1);
   ~Scenario() { world.PowerOff(); }
 
-  // The number of the serving leader; 0 if there is none in time.
+  // Returns the number of the serving leader, or 0 if none serves within `limit`.
   int WaitForLeader(Duration limit = 10s);
-  // A leader other than this one.
+  // The same, for a leader other than `than`.
   int WaitForOtherLeader(int than, Duration limit = 10s);
-  // All nodes that are up have applied everything.
-  bool WaitUntilEqual(Duration limit = 30s);
+  // Waits until a leader serves and all nodes that are up have applied the whole ledger.
+  bool WaitUntilAllApplied(Duration limit = 30s);
 
-  // Asks this node and waits; nullopt: no answer in time.
+  // Calls this node and waits. Returns nullopt if no answer comes within `timeout`.
   template <class C>
-  std::optional<queue::Outcome<typename C::ResponseType>> Ask(int node,
-                                                              typename C::RequestType request,
-                                                              Duration timeout = 2s) {
+  std::optional<queue::Outcome<typename C::ResponseType>> CallAndWait(
+      int node, typename C::RequestType request, Duration timeout = 2s) {
     std::optional<queue::Outcome<typename C::ResponseType>> answer;
     bool done = false;
     client.CallNode<C>(node, std::move(request), timeout, [&](auto outcome) {
@@ -43,18 +42,19 @@ class Scenario {
     return answer;
   }
 
-  // A job with this id and a payload of its own. "OK", "EXISTS", the reason of the refusal, or
-  // "UNKNOWN" without an answer.
+  // Enqueues a job with this id and a new payload. Returns "OK", "EXISTS", the error reason, or
+  // "UNKNOWN" if no answer came.
   std::string Enqueue(int node, const std::string& id, Duration timeout = 2s);
   v1::EnqueueJobsRequest EnqueueRequest(const std::string& id);
-  // At most `max` jobs for this worker; empty also on errors. The reason of an error in *reason.
+  // Leases up to `max` jobs for this worker. Returns no jobs on an error. Sets *reason to "OK", the
+  // error reason or "UNKNOWN".
   std::vector<v1::Job> Lease(int node, const std::string& worker, int max = 1, Duration wait = 0us,
                              Duration lease = 5s, std::string* reason = nullptr);
-  // "OK", the reason, or "UNKNOWN".
+  // These return "OK", the error reason, or "UNKNOWN" if no answer came.
   std::string Complete(int node, const v1::Job& job, Duration timeout = 2s);
   std::string Extend(int node, const v1::Job& job, Duration lease);
   std::string Release(int node, const v1::Job& job);
-  // The state that the node shows; UNSPECIFIED if it shows none.
+  // The job's state in the answer of this node; UNSPECIFIED after an error or without an answer.
   v1::JobState StateOf(int node, const std::string& id);
   raft::Term Term(int node) { return world.node(node).node().raft().status().term; }
 

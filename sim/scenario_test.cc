@@ -1,5 +1,5 @@
-// Scripted stories on a whole cluster. Besides what each test expects, all checkers watch: a broken
-// rule ends the test with a Violation.
+// Scripted tests on a whole cluster. All checkers run too: a broken rule fails the test with a
+// Violation.
 #include "sim/scenario.h"
 
 #include <gmock/gmock.h>
@@ -32,13 +32,13 @@ TEST(ScenarioTest, AcknowledgedJobsOutliveTheirLeader) {
   const Time lost = s.world.now();
   const int second = s.WaitForOtherLeader(first);
   ASSERT_NE(second, 0);
-  // The broken connections are a hint to try at once.
+  // Broken connections make a follower start an election before its timeout.
   EXPECT_LT(s.world.now() - lost, 300ms);
   const std::vector<v1::Job> jobs = s.Lease(second, "w", 100);
   EXPECT_THAT(jobs, SizeIs(10));
   for (const v1::Job& job : jobs) EXPECT_EQ(s.Complete(second, job), "OK");
   s.world.node(first).Boot();
-  EXPECT_TRUE(s.WaitUntilEqual());
+  EXPECT_TRUE(s.WaitUntilAllApplied());
 }
 
 TEST(ScenarioTest, FollowersNameTheLeader) {
@@ -46,7 +46,7 @@ TEST(ScenarioTest, FollowersNameTheLeader) {
   const int leader = s.WaitForLeader();
   s.world.Run(100ms);
   const auto outcome =
-      s.Ask<queue::EnqueueCall>(Others(s.world, leader).front(), s.EnqueueRequest("a"));
+      s.CallAndWait<queue::EnqueueCall>(Others(s.world, leader).front(), s.EnqueueRequest("a"));
   ASSERT_TRUE(outcome && !outcome->ok());
   EXPECT_EQ(outcome->error.reason, "NOT_LEADER");
   EXPECT_EQ(outcome->error.metadata.at("leader_id"), "n" + std::to_string(leader));
@@ -75,7 +75,7 @@ TEST(ScenarioTest, AMinorityServesNothing) {
   EXPECT_EQ(s.StateOf(leader, "a"), v1::JOB_STATE_UNSPECIFIED);
 }
 
-// A leader that was paused must not hand out what others have completed meanwhile.
+// A leader that was paused must not grant a job that was completed under another leader meanwhile.
 TEST(ScenarioTest, APausedLeaderGrantsNothingStale) {
   Scenario s(QuietProfile(3));
   const int paused = s.WaitForLeader();
@@ -86,7 +86,7 @@ TEST(ScenarioTest, APausedLeaderGrantsNothingStale) {
   const std::vector<v1::Job> jobs = s.Lease(next, "w1");
   ASSERT_THAT(jobs, SizeIs(1));
   ASSERT_EQ(s.Complete(next, jobs[0]), "OK");
-  // This call waits in the paused node's inbox and is seen before any message is.
+  // This call waits in the inbox of the paused node, which handles it before any peer message.
   std::string reason;
   EXPECT_THAT(s.Lease(paused, "w2", 1, 5s, 5s, &reason), SizeIs(0));
   EXPECT_THAT(reason, AnyOf("NOT_LEADER", "NO_LEADER"));
@@ -106,10 +106,10 @@ TEST(ScenarioTest, AnIsolatedFollowerDoesNotDisturb) {
   EXPECT_EQ(s.Term(follower), term);
 }
 
-TEST(ScenarioTest, ALeaderThatHearsNobodyStepsDown) {
+TEST(ScenarioTest, ALeaderThatReceivesNothingStepsDown) {
   Scenario s(QuietProfile(3));
   const int leader = s.WaitForLeader();
-  // It still can send: its heartbeats arrive, the answers do not.
+  // The leader's heartbeats arrive, but the responses do not.
   for (const int other : Others(s.world, leader)) s.world.network().Cut(other, leader);
   const int next = s.WaitForOtherLeader(leader, 5s);
   EXPECT_NE(next, leader);
@@ -137,11 +137,11 @@ TEST(ScenarioTest, APlannedRestartMovesLeadershipFirst) {
   const int next = s.WaitForOtherLeader(leader, 2s);
   ASSERT_NE(next, leader);
   ASSERT_NE(next, 0);
-  EXPECT_LT(s.world.now() - asked, 100ms) << "no election timeout is waited for";
+  EXPECT_LT(s.world.now() - asked, 100ms) << "the transfer does not wait for an election timeout";
   EXPECT_EQ(s.Enqueue(next, "b"), "OK");
   s.world.Run(3s);
   EXPECT_TRUE(s.world.node(leader).up());
-  EXPECT_TRUE(s.WaitUntilEqual());
+  EXPECT_TRUE(s.WaitUntilAllApplied());
 }
 
 // ---- Clients and changes of leader
@@ -159,9 +159,9 @@ TEST(ScenarioTest, ACompletionInFlightDuringALeaderChange) {
   EXPECT_EQ(s.StateOf(second, "a"), v1::JOB_STATE_READY);
   // The same completion again, with the token of the first leader: adopted.
   EXPECT_EQ(s.Complete(second, jobs[0]), "OK");
-  EXPECT_EQ(s.Complete(second, jobs[0]), "OK") << "a repetition is no error";
+  EXPECT_EQ(s.Complete(second, jobs[0]), "OK") << "a repeated completion is OK";
   s.world.network().HealAll();
-  ASSERT_TRUE(s.WaitUntilEqual());
+  ASSERT_TRUE(s.WaitUntilAllApplied());
   EXPECT_EQ(s.world.jobs().queues().at("default").completions, 1u);
 }
 
@@ -175,7 +175,7 @@ TEST(ScenarioTest, ATokenOfAnEarlierTermIsAdopted) {
   const int second = s.WaitForOtherLeader(first);
   ASSERT_NE(second, 0);
   ASSERT_EQ(s.Extend(second, jobs[0], 3s), "OK");
-  EXPECT_THAT(s.Lease(second, "w2", 1, 1s), SizeIs(0)) << "it is held again";
+  EXPECT_THAT(s.Lease(second, "w2", 1, 1s), SizeIs(0)) << "the lease was adopted";
   EXPECT_EQ(s.Complete(second, jobs[0]), "OK");
 }
 
@@ -188,7 +188,7 @@ TEST(ScenarioTest, AStaleTokenChangesNothing) {
   s.world.node(first).Die(Death::kKill, "test");
   const int second = s.WaitForOtherLeader(first);
   const std::vector<v1::Job> after = s.Lease(second, "w2");
-  ASSERT_THAT(after, SizeIs(1)) << "the new leader does not know of the lease";
+  ASSERT_THAT(after, SizeIs(1)) << "the new leader does not know the earlier lease";
   EXPECT_EQ(s.Complete(second, before[0]), "LEASE_STALE");
   EXPECT_EQ(s.Extend(second, before[0], 5s), "LEASE_STALE");
   EXPECT_EQ(s.Release(second, before[0]), "LEASE_STALE");
@@ -200,7 +200,7 @@ TEST(ScenarioTest, AnEnqueueIsRepeatedAfterAnUnknownOutcome) {
   const int first = s.WaitForLeader();
   v1::EnqueueJobsRequest request = s.EnqueueRequest("");
   request.set_request_id("request-1");
-  // The request arrives, the answer does not.
+  // The request arrives; the answer is lost.
   bool answered = false;
   s.client.CallNode<queue::EnqueueCall>(first, request, 1s,
                                         [&](auto outcome) { answered = outcome.has_value(); });
@@ -210,7 +210,7 @@ TEST(ScenarioTest, AnEnqueueIsRepeatedAfterAnUnknownOutcome) {
   ASSERT_FALSE(answered);
   s.world.node(first).Die(Death::kPowerLoss, "test");
   const int second = s.WaitForOtherLeader(first);
-  const auto again = s.Ask<queue::EnqueueCall>(second, request);
+  const auto again = s.CallAndWait<queue::EnqueueCall>(second, request);
   ASSERT_TRUE(again && again->ok());
   EXPECT_FALSE(again->value.results(0).created());
   EXPECT_EQ(again->value.results(0).id(), s.world.jobs().jobs().front().id);
@@ -235,7 +235,7 @@ TEST(ScenarioTest, AnExpiredLeaseIsGivenToTheNextWorker) {
 
 // ---- Clocks
 
-TEST(ScenarioTest, WallClocksDoNotMatterToLeases) {
+TEST(ScenarioTest, LeasesDoNotDependOnWallClocks) {
   Scenario s(QuietProfile(3));
   const int leader = s.WaitForLeader();
   ASSERT_EQ(s.Enqueue(leader, "a"), "OK");
@@ -246,15 +246,15 @@ TEST(ScenarioTest, WallClocksDoNotMatterToLeases) {
   EXPECT_THAT(s.Lease(leader, "w3", 1, 3s), SizeIs(1));
 }
 
-TEST(ScenarioTest, DelayedJobsRunAlthoughTheWallClockWasSetBack) {
+TEST(ScenarioTest, DelayedJobsRunAfterTheWallClockIsSetBack) {
   Scenario s(QuietProfile(3));
   const int leader = s.WaitForLeader();
   v1::EnqueueJobsRequest request = s.EnqueueRequest("a");
   request.mutable_jobs(0)->mutable_delay()->set_seconds(2);
-  ASSERT_TRUE(s.Ask<queue::EnqueueCall>(leader, request)->ok());
+  ASSERT_TRUE(s.CallAndWait<queue::EnqueueCall>(leader, request)->ok());
   s.world.node(leader).clock().JumpWall(-3600s);
   EXPECT_THAT(s.Lease(leader, "w", 1, 1500ms), SizeIs(0)) << "not early";
-  EXPECT_THAT(s.Lease(leader, "w", 1, 10s), SizeIs(1)) << "but not in an hour";
+  EXPECT_THAT(s.Lease(leader, "w", 1, 10s), SizeIs(1)) << "not an hour late";
 }
 
 // ---- Disks
@@ -263,11 +263,12 @@ TEST(ScenarioTest, AWipedDiskHasNoVote) {
   Scenario s(QuietProfile(3));
   const int leader = s.WaitForLeader();
   ASSERT_EQ(s.Enqueue(leader, "a"), "OK");
-  ASSERT_TRUE(s.WaitUntilEqual());
+  ASSERT_TRUE(s.WaitUntilAllApplied());
   s.world.Run(1s);
   const std::vector<int> others = Others(s.world, leader);
-  ASSERT_TRUE(s.world.node(others[0]).Knows(s.world.node(others[1])));
-  // One follower misses what the two others commit; then one of these loses its disk.
+  ASSERT_TRUE(s.world.node(others[0]).HasBoundIncarnation(s.world.node(others[1])));
+  // The leader and one follower commit "b" while the other follower is down. Then the first
+  // follower's disk is wiped.
   s.world.node(others[0]).Die(Death::kKill, "test");
   ASSERT_EQ(s.Enqueue(leader, "b"), "OK");
   s.world.node(others[1]).Die(Death::kKill, "test");
@@ -276,7 +277,7 @@ TEST(ScenarioTest, AWipedDiskHasNoVote) {
   s.world.node(others[0]).Boot();
   s.world.node(others[1]).Boot();
   s.world.Run(20s);
-  EXPECT_EQ(s.world.Leader(), 0) << "the wiped disk voted, and \"b\" is lost";
+  EXPECT_EQ(s.world.Leader(), 0) << "the wiped node voted, and \"b\" is lost";
   s.world.node(leader).Boot();
   const int next = s.WaitForLeader();
   ASSERT_NE(next, 0);
@@ -294,10 +295,10 @@ TEST(ScenarioTest, AFarBehindFollowerGetsASnapshot) {
   for (int i = 0; i < 150; ++i) ASSERT_EQ(s.Enqueue(leader, "job-" + std::to_string(i)), "OK");
   ASSERT_GT(s.world.node(leader).node().raft().GetView().first_index.value(), 50u);
   s.world.network().HealAll();
-  ASSERT_TRUE(s.WaitUntilEqual());
+  ASSERT_TRUE(s.WaitUntilAllApplied());
   EXPECT_GE(s.world.ledger().restores(), 1u);
   s.world.answers().CompareAll(s.world.node(follower));
-  // And it can lead with it.
+  // The follower can become leader with the installed state.
   s.world.node(leader).Die(Death::kPowerLoss, "test");
   const int next = s.WaitForOtherLeader(leader);
   EXPECT_THAT(s.Lease(next, "w", 200), SizeIs(150));
@@ -319,7 +320,7 @@ TEST(ScenarioTest, ASnapshotTransferGoesOnAfterTheReceiverCrashes) {
     s.world.node(follower).Die(i % 2 == 0 ? Death::kPowerLoss : Death::kKill, "test");
     s.world.node(follower).Boot();
   }
-  EXPECT_TRUE(s.WaitUntilEqual());
+  EXPECT_TRUE(s.WaitUntilAllApplied());
 }
 
 TEST(ScenarioTest, FullDisksRefuseNewJobsAndLetOldOnesFinish) {
@@ -330,10 +331,10 @@ TEST(ScenarioTest, FullDisksRefuseNewJobsAndLetOldOnesFinish) {
     s.world.node(i).SetDiskCapacity(s.world.node(i).disk().UsedBytes() + 1000);
   }
   s.world.Run(2s);
-  leader = s.WaitForLeader();  // the first whose disk was full has handed over
+  leader = s.WaitForLeader();  // the first node with a full disk has handed over
   const raft::Term term = s.Term(leader);
   s.world.Run(5s);
-  EXPECT_EQ(s.Term(leader), term) << "when all are full, nobody is better";
+  EXPECT_EQ(s.Term(leader), term) << "no transfer when all disks are full";
   EXPECT_EQ(s.Enqueue(leader, "more"), "DISK_LOW");
   const std::vector<v1::Job> jobs = s.Lease(leader, "w", 5);
   ASSERT_THAT(jobs, SizeIs(5));
@@ -343,7 +344,7 @@ TEST(ScenarioTest, FullDisksRefuseNewJobsAndLetOldOnesFinish) {
   EXPECT_EQ(s.Enqueue(leader, "more"), "OK") << "no restart is needed";
 }
 
-TEST(ScenarioTest, OneFullDiskIsNoReasonToRefuse) {
+TEST(ScenarioTest, OneFullDiskDoesNotRefuseJobs) {
   Scenario s(QuietProfile(3));
   const int leader = s.WaitForLeader();
   const int follower = Others(s.world, leader).front();
@@ -362,7 +363,7 @@ TEST(ScenarioTest, AFailedSyncEndsTheProcess) {
   const int next = s.WaitForOtherLeader(leader);
   ASSERT_NE(next, 0);
   s.world.node(leader).Boot();
-  ASSERT_TRUE(s.WaitUntilEqual());
+  ASSERT_TRUE(s.WaitUntilAllApplied());
   EXPECT_EQ(s.StateOf(next, "a"), v1::JOB_STATE_READY);
 }
 
@@ -372,23 +373,23 @@ TEST(ScenarioTest, ADamagedLogIsRefused) {
   for (int i = 0; i < 30; ++i) ASSERT_EQ(s.Enqueue(leader, "job-" + std::to_string(i)), "OK");
   const int victim = Others(s.world, leader).front();
   s.world.node(victim).Die(Death::kPowerLoss, "test");
-  s.world.node(victim).Rot();
+  s.world.node(victim).FlipRandomBit();
   s.world.node(victim).Boot();
   EXPECT_TRUE(s.world.node(victim).broken());
   EXPECT_EQ(s.Enqueue(leader, "more"), "OK") << "two of three are enough";
 }
 
-// ---- Raft's own stories, on the whole stack
+// ---- Figures of the Raft paper, on the whole stack
 
-// Raft paper, figure 8: an entry of an old term that reaches a majority under a later leader is not
-// committed by that, and may still be replaced.
+// Raft paper, figure 8: an entry of an earlier term is not committed by being on a majority under a
+// later leader. It may still be replaced.
 TEST(ScenarioTest, Figure8) {
   Profile profile = QuietProfile(5);
   profile.node.raft.max_append_entries = 1;
   profile.network.disconnect_notice = 0;
   Scenario s(profile, 3);
   const int s1 = s.WaitForLeader();
-  ASSERT_TRUE(s.WaitUntilEqual());
+  ASSERT_TRUE(s.WaitUntilAllApplied());
   s.world.Run(500ms);
   const std::vector<int> others = Others(s.world, s1);
   const int s2 = others[0], s3 = others[1], s4 = others[2], s5 = others[3];
@@ -406,8 +407,8 @@ TEST(ScenarioTest, Figure8) {
   const uint64_t at = s.world.node(s1).node().raft().GetView().last_index.value() + 1;
   s.Enqueue(s1, "old", 50ms);
   ASSERT_GE(s.world.node(s2).node().raft().GetView().last_index.value(), at);
-  // (b) s1 dies; s5 leads with the votes of s3 and s4, who do not see one another, and gets its
-  // no-op to nobody.
+  // (b) s1 dies. s5 is elected with the votes of s3 and s4, which are not connected to each other.
+  // Its no-op reaches no other node.
   s.world.node(s1).Die(Death::kKill, "test");
   cut_all();
   join(s5, s3);
@@ -424,7 +425,7 @@ TEST(ScenarioTest, Figure8) {
   s.world.RunUntil(
       [&] { return s.world.node(s5).node().raft().GetView().durable_index.value() >= at; }, 1s);
   s.world.node(s5).Die(Death::kKill, "test");
-  // (c) s1 leads again with s2 and s3, and the old entry reaches s3, but nothing newer does.
+  // (c) s1 is elected again with s2 and s3. The old entry reaches s3; no newer entry does.
   s.world.node(s1).Boot();
   cut_all();
   join(s1, s2);
@@ -443,18 +444,18 @@ TEST(ScenarioTest, Figure8) {
   s.world.RunUntil(leads(s5), 20s);
   network.HealAll();
   s.world.node(s1).Boot();
-  ASSERT_TRUE(s.WaitUntilEqual());
+  ASSERT_TRUE(s.WaitUntilAllApplied());
   EXPECT_EQ(s.Enqueue(s.world.Leader(), "new"), "OK");
 }
 
-// Raft paper, figure 7: whatever a follower has in its log that the leader has not, goes.
+// Raft paper, figure 7: a follower removes the entries that conflict with the leader's log.
 TEST(ScenarioTest, DivergentTailsAreReplaced) {
   Scenario s(QuietProfile(5), 4);
   for (int round = 0; round < 6; ++round) {
     const int leader = s.WaitForLeader();
     ASSERT_NE(leader, 0);
     ASSERT_EQ(s.Enqueue(leader, "kept-" + std::to_string(round)), "OK");
-    // The old leader collects entries that nobody else will ever see.
+    // The isolated leader appends entries that no other node receives.
     s.world.Isolate(leader);
     for (int i = 0; i < 3; ++i) {
       s.client.CallNode<queue::EnqueueCall>(
@@ -464,12 +465,12 @@ TEST(ScenarioTest, DivergentTailsAreReplaced) {
     }
     ASSERT_NE(s.WaitForOtherLeader(leader), 0);
     s.world.network().HealAll();
-    ASSERT_TRUE(s.WaitUntilEqual());
+    ASSERT_TRUE(s.WaitUntilAllApplied());
   }
   EXPECT_THAT(s.Lease(s.WaitForLeader(), "w", 100), SizeIs(6));
 }
 
-TEST(ScenarioTest, ANodeAlone) {
+TEST(ScenarioTest, AClusterOfOneNode) {
   Scenario s(QuietProfile(1));
   ASSERT_EQ(s.WaitForLeader(), 1);
   ASSERT_EQ(s.Enqueue(1, "a"), "OK");

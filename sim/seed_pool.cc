@@ -25,8 +25,8 @@ std::optional<uint64_t> ParseNumber(std::string_view text) {
   return number;
 }
 
-// One line a seed from child to parent: numbers, then (after a failure) texts with newlines
-// escaped.
+// A child sends one line for each seed to its parent: numbers, and after a failure texts with
+// newlines escaped.
 std::string Escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -106,10 +106,10 @@ struct Child {
   pid_t pid = 0;
   int fd = -1;
   std::string buffer;
-  std::optional<uint64_t> running;  // a seed that has begun and not ended
+  std::optional<uint64_t> running;  // the seed that has started and not ended
 };
 
-void TakeLine(std::string_view line, Child* child, PoolResult* result) {
+void ParseLine(std::string_view line, Child* child, PoolResult* result) {
   const std::vector<std::string_view> parts = Split(line, '\t');
   const auto number = [&parts](size_t i) { return ParseNumber(parts.at(i)).value_or(0); };
   if (parts[0] == "begin") {
@@ -119,7 +119,7 @@ void TakeLine(std::string_view line, Child* child, PoolResult* result) {
   child->running.reset();
   ++result->seeds;
   result->simulated += Duration(static_cast<int64_t>(number(2)));
-  // Order-independent, so that it does not depend on the number of processes.
+  // The sum does not depend on the order, so not on the number of processes.
   result->trace_hash += number(3) * (2 * number(1) + 1);
   result->entries += number(4);
   result->jobs += number(5);
@@ -147,7 +147,7 @@ void Reap(Child* child, PoolResult* result) {
   PoolResult::Failure failure;
   failure.seed = *child->running;
   failure.rule = "crash";
-  failure.detail = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "it hangs"
+  failure.detail = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "time limit exceeded"
                    : WIFSIGNALED(status) ? "signal " + std::string(strsignal(WTERMSIG(status)))
                                          : "exit code " + std::to_string(WEXITSTATUS(status));
   failure.text = "seed " + std::to_string(failure.seed) + "\nVIOLATED crash: " + failure.detail +
@@ -166,7 +166,7 @@ std::optional<SeedRange> ParseSeeds(const std::string& text) {
   return SeedRange{*first, *last};
 }
 
-PoolResult RunSeeds(const PoolOptions& options, const std::function<void()>& before) {
+PoolResult RunSeeds(const PoolOptions& options, const std::function<void()>& setup) {
   std::fflush(nullptr);
   PoolResult result;
   std::vector<Child> children(static_cast<size_t>(options.jobs));
@@ -177,7 +177,7 @@ PoolResult RunSeeds(const PoolOptions& options, const std::function<void()>& bef
     DQ_CHECK(pid >= 0);
     if (pid == 0) {
       ::close(fds[0]);
-      if (before) before();
+      if (setup) setup();
       RunChild(options, i, fds[1]);
     }
     ::close(fds[1]);
@@ -202,7 +202,7 @@ PoolResult RunSeeds(const PoolOptions& options, const std::function<void()>& bef
       child.buffer.append(bytes, static_cast<size_t>(n));
       size_t end = 0;
       while ((end = child.buffer.find('\n')) != std::string::npos) {
-        TakeLine(std::string_view(child.buffer).substr(0, end), &child, &result);
+        ParseLine(std::string_view(child.buffer).substr(0, end), &child, &result);
         child.buffer.erase(0, end + 1);
       }
     }

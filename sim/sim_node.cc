@@ -64,7 +64,7 @@ node::Env SimNode::MakeEnv() {
 void SimNode::Boot() {
   if (node_ != nullptr || broken_ || stay_down_) return;
   ++boots_;
-  // A process's monotonic clock has an origin of its own.
+  // The monotonic clock gets a new origin with each process.
   clock_.Restart(world_->now(), Time(random_.Uniform(1s, 1000s)));
   paused_until_ = log_stalled_until_ = Time{};
   dying_ = false;
@@ -79,7 +79,7 @@ void SimNode::Boot() {
     BootFailed(node.status());
     return;
   }
-  if (disk_->stopped()) {  // the machine stopped just before the process was ready
+  if (disk_->stopped()) {  // StopDiskAfter() took effect during the start
     node_ = *std::move(node);
     Die(Death::kPowerLoss, "power lost while starting");
     return;
@@ -102,7 +102,7 @@ void SimNode::Boot() {
   for (const Actor actor : {kLoop, kLog, kSnapshots}) Wake(actor);
   if (world_->profile().load.key_operators == 0) return;
   node_->WatchKeys([this, boot = boots_](queue::KeyTablePtr keys) {
-    if (boots_ == boot && !disk_->stopped()) world_->keys().OnTold(*this, std::move(keys));
+    if (boots_ == boot && !disk_->stopped()) world_->keys().OnPublished(*this, std::move(keys));
   });
 }
 
@@ -132,7 +132,7 @@ void SimNode::BootFailed(const absl::Status& status) {
 
 void SimNode::Destroy() {
   if (node_ == nullptr) return;
-  // A killed process does nothing more to its disk.
+  // The destructors of a killed process must not write to its disk.
   dying_ = true;
   const bool stopped = disk_->stopped();
   if (!stopped) disk_->FailAll(storage::DiskOp::kAny, absl::UnavailableError("process killed"));
@@ -231,7 +231,7 @@ void SimNode::Wipe() {
   world_->Note({.kind = TraceKind::kDisk, .node = static_cast<uint8_t>(number_), .text = "wiped"});
 }
 
-bool SimNode::Knows(const SimNode& member) const {
+bool SimNode::HasBoundIncarnation(const SimNode& member) const {
   const raft::View view = node_->raft().GetView();
   const raft::Index index = std::min(view.applied, view.durable_index);
   if (index < view.first_index.Prev()) return false;
@@ -240,15 +240,15 @@ bool SimNode::Knows(const SimNode& member) const {
   return found != nullptr && found->incarnation == member.incarnation();
 }
 
-std::map<std::string, uint64_t> SimNode::UnwitnessedFrom() {
-  struct Place {
+std::map<std::string, uint64_t> SimNode::UnwitnessedOffsets() {
+  struct Record {
     std::string file;
     uint64_t offset;
     uint64_t end_lsn;
   };
-  std::vector<Place> places;
+  std::vector<Record> records;
   uint64_t durable = 0;
-  const auto see = [&](const std::string& line) {  // "FILE:OFFSET what"
+  const auto add = [&](const std::string& line) {  // "FILE:OFFSET description"
     const size_t colon = line.find(':');
     const std::string path = line.substr(0, colon);
     const uint64_t offset = std::strtoull(line.c_str() + colon + 1, nullptr, 10);
@@ -256,21 +256,21 @@ std::map<std::string, uint64_t> SimNode::UnwitnessedFrom() {
     const auto header = storage::DecodeRecordHeader(std::string_view(bytes).substr(offset));
     if (!header) return;
     durable = std::max(durable, header->durable_lsn);
-    places.push_back({path, offset, header->lsn + storage::RecordBytes(header->length)});
+    records.push_back({path, offset, header->lsn + storage::RecordBytes(header->length)});
   };
   std::map<std::string, uint64_t> from;
-  if (!storage::InspectLog(*disk_, wal_directory(), see).ok()) return from;
-  for (const Place& place : places) {
-    if (place.end_lsn > durable) from.try_emplace(BaseName(place.file), place.offset);
+  if (!storage::InspectLog(*disk_, wal_directory(), add).ok()) return from;
+  for (const Record& record : records) {
+    if (record.end_lsn > durable) from.try_emplace(BaseName(record.file), record.offset);
   }
   return from;
 }
 
-void SimNode::Rot() {
+void SimNode::FlipRandomBit() {
   DQ_CHECK(node_ == nullptr);
   damaged_ = true;
-  const std::map<std::string, uint64_t> unwitnessed = UnwitnessedFrom();
-  // Where there is something: a bit in the zero-filled rest of a segment is nobody's.
+  const std::map<std::string, uint64_t> unwitnessed = UnwitnessedOffsets();
+  // Skips zero bytes: the zero-filled rest of a segment holds no data.
   std::vector<std::pair<std::string, uint64_t>> bytes;
   for (const std::string& path : disk_->Paths()) {
     const std::string content = disk_->Bytes(path);
@@ -289,7 +289,7 @@ void SimNode::Rot() {
                 .text = "bit flipped at"});
 }
 
-void SimNode::CalmDisk() {
+void SimNode::StopDiskFaults() {
   if (!disk_->stopped()) disk_->ClearFailures();
   fault_planned_ = disk_->stopped();
   if (disk_limited_) SetDiskCapacity(UINT64_MAX);
@@ -327,7 +327,7 @@ bool SimNode::Poll(Actor actor) {
         return node_->PollSnapshots();
     }
   } catch (const CheckFailure& failure) {
-    // A disk that fails must end the process, and this is one way in which it does.
+    // A failing disk must end the process. A failed DQ_CHECK is one way to end it.
     if (!fault_planned_ && !disk_->stopped() && !damaged_) {
       Violate("DQ_CHECK", name() + ": " + failure.text);
     }
@@ -364,23 +364,23 @@ void SimNode::RunActor(Actor actor, uint64_t generation) {
     constexpr Duration kFar = 60s;
     const Time local = LocalNow();
     const Time due = std::min(std::max(node_->Deadline(), local), local + kFar);
-    ScheduleActor(kLoop, std::max(clock_.True(due), world_->now() + 1us));
+    ScheduleActor(kLoop, std::max(clock_.TrueTime(due), world_->now() + 1us));
   }
 }
 
-// ---- What the node does and tells
+// ---- node::PeerTransport and node::Probe
 
 void SimNode::Send(raft::NodeId to, std::vector<raft::Message> messages) {
   if (disk_->stopped() || dying_) return;
   const int number = world_->NumberOf(to);
-  if (number == 0) Violate("addressee", name() + " sends to somebody who is no member");
+  if (number == 0) Violate("addressee", name() + " sends to an id that is not a member");
   world_->network().Send(number_, number, messages);
 }
 
 void SimNode::SetPeers(const std::vector<raft::Member>& peers) {
   for (const raft::Member& peer : peers) {
     const int number = world_->NumberOf(peer.id);
-    if (number == 0 || number == number_) Violate("peers", name() + " was given a wrong peer");
+    if (number == 0 || number == number_) Violate("peers", name() + " has a wrong peer");
   }
 }
 

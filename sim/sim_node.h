@@ -1,5 +1,5 @@
-// One machine: a production node::Node on its own disk and clocks, polled by the world, that can be
-// killed, paused, damaged and started again.
+// One simulated machine: a production node::Node on a simulated disk and simulated clocks, polled
+// by the world. The machine can be killed, paused, damaged and restarted.
 #pragma once
 
 #include <array>
@@ -21,8 +21,8 @@ namespace dqueue::sim {
 class World;
 
 enum class Death {
-  kKill,       // the process only: what was written stays in the page cache
-  kPowerLoss,  // what was not synced is kept, lost or torn
+  kKill,       // the process ends; written data survives in the page cache
+  kPowerLoss,  // unsynced data is kept, lost or torn
 };
 
 class SimNode final : public node::PeerTransport, public node::Probe {
@@ -35,15 +35,15 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   raft::NodeId id() const { return id_; }
   raft::Incarnation incarnation() const { return incarnation_; }
   bool up() const { return node_ != nullptr && !dying_; }
-  // The machine has stopped in the middle of something and only looks alive.
+  // The disk stopped after StopDiskAfter(). The process has no further effect; power loss follows.
   bool disk_stopped() const { return disk_->stopped(); }
-  // Starts of the process so far.
+  // How many times the process was started.
   uint64_t boots() const { return boots_; }
-  // Refused to start because of damage; stays down.
+  // The process refused to start because of damage. It stays down.
   bool broken() const { return broken_; }
-  // Bit rot or a wipe: not a member that the others can count on any more.
+  // Bit rot or a wipe damaged the disk, so acknowledged data may be missing.
   bool damaged() const { return damaged_; }
-  // It has lost its vote for ever (R12).
+  // The disk was wiped, so the node has no vote (R12).
   bool wiped() const { return wiped_; }
   node::Node& node() { return *node_; }
   const node::Node& node() const { return *node_; }
@@ -54,39 +54,41 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   Time LocalNow() const;
   std::string wal_directory() const { return options_.data_dir + "/wal"; }
 
-  // Starts the process if it is down. If the disk makes that impossible for now, it tries again
-  // later by itself.
+  // Starts the process if it is down. Retries later if an injected disk fault prevents the start.
   void Boot();
   void Die(Death how, const char* why);
-  // Hands leadership over if it can, closes the log and ends; starts again after `down`.
+  // A planned restart: drains the node (a leader hands over), closes the log, ends the process and
+  // starts it again after `down`.
   void Restart(Duration down);
+  // The process runs nothing until then, like after SIGSTOP.
   void PauseUntil(Time until);
-  // Writes to the log take until then.
+  // The log thread runs nothing until then.
   void StallLogUntil(Time until);
-  // The disk will stop after that many more mutations; then power is lost.
+  // Stops the disk after this many more mutations; power loss follows.
   void StopDiskAfter(uint64_t mutations);
-  // One call of this kind will fail.
+  // Makes the nth call of this kind fail.
   void FailDisk(storage::DiskOp op, uint64_t nth);
   void SetDiskCapacity(uint64_t bytes);
   bool disk_limited() const { return disk_limited_; }
-  // An empty disk, under the same name. The process must be down.
+  // Replaces the disk by an empty one. The process must be down.
   void Wipe();
-  // Flips one random bit of what is on the disk. The process must be down. Spares the log's newest
-  // batch: as long as no later record says that it was durable, damage in it cannot be told from a
-  // torn write.
-  void Rot();
-  // From now on a death is followed by a start after a random time around `mean`; 0: not.
+  // Flips one random bit of the stored data. The process must be down. Spares the newest batch of
+  // the log: until a later record declares that batch durable, recovery cannot distinguish damage
+  // in it from a torn write.
+  void FlipRandomBit();
+  // After each later Die(), starts the process again after 50 ms plus an exponential time with this
+  // mean. 0: no automatic restart.
   void RestartAutomatically(Duration mean) { restart_mean_ = mean; }
-  // Does not start again, whoever asks.
+  // While set, Boot() does nothing.
   void StayDown(bool stay) { stay_down_ = stay; }
-  // Ends the process without anybody being told: the simulation is over.
+  // Ends the process at the end of the simulation, without notifying other nodes.
   void PowerOff() { Destroy(); }
-  // Whether this node's log, as far as it is committed and durable, binds the incarnation of
+  // Whether this node has applied, and has durably, a configuration with the current incarnation of
   // `member` (R12).
-  bool Knows(const SimNode& member) const;
-  // No more disk errors or stalls; unlimited capacity.
-  void CalmDisk();
-  // Whether a failure of the product is what an injected fault must lead to.
+  bool HasBoundIncarnation(const SimNode& member) const;
+  // Ends disk errors, stalls and the capacity limit.
+  void StopDiskFaults();
+  // Whether an injected fault is pending that makes the process fail.
   bool fault_planned() const { return fault_planned_; }
 
   enum Actor { kLoop, kLog, kSnapshots };
@@ -111,8 +113,9 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   void Wake(Actor actor);
   Duration ActorDelay(Actor actor);
   bool Poll(Actor actor);
-  // By file name: where the records begin that no other record calls durable.
-  std::map<std::string, uint64_t> UnwitnessedFrom();
+  // For each log file, by base name: the offset of the first record that no header declares
+  // durable.
+  std::map<std::string, uint64_t> UnwitnessedOffsets();
   void Destroy();
   void BootFailed(const absl::Status& status);
   void CloseCleanly(Duration down);
@@ -136,14 +139,14 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   Time log_stalled_until_{};
   Duration restart_mean_{};
   std::string fatal_;   // the last storage error
-  bool dying_ = false;  // reported a storage error, or the machine stopped
+  bool dying_ = false;  // it reported a storage error, or is being destroyed
   bool broken_ = false;
   bool damaged_ = false;
   bool wiped_ = false;
   bool fault_planned_ = false;
   bool disk_limited_ = false;
   bool stay_down_ = false;
-  bool restarting_ = false;  // a planned restart runs
+  bool restarting_ = false;  // a planned restart is in progress
 };
 
 }  // namespace dqueue::sim

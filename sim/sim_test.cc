@@ -1,4 +1,4 @@
-// The simulator's own parts, and that a seed always runs the same.
+// Tests of the simulator's parts, and of its determinism.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,7 +16,7 @@
 namespace dqueue::sim {
 namespace {
 
-TEST(RandomTest, StreamsOfASeedAreTheirOwn) {
+TEST(RandomTest, StreamsAreIndependent) {
   RandomStream a(1, "network"), again(1, "network"), b(1, "disk"), c(2, "network");
   const uint64_t first = a.Next();
   EXPECT_EQ(first, again.Next());
@@ -47,7 +47,7 @@ TEST(NodeClockTest, TrueTimeIsTheFirstAtWhichTheLocalTimeIsReached) {
     clock.SetDrift(Time(7s), ppm);
     for (const Duration d : {0us, 1us, 999us, 12345678us, 3600000000us}) {
       const Time local = Time(100s) + d;
-      const Time at = clock.True(local);
+      const Time at = clock.TrueTime(local);
       EXPECT_GE(clock.Local(at), local) << ppm;
       if (d > 0us) {
         EXPECT_LT(clock.Local(at - 1us), local) << ppm;
@@ -69,12 +69,12 @@ TEST(EventQueueTest, ByTimeAndThenInOrder) {
   std::string order;
   for (const char c : {'c', 'd'}) queue.AddClosure(Time(2s), [&order, c] { order += c; });
   for (const char c : {'a', 'b'}) queue.AddClosure(Time(1s), [&order, c] { order += c; });
-  while (!queue.empty()) queue.TakeClosure(queue.Pop().what)();
+  while (!queue.empty()) queue.TakeClosure(queue.Pop().id)();
   EXPECT_EQ(order, "abcd");
   EXPECT_EQ(queue.now(), Time(2s));
 }
 
-TEST(TraceTest, LinesForPeople) {
+TEST(TraceTest, FormatsEvents) {
   raft::Message append;
   append.term = raft::Term(2);
   raft::AppendRequest request;
@@ -120,10 +120,10 @@ TEST(TraceTest, KeepsTheNewestAndHashesAll) {
   }
   EXPECT_EQ(a.Tail(2), "[  0.000000] x 9999\n[  0.000000] x 10000\n");
   EXPECT_EQ(a.events(), 10000u);
-  EXPECT_NE(a.hash(), b.hash()) << "the difference is older than what is kept";
+  EXPECT_NE(a.hash(), b.hash()) << "the event that differs is no longer in the ring";
 }
 
-TEST(SeedsTest, RangesAndNonsense) {
+TEST(SeedsTest, ValidAndInvalidRanges) {
   EXPECT_EQ(ParseSeeds("7")->last, 7u);
   EXPECT_EQ(ParseSeeds("1..500")->first, 1u);
   EXPECT_EQ(ParseSeeds("1..500")->last, 500u);
@@ -145,12 +145,12 @@ TEST(ProfileTest, EveryDrawIsValid) {
   EXPECT_FALSE(MakeProfile("none such", 1).has_value());
 }
 
-TEST(MutantsTest, NamesAreUniqueAndOffHere) {
+TEST(MutantsTest, NamesAreUniqueAndThisProgramHasNoMutants) {
   for (const Mutant* const mutant : AllMutants()) {
     EXPECT_EQ(FindMutant(mutant->name), mutant);
   }
   EXPECT_EQ(FindMutant("kNone"), nullptr);
-  EXPECT_FALSE(Activate(&storage::mutants::kSyncSkipped)) << "this program links the real thing";
+  EXPECT_FALSE(Activate(&storage::mutants::kSyncSkipped));
 }
 
 // ---- The model of the jobs
@@ -192,7 +192,7 @@ class JobModelTest : public testing::Test {
   uint64_t index_ = 0;
 };
 
-TEST_F(JobModelTest, ALifeWithFailureExpiryAndLateCompletion) {
+TEST_F(JobModelTest, FailureExpiryAndLateCompletion) {
   AddJob("a", 1)->set_run_time_ms(150);
   Apply(100);
   EXPECT_EQ(Show("a"), "SCHEDULED 0/0/0");
@@ -203,13 +203,13 @@ TEST_F(JobModelTest, ALifeWithFailureExpiryAndLateCompletion) {
   EXPECT_EQ(Show("a"), "READY 1/1/0");
   Set(Add()->mutable_complete(), "a", 1);
   Apply(170);
-  EXPECT_EQ(Show("a"), "READY 1/1/0") << "that lease has ended by a failure";
+  EXPECT_EQ(Show("a"), "READY 1/1/0") << "this lease already ended by a failure";
   Set(Add()->mutable_expire(), "a", 2);
   Apply(180);
   EXPECT_EQ(Show("a"), "READY 2/1/1");
   Set(Add()->mutable_complete(), "a", 2);
   Apply(190);
-  EXPECT_EQ(Show("a"), "SUCCEEDED 2/1/1") << "the work was done, only late";
+  EXPECT_EQ(Show("a"), "SUCCEEDED 2/1/1") << "a late completion counts";
   EXPECT_TRUE(model_.Ended(*model_.Find("a"), {1, 2}, LeaseEnd::kExpired, raft::Index(index_)));
   EXPECT_TRUE(model_.Ended(*model_.Find("a"), {1, 2}, LeaseEnd::kCompleted, raft::Index(index_)));
   EXPECT_FALSE(model_.Ended(*model_.Find("a"), {1, 2}, LeaseEnd::kCompleted, raft::Index(5)));
@@ -241,12 +241,12 @@ TEST_F(JobModelTest, RepetitionsAndConflicts) {
   AddJob("a", 1)->set_idempotency_key("k");
   batch_.mutable_commands(0)->mutable_enqueue()->mutable_jobs(0)->set_idempotency_window_ms(500);
   Apply(100);
-  AddJob("a", 1);                            // the same
-  AddJob("a", 2);                            // another under its id
-  AddJob("b", 3)->set_idempotency_key("k");  // another under its key
+  AddJob("a", 1);                            // the same job
+  AddJob("a", 2);                            // another job with the same id
+  AddJob("b", 3)->set_idempotency_key("k");  // another job with the same idempotency key
   Apply(200);
   EXPECT_THAT(model_.jobs(), testing::SizeIs(1));
-  AddJob("b", 3)->set_idempotency_key("k");  // the window is over
+  AddJob("b", 3)->set_idempotency_key("k");  // the window of the key has ended
   Apply(600);
   EXPECT_EQ(Show("b"), "READY 0/0/0");
   log::v1::Command* both = Add();  // all or nothing

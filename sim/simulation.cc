@@ -13,10 +13,10 @@
 namespace dqueue::sim {
 namespace {
 
-// Delays, retries and backoffs of the load are seconds; leases at most a few.
+// Far more than any delay, backoff or lease of the load, which last a few seconds each.
 constexpr Duration kLivenessLimit = 180s;
 constexpr Duration kAuditLimit = 60s;
-constexpr Duration kLookEvery = 100ms;
+constexpr Duration kPollInterval = 100ms;
 
 class Simulation {
  public:
@@ -33,8 +33,8 @@ class Simulation {
     load_.Start();
     nemesis_.Start();
     world_.Run(world_.profile().safety);
-    Live();
-    Audit();
+    RunLiveness();
+    RunAudit();
   }
   World& world() { return world_; }
   Load& load() { return load_; }
@@ -42,12 +42,12 @@ class Simulation {
  private:
   void Phase(const char* name) { world_.Note({.kind = TraceKind::kPhase, .text = name}); }
 
-  // A majority is healthy from now on, the rest is gone or cut off for good; everything that was
-  // begun must end.
-  void Live() {
+  // Heals a majority or more of the nodes and stops or isolates the others. Every enqueue and every
+  // job must then finish.
+  void RunLiveness() {
     Phase("liveness");
     nemesis_.Stop();
-    world_.Calm();
+    world_.StopFaults();
     std::vector<int> healthy;
     for (int i = 1; i <= world_.size(); ++i) {
       if (!world_.node(i).damaged()) healthy.push_back(i);
@@ -71,7 +71,7 @@ class Simulation {
     }
     for (const int a : core_) {
       SimNode& node = world_.node(a);
-      node.CalmDisk();
+      node.StopDiskFaults();
       node.RestartAutomatically(100ms);
       node.Boot();
       for (const int b : core_) {
@@ -79,13 +79,13 @@ class Simulation {
       }
     }
     load_.StopProducing();
-    load_.WorkDiligently();
+    load_.DrainJobs();
     const auto settled = [this] { return load_.Idle() && world_.jobs().live().empty(); };
-    Time next_look = world_.now();
+    Time next_poll = world_.now();
     const bool done = world_.RunUntil(
         [&] {
-          if (world_.now() < next_look) return false;
-          next_look = world_.now() + kLookEvery;
+          if (world_.now() < next_poll) return false;
+          next_poll = world_.now() + kPollInterval;
           return settled();
         },
         kLivenessLimit);
@@ -101,24 +101,24 @@ class Simulation {
                                (load_.Idle() ? "idle" : "busy") + ", not finished:" + left);
   }
 
-  // Everybody who can come back does, and all agree to the last bit.
-  void Audit() {
+  // Restarts all undamaged nodes. They must reach the end of the ledger and have equal state.
+  void RunAudit() {
     Phase("audit");
     load_.Stop();
     for (int i = 1; i <= world_.size(); ++i) {
       SimNode& node = world_.node(i);
-      node.CalmDisk();
+      node.StopDiskFaults();
       node.RestartAutomatically(100ms);
       if (node.damaged()) continue;
       node.StayDown(false);
       node.Boot();
     }
     world_.network().HealAll();
-    Time next_look = world_.now();
+    Time next_poll = world_.now();
     const bool done = world_.RunUntil(
         [&] {
-          if (world_.now() < next_look) return false;
-          next_look = world_.now() + kLookEvery;
+          if (world_.now() < next_poll) return false;
+          next_poll = world_.now() + kPollInterval;
           return Agreed();
         },
         kAuditLimit);
@@ -184,7 +184,7 @@ RunReport RunSeed(uint64_t seed, const RunOptions& options) {
   report.durability_checks = world.durability().checks();
   if (report.violation) {
     report.tail = world.trace().Tail(options.tail_lines);
-    // The broken node is in no state to be taken apart.
+    // After a violation the destructors could fail too, so leak the simulation.
     run.release();
   }
   return report;

@@ -1,5 +1,5 @@
-// One random run: a safety phase with all faults, a liveness phase in which a majority is healed
-// and everything that was begun must end, and an audit of what is left.
+// One random run in three phases. Safety: all faults. Liveness: a majority is healed, and all calls
+// and jobs must finish. Audit: all undamaged nodes return and must have equal state.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@ namespace dqueue::sim {
 
 struct RunReport {
   uint64_t seed = 0;
-  std::string summary;  // of the profile
+  std::string summary;  // Profile::Summary()
   std::optional<Violation> violation;
-  std::string tail;  // of the trace, after a violation
+  std::string tail;  // last lines of the trace, after a violation
   uint64_t trace_hash = 0;
   Duration simulated{};
-  // How much happened, to see that the load and the faults are not too tame.
+  // Counts that show whether load and faults were strong enough.
   uint64_t entries = 0;
   uint64_t jobs = 0;
   uint64_t acknowledged = 0;

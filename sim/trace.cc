@@ -25,7 +25,7 @@ constexpr const char* kCallNames[] = {
     "cancel",  "retry",   "stats",      "pause",     "resume",     "delete",  "purge", "redrive",
     "group",   "workers", "create key", "list keys", "revoke key", "use keys"};
 
-// The numbers of a message, packed as MessageText() reads them.
+// Packs the fields of a message into an event. MessageText() unpacks them.
 TraceEvent Pack(const raft::Message& message) {
   TraceEvent e;
   e.kind = TraceKind::kDeliver;

@@ -1,5 +1,5 @@
-// What happened, as a ring of small structs that are made into text only when somebody reads them,
-// and a running hash of everything, by which two runs of a seed are compared.
+// The trace of a run: a ring of the newest events, formatted only when they are printed, and a hash
+// over all events. Two runs of a seed must have equal hashes.
 #pragma once
 
 #include <cstdint>
@@ -11,24 +11,24 @@
 
 namespace dqueue::sim {
 
-// a … d: the kind's own numbers, in the order in which Describe() (trace.cc) prints them.
+// The meaning of TraceEvent::a … d depends on the kind.
 enum class TraceKind : uint8_t {
   kDeliver,  // peer -> node: a message; sub is the index of its body
-  kLost,     // node -> peer: frame lost
+  kLost,     // node -> peer: frame dropped
   kRole,     // sub: raft::Role; a: term, b: leader's number
   kCommit,   // first apply of a: index, b: term, c: commands
   kBoot,     // a: term, b: last index, c: snapshot index
-  kRefused,  // would not start
-  kDown,     // text says how
+  kRefused,  // the process refused to start; text: why
+  kDown,     // the process ended; text: why
   kPaused,   // a: microseconds
-  kDisk,     // a disk fault; text says which
-  kClock,    // a: wall clock moved by this many ms (two's complement)
+  kDisk,     // a disk fault; text: which
+  kClock,    // a: jump of the wall clock in ms (two's complement)
   kLink,     // node -> peer; sub 0: cut, 1: healed
-  kCall,  // client's call arrives: sub is the kind; a: call, b: client, c: first job, d: its token
-  kAnswer,  // sub as kCall; a: call, b: client, c: ok items, d: errors
-  kGrant,   // a: job, b: token term, c: token sequence
-  kPhase,   // text
-  kNote,    // text, a
+  kCall,     // a call arrives; sub: kind of call, a: call, b: client, c: first job, d: its token
+  kAnswer,   // sub: kind of call, a: call, b: client, c: items that are OK, d: errors
+  kGrant,    // a: job, b: token term, c: token sequence
+  kPhase,    // text
+  kNote,     // text, a
 };
 
 struct TraceEvent {
@@ -38,7 +38,7 @@ struct TraceEvent {
   uint8_t peer = 0;
   uint8_t sub = 0;
   uint64_t a = 0, b = 0, c = 0, d = 0;
-  const char* text = "";  // a literal
+  const char* text = "";  // must be a string literal
 };
 
 class Trace {

@@ -98,7 +98,7 @@ void World::Isolate(int number) {
   }
 }
 
-void World::TellDisconnected(int number, int peer) {
+void World::NotifyDisconnected(int number, int peer) {
   SimNode& target = node(number);
   if (target.up()) target.node().PeerDisconnected(node(peer).id());
 }
@@ -107,14 +107,14 @@ void World::ProcessEnded(int number) {
   for (const auto& other : nodes_) {
     if (other->number() == number || !other->up()) continue;
     if (client_random_.Chance(profile_.network.disconnect_notice)) {
-      const int told = other->number();
-      After(200us, [this, told, number] { TellDisconnected(told, number); });
+      const int peer = other->number();
+      After(200us, [this, peer, number] { NotifyDisconnected(peer, number); });
     }
   }
 }
 
-void World::Calm() {
-  network_.Calm();
+void World::StopFaults() {
+  network_.StopFaults();
   client_loss_ = 0;
   std::fill(client_cut_.begin(), client_cut_.end(), false);
 }
@@ -151,14 +151,14 @@ void World::RunOne() {
   }
   switch (event.kind) {
     case EventQueue::Kind::kActor:
-      node(static_cast<int>(event.who / 4))
-          .RunActor(static_cast<SimNode::Actor>(event.who % 4), event.what);
+      node(static_cast<int>(event.actor / 4))
+          .RunActor(static_cast<SimNode::Actor>(event.actor % 4), event.id);
       break;
     case EventQueue::Kind::kPacket:
-      network_.Deliver(event.what);
+      network_.Deliver(event.id);
       break;
     case EventQueue::Kind::kClosure:
-      queue_.TakeClosure(event.what)();
+      queue_.TakeClosure(event.id)();
       break;
   }
 }

@@ -1,6 +1,6 @@
-// A whole cluster in one thread and in virtual time: nodes, wires, clients, and the checkers that
-// watch every step. Scripts (scenario_test.cc) drive it by hand; simulation.h drives it by chance.
-// A broken rule is thrown as a Violation from Run().
+// A whole cluster in one thread and in virtual time: nodes, network and checkers. Scripted tests
+// (scenario_test.cc) and random runs (simulation.h) drive it. Run() throws a Violation when a
+// checker finds a broken rule.
 #pragma once
 
 #include <cstdint>
@@ -35,10 +35,10 @@ class World {
 
   // ---- time
   Time now() const { return queue_.now(); }
-  void At(Time at, std::function<void()> what) { queue_.AddClosure(at, std::move(what)); }
-  void After(Duration delay, std::function<void()> what) { At(now() + delay, std::move(what)); }
+  void At(Time at, std::function<void()> action) { queue_.AddClosure(at, std::move(action)); }
+  void After(Duration delay, std::function<void()> action) { At(now() + delay, std::move(action)); }
   void Run(Duration duration);
-  // Until `done` holds (looked at after each event); false if `limit` passed before.
+  // Runs until `done` returns true after some event. Returns false if `limit` passes first.
   bool RunUntil(const std::function<bool()>& done, Duration limit);
 
   // ---- the cluster; nodes are numbered from 1
@@ -46,23 +46,24 @@ class World {
   int majority() const { return size() / 2 + 1; }
   SimNode& node(int number) { return *nodes_.at(static_cast<size_t>(number - 1)); }
   const SimNode& node(int number) const { return *nodes_.at(static_cast<size_t>(number - 1)); }
-  // 0 if it is nobody's.
+  // The number of the node with this id or name, or 0 if there is none.
   int NumberOf(raft::NodeId id) const;
   int NumberOf(const std::string& name) const;
-  // The serving leader of the highest term; 0: none.
+  // The serving leader of the highest term, or 0 if there is none.
   int Leader() const;
   Network& network() { return network_; }
   // Cuts both directions between each of `left` and each of `right`.
   void Partition(std::initializer_list<int> left, std::initializer_list<int> right);
   void Isolate(int number);
-  // Clients cannot reach the node (or can again).
+  // Cuts or heals the network between all clients and this node.
   void CutClients(int number, bool cut) { client_cut_[static_cast<size_t>(number)] = cut; }
   bool ClientsCut(int number) const { return client_cut_[static_cast<size_t>(number)]; }
-  // The peers of a process that died, or the two ends of a cut link, may be told.
-  void TellDisconnected(int node, int peer);
+  // Notifies `node`, if it is up, that its connection to `peer` broke.
+  void NotifyDisconnected(int node, int peer);
+  // Notifies each other node with probability disconnect_notice.
   void ProcessEnded(int number);
 
-  // Ends all processes. To be called while the clients are still there.
+  // Ends all processes. Must be called before the clients are destroyed.
   void PowerOff();
 
   // ---- parts
@@ -81,9 +82,9 @@ class World {
   uint64_t NextCallId() { return ++last_call_; }
   RandomStream& client_random() { return client_random_; }
   double client_loss() const { return client_loss_; }
-  // Ends all faults of network and clients; delays stay.
-  void Calm();
-  // Adds an event to the trace, with the time of now.
+  // Ends loss, duplication and long delays in the network, and all faults of clients.
+  void StopFaults();
+  // Adds an event to the trace, with the current time.
   void Note(TraceEvent event);
 
  private:
@@ -106,7 +107,7 @@ class World {
   uint64_t last_call_ = 0;
   std::vector<bool> client_cut_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
-  // Livelock: events within the current virtual second.
+  // Livelock detection: counts the events of the current virtual second.
   int64_t second_ = -1;
   uint64_t events_in_second_ = 0;
 };

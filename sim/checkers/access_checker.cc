@@ -14,28 +14,28 @@ namespace {
 
 constexpr char kRule[] = "J29 access";
 
-bool Foreign(const ServerCall& call, const std::string& queue) {
+bool Denied(const ServerCall& call, const std::string& queue) {
   return !queue::Allows(call.access, queue);
 }
 
 }  // namespace
 
-std::string AccessChecker::FirstDenied(const queue::QueueAccessPtr& access,
-                                       const std::string& queue) {
+std::string AccessChecker::EmptyIfAllowed(const queue::QueueAccessPtr& access,
+                                          const std::string& queue) {
   return queue::Allows(access, queue) ? "" : queue;
 }
 
-std::string AccessChecker::Who(const ServerCall& call) const {
+std::string AccessChecker::Describe(const ServerCall& call) const {
   return world_->node(call.node).name() + " and client " + std::to_string(call.client);
 }
 
 void AccessChecker::CheckDenial(const ServerCall& call, const std::string& denied, bool ok,
                                 const std::string& reason) const {
   if (!denied.empty() && ok) {
-    Violate(kRule, Who(call) + ": a call that names queue " + denied + " is carried out");
+    Violate(kRule, Describe(call) + ": a call that names the denied queue " + denied + " succeeds");
   }
   if (denied.empty() && reason == "QUEUE_DENIED") {
-    Violate(kRule, Who(call) + ": a call that names no queue of others is denied");
+    Violate(kRule, Describe(call) + ": a call that names no denied queue is denied");
   }
 }
 
@@ -43,36 +43,36 @@ void AccessChecker::CheckItem(const ServerCall& call, const std::string& id, uin
                               const google::rpc::Status& status) const {
   const JobModel& model = world_->jobs();
   const std::vector<const ModelJob*> jobs = model.FindAll(id);
-  const bool all_foreign =
+  const bool all_denied =
       !jobs.empty() && std::all_of(jobs.begin(), jobs.end(),
-                                   [&](const ModelJob* job) { return Foreign(call, job->queue); });
+                                   [&](const ModelJob* job) { return Denied(call, job->queue); });
   const ModelJob* const meant = job_sequence == 0 ? nullptr : model.FindSequence(id, job_sequence);
   if (status.code() == 0) {
-    if (all_foreign || (meant != nullptr && Foreign(call, meant->queue))) {
-      Violate(kRule, Who(call) + ": job " + id + " is in a queue of others, and was changed");
+    if (all_denied || (meant != nullptr && Denied(call, meant->queue))) {
+      Violate(kRule, Describe(call) + ": job " + id + " of a denied queue was changed");
     }
     return;
   }
-  if (!all_foreign) return;
+  if (!all_denied) return;
   const google::rpc::Status unknown = queue::ToRpcStatus(queue::JobNotFoundError(id));
   if (ReasonOf(status) != "INVALID_FIELD" &&
       status.SerializeAsString() != unknown.SerializeAsString()) {
-    Violate(kRule, Who(call) + ": job " + id +
-                       " is in a queue of others, which is told by: " + status.ShortDebugString());
+    Violate(kRule, Describe(call) + ": job " + id +
+                       " of a denied queue is revealed by: " + status.ShortDebugString());
   }
 }
 
 void AccessChecker::CheckShown(const ServerCall& call, const v1::Job& job) const {
-  if (Foreign(call, job.queue())) {
-    Violate(kRule, Who(call) + ": job " + job.id() + " of queue " + job.queue() + " is shown");
+  if (Denied(call, job.queue())) {
+    Violate(kRule, Describe(call) + ": job " + job.id() + " of queue " + job.queue() + " is shown");
   }
 }
 
 void AccessChecker::CheckCounted(const ServerCall& call, const v1::GetStatsResponse& stats) const {
   v1::QueueStats sum;
   for (const v1::QueueStats& queue : stats.queues()) {
-    if (Foreign(call, queue.queue())) {
-      Violate(kRule, Who(call) + ": queue " + queue.queue() + " is counted");
+    if (Denied(call, queue.queue())) {
+      Violate(kRule, Describe(call) + ": queue " + queue.queue() + " is counted");
     }
     sum.set_enqueued(sum.enqueued() + queue.enqueued());
     sum.set_ready(sum.ready() + queue.ready());
@@ -84,7 +84,7 @@ void AccessChecker::CheckCounted(const ServerCall& call, const v1::GetStatsRespo
   if (sum.enqueued() != total.enqueued() || sum.ready() != total.ready() ||
       sum.leased() != total.leased() || sum.purged() != total.purged() ||
       sum.completions() != total.completions()) {
-    Violate(kRule, Who(call) + ": the total counts more than the queues that are shown: " +
+    Violate(kRule, Describe(call) + ": the total counts more than the queues that are shown: " +
                        total.ShortDebugString());
   }
 }

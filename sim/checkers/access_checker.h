@@ -1,6 +1,6 @@
-// Callers that may see some queues only (queue::Call::access). Rule J29: what names another queue
-// is denied, and only that; a job in one cannot be told from one that never was; and nothing of it
-// is shown, counted or changed.
+// Checks calls whose caller has access to some queues only (queue::Call::access). Rule J29: a call
+// is answered QUEUE_DENIED if and only if it names a queue without access. A job in such a queue is
+// treated like a job that does not exist. Such a queue is never shown, counted or changed.
 #pragma once
 
 #include <string>
@@ -43,33 +43,35 @@ class AccessChecker {
   }
 
  private:
-  // The first queue that the request names and the caller may not see; empty: none.
-  static std::string FirstDenied(const queue::QueueAccessPtr& access, const std::string& queue);
+  // `queue` if the caller has no access to it, else an empty text.
+  static std::string EmptyIfAllowed(const queue::QueueAccessPtr& access, const std::string& queue);
+  // The first queue that the request names and the caller has no access to; empty if there is none.
   template <class Request>
   static std::string DeniedQueue(const queue::QueueAccessPtr& access, const Request& request) {
     if constexpr (requires { request.jobs(0).queue(); }) {
       for (const v1::JobSpec& job : request.jobs()) {
-        std::string denied = FirstDenied(access, job.queue().empty() ? "default" : job.queue());
+        std::string denied = EmptyIfAllowed(access, job.queue().empty() ? "default" : job.queue());
         if (!denied.empty()) return denied;
       }
     } else if constexpr (requires { request.queues(0); }) {
-      if (request.queues().empty()) return FirstDenied(access, "default");
+      if (request.queues().empty()) return EmptyIfAllowed(access, "default");
       for (const std::string& queue : request.queues()) {
-        if (std::string denied = FirstDenied(access, queue); !denied.empty()) return denied;
+        if (std::string denied = EmptyIfAllowed(access, queue); !denied.empty()) return denied;
       }
     } else if constexpr (requires { request.queue(); }) {
-      if (!request.queue().empty()) return FirstDenied(access, request.queue());
+      if (!request.queue().empty()) return EmptyIfAllowed(access, request.queue());
     }
     return "";
   }
   void CheckDenial(const ServerCall& call, const std::string& denied, bool ok,
                    const std::string& reason) const;
-  // job_sequence 0: whichever has the id.
+  // job_sequence 0: any job with this id.
   void CheckItem(const ServerCall& call, const std::string& id, uint64_t job_sequence,
                  const google::rpc::Status& status) const;
   void CheckShown(const ServerCall& call, const v1::Job& job) const;
   void CheckCounted(const ServerCall& call, const v1::GetStatsResponse& stats) const;
-  std::string Who(const ServerCall& call) const;
+  // Describes the node and the caller, for the text of a violation.
+  std::string Describe(const ServerCall& call) const;
 
   World* world_;
 };

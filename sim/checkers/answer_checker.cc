@@ -29,7 +29,7 @@ constexpr std::string_view kDefiniteReasons[] = {"NOT_LEADER",      "NO_LEADER",
 
 queue::LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), token.sequence()}; }
 
-// How long an extension holds from the moment at which it is carried out.
+// The length of the lease after this extension.
 Duration ExtensionOf(const v1::ExtendLeasesRequest& request, const node::Options& options) {
   if (!request.has_lease_duration()) return options.broker.lease_timeout;
   return Duration(TimeUtil::DurationToMicroseconds(request.lease_duration()));
@@ -52,7 +52,7 @@ bool IsDefinite(const std::string& reason) {
 
 void AnswerChecker::CheckReason(const std::string& reason) const {
   if (reason != "COMMIT_UNKNOWN" && !IsDefinite(reason)) {
-    Violate("errors", "\"" + reason + "\" is no known reason");
+    Violate("errors", "unknown reason \"" + reason + "\"");
   }
 }
 
@@ -68,7 +68,7 @@ raft::Index AnswerChecker::FreshIndex(const ServerCall& call) const {
 }
 
 template <class Item>
-bool AnswerChecker::IsForeign(const ServerCall& call, const Item& item) const {
+bool AnswerChecker::IsDenied(const ServerCall& call, const Item& item) const {
   const ModelJob* job = world_->jobs().FindSequence(item.id(), item.token().job());
   return job != nullptr && !queue::Allows(call.access, job->queue);
 }
@@ -84,7 +84,7 @@ void AnswerChecker::Arrive(const ServerCall&, const v1::LeaseJobsRequest&) {}
 void AnswerChecker::Arrive(const ServerCall& call, const v1::CompleteJobsRequest& request) {
   for (const auto& item : request.items()) {
     ++open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kCompleted}];
-    if (IsForeign(call, item)) continue;
+    if (IsDenied(call, item)) continue;
     world_->grants().OnTokenArrives(world_->node(call.node), item.id(), ToToken(item.token()));
   }
 }
@@ -92,7 +92,7 @@ void AnswerChecker::Arrive(const ServerCall& call, const v1::CompleteJobsRequest
 void AnswerChecker::Arrive(const ServerCall& call, const v1::FailJobsRequest& request) {
   for (const auto& item : request.items()) {
     ++open_ends_[{item.id(), ToToken(item.token()), LeaseEnd::kFailed}];
-    if (IsForeign(call, item)) continue;
+    if (IsDenied(call, item)) continue;
     world_->grants().OnTokenArrives(world_->node(call.node), item.id(), ToToken(item.token()));
   }
 }
@@ -100,7 +100,7 @@ void AnswerChecker::Arrive(const ServerCall& call, const v1::FailJobsRequest& re
 void AnswerChecker::Arrive(const ServerCall& call, const v1::ExtendLeasesRequest& request) {
   const SimNode& node = world_->node(call.node);
   for (const auto& item : request.items()) {
-    if (IsForeign(call, item)) continue;
+    if (IsDenied(call, item)) continue;
     world_->grants().OnExtensionArrives(node, item.id(), ToToken(item.token()),
                                         ExtensionOf(request, node.options()));
   }
@@ -108,7 +108,7 @@ void AnswerChecker::Arrive(const ServerCall& call, const v1::ExtendLeasesRequest
 
 void AnswerChecker::Arrive(const ServerCall& call, const v1::ReleaseJobsRequest& request) {
   for (const auto& item : request.items()) {
-    if (IsForeign(call, item)) continue;
+    if (IsDenied(call, item)) continue;
     world_->grants().OnReleaseArrives(world_->node(call.node), item.id(), ToToken(item.token()));
   }
 }
@@ -164,7 +164,7 @@ void AnswerChecker::CheckEnqueueItem(const ServerCall& call, const v1::JobSpec& 
     return;
   }
   ++acknowledged_;
-  // It may have finished and been purged by now, but it must have been there.
+  // The job may already have been purged, but it must have existed.
   const ModelJob* job = model.FindInstance(result.id(), number, applied);
   if (job == nullptr) {
     Violate("J1 acknowledged enqueue",
@@ -194,9 +194,9 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::LeaseJobsRequest&
   world_->grants().OnLeaseAnswer(call, request, response);
 }
 
-void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
-                               const v1::LeaseToken& item_token, LeaseEnd end,
-                               const google::rpc::Status& status) {
+void AnswerChecker::CheckLeaseEnd(const ServerCall& call, const std::string& id,
+                                  const v1::LeaseToken& item_token, LeaseEnd end,
+                                  const google::rpc::Status& status) {
   const SimNode& node = world_->node(call.node);
   const raft::Index applied = node.node().state().applied_index();
   const queue::LeaseToken token = ToToken(item_token);
@@ -217,12 +217,12 @@ void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
   const std::string reason = ReasonOf(status);
   CheckReason(reason);
   if (!IsDefinite(reason)) return;
-  // "Without effect" is of this call: an earlier one with the same token may have had it.
+  // The error is about this call only. An earlier call with the same token may have had the effect.
   --open_ends_[{id, token, end}];
   if (job == nullptr || !queue::Allows(call.access, job->queue)) return;
   const JobVersion* version = job->At(applied);
   if (version == nullptr || version->gone) return;
-  // The log remembers how the last lease of a job ended, not those before.
+  // The state keeps the end of a job's last lease only.
   const bool remembered = in_log && job->last_token == token && job->last_end == end &&
                           !world_->grants().MayBeSuperseded(*job, token);
   if (remembered && reason != "OVERLOADED" && reason != "NOT_LEADER" && reason != "NO_LEADER" &&
@@ -242,16 +242,16 @@ void AnswerChecker::CheckEnded(const ServerCall& call, const std::string& id,
 void AnswerChecker::Answered(const ServerCall& call, const v1::CompleteJobsRequest& request,
                              const v1::CompleteJobsResponse& response) {
   for (int i = 0; i < request.items_size(); ++i) {
-    CheckEnded(call, request.items(i).id(), request.items(i).token(), LeaseEnd::kCompleted,
-               response.results(i));
+    CheckLeaseEnd(call, request.items(i).id(), request.items(i).token(), LeaseEnd::kCompleted,
+                  response.results(i));
   }
 }
 
 void AnswerChecker::Answered(const ServerCall& call, const v1::FailJobsRequest& request,
                              const v1::FailJobsResponse& response) {
   for (int i = 0; i < request.items_size(); ++i) {
-    CheckEnded(call, request.items(i).id(), request.items(i).token(), LeaseEnd::kFailed,
-               response.results(i));
+    CheckLeaseEnd(call, request.items(i).id(), request.items(i).token(), LeaseEnd::kFailed,
+                  response.results(i));
   }
 }
 
@@ -301,8 +301,8 @@ void AnswerChecker::Answered(const ServerCall&, const v1::ReleaseJobsRequest& re
 
 // ---- Cancel and retry
 
-void AnswerChecker::CheckMoved(const ServerCall& call, const std::string& id,
-                               const google::rpc::Status& status, bool cancel) {
+void AnswerChecker::CheckCancelOrRetry(const ServerCall& call, const std::string& id,
+                                       const google::rpc::Status& status, bool cancel) {
   const SimNode& node = world_->node(call.node);
   if (status.code() != 0) {
     CheckReason(ReasonOf(status));
@@ -311,7 +311,7 @@ void AnswerChecker::CheckMoved(const ServerCall& call, const std::string& id,
   ++acknowledged_;
   const raft::Index applied = FreshIndex(call);
   bool seen = false;
-  // The one that was meant may be purged by now, and its id another's.
+  // The job may have been purged, and another job may have its id now.
   for (const ModelJob* job : world_->jobs().FindAll(id)) {
     const JobVersion* before = job->At(call.required);
     const auto is_it = [cancel](const JobVersion& v) {
@@ -332,21 +332,21 @@ void AnswerChecker::CheckMoved(const ServerCall& call, const std::string& id,
 void AnswerChecker::Answered(const ServerCall& call, const v1::CancelJobsRequest& request,
                              const v1::CancelJobsResponse& response) {
   for (int i = 0; i < request.ids_size(); ++i) {
-    CheckMoved(call, request.ids(i), response.results(i), true);
+    CheckCancelOrRetry(call, request.ids(i), response.results(i), true);
   }
 }
 
 void AnswerChecker::Answered(const ServerCall& call, const v1::RetryJobsRequest& request,
                              const v1::RetryJobsResponse& response) {
   for (int i = 0; i < request.ids_size(); ++i) {
-    CheckMoved(call, request.ids(i), response.results(i), false);
+    CheckCancelOrRetry(call, request.ids(i), response.results(i), false);
   }
 }
 
 // ---- Queues
 
-void AnswerChecker::CheckSet(const ServerCall& call, const std::string& queue, bool paused,
-                             bool refuses) {
+void AnswerChecker::CheckQueueSettings(const ServerCall& call, const std::string& queue,
+                                       bool paused, bool refuses) {
   ++acknowledged_;
   const raft::Index applied = FreshIndex(call);
   const auto it = world_->jobs().queues().find(queue);
@@ -363,21 +363,21 @@ void AnswerChecker::CheckSet(const ServerCall& call, const std::string& queue, b
 
 void AnswerChecker::Answered(const ServerCall& call, const v1::PauseQueueRequest& request,
                              const v1::PauseQueueResponse&) {
-  CheckSet(call, request.queue(), true, request.refuse_enqueues());
+  CheckQueueSettings(call, request.queue(), true, request.refuse_enqueues());
 }
 
 void AnswerChecker::Answered(const ServerCall& call, const v1::ResumeQueueRequest& request,
                              const v1::ResumeQueueResponse&) {
-  CheckSet(call, request.queue(), false, false);
+  CheckQueueSettings(call, request.queue(), false, false);
 }
 
 template <class F>
-int64_t AnswerChecker::CountMoves(const ServerCall& call, const F& is_it) const {
+int64_t AnswerChecker::CountTransitions(const ServerCall& call, const F& matches) const {
   const raft::Index applied = FreshIndex(call);
   int64_t count = 0;
   for (const ModelJob& job : world_->jobs().jobs()) {
     count += std::count_if(job.past.begin(), job.past.end(), [&](const JobVersion& v) {
-      return v.index > call.required && v.index <= applied && is_it(job, v);
+      return v.index > call.required && v.index <= applied && matches(job, v);
     });
   }
   return count;
@@ -394,7 +394,7 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::DeleteJobsRequest
     const auto is_it = [&](const ModelJob& job, const JobVersion& v) {
       return job.id == request.ids(i) && v.gone;
     };
-    if (CountMoves(call, is_it) == 0) {
+    if (CountTransitions(call, is_it) == 0) {
       Violate("J26 delete", world_->node(call.node).name() + " acknowledges the deletion of " +
                                 request.ids(i) + ", which the log does not have");
     }
@@ -404,11 +404,11 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::DeleteJobsRequest
 void AnswerChecker::Answered(const ServerCall& call, const v1::PurgeQueueRequest& request,
                              const v1::PurgeQueueResponse& response) {
   ++acknowledged_;
-  const int64_t gone = CountMoves(call, [&](const ModelJob& job, const JobVersion& v) {
+  const int64_t gone = CountTransitions(call, [&](const ModelJob& job, const JobVersion& v) {
     return job.queue == request.queue() && v.gone;
   });
   if (response.purged() > std::min<int64_t>(gone, request.max_jobs())) {
-    Violate("J27 sweep", world_->node(call.node).name() + " says that it purged " +
+    Violate("J27 sweep", world_->node(call.node).name() + " claims to have purged " +
                              std::to_string(response.purged()) + " jobs of " + request.queue() +
                              ", but " + std::to_string(gone) + " are gone, and " +
                              std::to_string(request.max_jobs()) + " were allowed");
@@ -423,11 +423,11 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::RedriveJobsReques
            (request.queue().empty() || job.queue == request.queue()) &&
            (request.type().empty() || job.type == request.type());
   };
-  const int64_t moved = CountMoves(call, [&](const ModelJob& job, const JobVersion& v) {
+  const int64_t moved = CountTransitions(call, [&](const ModelJob& job, const JobVersion& v) {
     return wanted(job) && v.state == v1::JOB_STATE_READY;
   });
   if (response.redriven() > std::min<int64_t>(moved, request.max_jobs())) {
-    Violate("J27 sweep", world_->node(call.node).name() + " says that it redrove " +
+    Violate("J27 sweep", world_->node(call.node).name() + " claims to have redriven " +
                              std::to_string(response.redriven()) + " jobs, but " +
                              std::to_string(moved) + " became ready, and " +
                              std::to_string(request.max_jobs()) + " were allowed");
@@ -437,8 +437,8 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::RedriveJobsReques
     const JobVersion* version = job.At(FreshIndex(call));
     if (version == nullptr || version->gone || version->index > call.required) continue;
     if (wanted(job) && version->state == v1::JOB_STATE_DEAD) {
-      Violate("J27 sweep", world_->node(call.node).name() + " has redriven all, but " + Show(job) +
-                               " has been dead all the time");
+      Violate("J27 sweep", world_->node(call.node).name() + " claims to have redriven all, but " +
+                               Show(job) + " was dead during the whole call");
     }
   }
 }
@@ -494,7 +494,7 @@ void AnswerChecker::AfterCommit(const SimNode& node, const raft::Entry& entry,
     world_->grants().OnEnded(entry.term, *job, token, end == LeaseEnd::kExpired);
     if (end != LeaseEnd::kExpired && open_ends_[{id, token, end}] <= 0) {
       Violate("J17 definite errors", "the log ends a lease of " + Show(*job) +
-                                         ", but every such call was answered \"no effect\"");
+                                         ", but every call for it had a definite error");
     }
   };
   const auto deleted_now = [&](const log::v1::Delete& command) {
@@ -508,8 +508,8 @@ void AnswerChecker::AfterCommit(const SimNode& node, const raft::Entry& entry,
           if (const ModelJob* job = created_now(spec.id())) {
             if (open_enqueues_[job->number] <= 0) {
               Violate("J17 definite errors", Show(*job) +
-                                                 " is created, but every such call was "
-                                                 "answered \"no effect\"");
+                                                 " is created, but every call for it had a "
+                                                 "definite error");
             }
           }
           CompareJob(node, spec.id());
@@ -545,7 +545,7 @@ void AnswerChecker::AfterCommit(const SimNode& node, const raft::Entry& entry,
       case log::v1::Command::kCreateKey:
       case log::v1::Command::kRevokeKey:
       case log::v1::Command::kUseKeys:
-        break;  // KeyChecker's
+        break;  // checked by KeyChecker
       case log::v1::Command::KIND_NOT_SET:
         break;
     }
@@ -588,7 +588,7 @@ void AnswerChecker::CompareAll(const SimNode& node) {
     Violate("J9 consistency", node.name() + ": " + problem);
   }
   if (state.Digest() != state.RecomputeDigest()) {
-    Violate("J23 digest", node.name() + " keeps another digest than its state has");
+    Violate("J23 digest", node.name() + ": the kept digest differs from the digest of the state");
   }
   for (const auto& [name, queue] : model.queues()) CompareQueue(node, name);
   keys_.Compare(node);

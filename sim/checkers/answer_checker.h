@@ -1,7 +1,8 @@
-// What clients were told. Every answer is held against the job model at the index that the
-// answering node had applied: an OK must be in the log already, an error that promises "no effect"
-// must stay without effect for ever, and nothing may be older than what anybody had seen when the
-// call came in. Also compares a node's state with the model after each new entry.
+// Checks every answer to a client against the job model, at the index that the answering node had
+// applied. The effect of an OK must already be in the log. A call with a definite error ("no
+// effect") must never have an effect. A read must not be older than the newest index that any node
+// had applied when the call arrived. Also compares a node's state with the model after each new
+// entry.
 #pragma once
 
 #include <cstdint>
@@ -29,16 +30,16 @@ namespace dqueue::sim {
 class SimNode;
 class World;
 
-// The stable reason in the details of an error; empty if there is none.
+// The reason of the ErrorInfo in the status details; empty if there is none.
 std::string ReasonOf(const google::rpc::Status& status);
-// Whether an error with this reason promises that there is no effect, now or ever.
+// Whether an error with this reason guarantees that the call has no effect, now or later.
 bool IsDefinite(const std::string& reason);
 
 class AnswerChecker {
  public:
   explicit AnswerChecker(World* world) : world_(world), access_(world), keys_(world) {}
 
-  // A call reaches a node …
+  // A call arrives at a node.
   void Arrive(const ServerCall& call, const v1::EnqueueJobsRequest& request);
   void Arrive(const ServerCall& call, const v1::LeaseJobsRequest& request);
   void Arrive(const ServerCall& call, const v1::CompleteJobsRequest& request);
@@ -62,7 +63,7 @@ class AnswerChecker {
   void Arrive(const ServerCall&, const v1::GroupDeadJobsRequest&) {}
   void Arrive(const ServerCall&, const v1::ListWorkersRequest&) {}
 
-  // … and is answered.
+  // A node answers a call.
   template <class Request, class Response>
   void Answer(const ServerCall& call, const Request& request,
               const queue::Outcome<Response>& outcome) {
@@ -75,11 +76,11 @@ class AnswerChecker {
     }
   }
 
-  // The first application of an entry, by `node`, just now.
+  // `node` has just applied an entry as the first of all nodes.
   void AfterCommit(const SimNode& node, const raft::Entry& entry,
                    const log::v1::CommandBatch& batch);
-  // Everything the node has against everything the model has; to be called when the node has
-  // applied as much as the model.
+  // Compares the whole state of the node with the model. Requires that the node has applied exactly
+  // as much as the model.
   void CompareAll(const SimNode& node);
 
   KeyChecker& keys() { return keys_; }
@@ -145,23 +146,25 @@ class AnswerChecker {
     CheckReason(error.reason);
   }
 
-  // Whether the item is about a job that the caller may not see: the node leaves it alone.
+  // Whether the item names a job in a queue that the caller has no access to.
   template <class Item>
-  bool IsForeign(const ServerCall& call, const Item& item) const;
-  // The index at which the answering node is; a violation if that is older than the call allows.
+  bool IsDenied(const ServerCall& call, const Item& item) const;
+  // The applied index of the answering node. A violation if it is below call.required.
   raft::Index FreshIndex(const ServerCall& call) const;
   void CheckReason(const std::string& reason) const;
   void CheckEnqueueItem(const ServerCall& call, const v1::JobSpec& spec,
                         const v1::EnqueueJobsResponse::Result& result, raft::Index applied);
-  void CheckEnded(const ServerCall& call, const std::string& id, const v1::LeaseToken& token,
-                  LeaseEnd end, const google::rpc::Status& status);
-  void CheckMoved(const ServerCall& call, const std::string& id, const google::rpc::Status& status,
-                  bool cancel);
-  // The log has such a setting of the queue since the call came in.
-  void CheckSet(const ServerCall& call, const std::string& queue, bool paused, bool refuses);
-  // How many jobs have become what `is_it` says since then.
+  // The answer of a completion or failure.
+  void CheckLeaseEnd(const ServerCall& call, const std::string& id, const v1::LeaseToken& token,
+                     LeaseEnd end, const google::rpc::Status& status);
+  void CheckCancelOrRetry(const ServerCall& call, const std::string& id,
+                          const google::rpc::Status& status, bool cancel);
+  // The queue must have had these settings at some index since the call arrived.
+  void CheckQueueSettings(const ServerCall& call, const std::string& queue, bool paused,
+                          bool refuses);
+  // How many jobs got a version with matches(job, version) since the call arrived.
   template <class F>
-  int64_t CountMoves(const ServerCall& call, const F& is_it) const;
+  int64_t CountTransitions(const ServerCall& call, const F& matches) const;
   void CheckJob(const SimNode& node, const v1::Job& job, raft::Index applied, const char* how);
   void CheckAttempts(const SimNode& node, const v1::Job& job, raft::Index applied,
                      const char* how) const;
@@ -170,11 +173,11 @@ class AnswerChecker {
   void CompareStats(const SimNode& node, const v1::QueueStats& stats, const ModelQueue& queue,
                     const std::string& name) const;
 
-  // Calls that may still have, or have had, their effect.
   using EndKey = std::tuple<std::string, queue::LeaseToken, LeaseEnd>;
   World* world_;
   AccessChecker access_;
   KeyChecker keys_;
+  // How many calls were not answered with a definite error, so may have an effect.
   std::map<uint64_t, int> open_enqueues_;  // by job number
   std::map<EndKey, int> open_ends_;
   uint64_t acknowledged_ = 0;

@@ -1,4 +1,4 @@
-// What reads answer, against the model at the index that they were made at.
+// AnswerChecker: checks the answers of reads against the model at the index of the read.
 #include <algorithm>
 #include <string>
 
@@ -54,7 +54,7 @@ void AnswerChecker::CheckAttempts(const SimNode& node, const v1::Job& job, raft:
   for (const ModelAttempt& attempt : expected.attempts) {
     if (attempt.index <= applied) attempts.push_back(&attempt);
   }
-  // Each delivery that the log knows of ended in a completion or is an attempt.
+  // Each delivery in the log either was completed or is listed as an attempt.
   const size_t completed = job.state() == v1::JOB_STATE_SUCCEEDED ? 1 : 0;
   const auto delivered = static_cast<size_t>(job.counters().delivered());
   if (attempts.size() > delivered || attempts.size() + completed < delivered) {
@@ -92,8 +92,8 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::GroupDeadJobsRequ
       if (!fits) Violate("J31 groups", node + " shows " + id + " in another queue or type");
     }
   }
-  // Jobs come and go while it looks: those that were dead all the time must be there, those that
-  // were dead at any time may be.
+  // Jobs change while the call scans them. Jobs that were dead during the whole call must be
+  // counted. Jobs that were dead at some time during the call may be counted.
   int64_t always = 0;
   int64_t ever = 0;
   for (const ModelJob& job : world_->jobs().jobs()) {
@@ -122,7 +122,7 @@ void AnswerChecker::Answered(const ServerCall&, const v1::ListWorkersRequest&,
                              const v1::ListWorkersResponse& response) {
   for (int i = 1; i < response.workers_size(); ++i) {
     if (response.workers(i - 1).id() >= response.workers(i).id()) {
-      Violate("answers", "ListWorkers is not in the order of ids");
+      Violate("answers", "ListWorkers is not ordered by id");
     }
   }
 }
@@ -130,7 +130,7 @@ void AnswerChecker::Answered(const ServerCall&, const v1::ListWorkersRequest&,
 void AnswerChecker::Answered(const ServerCall& call, const v1::GetJobRequest& request,
                              const v1::GetJobResponse& response) {
   const raft::Index applied = FreshIndex(call);
-  if (response.job().id() != request.id()) Violate("answers", "another job than was asked for");
+  if (response.job().id() != request.id()) Violate("answers", "GetJob shows another job");
   CheckJob(world_->node(call.node), response.job(), applied, "GetJob");
   CheckAttempts(world_->node(call.node), response.job(), applied, "GetJob");
   const ModelJob* job = world_->jobs().FindAt(request.id(), applied);
@@ -201,7 +201,7 @@ void AnswerChecker::Answered(const ServerCall& call, const v1::GetStatsRequest&,
     Violate("J9 conservation", "GetStats does not add up: " + t.ShortDebugString());
   }
   if (response.applied_index() != applied.value()) {
-    Violate("answers", "GetStats names another index than it was made at");
+    Violate("answers", "GetStats has a wrong applied_index");
   }
 }
 

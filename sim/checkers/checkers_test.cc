@@ -1,4 +1,5 @@
-// The checkers themselves: each is shown a history with one lie in it, and must name the rule.
+// Tests of the checkers: each test gives a checker a history with one error and expects the name of
+// the broken rule.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -16,10 +17,10 @@
 namespace dqueue::sim {
 namespace {
 
-// The rule that `lie` breaks; empty if nobody minds.
-std::string RuleOf(const std::function<void()>& lie) {
+// Returns the rule that `action` breaks, or an empty text if no checker throws.
+std::string RuleOf(const std::function<void()>& action) {
   try {
-    lie();
+    action();
   } catch (const Violation& violation) {
     return violation.rule;
   }
@@ -28,7 +29,7 @@ std::string RuleOf(const std::function<void()>& lie) {
 
 class CheckersTest : public testing::Test {
  protected:
-  static Profile Watchful() {
+  static Profile FullyCheckedProfile() {
     Profile profile = QuietProfile(3);
     profile.durability_check = 1;
     return profile;
@@ -42,7 +43,7 @@ class CheckersTest : public testing::Test {
     ASSERT_EQ(jobs.size(), 1u);
     ASSERT_EQ(jobs[0].id(), "a");
     lease_ = jobs[0];
-    ASSERT_TRUE(s_.WaitUntilEqual());
+    ASSERT_TRUE(s_.WaitUntilAllApplied());
   }
   const SimNode& leader() { return s_.world.node(number_); }
   int FollowerNumber() { return number_ == 1 ? 2 : 1; }
@@ -62,14 +63,15 @@ class CheckersTest : public testing::Test {
       s_.world.answers().Answer(call, request, queue::Outcome<Response>(std::move(response)));
     });
   }
-  // A call of somebody who may see this queue only.
+  // A call with access to this queue only.
   ServerCall CallOf(const std::string& queue) {
     ServerCall call = CallNow();
     call.access = std::make_shared<const queue::QueueAccess>(std::vector<std::string>{queue});
     return call;
   }
   template <class C>
-  std::optional<queue::Outcome<typename C::ResponseType>> Ask(typename C::RequestType request) {
+  std::optional<queue::Outcome<typename C::ResponseType>> CallAndWait(
+      typename C::RequestType request) {
     std::optional<queue::Outcome<typename C::ResponseType>> answer;
     C call;
     call.request = std::move(request);
@@ -82,14 +84,14 @@ class CheckersTest : public testing::Test {
   }
   queue::LeaseToken Token(uint64_t sequence) { return {s_.Term(number_).value(), sequence}; }
 
-  Scenario s_{Watchful()};
+  Scenario s_{FullyCheckedProfile()};
   int number_ = 0;
   v1::Job lease_;
 };
 
 // ---- Raft
 
-TEST_F(CheckersTest, AnotherEntryAtAnAppliedIndex) {
+TEST_F(CheckersTest, ADifferentEntryAtAnAppliedIndex) {
   const int follower = FollowerNumber();
   s_.world.Isolate(follower);
   ASSERT_EQ(s_.Enqueue(number_, "c"), "OK");
@@ -106,7 +108,7 @@ TEST_F(CheckersTest, AnotherEntryAtAnAppliedIndex) {
       << "not the next index";
 }
 
-TEST_F(CheckersTest, SnapshotsOfAnotherStateOrTerm) {
+TEST_F(CheckersTest, SnapshotsWithAWrongStateOrTerm) {
   const int follower = FollowerNumber();
   s_.world.Isolate(follower);
   ASSERT_EQ(s_.Enqueue(number_, "c"), "OK");
@@ -118,10 +120,10 @@ TEST_F(CheckersTest, SnapshotsOfAnotherStateOrTerm) {
     return RuleOf([&] { s_.world.ledger().AfterRestore(s_.world.node(follower), m, d); });
   };
   EXPECT_EQ(restore(meta, digest + 1), "R10 snapshot");
-  EXPECT_EQ(restore(meta, digest), "R10 snapshot") << "the same one again goes back";
+  EXPECT_EQ(restore(meta, digest), "R10 snapshot") << "a second restore does not advance the index";
   raft::SnapshotMeta stamped = meta;
   stamped.index = meta.index.Next();
-  EXPECT_EQ(restore(stamped, digest), "R10 snapshot") << "nobody has applied that";
+  EXPECT_EQ(restore(stamped, digest), "R10 snapshot") << "no node has applied this index";
 }
 
 TEST_F(CheckersTest, TwoVotesInATerm) {
@@ -140,7 +142,7 @@ TEST_F(CheckersTest, TwoVotesInATerm) {
   EXPECT_EQ(vote(6 - number_ - first), "R6 one vote a term");
 }
 
-TEST_F(CheckersTest, AForeignSignature) {
+TEST_F(CheckersTest, AMessageWithAnotherIncarnation) {
   raft::Message message;
   message.from = leader().id();
   message.from_incarnation = raft::Incarnation(leader().incarnation().value() + 1);
@@ -148,7 +150,7 @@ TEST_F(CheckersTest, AForeignSignature) {
   EXPECT_EQ(RuleOf([&] { s_.world.elections().BeforeSend(leader(), message); }), "R12 incarnation");
 }
 
-TEST_F(CheckersTest, PromisesThatTheDiskDoesNotBearOut) {
+TEST_F(CheckersTest, MessagesSentBeforeTheDiskHasTheirState) {
   raft::Message message;
   message.from = leader().id();
   message.from_incarnation = leader().incarnation();
@@ -168,7 +170,7 @@ TEST_F(CheckersTest, PromisesThatTheDiskDoesNotBearOut) {
   EXPECT_EQ(rule(raft::VoteResponse{.granted = false}), "");
   message.term = message.term.Next();
   EXPECT_EQ(rule(raft::VoteResponse{.granted = false}), "R1 durable before sent")
-      << "rejections promise the term";
+      << "a rejection also requires a durable term";
 }
 
 // ---- Leases
@@ -297,7 +299,7 @@ TEST_F(CheckersTest, AGrantFromAPausedQueue) {
   EXPECT_EQ(RuleOf([&] { s_.world.grants().OnGrant(leader(), "b", Token(100)); }), "J25 pause");
 }
 
-TEST_F(CheckersTest, SweepsThatClaimTooMuchOrMissSomething) {
+TEST_F(CheckersTest, PurgesAndRedrivesWithWrongCounts) {
   v1::PurgeQueueRequest purge;
   purge.set_queue(lease_.queue());
   purge.set_max_jobs(10);
@@ -345,7 +347,7 @@ TEST_F(CheckersTest, StaleAndWrongReads) {
   EXPECT_EQ(RuleOfAnswer(CallNow(), request, wrong), "J2 payload");
 }
 
-TEST_F(CheckersTest, AttemptsThatNeverWereOrAreMissing) {
+TEST_F(CheckersTest, InventedAndMissingAttempts) {
   v1::GetJobRequest request;
   request.set_id("a");
   v1::GetJobResponse response;
@@ -372,7 +374,7 @@ TEST_F(CheckersTest, AttemptsThatNeverWereOrAreMissing) {
   EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J30 attempts");
 }
 
-TEST_F(CheckersTest, GroupsThatDoNotAddUp) {
+TEST_F(CheckersTest, DeadGroupsWithWrongCounts) {
   v1::FailJobsRequest fail;
   fail.add_items()->set_id("a");
   *fail.mutable_items(0)->mutable_token() = lease_.lease().token();
@@ -406,7 +408,7 @@ TEST_F(CheckersTest, GroupsThatDoNotAddUp) {
   EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J31 groups") << "one is dead";
 }
 
-TEST_F(CheckersTest, StatisticsThatDoNotAddUp) {
+TEST_F(CheckersTest, StatisticsWithAWrongTotal) {
   v1::GetStatsResponse response;
   ASSERT_TRUE(leader().node().state().Stats("", &response).ok());
   EXPECT_EQ(RuleOfAnswer(CallNow(), v1::GetStatsRequest(), response), "");
@@ -424,8 +426,8 @@ TEST_F(CheckersTest, UnknownReasons) {
             "errors");
 }
 
-// "No effect" was said of every call, and then the job is there all the same.
-TEST_F(CheckersTest, AnEffectThatWasDenied) {
+// Every call for the job was answered with a definite error, and the job was created nevertheless.
+TEST_F(CheckersTest, AnEffectAfterADefiniteError) {
   const v1::EnqueueJobsRequest request = s_.EnqueueRequest("denied");
   s_.world.answers().Arrive(CallNow(), request);
   queue::Error error;
@@ -440,14 +442,14 @@ TEST_F(CheckersTest, AnEffectThatWasDenied) {
 
 // ---- Keys
 
-TEST_F(CheckersTest, LiesAboutKeys) {
+TEST_F(CheckersTest, WrongAnswersAboutKeys) {
   queue::CreateKeyOrder order;
   order.key.id = "admin_000000000001";
   order.key.digest.fill(1);
   order.key.name = order.key.owner_id = "ann";
   order.key.type = v1::KEY_TYPE_ADMIN;
   order.key.scopes = queue::kAllScopes;
-  const auto created = Ask<queue::CreateKeyCall>(order);
+  const auto created = CallAndWait<queue::CreateKeyCall>(order);
   ASSERT_TRUE(created && created->ok());
   const v1::Key valid = created->value;
   EXPECT_EQ(RuleOfAnswer(CallNow(), order, valid), "");
@@ -456,7 +458,7 @@ TEST_F(CheckersTest, LiesAboutKeys) {
   EXPECT_EQ(RuleOfAnswer(CallNow(), other, valid), "J28 keys") << "it is not in the log";
   other = order;
   other.key.digest.fill(2);
-  EXPECT_EQ(RuleOfAnswer(CallNow(), other, valid), "J28 keys") << "it is another one's id";
+  EXPECT_EQ(RuleOfAnswer(CallNow(), other, valid), "J28 keys") << "the id has another digest";
 
   queue::RevokeKeyOrder revoke;
   revoke.id = order.key.id;
@@ -471,7 +473,7 @@ TEST_F(CheckersTest, LiesAboutKeys) {
   of_bob.owner_id = "bob";
   EXPECT_EQ(RuleOfAnswer(CallNow(), of_bob, list), "J28 keys") << "of another owner";
 
-  const auto revoked = Ask<queue::RevokeKeyCall>(revoke);
+  const auto revoked = CallAndWait<queue::RevokeKeyCall>(revoke);
   ASSERT_TRUE(revoked && revoked->ok());
   EXPECT_EQ(RuleOfAnswer(CallNow(), revoke, revoked->value), "");
   EXPECT_EQ(RuleOfAnswer(CallNow(), revoke, valid), "J28 keys") << "answered as valid";
@@ -481,12 +483,12 @@ TEST_F(CheckersTest, LiesAboutKeys) {
   *list.mutable_keys(0) = valid;
   EXPECT_EQ(RuleOfAnswer(CallNow(), queue::ListKeysOrder(), list), "J28 keys") << "still listed";
   EXPECT_EQ(RuleOf([&] {
-              s_.world.keys().OnTold(leader(), std::make_shared<const queue::KeyTable>(
-                                                   std::vector<queue::KeyRecord>{order.key}));
+              s_.world.keys().OnPublished(leader(), std::make_shared<const queue::KeyTable>(
+                                                        std::vector<queue::KeyRecord>{order.key}));
               s_.world.keys().Compare(leader());
             }),
             "J28 keys")
-      << "told that it is valid";
+      << "published as valid";
   queue::Error error;
   error.reason = "KEY_NOT_FOUND";
   revoke.owner_id = "ann";
@@ -497,10 +499,10 @@ TEST_F(CheckersTest, LiesAboutKeys) {
 
 // ---- Access
 
-TEST_F(CheckersTest, CallersThatSeeTooMuch) {
+TEST_F(CheckersTest, AnswersThatShowADeniedQueue) {
   const ServerCall stranger = CallOf("elsewhere");
   EXPECT_EQ(RuleOfAnswer(stranger, v1::LeaseJobsRequest(), v1::LeaseJobsResponse()), "J29 access")
-      << "the queue \"default\" is meant";
+      << "no queue means \"default\"";
   v1::EnqueueJobsRequest enqueue;
   enqueue.add_jobs();
   EXPECT_EQ(RuleOfAnswer(stranger, enqueue, v1::EnqueueJobsResponse()), "J29 access");
@@ -526,10 +528,10 @@ TEST_F(CheckersTest, CallersThatSeeTooMuch) {
   EXPECT_EQ(RuleOfAnswer(stranger, v1::GetStatsRequest(), stats), "J29 access");
   stats.clear_queues();
   EXPECT_EQ(RuleOfAnswer(stranger, v1::GetStatsRequest(), stats), "J29 access")
-      << "the total counts what is not shown";
+      << "the total counts a denied queue";
 }
 
-TEST_F(CheckersTest, CallersThatReachTooFar) {
+TEST_F(CheckersTest, ChangesInADeniedQueue) {
   const ServerCall stranger = CallOf("elsewhere");
   v1::CompleteJobsRequest complete;
   auto* item = complete.add_items();
@@ -539,7 +541,7 @@ TEST_F(CheckersTest, CallersThatReachTooFar) {
   done.add_results();
   EXPECT_EQ(RuleOfAnswer(stranger, complete, done), "J29 access");
   *done.mutable_results(0) = queue::ToRpcStatus(queue::LeaseStaleError("a", false));
-  EXPECT_EQ(RuleOfAnswer(stranger, complete, done), "J29 access") << "told that it is there";
+  EXPECT_EQ(RuleOfAnswer(stranger, complete, done), "J29 access") << "reveals that the job exists";
   *done.mutable_results(0) = queue::ToRpcStatus(queue::JobNotFoundError("a"));
   EXPECT_EQ(RuleOfAnswer(stranger, complete, done), "");
   v1::DeleteJobsRequest remove;
@@ -557,8 +559,8 @@ TEST_F(CheckersTest, CallersThatReachTooFar) {
     });
   };
   EXPECT_EQ(denied(stranger), "");
-  EXPECT_EQ(denied(CallOf("default")), "J29 access") << "it may see this queue";
-  EXPECT_EQ(denied(CallNow()), "J29 access") << "it may see them all";
+  EXPECT_EQ(denied(CallOf("default")), "J29 access") << "access to this queue";
+  EXPECT_EQ(denied(CallNow()), "J29 access") << "access to all queues";
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ void CommitChecker::OnBoot(const SimNode& node) {
   nodes_.resize(static_cast<size_t>(world_->size() + 1));
   NodeState& state = nodes_[static_cast<size_t>(node.number())];
   const raft::View view = node.node().raft().GetView();
-  if (state.incarnation != node.incarnation()) state = NodeState();  // a wiped disk owes nothing
+  if (state.incarnation != node.incarnation()) state = NodeState();  // its disk was wiped
   state.incarnation = node.incarnation();
   if (view.last_index < state.kept) {
     Violate("R11 recovery", node.name() + " comes back with a log up to " +

@@ -1,7 +1,7 @@
-// Commitment: a leader commits by counting only entries of its own term (Raft paper 5.4.2), only
-// what a quorum has promised to have on disk, its own copy only when it is durable; followers
-// commit only what a leader has committed. And no node comes back from a crash with less than it
-// had promised.
+// Checks commitment. A leader commits by counting only entries of its own term (Raft paper 5.4.2),
+// only entries that a quorum has acknowledged, and counts its own copy only when it is durable. A
+// follower commits only what a leader has committed. After a crash a node has all that it had
+// acknowledged.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ class CommitChecker {
   void AfterStep(const SimNode& node, const raft::Raft& raft);
   void BeforeSend(const SimNode& node, const raft::Message& message);
 
-  // What leaders of terms before this one have committed: its leader must have it.
+  // The highest index that leaders of earlier terms have committed.
   raft::Index CommittedBefore(raft::Term term) const;
 
  private:
@@ -39,17 +39,16 @@ class CommitChecker {
     raft::Index commit;
     raft::Index applied;
     raft::Term term;
-    Promise promise;   // newest term's
-    raft::Index kept;  // committed, and promised to be on its disk
+    Promise promise;   // in the newest term
+    raft::Index kept;  // committed, and acknowledged as on its disk
     raft::Incarnation incarnation;
   };
   World* world_;
   std::vector<NodeState> nodes_;  // by number
-  // Highest success answered by a member (as this incarnation) to the leader of a term.
+  // The highest index that an incarnation of a member acknowledged to the leader of a term.
   using Follower = std::pair<raft::NodeId, raft::Incarnation>;
   std::map<std::pair<raft::Term, Follower>, raft::Index> matches_;
-  // What leaders have committed: the highest index, and the terms of all entries up to there that
-  // were looked at.
+  // The highest index that any leader has committed, and the terms of the entries up to it.
   raft::Index committed_;
   std::map<raft::Term, raft::Index> committed_in_;  // by the term of the leader
   std::map<raft::Index, raft::Term> committed_terms_;

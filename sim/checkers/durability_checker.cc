@@ -23,11 +23,11 @@ storage::LogReport DurabilityChecker::Inspect(const SimNode& node) {
   absl::StatusOr<storage::LogReport> report =
       storage::InspectLog(*disk, node.wal_directory(), nullptr);
   if (!report.ok()) {
-    Violate(kRule, node.name() + ": what is durable cannot be read: " +
+    Violate(kRule, node.name() + ": the synced log cannot be read: " +
                        std::string(report.status().message()));
   }
   if (report->damage) {
-    Violate(kRule, node.name() + ": what is durable is damaged: " + report->damage->file + ":" +
+    Violate(kRule, node.name() + ": the synced log is damaged: " + report->damage->file + ":" +
                        std::to_string(report->damage->offset) + ": " + report->damage->reason);
   }
   return *std::move(report);
@@ -38,7 +38,7 @@ void DurabilityChecker::BeforeSend(const SimNode& node, const raft::Message& mes
   const auto* candidature = std::get_if<raft::VoteRequest>(&message.body);
   const auto* append = std::get_if<raft::AppendResponse>(&message.body);
   if (vote == nullptr && candidature == nullptr && append == nullptr) return;
-  // Votes are rare and matter most.
+  // Votes and vote requests are rare and critical, so a larger share of them is checked.
   const double chance = world_->profile().durability_check * (append == nullptr ? 10 : 1);
   if (!random_.Chance(chance) || node.damaged()) return;
   const storage::LogReport report = Inspect(node);
@@ -49,7 +49,7 @@ void DurabilityChecker::BeforeSend(const SimNode& node, const raft::Message& mes
                           ", vote n" + std::to_string(world_->NumberOf(durable.vote)) +
                           ", last index " + std::to_string(report.raft.last_index.value());
   if (durable.term < message.term) Violate(kRule, who + raft::Describe(message) + has);
-  if (durable.term > message.term) return;  // its writes went on meanwhile
+  if (durable.term > message.term) return;  // a later term is already durable
   if (vote != nullptr && vote->granted && durable.vote != message.to) {
     Violate(kRule, who + raft::Describe(message) + has);
   }

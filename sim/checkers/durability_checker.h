@@ -1,6 +1,7 @@
-// Durable before sent (rules R1, R3): at the moment at which a vote, a candidature or an
-// acknowledgement leaves, a copy of the node's disk loses everything that was not synced, is read
-// as recovery would read it, and must bear out what the message says. Costly, so by chance.
+// Checks rules R1 and R3, durable before sent. When a node sends a vote, a vote request or an
+// acknowledgement, the checker copies its disk without unsynced data, runs recovery on the copy,
+// and requires the state that the message claims. This is costly, so a random share of messages is
+// checked (Profile::durability_check).
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ class DurabilityChecker {
   DurabilityChecker(World* world, uint64_t seed);
 
   void BeforeSend(const SimNode& node, const raft::Message& message);
-  // The leader of `term` has counted its own copy up to `durable`.
+  // The leader of `term` has counted its own log as durable up to `durable`.
   void OnLeaderCommit(const SimNode& node, raft::Term term, raft::Index durable);
 
   uint64_t checks() const { return checks_; }

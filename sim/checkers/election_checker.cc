@@ -84,7 +84,7 @@ void ElectionChecker::CheckNewLeader(const SimNode& node, const raft::Raft& raft
   }
   const Ledger& ledger = world_->ledger();
   const raft::View view = raft.GetView();
-  // A leader may be elected and learn of it only when a later one has committed more already.
+  // A leader may learn of its election only after a leader of a later term has committed more.
   const raft::Index committed = world_->commits().CommittedBefore(term);
   if (view.last_index < committed) {
     Violate("R4 leader completeness", node.name() + " leads " + T(term) + " with a log up to " +
@@ -92,7 +92,7 @@ void ElectionChecker::CheckNewLeader(const SimNode& node, const raft::Raft& raft
                                           std::to_string(committed.value()) +
                                           " was committed before");
   }
-  // By log matching, the last few stand for all; the rest is checked as it is applied.
+  // By the log matching property the last entries suffice. Ledger checks the others when applied.
   constexpr uint64_t kLookBack = 64;
   const uint64_t last = std::min(committed, ledger.last()).value();
   for (uint64_t i = last > kLookBack ? last - kLookBack : 1; i <= last; ++i) {
@@ -107,7 +107,7 @@ void ElectionChecker::CheckNewLeader(const SimNode& node, const raft::Raft& raft
 }
 
 void ElectionChecker::BeforeSend(const SimNode& node, const raft::Message& message) {
-  // A heartbeat's answer may leave before its term is durable: forgetting it harms nobody.
+  // A heartbeat response may be sent before its term is durable. Forgetting that term is harmless.
   const bool promises = std::holds_alternative<raft::VoteRequest>(message.body) ||
                         std::holds_alternative<raft::VoteResponse>(message.body) ||
                         std::holds_alternative<raft::AppendRequest>(message.body) ||
@@ -116,7 +116,7 @@ void ElectionChecker::BeforeSend(const SimNode& node, const raft::Message& messa
   raft::Term& highest = highest_sent_[static_cast<size_t>(node.number())];
   if (promises && message.term > highest) highest = message.term;
   if (message.from != node.id() || message.from_incarnation != node.incarnation()) {
-    Violate("R12 incarnation", node.name() + " signs a message as somebody else");
+    Violate("R12 incarnation", node.name() + " sends a message with another id or incarnation");
   }
   raft::NodeId choice;
   if (const auto* answer = std::get_if<raft::VoteResponse>(&message.body)) {

@@ -1,6 +1,6 @@
-// Elections: at most one leader in a term, at most one vote of a member in a term (over crashes
-// too), every leader chosen by a quorum of members that may vote, and every leader's log holding
-// all that was ever committed (Raft paper figure 3: election safety, leader completeness).
+// Checks elections (Raft paper figure 3: election safety, leader completeness). A term has at most
+// one leader. A member grants at most one vote in a term, also across crashes. A leader has the
+// votes of a quorum of voters. A leader's log has all committed entries.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ class ElectionChecker {
   void AfterStep(const SimNode& node, const raft::Raft& raft);
   void BeforeSend(const SimNode& node, const raft::Message& message);
 
-  // 0 if nobody led it.
+  // The number of the node that led this term, or 0 if no node did.
   int LeaderOf(raft::Term term) const;
   raft::Term newest_term() const { return newest_term_; }
   uint64_t elections() const { return leaders_.size(); }
@@ -39,11 +39,11 @@ class ElectionChecker {
   };
   std::map<raft::Term, Leader> leaders_;
   raft::Term newest_term_;
-  // Whom a member (as this incarnation) chose in a term.
+  // The candidate that an incarnation of a member voted for in a term.
   using Voter = std::pair<raft::NodeId, raft::Incarnation>;
   std::map<std::pair<raft::Term, Voter>, raft::NodeId> votes_;
   std::vector<raft::Status> last_status_;  // by node
-  std::vector<raft::Term> highest_sent_;   // by node: the term of its newest message
+  std::vector<raft::Term> highest_sent_;   // by node: the highest term that it sent
 };
 
 }  // namespace dqueue::sim

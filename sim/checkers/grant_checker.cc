@@ -17,7 +17,7 @@ using google::protobuf::util::TimeUtil;
 std::string Show(queue::LeaseToken token) {
   return std::to_string(token.term) + "." + std::to_string(token.sequence);
 }
-// Best first, as a queue hands its jobs out.
+// A sort key: the job with the smallest key is delivered first.
 std::tuple<int64_t, int64_t, uint32_t> DeliveryOrder(const ModelJob& job,
                                                      const JobVersion& version) {
   return {-static_cast<int64_t>(job.priority), version.run_ms, job.slot};
@@ -54,7 +54,7 @@ GrantChecker::Grant* GrantChecker::FindGrant(const ModelJob& job, queue::LeaseTo
 }
 
 bool GrantChecker::MayBeSuperseded(const ModelJob& job, queue::LeaseToken token) const {
-  if (const auto it = invented_.find(job.slot); it != invented_.end() && it->second > token) {
+  if (const auto it = forged_.find(job.slot); it != forged_.end() && it->second > token) {
     return true;
   }
   if (grants_.size() <= job.slot) return false;
@@ -71,13 +71,14 @@ void GrantChecker::OnGrant(const SimNode& node, const std::string& id, queue::Le
   const raft::Index applied = node.node().state().applied_index();
   const JobModel& model = world_->jobs();
   const ModelJob* job = model.FindAt(id, applied);
-  if (job == nullptr) Violate("J2 phantom", node.name() + " grants " + id + ", which is no job");
+  if (job == nullptr)
+    Violate("J2 phantom", node.name() + " grants " + id + ", which does not exist");
   world_->Note({.kind = TraceKind::kGrant,
                 .node = static_cast<uint8_t>(node.number()),
                 .a = job->number,
                 .b = token.term,
                 .c = token.sequence});
-  if (FindGrant(*job, token) != nullptr) return;  // told again
+  if (FindGrant(*job, token) != nullptr) return;  // reported again
   touched_[{node.number(), id}] = node.boots();
   const raft::Term term = node.node().raft().status().term;
   if (token.term != term.value()) {
@@ -129,7 +130,7 @@ void GrantChecker::OnTokenArrives(const SimNode& node, const std::string& id,
   touched_[{node.number(), id}] = node.boots();
   const ModelJob* job = world_->jobs().Find(id);
   if (job == nullptr || WasGranted(*job, token)) return;
-  queue::LeaseToken& highest = invented_[job->slot];
+  queue::LeaseToken& highest = forged_[job->slot];
   highest = std::max(highest, token);
 }
 
@@ -205,7 +206,7 @@ void GrantChecker::OnLeaseAnswer(const ServerCall& call, const v1::LeaseJobsRequ
   std::set<uint32_t> seen;
   for (const v1::Job& given : response.jobs()) {
     const ModelJob* job = world_->jobs().FindAt(given.id(), applied);
-    if (job == nullptr) Violate("J2 phantom", who + given.id() + ", which is no job");
+    if (job == nullptr) Violate("J2 phantom", who + given.id() + ", which does not exist");
     const queue::LeaseToken token{given.lease().token().term(), given.lease().token().sequence()};
     Grant* grant = FindGrant(*job, token);
     if (grant == nullptr || grant->node != call.node || grant->boot != call.boot ||
@@ -305,13 +306,13 @@ void GrantChecker::OnExtended(const ServerCall& call, const ModelJob& job, queue
   const raft::Term term = node.node().raft().status().term;
   if (token.term > term.value()) {
     Violate("J6 fencing", node.name() + " extends " + Show(job) + " by the token " + Show(token) +
-                              " of the future");
+                              ", whose term is later than its own");
   }
   Grant* grant = FindGrant(job, token);
   if (grant == nullptr) {
     if (token.term == term.value()) {
       Violate("J6 fencing", node.name() + " extends " + Show(job) + " by the token " + Show(token) +
-                                ", which nobody was given");
+                                ", which was never granted");
     }
     return;
   }
@@ -321,7 +322,7 @@ void GrantChecker::OnExtended(const ServerCall& call, const ModelJob& job, queue
                                 " after it had granted " + Show(other.token));
     }
   }
-  // Extensions take effect in the order in which they arrive; answers may overtake one another.
+  // Extensions take effect in the order of arrival. Their answers may be reordered.
   if (call.arrived < grant->extended) return;
   grant->extended = call.arrived;
   grant->until = call.local_arrived + lease;
@@ -335,7 +336,7 @@ void GrantChecker::OnExtensionArrives(const SimNode& node, const std::string& id
   OnTokenArrives(node, id, token);
   const ModelJob* job = world_->jobs().Find(id);
   if (job == nullptr) return;
-  // "Extending" can shorten, and may do so even if the answer is an error.
+  // An extension can shorten the lease, even if its answer is an error.
   if (Grant* grant = FindGrant(*job, token)) {
     if (grant->holder == node.number() && grant->holder_boot == node.boots()) {
       grant->until = std::min(grant->until, node.LocalNow() + lease);
@@ -347,10 +348,10 @@ void GrantChecker::OnEnded(raft::Term term, const ModelJob& job, queue::LeaseTok
                            bool expired) {
   const Grant* grant = FindGrant(job, token);
   if (grant == nullptr) {
-    // A leader cannot know what an earlier one granted.
+    // A leader does not know the grants of earlier leaders.
     if (token.term == term.value()) {
       Violate("J6 fencing", "the log ends a lease of " + Show(job) + " with token " + Show(token) +
-                                ", which nobody was given");
+                                ", which was never granted");
     }
     return;
   }
@@ -378,9 +379,9 @@ bool GrantChecker::CertainlyHeld(const ServerCall& call, const ModelJob& job,
   if (grant == nullptr || grant->worker.empty() || grant->release_arrived) return false;
   if (grant->at >= call.arrived) return false;
   if (job.last_token >= token) return false;
-  // Whoever has a later one may have used it, here or elsewhere.
+  // A client with a greater token may have used it, at this node or at another.
   if (MayBeSuperseded(job, token)) return false;
-  // Killed or cancelled, and then retried, it is nobody's.
+  // A job that died or was cancelled, and was then retried, has no lease.
   for (const JobVersion& version : job.past) {
     if (version.index > grant->applied && version.state != v1::JOB_STATE_READY) return false;
   }

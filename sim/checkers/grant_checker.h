@@ -1,11 +1,12 @@
-// Leases: who was given which job, with which token, and until when nobody else may have it. Every
-// grant must be of a job that could be leased at the index that the leader had applied; every
-// second delivery of a job needs a reason (its lease ran out and the log says so, it failed, was
-// given back, was cancelled and retried, or the leader changed); tokens rise; an ended or
-// superseded lease changes nothing. No grant is of a job whose queue is paused at that index; as an
-// answer is never older than what anybody had seen when its call came in (J16), nothing is leased
-// from a queue whose pause was acknowledged before the grant's confirmation began. No leader
-// deletes a job that it has leased out.
+// Checks leases. Keeps the worker, the token and the earliest end of each lease.
+//
+//  - A granted job was ready, and its queue not paused, at the index that the leader had applied.
+//  With
+//    J16, no job is leased from a queue whose pause was acknowledged before the call arrived.
+//  - A job is delivered again only for a reason: its lease expired in the log, it failed, was
+//    released, or was cancelled and retried, or the leader changed.
+//  - Tokens of a job increase. An ended or superseded lease has no effect.
+//  - A leader does not delete a job that it has leased.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,7 @@ class SimNode;
 class World;
 struct ModelJob;
 
-// A call as the node that was asked sees it.
+// A call, from the view of the node that answers it.
 struct ServerCall {
   uint64_t id = 0;
   int client = 0;
@@ -35,44 +36,46 @@ struct ServerCall {
   uint64_t boot = 0;
   Time arrived{};
   Time local_arrived{};
-  // What any node had applied by then: an answer must not be older (reads are linearizable).
+  // The highest index that any node had applied when the call arrived. A read must not be older:
+  // reads are linearizable.
   raft::Index required;
-  bool cancelled = false;        // the caller has gone
-  queue::QueueAccessPtr access;  // as the node is told; null: all
+  bool cancelled = false;        // the client cancelled the call
+  queue::QueueAccessPtr access;  // null: unrestricted
 };
 
 class GrantChecker {
  public:
   explicit GrantChecker(World* world) : world_(world) {}
 
-  // The broker has noted a lease.
+  // The broker has granted a lease.
   void OnGrant(const SimNode& node, const std::string& id, queue::LeaseToken token);
-  // A call that names this job by token has reached the node: from now on it may hold it.
+  // A call with a lease token of this job has arrived. The node may adopt the lease.
   void OnTokenArrives(const SimNode& node, const std::string& id, queue::LeaseToken token);
   void OnReleaseArrives(const SimNode& node, const std::string& id, queue::LeaseToken token);
   // A lease call was answered.
   void OnLeaseAnswer(const ServerCall& call, const v1::LeaseJobsRequest& request,
                      const v1::LeaseJobsResponse& response);
-  // The leader may keep this job, or until the purge is answered those of this queue, from workers.
+  // A deletion of this job, or a purge of this queue, has arrived. The leader may withhold the job,
+  // or until the purge is answered the jobs of the queue, from workers.
   void OnDeleteArrives(const SimNode& node, const std::string& id);
   void OnPurgeArrives(const SimNode& node, const std::string& queue);
   void OnPurgeAnswered(const SimNode& node, const std::string& queue);
-  // A deletion was committed in `term`, with effect.
+  // A deletion that had an effect was committed in `term`.
   void OnDeleted(raft::Term term, const ModelJob& job) const;
   void OnExtensionArrives(const SimNode& node, const std::string& id, queue::LeaseToken token,
                           Duration lease);
   // An extension was answered OK.
   void OnExtended(const ServerCall& call, const ModelJob& job, queue::LeaseToken token,
                   Duration lease);
-  // A command that ends a lease was committed in `term`, with effect.
+  // A command that ended a lease was committed in `term`.
   void OnEnded(raft::Term term, const ModelJob& job, queue::LeaseToken token, bool expired);
-  // Whether the node had given this lease before the call arrived, still knows it, and it cannot
-  // have ended by now.
+  // Whether this process of the node granted the lease before the call arrived, and the lease
+  // cannot have ended yet.
   bool CertainlyHeld(const ServerCall& call, const ModelJob& job, queue::LeaseToken token) const;
-  // Whether the lease was ever given by anybody.
+  // Whether any leader granted this lease.
   bool WasGranted(const ModelJob& job, queue::LeaseToken token) const;
 
-  // Whether somebody has a later token of the job, given by a leader or made up.
+  // Whether a client has a greater token of the job, granted by a leader or forged.
   bool MayBeSuperseded(const ModelJob& job, queue::LeaseToken token) const;
 
   uint64_t grants() const { return granted_; }
@@ -85,21 +88,21 @@ class GrantChecker {
     int node = 0;
     uint64_t boot = 0;
     Time at{};
-    raft::Index applied;  // by the leader, when it granted
-    std::string worker;   // known when the call is answered
+    raft::Index applied;  // the leader's applied index at the grant
+    std::string worker;   // set when the lease call is answered
     std::string request_id;
-    // Until then, on the clock of `holder`, the lease must not end by itself.
+    // The lease must not expire before `until` on the monotonic clock of the node `holder`.
     int holder = 0;
     uint64_t holder_boot = 0;
     raft::Term holder_term;
     Time until{};
-    Time extended{};  // when the newest extension that was answered OK had arrived
+    Time extended{};  // arrival of the newest extension that was answered OK
     bool release_arrived = false;
   };
   void CheckOrder(const SimNode& node, const ServerCall& call, const v1::LeaseJobsRequest& request,
                   const v1::LeaseJobsResponse& response);
-  // Whether this leader must have been able to grant the job from index `since` and time `from` on:
-  // it is ready, its queue is open, and nobody ever named it here.
+  // Whether this leader could certainly grant the job from index `since` and time `from` on: the
+  // job is ready, its queue is not paused, and no call with a token of it arrived here.
   bool CertainlyReady(const SimNode& node, const ModelJob& job, raft::Index since, Time from) const;
   Grant* FindGrant(const ModelJob& job, queue::LeaseToken token);
   const Grant* FindGrant(const ModelJob& job, queue::LeaseToken token) const;
@@ -107,17 +110,17 @@ class GrantChecker {
 
   World* world_;
   std::vector<std::vector<Grant>> grants_;  // by the job's slot in the model
-  // By node and job id: the life of the process in which it last heard of a lease of it.
+  // By node and job id: the boot number of the process that last received a token of the job.
   std::map<std::pair<int, std::string>, uint64_t> touched_;
   struct Purges {
     uint64_t boot = 0;
     int open = 0;
-    Time closed{};  // when the last was answered
+    Time closed{};  // when the last purge was answered
   };
   std::map<std::pair<int, std::string>, Purges> purges_;  // by node and queue
-  // By the job's slot: the highest token that a client made up. A leader cannot know what earlier
-  // ones granted, so it may believe one of their terms.
-  std::map<uint32_t, queue::LeaseToken> invented_;
+  // By the job's slot: the highest token that a client forged. A leader does not know the grants of
+  // earlier leaders, so it may accept a forged token of an earlier term.
+  std::map<uint32_t, queue::LeaseToken> forged_;
   uint64_t granted_ = 0;
   uint64_t repeated_ = 0;
 };

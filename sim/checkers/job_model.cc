@@ -102,29 +102,29 @@ bool JobModel::Ended(const ModelJob& job, queue::LeaseToken token, LeaseEnd end,
   return it != ends_.end() && it->second <= by;
 }
 
-ModelJob* JobModel::Present(std::string_view id) {
+ModelJob* JobModel::FindNow(std::string_view id) {
   const auto it = by_id_.find(id);
   if (it == by_id_.end()) return nullptr;
   ModelJob& job = jobs_[it->second.back()];
   return job.now.gone ? nullptr : &job;
 }
 
-ModelJob* JobModel::Present(std::string_view id, uint64_t sequence) {
-  ModelJob* job = Present(id);
+ModelJob* JobModel::FindNow(std::string_view id, uint64_t sequence) {
+  ModelJob* job = FindNow(id);
   const bool another = job != nullptr && sequence != 0 && sequence != job->sequence();
   return another ? nullptr : job;
 }
 
-ModelJob* JobModel::Leased(std::string_view id, const log::v1::Token& token) {
-  return Present(id, token.job_sequence());
+ModelJob* JobModel::FindLeased(std::string_view id, const log::v1::Token& token) {
+  return FindNow(id, token.job_sequence());
 }
 
-bool JobModel::Refuses(const std::string& queue) const {
+bool JobModel::RefusesEnqueues(const std::string& queue) const {
   const auto it = queues_.find(queue);
   return it != queues_.end() && !it->second.past.empty() && it->second.past.back().refuses;
 }
 
-void JobModel::Changed(ModelJob& job) {
+void JobModel::RecordVersion(ModelJob& job) {
   job.now.index = applied_;
   if (!job.past.empty() && job.past.back().index == applied_) {
     job.past.back() = job.now;
@@ -133,7 +133,7 @@ void JobModel::Changed(ModelJob& job) {
   }
 }
 
-void JobModel::Become(ModelJob& job, v1::JobState state) {
+void JobModel::BecomeState(ModelJob& job, v1::JobState state) {
   if (job.now.state == v1::JOB_STATE_SCHEDULED) due_.erase({job.now.run_ms, job.slot});
   if (IsFinished(job.now.state)) purging_.erase({job.since_ms + RetentionOf(job), job.slot});
   ModelQueue& queue = queues_[job.queue];
@@ -150,13 +150,13 @@ void JobModel::Become(ModelJob& job, v1::JobState state) {
     if (job.expire_ms > 0) expiring_.insert({job.expire_ms, job.slot});
     live_.insert(job.slot);
   }
-  Changed(job);
+  RecordVersion(job);
 }
 
-void JobModel::Kill(ModelJob& job, v1::DeadReason reason) {
+void JobModel::BecomeDead(ModelJob& job, v1::DeadReason reason) {
   job.dead_reason = reason;
   ++queues_[job.queue].deaths;
-  Become(job, v1::JOB_STATE_DEAD);
+  BecomeState(job, v1::JOB_STATE_DEAD);
 }
 
 void JobModel::Purge(ModelJob& job) {
@@ -168,15 +168,15 @@ void JobModel::Purge(ModelJob& job) {
   expiring_.erase({job.expire_ms, job.slot});
   live_.erase(job.slot);
   job.now.gone = true;
-  Changed(job);
+  RecordVersion(job);
 }
 
 void JobModel::Advance() {
   while (!expiring_.empty() && expiring_.begin()->first <= time_ms_) {
-    Kill(jobs_[expiring_.begin()->second], v1::DEAD_REASON_JOB_EXPIRED);
+    BecomeDead(jobs_[expiring_.begin()->second], v1::DEAD_REASON_JOB_EXPIRED);
   }
   while (!due_.empty() && due_.begin()->first <= time_ms_) {
-    Become(jobs_[due_.begin()->second], v1::JOB_STATE_READY);
+    BecomeState(jobs_[due_.begin()->second], v1::JOB_STATE_READY);
   }
   while (!purging_.empty() && purging_.begin()->first <= time_ms_) {
     Purge(jobs_[purging_.begin()->second]);
@@ -226,13 +226,13 @@ void JobModel::Apply(raft::Index index, const log::v1::CommandBatch& batch) {
 }
 
 void JobModel::Execute(const log::v1::Enqueue& command) {
-  // All or nothing: first look, then act. Items of one command may repeat one another.
+  // All or nothing: check all jobs first, then create. A command may contain the same job twice.
   std::map<std::string, uint64_t> ids;
   std::map<std::pair<std::string, std::string>, uint64_t> keys;
   std::vector<const log::v1::Enqueue::Job*> fresh;
   for (const log::v1::Enqueue::Job& spec : command.jobs()) {
     const uint64_t number = JobNumberOf(spec.payload());
-    if (const ModelJob* there = Present(spec.id())) {
+    if (const ModelJob* there = FindNow(spec.id())) {
       if (there->number != number) return;
       continue;
     }
@@ -252,7 +252,7 @@ void JobModel::Execute(const log::v1::Enqueue& command) {
       }
       keys[key] = number;
     }
-    if (Refuses(spec.queue())) return;
+    if (RefusesEnqueues(spec.queue())) return;
     ids[spec.id()] = number;
     fresh.push_back(&spec);
   }
@@ -283,14 +283,14 @@ void JobModel::Create(const log::v1::Enqueue::Job& spec) {
     keys_[{spec.queue(), spec.idempotency_key()}] = {job.number, job.id,
                                                      time_ms_ + spec.idempotency_window_ms()};
   }
-  Become(job, job.now.run_ms > time_ms_ ? v1::JOB_STATE_SCHEDULED : v1::JOB_STATE_READY);
+  BecomeState(job, job.now.run_ms > time_ms_ ? v1::JOB_STATE_SCHEDULED : v1::JOB_STATE_READY);
 }
 
 bool JobModel::IsNewer(const ModelJob& job, const log::v1::Token& token) const {
   return TokenOf(token) > job.last_token;
 }
 
-void JobModel::End(ModelJob& job, const log::v1::Token& token, LeaseEnd end) {
+void JobModel::EndLease(ModelJob& job, const log::v1::Token& token, LeaseEnd end) {
   if (IsNewer(job, token)) ++job.now.delivered;
   job.last_token = TokenOf(token);
   job.last_end = end;
@@ -309,67 +309,67 @@ void JobModel::AddAttempt(ModelJob& job, v1::Attempt::End end, const std::string
 }
 
 void JobModel::Execute(const log::v1::Complete& command) {
-  ModelJob* job = Leased(command.id(), command.token());
+  ModelJob* job = FindLeased(command.id(), command.token());
   if (job == nullptr || !job->live()) return;
-  // The lease may have run out, but if nobody has had the job since, the work was done.
+  // A completion after the lease expired counts if the job was not leased again since.
   const bool late =
       TokenOf(command.token()) == job->last_token && job->last_end == LeaseEnd::kExpired;
   if (!IsNewer(*job, command.token()) && !late) return;
-  End(*job, command.token(), LeaseEnd::kCompleted);
+  EndLease(*job, command.token(), LeaseEnd::kCompleted);
   job->completed_token = job->last_token;
   ++queues_[job->queue].completions;
-  Become(*job, v1::JOB_STATE_SUCCEEDED);
+  BecomeState(*job, v1::JOB_STATE_SUCCEEDED);
 }
 
 void JobModel::Execute(const log::v1::Fail& command) {
-  ModelJob* job = Leased(command.id(), command.token());
+  ModelJob* job = FindLeased(command.id(), command.token());
   if (job == nullptr || job->now.state != v1::JOB_STATE_READY) return;
   if (!IsNewer(*job, command.token())) return;
-  End(*job, command.token(), LeaseEnd::kFailed);
+  EndLease(*job, command.token(), LeaseEnd::kFailed);
   AddAttempt(*job, command.reject() ? v1::Attempt::END_REJECTED : v1::Attempt::END_FAILED,
              command.worker_id(), command.held_ms(), command.error());
   ++job->now.failed;
   ++queues_[job->queue].failures;
   if (command.reject()) {
-    Kill(*job, v1::DEAD_REASON_REJECTED);
+    BecomeDead(*job, v1::DEAD_REASON_REJECTED);
   } else if (job->now.failed > job->max_retries) {
-    Kill(*job, v1::DEAD_REASON_FAILED);
+    BecomeDead(*job, v1::DEAD_REASON_FAILED);
   } else {
     const int64_t next = std::max(command.next_run_time_ms(), time_ms_);
     if (next > time_ms_) {
       job->now.run_ms = next;
-      Become(*job, v1::JOB_STATE_SCHEDULED);
+      BecomeState(*job, v1::JOB_STATE_SCHEDULED);
     } else {
       job->now.run_ms = next;
-      Become(*job, v1::JOB_STATE_READY);
+      BecomeState(*job, v1::JOB_STATE_READY);
     }
   }
 }
 
 void JobModel::Execute(const log::v1::Expire& command) {
-  ModelJob* job = Leased(command.id(), command.token());
+  ModelJob* job = FindLeased(command.id(), command.token());
   if (job == nullptr || job->now.state != v1::JOB_STATE_READY) return;
   if (!IsNewer(*job, command.token())) return;
-  End(*job, command.token(), LeaseEnd::kExpired);
+  EndLease(*job, command.token(), LeaseEnd::kExpired);
   AddAttempt(*job, v1::Attempt::END_EXPIRED, command.worker_id(), command.held_ms(), "");
   ++job->now.expired;
   ++queues_[job->queue].expirations;
   if (job->now.expired > job->max_expirations) {
-    Kill(*job, v1::DEAD_REASON_LEASE_EXPIRED);
+    BecomeDead(*job, v1::DEAD_REASON_LEASE_EXPIRED);
   } else {
-    Become(*job, v1::JOB_STATE_READY);
+    BecomeState(*job, v1::JOB_STATE_READY);
   }
 }
 
 void JobModel::Execute(const log::v1::Cancel& command) {
-  ModelJob* job = Present(command.id(), command.job_sequence());
+  ModelJob* job = FindNow(command.id(), command.job_sequence());
   if (job == nullptr || !job->live()) return;
   ++queues_[job->queue].cancellations;
-  Become(*job, v1::JOB_STATE_CANCELLED);
+  BecomeState(*job, v1::JOB_STATE_CANCELLED);
 }
 
 void JobModel::Execute(const log::v1::Retry& command) {
-  ModelJob* job = Present(command.id(), command.job_sequence());
+  ModelJob* job = FindNow(command.id(), command.job_sequence());
   if (job == nullptr) return;
   if (job->now.state != v1::JOB_STATE_DEAD && job->now.state != v1::JOB_STATE_CANCELLED) return;
   ++queues_[job->queue].retries;
@@ -377,11 +377,11 @@ void JobModel::Execute(const log::v1::Retry& command) {
   job->dead_reason = v1::DEAD_REASON_UNSPECIFIED;
   job->now.run_ms = time_ms_;
   if (job->expire_ms > 0 && job->expire_ms <= time_ms_) job->expire_ms = 0;
-  Become(*job, v1::JOB_STATE_READY);
+  BecomeState(*job, v1::JOB_STATE_READY);
 }
 
 void JobModel::Execute(const log::v1::Delete& command) {
-  ModelJob* job = Present(command.id(), command.job_sequence());
+  ModelJob* job = FindNow(command.id(), command.job_sequence());
   if (job == nullptr) return;
   const uint32_t states = command.states();
   if (states == 0 || (states & queue::JobStateBit(job->now.state)) != 0) Purge(*job);

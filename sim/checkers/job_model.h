@@ -1,7 +1,6 @@
-// What every job's life must look like, worked out from the committed commands by other means than
-// the product's: plain maps, no holds, no digests, nothing ever forgotten. Keeps each job's past,
-// so that an answer given by a node can be held against the state at the very index that it had
-// applied.
+// A second, simple implementation of the queue's state, computed from the committed commands. It
+// uses plain maps and forgets nothing. It keeps all past versions of each job, so an answer can be
+// compared with the state at the index that the answering node had applied.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +23,11 @@
 
 namespace dqueue::sim {
 
-// Payloads are "<number>:<filler>"; the number names a job for all checkers. UINT64_MAX: none.
+// The number in a payload "<number>:<filler>", by which all checkers identify a job. UINT64_MAX if
+// the payload has no number.
 uint64_t JobNumberOf(std::string_view payload);
 
-// What a job was from some index on.
+// The state of a job from some index on.
 struct JobVersion {
   raft::Index index;
   v1::JobState state = v1::JOB_STATE_UNSPECIFIED;
@@ -53,7 +53,7 @@ enum class LeaseEnd : uint8_t { kNone, kCompleted, kFailed, kExpired };
 
 struct ModelJob {
   uint32_t slot = 0;  // in the order of creation
-  // As the state machine counts them.
+  // The number of the job in the state machine, as in LeaseToken::job.
   uint64_t sequence() const { return uint64_t{slot} + 1; }
   uint64_t number = 0;
   std::string id;
@@ -71,7 +71,7 @@ struct ModelJob {
   v1::DeadReason dead_reason = v1::DEAD_REASON_UNSPECIFIED;
   queue::LeaseToken last_token;
   LeaseEnd last_end = LeaseEnd::kNone;
-  queue::LeaseToken completed_token;  // of the completion that took effect
+  queue::LeaseToken completed_token;  // token of the completion that had an effect
   JobVersion now;
   std::vector<JobVersion> past;        // in order; the last is `now`
   std::vector<ModelAttempt> attempts;  // all, in order
@@ -79,11 +79,11 @@ struct ModelJob {
   bool live() const {
     return !now.gone && (now.state == v1::JOB_STATE_READY || now.state == v1::JOB_STATE_SCHEDULED);
   }
-  // nullptr before it was created.
+  // The version at `index`; nullptr before the job was created.
   const JobVersion* At(raft::Index index) const;
 };
 
-// What an operator said of a queue, from some index on.
+// The settings of a queue from some index on.
 struct QueueVersion {
   raft::Index index;
   bool paused = false;
@@ -96,7 +96,6 @@ struct ModelQueue {
   std::map<v1::JobState, uint64_t> jobs;
   std::vector<QueueVersion> past;  // in order; empty: never paused
 
-  // As of `index`.
   QueueVersion At(raft::Index index) const;
 };
 
@@ -109,24 +108,24 @@ class JobModel {
 
   void Apply(raft::Index index, const log::v1::CommandBatch& batch);
 
-  // The newest with this id; nullptr: there never was one.
+  // The newest job with this id; nullptr if there never was one.
   const ModelJob* Find(std::string_view id) const;
-  // All that ever had this id, oldest first.
+  // All jobs that ever had this id, oldest first.
   std::vector<const ModelJob*> FindAll(std::string_view id) const;
-  // As of `index`; nullptr if there was none then (not yet created, or purged).
+  // The job with this id at `index`; nullptr if there was none (not yet created, or purged).
   const ModelJob* FindAt(std::string_view id, raft::Index index) const;
-  // The newest with this id and number that was created by `index`, purged or not.
+  // The newest job with this id and number that was created at or before `index`, purged or not.
   const ModelJob* FindInstance(std::string_view id, uint64_t number, raft::Index index) const;
   const ModelJob* FindNumber(uint64_t number) const;
-  // The one that a lease token means; nullptr if no job with this id ever had this sequence.
+  // The job with this id and sequence (LeaseToken::job); nullptr if there never was one.
   const ModelJob* FindSequence(std::string_view id, uint64_t sequence) const;
   const std::deque<ModelJob>& jobs() const { return jobs_; }
   const std::map<std::string, ModelQueue>& queues() const { return queues_; }
-  // Slots of the jobs that can still be delivered, in the order of creation.
+  // Slots of the jobs that are ready or scheduled, in the order of creation.
   const std::set<uint32_t>& live() const { return live_; }
   int64_t time_ms() const { return time_ms_; }
   raft::Index applied() const { return applied_; }
-  // Whether the log, up to `by`, has ended the lease of this token in this way.
+  // Whether an entry up to index `by` ended the lease with this token in this way.
   bool Ended(const ModelJob& job, queue::LeaseToken token, LeaseEnd end, raft::Index by) const;
 
  private:
@@ -142,18 +141,20 @@ class JobModel {
   void Execute(const log::v1::Delete& command);
   void Execute(const log::v1::SetQueue& command);
   void Create(const log::v1::Enqueue::Job& spec);
-  ModelJob* Present(std::string_view id);
-  // With this sequence, if it is not 0.
-  ModelJob* Present(std::string_view id, uint64_t sequence);
-  bool Refuses(const std::string& queue) const;
-  // The job that a command with this token is about; nullptr if another one has its id now.
-  ModelJob* Leased(std::string_view id, const log::v1::Token& token);
-  void Become(ModelJob& job, v1::JobState state);
-  void Kill(ModelJob& job, v1::DeadReason reason);
-  void Changed(ModelJob& job);
+  // The job that has this id now; nullptr if there is none.
+  ModelJob* FindNow(std::string_view id);
+  // The same; nullptr also if `sequence` is neither 0 nor the job's sequence.
+  ModelJob* FindNow(std::string_view id, uint64_t sequence);
+  bool RefusesEnqueues(const std::string& queue) const;
+  // The job that a command with this token is about; nullptr if the job no longer exists.
+  ModelJob* FindLeased(std::string_view id, const log::v1::Token& token);
+  void BecomeState(ModelJob& job, v1::JobState state);
+  void BecomeDead(ModelJob& job, v1::DeadReason reason);
+  // Records `job.now` as a new version.
+  void RecordVersion(ModelJob& job);
   void Purge(ModelJob& job);
-  void End(ModelJob& job, const log::v1::Token& token, LeaseEnd end);
-  // Of the lease that has just been counted.
+  void EndLease(ModelJob& job, const log::v1::Token& token, LeaseEnd end);
+  // Records an attempt for the lease that was counted last.
   void AddAttempt(ModelJob& job, v1::Attempt::End end, const std::string& worker, int64_t held_ms,
                   const std::string& error);
   bool IsNewer(const ModelJob& job, const log::v1::Token& token) const;
@@ -166,7 +167,7 @@ class JobModel {
   std::set<uint32_t> live_;
   Timers due_, expiring_, purging_;
   std::map<std::string, ModelQueue> queues_;
-  // Where leases ended; one can end twice: it ran out, and was then completed late.
+  // The index at which each lease ended. A lease can end twice: it expired and was completed late.
   std::map<std::tuple<uint32_t, queue::LeaseToken, LeaseEnd>, raft::Index> ends_;
   struct Key {
     uint64_t number = 0;

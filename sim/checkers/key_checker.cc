@@ -73,12 +73,12 @@ void KeyChecker::AfterApply(const SimNode& node, raft::Index index) {
 // ---- Nodes
 
 void KeyChecker::OnBoot(const SimNode& node) {
-  told_.erase(node.number());
+  published_.erase(node.number());
   if (!node.damaged()) Compare(node);
 }
 
-void KeyChecker::OnTold(const SimNode& node, queue::KeyTablePtr keys) {
-  told_[node.number()] = std::move(keys);
+void KeyChecker::OnPublished(const SimNode& node, queue::KeyTablePtr keys) {
+  published_[node.number()] = std::move(keys);
 }
 
 void KeyChecker::Compare(const SimNode& node) const {
@@ -88,53 +88,53 @@ void KeyChecker::Compare(const SimNode& node) const {
   state.ListKeys("", /*revoked=*/true, &shown);
   CheckList(node.name(), "", /*revoked=*/true, index, shown);
 
-  const auto told = told_.find(node.number());
+  const auto published = published_.find(node.number());
   const auto count =
       static_cast<size_t>(std::count_if(keys_.begin(), keys_.end(), [index](const auto& entry) {
-        return entry.second.ThereAt(index);
+        return entry.second.ExistsAt(index);
       }));
   for (const queue::KeyTablePtr& table :
-       {state.keys(), told == told_.end() ? state.keys() : told->second}) {
+       {state.keys(), published == published_.end() ? state.keys() : published->second}) {
     if (table->size() != count) {
-      Violate(kRule, node.name() + " goes by " + std::to_string(table->size()) +
+      Violate(kRule, node.name() + " checks calls against " + std::to_string(table->size()) +
                          " keys, expected " + std::to_string(count));
     }
     for (const auto& [id, expected] : keys_) {
-      if (!expected.ThereAt(index)) continue;
+      if (!expected.ExistsAt(index)) continue;
       const queue::KeyRecord* const key = table->Find(id);
       if (key == nullptr || key->digest != expected.record.digest ||
           key->revoked() != expected.RevokedAt(index) || key->scopes != expected.record.scopes ||
           key->queues != expected.record.queues) {
-        Violate(kRule, node.name() + " goes by another key " + id + " at index " +
-                           std::to_string(index.value()) + " than the log made");
+        Violate(kRule, node.name() + ": key " + id + " at index " + std::to_string(index.value()) +
+                           " differs from the log");
       }
     }
   }
 }
 
-void KeyChecker::CheckList(const std::string& who, const std::string& owner_id, bool revoked,
+void KeyChecker::CheckList(const std::string& node, const std::string& owner_id, bool revoked,
                            raft::Index index, const v1::ListKeysResponse& shown) const {
   std::map<std::string, const v1::Key*> there;
   for (const v1::Key& key : shown.keys()) {
-    if (!there.emplace(key.id(), &key).second) Violate(kRule, who + " shows a key twice");
+    if (!there.emplace(key.id(), &key).second) Violate(kRule, node + " shows a key twice");
   }
   for (const auto& [id, expected] : keys_) {
-    if (!expected.ThereAt(index)) continue;
+    if (!expected.ExistsAt(index)) continue;
     if (!owner_id.empty() && owner_id != expected.record.owner_id) continue;
     if (expected.RevokedAt(index) && !revoked) continue;
     const auto it = there.find(id);
     const std::string at = " at index " + std::to_string(index.value());
-    if (it == there.end()) Violate(kRule, who + " does not have key " + id + at);
+    if (it == there.end()) Violate(kRule, node + " does not have key " + id + at);
     const v1::Key wanted = expected.At(index);
     if (it->second->SerializeAsString() != wanted.SerializeAsString()) {
-      Violate(kRule, who + at + " has key " + it->second->ShortDebugString() + ", expected " +
+      Violate(kRule, node + at + " has key " + it->second->ShortDebugString() + ", expected " +
                          wanted.ShortDebugString());
     }
     there.erase(it);
   }
   if (!there.empty()) {
     Violate(kRule,
-            who + " shows key " + there.begin()->first + ", which is none or was not asked for");
+            node + " shows key " + there.begin()->first + ", which should not be in the list");
   }
 }
 
@@ -144,7 +144,7 @@ void KeyChecker::Answered(const ServerCall& call, const queue::CreateKeyOrder& o
                           const v1::Key& key) {
   const std::string who = world_->node(call.node).name();
   const ModelKey* const expected = Find(order.key.id);
-  if (expected == nullptr || !expected->ThereAt(AppliedBy(call)) ||
+  if (expected == nullptr || !expected->ExistsAt(AppliedBy(call)) ||
       expected->record.digest != order.key.digest) {
     Violate(kRule, who + " acknowledges key " + order.key.id + ", which the log does not have");
   }
@@ -162,7 +162,7 @@ void KeyChecker::Answered(const ServerCall& call, const queue::RevokeKeyOrder& o
                        " is revoked, which the log does not have");
   }
   if (!order.owner_id.empty() && order.owner_id != expected->record.owner_id) {
-    Violate(kRule, who + " revokes key " + order.id + " for somebody who is not its owner");
+    Violate(kRule, who + " revokes key " + order.id + " for a caller that is not its owner");
   }
 }
 
@@ -171,7 +171,7 @@ void KeyChecker::Answered(const ServerCall& call, const queue::ListKeysOrder& or
   const raft::Index applied = AppliedBy(call);
   const std::string who = world_->node(call.node).name();
   if (applied < call.required) {
-    Violate("J16 stale read", who + " lists keys of an index that is too old");
+    Violate("J16 stale read", who + " lists keys at an index that is too old");
   }
   CheckList(who, order.owner_id, order.revoked, applied, response);
 }
@@ -180,9 +180,9 @@ void KeyChecker::Refused(const ServerCall& call, const queue::CreateKeyOrder& or
                          const queue::Error& error) const {
   if (error.reason != "KEY_EXISTS") return;
   const ModelKey* const other = Find(order.key.id);
-  if (other == nullptr || !other->ThereAt(AppliedBy(call)) ||
+  if (other == nullptr || !other->ExistsAt(AppliedBy(call)) ||
       other->record.digest == order.key.digest) {
-    Violate(kRule, "key " + order.key.id + " is refused as if it were another's");
+    Violate(kRule, "creating key " + order.key.id + " is refused, but the id is not taken");
   }
 }
 
@@ -192,7 +192,7 @@ void KeyChecker::Refused(const ServerCall& call, const queue::RevokeKeyOrder& or
   const ModelKey* const key = Find(order.id);
   const bool theirs =
       key != nullptr && (order.owner_id.empty() || order.owner_id == key->record.owner_id);
-  if (theirs && key->ThereAt(call.required)) {
+  if (theirs && key->ExistsAt(call.required)) {
     Violate(kRule, world_->node(call.node).name() + " does not find key " + order.id);
   }
 }

@@ -1,7 +1,7 @@
-// The keys as the committed commands make them, worked out a second time and with their past; and
-// what nodes and answers say of them held against that. Rule J28: a key whose creation was
-// acknowledged is there on every node that has applied so much, in every life of it, and once
-// revoked it is never valid again.
+// A second implementation of the API keys, computed from the committed commands, with all past
+// versions. Checks the keys of nodes and of answers against it. Rule J28: a key whose creation was
+// acknowledged exists on every node that has applied that index, also after restarts; a revoked key
+// is never valid again.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +26,15 @@ class KeyChecker {
  public:
   explicit KeyChecker(World* world) : world_(world) {}
 
-  // An entry was applied for the first time. time_ms: the log's, after it.
+  // A node has applied this entry as the first of all nodes. time_ms: the log's time after it.
   void Apply(raft::Index index, const log::v1::CommandBatch& batch, int64_t time_ms);
-  // By `node`, also as one that others had applied before.
+  // `node` has applied this entry.
   void AfterApply(const SimNode& node, raft::Index index);
-  // All keys of the node, and those it has told its watcher of, against the model at its index.
+  // Compares the keys in the node's state, and the keys that it published, with the model.
   void Compare(const SimNode& node) const;
   void OnBoot(const SimNode& node);
-  void OnTold(const SimNode& node, queue::KeyTablePtr keys);
+  // The node has published these keys to its watcher (Node::WatchKeys).
+  void OnPublished(const SimNode& node, queue::KeyTablePtr keys);
 
   void Answered(const ServerCall& call, const queue::CreateKeyOrder& order, const v1::Key& key);
   void Answered(const ServerCall& call, const queue::RevokeKeyOrder& order, const v1::Key& key);
@@ -50,27 +51,27 @@ class KeyChecker {
     int64_t time_ms = 0;
   };
   struct ModelKey {
-    queue::KeyRecord record;  // as it was made
+    queue::KeyRecord record;  // as created
     raft::Index created;
     raft::Index revoked;  // 0: never
     int64_t revoke_time_ms = 0;
     std::vector<Use> uses;
 
-    bool ThereAt(raft::Index index) const { return created <= index; }
+    bool ExistsAt(raft::Index index) const { return created <= index; }
     bool RevokedAt(raft::Index index) const { return revoked != raft::Index() && revoked <= index; }
     v1::Key At(raft::Index index) const;
   };
 
   const ModelKey* Find(const std::string& id) const;
   raft::Index AppliedBy(const ServerCall& call) const;
-  // What a list must show at this index.
-  void CheckList(const std::string& who, const std::string& owner_id, bool revoked,
+  // Checks a list of keys that `node` made at this index.
+  void CheckList(const std::string& node, const std::string& owner_id, bool revoked,
                  raft::Index index, const v1::ListKeysResponse& shown) const;
 
   World* world_;
   std::map<std::string, ModelKey> keys_;
-  std::set<raft::Index> changes_;           // entries with commands about keys
-  std::map<int, queue::KeyTablePtr> told_;  // by node, in its present life
+  std::set<raft::Index> changes_;                // entries with commands about keys
+  std::map<int, queue::KeyTablePtr> published_;  // by node, since its last boot
 };
 
 }  // namespace dqueue::sim

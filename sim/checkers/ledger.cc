@@ -40,7 +40,7 @@ void Ledger::OnBoot(const SimNode& node) {
   if (node.damaged()) return;
   if (index > last()) {
     Violate(kRule, node.name() + " starts from a snapshot at " + std::to_string(index.value()) +
-                       ", but nobody has applied more than " + std::to_string(last().value()));
+                       ", but no node has applied more than " + std::to_string(last().value()));
   }
   if (index > raft::Index() && node.node().state().Digest() != lines_[index.value() - 1].digest) {
     Violate(kRule, node.name() + " starts with another state than the one at index " +
@@ -71,8 +71,8 @@ void Ledger::AfterApply(const SimNode& node, const raft::Entry& entry, uint64_t 
     return;
   }
   if (node.wiped()) {
-    Violate("R12 incarnation", node.name() + ", which has no vote any more, applies " +
-                                   At(entry.index, entry.term) + " before everybody");
+    Violate("R12 incarnation", node.name() + ", which has no vote, is the first to apply " +
+                                   At(entry.index, entry.term));
   }
   if (!lines_.empty() && entry.term < lines_.back().term) {
     Violate(kRule, "term goes back at " + At(entry.index, entry.term));
@@ -106,11 +106,12 @@ void Ledger::AfterRestore(const SimNode& node, const raft::SnapshotMeta& meta, u
   applied = meta.index;
   ++restores_;
   if (meta.index > last()) {
-    Violate("R10 snapshot", node.name() + " installs a snapshot of what nobody has applied");
+    Violate("R10 snapshot",
+            node.name() + " installs a snapshot of an index that no node has applied");
   }
   const Line& line = lines_[meta.index.value() - 1];
   if (line.term != meta.term) {
-    Violate("R10 snapshot", node.name() + " installs a snapshot stamped " +
+    Violate("R10 snapshot", node.name() + " installs a snapshot labelled " +
                                 At(meta.index, meta.term) + ", but the entry is " +
                                 At(meta.index, line.term));
   }

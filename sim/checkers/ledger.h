@@ -1,6 +1,7 @@
-// The committed log as the whole cluster has seen it: the first node to apply an index writes it
-// down, and every other application, by any node in any life, must be of the same entry and lead to
-// the same state (state machine safety, Raft paper figure 3). New commands go on to the job model.
+// The committed log of the whole cluster. The first node that applies an index records the entry
+// and the resulting state digest here. Every later application of that index, by any node, must
+// have the same entry and digest (state machine safety, Raft paper figure 3). New entries go to the
+// job model.
 #pragma once
 
 #include <cstdint>
@@ -26,22 +27,22 @@ class Ledger {
   // The highest index that any node has applied.
   raft::Index last() const { return raft::Index(lines_.size()); }
   raft::Term TermAt(raft::Index index) const { return lines_.at(index.value() - 1).term; }
-  // Snapshots that were installed from other nodes.
+  // How many snapshots nodes installed from other nodes.
   uint64_t restores() const { return restores_; }
-  // When it was first applied.
+  // When the entry was first applied.
   Time TimeOf(raft::Index index) const { return lines_.at(index.value() - 1).at; }
 
  private:
   struct Line {
     raft::Term term;
-    uint64_t hash = 0;  // of kind and payload
+    uint64_t hash = 0;  // over kind and payload
     uint64_t digest = 0;
     Time at{};
   };
   World* world_;
   std::vector<Line> lines_;
   uint64_t restores_ = 0;
-  std::vector<raft::Index> applied_;  // by node, in its present life
+  std::vector<raft::Index> applied_;  // by node, since its last boot
 };
 
 }  // namespace dqueue::sim

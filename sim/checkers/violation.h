@@ -1,5 +1,6 @@
-// What ends a run: a broken rule. Thrown by checkers (and by DQ_CHECK inside the product, through
-// the check-failure handler) and caught by the runner, which prints it with the seed and the trace.
+// Exceptions that end a run. Checkers throw Violation. A failed DQ_CHECK in the product throws
+// CheckFailure, by the check-failure handler. RunSeed() catches both; the seed and the trace are
+// printed with them.
 #pragma once
 
 #include <exception>
@@ -9,14 +10,14 @@
 namespace dqueue::sim {
 
 struct Violation : std::exception {
-  Violation(std::string broken_rule, std::string what_was_seen)
+  Violation(std::string broken_rule, std::string observed)
       : rule(std::move(broken_rule)),
-        detail(std::move(what_was_seen)),
+        detail(std::move(observed)),
         text("VIOLATED " + rule + ": " + detail) {}
   const char* what() const noexcept override { return text.c_str(); }
 
   std::string rule;    // e.g. "R1 election safety"
-  std::string detail;  // what was seen, and what was expected
+  std::string detail;  // the observed and the expected value
   std::string text;
 };
 

@@ -5,7 +5,7 @@
 namespace dqueue::sim {
 namespace {
 
-// The trace keeps no strings of its own.
+// Returns a string literal for the reason, as TraceEvent::text requires.
 const char* ReasonText(std::string_view reason) {
   constexpr const char* kReasons[] = {
       "NOT_LEADER",           "NO_LEADER",      "OVERLOADED",     "DISK_LOW",

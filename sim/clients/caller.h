@@ -1,5 +1,5 @@
-// One client's way to the cluster: calls go over a network that delays and loses them, to the node
-// that the client believes to lead; answers come back the same way, or never.
+// The connection of one client to the cluster. Calls go over a network that delays and loses them,
+// to the node that the client believes to be the leader. Answers come back over the same network.
 #pragma once
 
 #include <atomic>
@@ -30,8 +30,8 @@ class Caller {
   template <class C>
   using Reply = std::function<void(std::optional<queue::Outcome<typename C::ResponseType>>)>;
 
-  // `reply` is called once: with the answer, with a made-up error UNREACHABLE if the node was down,
-  // or, after `timeout`, with nothing.
+  // Calls `reply` once: with the answer, with the error UNREACHABLE if the node was down, or with
+  // nullopt after `timeout`. Products never send UNREACHABLE.
   template <class C>
   void Call(typename C::RequestType request, Duration timeout, Reply<C> reply) {
     CallNode<C>(target_, std::move(request), timeout, std::move(reply));
@@ -39,9 +39,10 @@ class Caller {
   template <class C>
   void CallNode(int node, typename C::RequestType request, Duration timeout, Reply<C> reply);
 
-  // Where to go next, after this error (or silence).
+  // Chooses the node for the next calls: the leader that the error names, else a random node.
+  // `error` is null after a timeout.
   void Redirect(const queue::Error* error);
-  // For the calls from now on.
+  // Sets the access of later calls; null: unrestricted.
   void SetAccess(queue::QueueAccessPtr access) { access_ = std::move(access); }
   const queue::QueueAccessPtr& access() const { return access_; }
   RandomStream& random() { return random_; }
@@ -51,7 +52,7 @@ class Caller {
   template <class C>
   struct Pending {
     typename C::RequestType request;
-    Reply<C> reply;  // null once called
+    Reply<C> reply;  // null after it was called
     std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
     ServerCall call;
     bool deadline = false;
@@ -154,7 +155,7 @@ void Caller::Answered(const std::shared_ptr<Pending<C>>& pending,
                       queue::Outcome<typename C::ResponseType> outcome) {
   const ServerCall& call = pending->call;
   const SimNode& node = world_->node(call.node);
-  // What a process says while it is being killed reaches nobody.
+  // An answer of a process that is being killed is lost.
   if (!node.up() || node.boots() != call.boot || node.disk_stopped()) return;
   uint64_t good = 0;
   uint64_t bad = outcome.ok() ? 0 : 1;

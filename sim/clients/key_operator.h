@@ -1,5 +1,5 @@
-// A client that makes, lists, uses and revokes keys; repeats itself, revokes what is another's, and
-// makes a key again that was revoked.
+// A client that creates, lists, uses and revokes API keys. It also repeats calls, tries to revoke
+// keys of other owners, and creates revoked keys again.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ class KeyOperator {
   void Act();
   void Create(queue::CreateKeyOrder order, int attempts_left);
   queue::CreateKeyOrder NewKey();
-  // Of a key that somebody may have; empty: nobody has one.
+  // The id of a random key that this client made; empty if it made none.
   std::string AnyId();
   template <class C>
   void Call(typename C::RequestType request);

@@ -32,7 +32,7 @@ v1::JobSpec JobBook::NewJob(RandomStream& random, const LoadProfile& load, int64
     if (!taken.empty()) job.set_id(taken);
   }
   if (random.Chance(load.idempotency)) {
-    // Few keys and short windows: they collide, and they end.
+    // Few shared keys and short windows, so that keys collide and windows end.
     const bool shared = random.Chance(0.3);
     job.set_idempotency_key(shared ? "key-" + std::to_string(random.Below(5))
                                    : "key-of-" + std::to_string(number));
@@ -64,7 +64,7 @@ v1::JobSpec JobBook::NewJob(RandomStream& random, const LoadProfile& load, int64
   if (random.Chance(0.2)) (*job.mutable_labels())["shop"] = "b" + std::to_string(random.Below(9));
   if (random.Chance(load.invalid)) job.set_priority(999);
   if (!job.id().empty() || !job.idempotency_key().empty()) repeatable_.push_back(job);
-  if (!job.id().empty()) Learn(job.id());
+  if (!job.id().empty()) RecordId(job.id());
   return job;
 }
 
@@ -72,14 +72,14 @@ const v1::JobSpec* JobBook::Repeatable(RandomStream& random) const {
   return repeatable_.empty() ? nullptr : &repeatable_[random.Below(repeatable_.size())];
 }
 
-const JobBook::Overheard* JobBook::AnyLease(RandomStream& random) const {
+const JobBook::KnownLease* JobBook::AnyLease(RandomStream& random) const {
   if (leases_.empty()) return nullptr;
   return &leases_[leases_.size() - 1 - random.Below(std::min<uint64_t>(leases_.size(), 20))];
 }
 
 std::string JobBook::AnyId(RandomStream& random) const {
   if (ids_.empty()) return "";
-  // Recent ones are more interesting.
+  // Recent jobs are more likely to be live.
   const uint64_t recent = std::min<uint64_t>(ids_.size(), random.Chance(0.7) ? 20 : ids_.size());
   return ids_[ids_.size() - 1 - random.Below(recent)];
 }
@@ -119,8 +119,8 @@ void Load::StopProducing() {
   for (const auto& tenant : tenants_) tenant->Stop();
 }
 
-void Load::WorkDiligently() {
-  for (const auto& worker : workers_) worker->WorkDiligently();
+void Load::DrainJobs() {
+  for (const auto& worker : workers_) worker->DrainJobs();
 }
 
 void Load::Stop() {

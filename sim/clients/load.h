@@ -1,4 +1,4 @@
-// The clients of a random run: producers, workers and operators, and what they know of one another.
+// The clients of a random run, and the jobs and leases that they know of each other.
 #pragma once
 
 #include <cstdint>
@@ -18,33 +18,31 @@ class Operator;
 class KeyOperator;
 class Tenant;
 
-// The jobs that the producers have made up.
+// The jobs of a run: creates new ones, and remembers ids and leases that clients may reuse.
 class JobBook {
  public:
-  // A new job of the profile's kinds, with a number of its own. wall_ms: about what the nodes'
-  // clocks show.
+  // Draws a new job with a new number. wall_ms: the current wall clock time, Unix ms.
   v1::JobSpec NewJob(RandomStream& random, const LoadProfile& load, int64_t wall_ms);
-  // An earlier job that can be repeated without harm; nullptr: there is none.
+  // An earlier job with an id or an idempotency key, so that enqueuing it again creates no second
+  // job; nullptr if there is none.
   const v1::JobSpec* Repeatable(RandomStream& random) const;
-  // Somebody may look for it under this id.
-  void Learn(const std::string& id) { ids_.push_back(id); }
-  // Empty: none is known.
+  void RecordId(const std::string& id) { ids_.push_back(id); }
+  // A recorded id, mostly a recent one; empty if there is none.
   std::string AnyId(RandomStream& random) const;
-  // Somebody was granted it, and did not keep that to himself.
-  struct Overheard {
+  struct KnownLease {
     std::string id;
     v1::LeaseToken token;
   };
-  void Overhear(const v1::Job& job) { leases_.push_back({job.id(), job.lease().token()}); }
-  // A recent one; nullptr: there is none.
-  const Overheard* AnyLease(RandomStream& random) const;
+  void RecordLease(const v1::Job& job) { leases_.push_back({job.id(), job.lease().token()}); }
+  // One of the last 20 leases; nullptr if there is none.
+  const KnownLease* AnyLease(RandomStream& random) const;
   uint64_t size() const { return next_; }
 
  private:
   uint64_t next_ = 1;
   std::vector<v1::JobSpec> repeatable_;
   std::vector<std::string> ids_;
-  std::vector<Overheard> leases_;
+  std::vector<KnownLease> leases_;
 };
 
 std::string QueueName(uint64_t number);
@@ -55,12 +53,13 @@ class Load {
   ~Load();
 
   void Start();
-  // No new jobs; what was begun is repeated until it is decided. Operators resume what is paused.
+  // Producers start no new enqueues and repeat those whose outcome is unknown. Operators only
+  // resume queues.
   void StopProducing();
-  // From now on workers do only their duty.
-  void WorkDiligently();
+  // Workers only complete jobs, without faults, so that all jobs finish.
+  void DrainJobs();
   void Stop();
-  // No enqueue is undecided.
+  // Whether no enqueue is in progress.
   bool Idle() const;
 
   JobBook& book() { return book_; }

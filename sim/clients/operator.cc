@@ -94,7 +94,7 @@ void Operator::Redrive() {
 void Operator::Read() {
   RandomStream& random = caller_.random();
   const std::string id = book_->AnyId(random);
-  // Who sweeps often looks first at what there is to sweep.
+  // Operators that redrive often also read dead groups and workers.
   switch (random.Below(load_.redrive >= 1 ? 5 : 3)) {
     case 0:
       if (!id.empty()) {

@@ -1,4 +1,4 @@
-// A client that looks, cancels, retries and deletes, and pauses, resumes, purges and redrives
+// A client that reads, cancels, retries and deletes jobs, and pauses, resumes, purges and redrives
 // queues.
 #pragma once
 
@@ -17,8 +17,8 @@ class Operator {
       : world_(world), caller_(world, number), load_(load), book_(book) {}
 
   void Start() { Next(); }
-  // From now on it only resumes queues, all of them again and again: a pause may still be on its
-  // way.
+  // From now on the operator only resumes all queues, repeatedly: an earlier pause may still be in
+  // flight.
   void Finish() {
     finishing_ = true;
     stopped_ = load_.pause == 0;

@@ -57,7 +57,7 @@ void Producer::Replied(std::optional<queue::Outcome<v1::EnqueueJobsResponse>> ou
   RandomStream& random = caller_.random();
   if (outcome && outcome->ok()) {
     for (const auto& result : outcome->value.results()) {
-      if (!result.id().empty()) book_->Learn(result.id());
+      if (!result.id().empty()) book_->RecordId(result.id());
     }
     Think();
     return;
@@ -71,7 +71,7 @@ void Producer::Replied(std::optional<queue::Outcome<v1::EnqueueJobsResponse>> ou
   if (hopeless) {
     Think();
   } else if (no_effect) {
-    // The jobs are still nowhere.
+    // The call had no effect, so repeating it is always safe.
     Later();
   } else if (Repeatable() && (finishing_ || random.Chance(load_.retry_unknown))) {
     Later();

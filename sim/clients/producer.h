@@ -1,5 +1,5 @@
-// A client that enqueues jobs: one call after another, each repeated with the same ids while its
-// outcome is unknown, or given up.
+// A client that enqueues jobs, one call after another. A call whose outcome is unknown is repeated
+// with the same ids, or given up.
 #pragma once
 
 #include <string>
@@ -21,7 +21,7 @@ class Producer {
   }
 
   void Start();
-  // Begins nothing new; a call that is under way is repeated until it is decided.
+  // Starts no new call. A call in progress is repeated until its outcome is known.
   void Finish() { finishing_ = true; }
   bool idle() const { return !busy_; }
 

@@ -112,7 +112,7 @@ void Tenant::ActOnQueue() {
   const std::string queue = AnyQueue();
   switch (random.Below(4)) {
     case 0: {
-      // Nobody would resume an own one.
+      // A tenant does not pause a queue that it can use: the queue might stay paused.
       if (queue::Allows(caller_.access(), queue)) return Read();
       v1::PauseQueueRequest request;
       request.set_queue(queue);
@@ -149,7 +149,7 @@ void Tenant::Lease() {
       std::move(request), kTimeout,
       [this](const std::optional<queue::Outcome<v1::LeaseJobsResponse>>& outcome) {
         if (outcome && outcome->ok()) {
-          for (const v1::Job& job : outcome->value.jobs()) book_->Overhear(job);
+          for (const v1::Job& job : outcome->value.jobs()) book_->RecordLease(job);
         } else {
           caller_.Redirect(outcome ? &outcome->error : nullptr);
         }
@@ -159,7 +159,7 @@ void Tenant::Lease() {
 
 void Tenant::ActOnToken() {
   RandomStream& random = caller_.random();
-  const JobBook::Overheard* const lease = book_->AnyLease(random);
+  const JobBook::KnownLease* const lease = book_->AnyLease(random);
   if (lease == nullptr) return Read();
   const auto request_for = [lease](auto request) {
     auto* item = request.add_items();

@@ -1,5 +1,5 @@
-// A client with a key for some of the queues who tries everything: ids and tokens that it has
-// overheard, queues of others, and whatever counts or lists without naming one.
+// A client with a key for some of the queues. It makes calls of all kinds: about any queue, with
+// job ids and lease tokens of other clients, and lists and counts over all queues.
 #pragma once
 
 #include <string>
@@ -36,7 +36,7 @@ class Tenant {
   bool stopped_ = false;
 };
 
-// Some of the run's queues; never none.
+// Draws access to some queues. The access is never empty.
 queue::QueueAccessPtr DrawAccess(RandomStream& random, int queues);
 
 }  // namespace dqueue::sim

@@ -29,7 +29,7 @@ Worker::Worker(World* world, int number, const LoadProfile& load, JobBook* book)
 void Worker::Start() { Next(load_.think_mean); }
 
 void Worker::Next(Duration pause) {
-  const Duration delay = diligent_ ? Duration(10ms) : caller_.random().Exponential(pause);
+  const Duration delay = draining_ ? Duration(10ms) : caller_.random().Exponential(pause);
   world_->After(1ms + delay, [this] { Lease(); });
 }
 
@@ -42,15 +42,14 @@ void Worker::Lease() {
   RandomStream& random = caller_.random();
   request_.Clear();
   request_.set_worker_id(id_);
-  // Diligent workers ask for everything, and may.
-  if (diligent_) caller_.SetAccess(nullptr);
+  if (draining_) caller_.SetAccess(nullptr);
   for (uint64_t queue = 0; queue < static_cast<uint64_t>(load_.queues); ++queue) {
-    if (diligent_ || random.Chance(0.7)) request_.add_queues(QueueName(queue));
+    if (draining_ || random.Chance(0.7)) request_.add_queues(QueueName(queue));
   }
-  if (!diligent_ && random.Chance(0.15))
+  if (!draining_ && random.Chance(0.15))
     request_.add_types(random.Chance(0.5) ? "mail" : "default");
   request_.set_max_jobs(static_cast<int>(random.Between(1, load_.lease_batch_max)));
-  wait_ = diligent_ ? Duration(1s) : random.Uniform(0us, load_.wait_max);
+  wait_ = draining_ ? Duration(1s) : random.Uniform(0us, load_.wait_max);
   if (wait_ > 0us) queue::SetTime(wait_, request_.mutable_wait());
   if (random.Chance(0.7)) {
     queue::SetTime(load_.lease, request_.mutable_lease_duration());
@@ -86,7 +85,7 @@ void Worker::Leased(std::optional<queue::Outcome<v1::LeaseJobsResponse>> outcome
   }
   for (const v1::Job& job : outcome->value.jobs()) Handle(job);
   if (repeats_left_ > 0 && random.Chance(0.1)) {
-    // Says the same although it was heard; the jobs come again and are done twice.
+    // Repeats an answered lease call: the worker gets the same jobs again and completes them twice.
     --repeats_left_;
     SendLease();
     return;
@@ -104,12 +103,12 @@ void Worker::After(Duration hold, Task task, void (Worker::*then)(Task)) {
 
 void Worker::Handle(const v1::Job& job) {
   RandomStream& random = caller_.random();
-  book_->Overhear(job);
+  book_->RecordLease(job);
   Task task;
   task.id = job.id();
   task.token = job.lease().token();
   task.lease = Duration(TimeUtil::DurationToMicroseconds(job.lease().remaining()));
-  if (diligent_) {
+  if (draining_) {
     After(random.Uniform(1ms, 20ms), task, &Worker::Complete);
     return;
   }
@@ -129,7 +128,7 @@ void Worker::Handle(const v1::Job& job) {
   }
   if (random.Chance(load_.release)) {
     After(hold / 2, task, &Worker::Release);
-    // And thinks better of it.
+    // Sometimes completes the job although it was released.
     if (random.Chance(0.3)) After(hold, task, &Worker::Complete);
     return;
   }

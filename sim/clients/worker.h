@@ -1,5 +1,5 @@
-// A client that leases jobs and, mostly, does them: it may also be slow, forget a job, come back to
-// it long after its lease, fail it, give it back, or say the same thing twice.
+// A client that leases jobs and completes most of them. It may also be slow, abandon a job,
+// complete a job long after its lease ended, fail or release a job, or repeat calls.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ class Worker {
   Worker(World* world, int number, const LoadProfile& load, JobBook* book);
 
   void Start();
-  // Completes everything soon and asks again at once.
-  void WorkDiligently() { diligent_ = true; }
+  // From now on the worker leases from all queues and completes every job within 20 ms.
+  void DrainJobs() { draining_ = true; }
   void Stop() { stopped_ = true; }
 
  private:
@@ -35,13 +35,13 @@ class Worker {
   void SendLease();
   void Leased(std::optional<queue::Outcome<v1::LeaseJobsResponse>> outcome);
   void Handle(const v1::Job& job);
-  // The work itself is done by then.
+  // Holds the job for 1 ms plus `hold`, then calls `then`.
   void After(Duration hold, Task task, void (Worker::*then)(Task));
   void Complete(Task task);
   void Fail(Task task);
   void Release(Task task);
   void Extend(Task task);
-  // Repeats `again` later if the outcome leaves that open.
+  // Calls `again` later unless the outcome is OK or no attempts are left.
   template <class Response>
   void Retry(const std::optional<queue::Outcome<Response>>& outcome, Task task,
              void (Worker::*again)(Task));
@@ -56,7 +56,7 @@ class Worker {
   uint64_t calls_ = 0;
   int repeats_left_ = 0;
   int held_ = 0;
-  bool diligent_ = false;
+  bool draining_ = false;
   bool stopped_ = false;
 };
 
