@@ -23,7 +23,8 @@ CLUSTER_TLS=
 CLUSTER_PIDS=()
 CLUSTER_FLAGS=()
 
-# cluster_begin BIN COUNT [FLAG…]: starts COUNT nodes, each with these flags, and waits for a leader.
+# cluster_begin BIN COUNT [FLAG…]: starts COUNT nodes, each with these flags, and waits for a
+# leader.
 cluster_begin() {
   CLUSTER_BIN=$1
   local count=$2 i
@@ -42,8 +43,8 @@ cluster_begin() {
   cluster_wait_for_leader 20 >/dev/null
 }
 
-# cluster_begin_with_keys FILE BIN COUNT [FLAG…]: the same with API keys required. Writes an admin key
-# to FILE. cluster_cli uses that key from then on.
+# cluster_begin_with_keys FILE BIN COUNT [FLAG…]: the same with API keys required. Writes an admin
+# key to FILE. cluster_cli uses that key from then on.
 cluster_begin_with_keys() {
   local file=$1
   shift
@@ -88,8 +89,8 @@ cluster_start() {
   CLUSTER_PIDS[i]=$!
 }
 
-# cluster_kill NODE [SIGNAL]: sends SIGNAL (default KILL) and waits until the process ends. Returns its
-# exit status.
+# cluster_kill NODE [SIGNAL]: sends SIGNAL (default KILL) and waits until the process ends. Returns
+# its exit status.
 cluster_kill() {
   local i=$1 signal=${2:-KILL} status=0
   kill "-$signal" "${CLUSTER_PIDS[i]}"
@@ -126,9 +127,9 @@ cluster_wait_for_leader() {
   done
 }
 
-# cluster_end [STATUS]: kills all nodes and removes their directory. For `trap cluster_end EXIT`. Keeps
-# the directory if STATUS (default: the current exit status) is not 0 and CLUSTER_KEEP is set. Returns
-# STATUS.
+# cluster_end [STATUS]: kills all nodes and removes their directory. For `trap cluster_end EXIT`.
+# Keeps the directory if STATUS (default: the current exit status) is not 0 and CLUSTER_KEEP is set.
+# Returns STATUS.
 cluster_end() {
   local status=${1:-$?} pid
   for pid in "${CLUSTER_PIDS[@]}"; do

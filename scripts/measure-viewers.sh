@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the cost of 500 viewers of /events on the leader of three nodes: the p99 of an enqueue in
-# alternating rounds without and with viewers, and the memory of a viewer. The exit status is 1 if the
-# median p99 with viewers is more than 1.2 times the median without.
+# alternating rounds without and with viewers, and the memory of a viewer. The exit status is 1 if
+# the median p99 with viewers is more than 1.2 times the median without.
 #
 #   scripts/measure-viewers.sh [DIR [VIEWERS [ROUNDS]]]
 set -euo pipefail

@@ -1,11 +1,11 @@
-// Generates the schemas in docs/openapi.yaml from proto/dqueue/v1/service.proto: the messages of the
-// calls under /v1, with the comments of the .proto files as descriptions.
+// Generates the schemas in docs/openapi.yaml from proto/dqueue/v1/service.proto: the messages of
+// the calls under /v1, with the comments of the .proto files as descriptions.
 //
 //   openapi_messages DESCRIPTOR-SET < OLD.yaml > NEW.yaml
 //
 // DESCRIPTOR-SET is the output of protoc --descriptor_set_out --include_imports
-// --include_source_info. The lines between "# from the messages" and "# end" are replaced; all other
-// lines are copied. Exit status 2: DESCRIPTOR-SET cannot be read.
+// --include_source_info. The lines between "# from the messages" and "# end" are replaced; all
+// other lines are copied. Exit status 2: DESCRIPTOR-SET cannot be read.
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -39,7 +39,8 @@ std::string Quoted(const std::string& text) {
   return quoted + '"';
 }
 
-// "dqueue.v1.FailJobsRequest.Item" becomes FailJobsRequest.Item; "google.rpc.Status" becomes Status.
+// "dqueue.v1.FailJobsRequest.Item" becomes FailJobsRequest.Item; "google.rpc.Status" becomes
+// Status.
 std::string SchemaName(const Descriptor& message) {
   const std::string& name = message.full_name();
   if (name.starts_with(kPackage)) return name.substr(sizeof kPackage - 1);

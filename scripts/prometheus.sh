@@ -32,8 +32,8 @@ find_prometheus() {
   ) || exit
 }
 
-# prometheus_begin RULES-DIR: starts Prometheus with the configuration of deploy/prometheus, the ports
-# of the cluster and intervals of 1 s.
+# prometheus_begin RULES-DIR: starts Prometheus with the configuration of deploy/prometheus, the
+# ports of the cluster and intervals of 1 s.
 prometheus_begin() {
   local targets
   PROMETHEUS_PORT=$(cluster_free_port)

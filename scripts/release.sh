@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a release of a build: a Debian package, an SBOM, the checksums of both, and a signature of the
-# checksums.
+# Makes a release of a build: a Debian package, an SBOM, the checksums of both, and a signature of
+# the checksums.
 #
 #   release.sh --sign KEY [--out DIR] [--outdated] [BUILD]
 #

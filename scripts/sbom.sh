@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints a software bill of materials (SBOM) of the programs as CycloneDX 1.5: the Debian packages of
-# the shared libraries that they load, and of the header libraries in packages.txt. Vulnerability
+# Prints a software bill of materials (SBOM) of the programs as CycloneDX 1.5: the Debian packages
+# of the shared libraries that they load, and of the header libraries in packages.txt. Vulnerability
 # scanners read this format.
 #
 #   sbom.sh [BIN]

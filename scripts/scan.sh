@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Lists the libraries of the programs for which Debian has a newer version than this machine, as of the
-# last `apt-get update`. A line has the package, both versions and the archive of the newer one. The
-# exit status is 1 if a newer version is in the security archive.
+# Lists the libraries of the programs for which Debian has a newer version than this machine, as of
+# the last `apt-get update`. A line has the package, both versions and the archive of the newer one.
+# The exit status is 1 if a newer version is in the security archive.
 #
 #   scan.sh [BIN]
 set -euo pipefail

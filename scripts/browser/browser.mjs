@@ -1,9 +1,9 @@
-// Shared by the browser tests and the screenshots: a browser, pages that record errors, and functions
-// that make jobs.
+// Shared by the browser tests and the screenshots: a browser, pages that record errors, and
+// functions that make jobs.
 //
-// Environment: BROWSER_MODULES, the directory that has node_modules; CHROMIUM, the browser; NODES, the
-// base URLs of the nodes' HTTP ports, separated by commas; KEY, an admin key, if the nodes require
-// keys.
+// Environment: BROWSER_MODULES, the directory that has node_modules; CHROMIUM, the browser; NODES,
+// the base URLs of the nodes' HTTP ports, separated by commas; KEY, an admin key, if the nodes
+// require keys.
 
 import {createRequire} from 'node:module';
 import {readFileSync} from 'node:fs';
@@ -18,8 +18,8 @@ const key = process.env.KEY ?? '';
 
 export const launch = () => chromium.launch({executablePath: process.env.CHROMIUM, args: ['--disable-gpu']});
 
-// Opens a page. `complaints` collects console errors, exceptions, violations of the content security
-// policy and requests to other hosts. The browser also logs HTTP errors to the console;
+// Opens a page. `complaints` collects console errors, exceptions, violations of the content
+// security policy and requests to other hosts. The browser also logs HTTP errors to the console;
 // expected(message) returns whether the test caused such a message on purpose.
 export async function open(browser, {width = 1440, height = 900, scheme = 'light', expected = () => false, signIn = key} = {}) {
   const context = await browser.newContext({

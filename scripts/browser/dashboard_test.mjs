@@ -1,5 +1,5 @@
-// Tests the dashboard in a browser, on a cluster of three that browser_test.sh starts. The first part
-// that fails ends the test.
+// Tests the dashboard in a browser, on a cluster of three that browser_test.sh starts. The first
+// part that fails ends the test.
 //
 // Environment: as in browser.mjs, and PIDS, the process ids of NODES in the same order.
 

@@ -1,5 +1,5 @@
-// Takes screenshots of every screen, at several sizes and in both colour schemes, into the directory
-// OUT.
+// Takes screenshots of every screen, at several sizes and in both colour schemes, into the
+// directory OUT.
 
 import {mkdirSync} from 'node:fs';
 import {call, enqueue, launch, nodes, open, work} from './browser.mjs';

@@ -1,8 +1,8 @@
 // node check.mjs OPENAPI.json LINT.json NODE
 //
-// Compares docs/openapi.yaml with the answers of a node. OPENAPI.json: docs/openapi.yaml as one JSON
-// document. LINT.json: the output of the linter. NODE: the address of a node without keys. Prints each
-// difference. The exit status is 1 if there is a difference.
+// Compares docs/openapi.yaml with the answers of a node. OPENAPI.json: docs/openapi.yaml as one
+// JSON document. LINT.json: the output of the linter. NODE: the address of a node without keys.
+// Prints each difference. The exit status is 1 if there is a difference.
 import { readFileSync } from 'node:fs';
 import { load } from './document.mjs';
 

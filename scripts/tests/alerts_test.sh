@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests that each alert fires on a real cluster with the problem that it reports. To save time each
-# `for` is one second, and a waiting job is too old after 5 s. deploy/prometheus/alert_rules_test.yml
-# tests the real times.
+# `for` is one second, and a waiting job is too old after 5 s.
+# deploy/prometheus/alert_rules_test.yml tests the real times.
 #
 #   alerts_test.sh BIN
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests API keys on a cluster of three: the first key from a file, keys made over HTTP and by the
-# command line, the rights of each key on each node, revocation during running streams, the audit log,
-# and that no secret is stored or logged. Argument: the directory of the programs.
+# command line, the rights of each key on each node, revocation during running streams, the audit
+# log, and that no secret is stored or logged. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests the dashboard in Chromium, on a cluster of three (scripts/browser/dashboard_test.mjs). Skipped
-# (77) if the browser or its driver is unavailable.
+# Tests the dashboard in Chromium, on a cluster of three (scripts/browser/dashboard_test.mjs).
+# Skipped (77) if the browser or its driver is unavailable.
 #
 #   browser_test.sh BIN
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Short runs of dqueue-chaos and of each mode of dqueue-bench. Argument: the directory of the programs.
+# Short runs of dqueue-chaos and of each mode of dqueue-bench. Argument: the directory of the
+# programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Opens many unused connections on both ports of a node with few descriptors. The node must serve again
-# as soon as they are closed. Argument: the directory of the programs.
+# Opens many unused connections on both ports of a node with few descriptors. The node must serve
+# again as soon as they are closed. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs command lines from the documents of other queues, unchanged, on each node of a cluster without
-# keys and of a cluster with keys. Only addresses, keys and ids are replaced. Argument: the directory of
-# the programs.
+# Runs command lines from the documents of other queues, unchanged, on each node of a cluster
+# without keys and of a cluster with keys. Only addresses, keys and ids are replaced. Argument: the
+# directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests the hardening of the build, of a running node and of the systemd unit. Argument: the directory
-# of the programs.
+# Tests the hardening of the build, of a running node and of the systemd unit. Argument: the
+# directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -10,8 +10,8 @@ source "$here/cluster.sh"
 bin=$1
 trap cluster_end EXIT
 
-# ---- The build: position independent; no memory writable and executable; full RELRO; stack protector;
-# fortified copies. Builds with a sanitizer are for tests only and are not checked.
+# ---- The build: position independent; no memory writable and executable; full RELRO; stack
+# protector; fortified copies. Builds with a sanitizer are for tests only and are not checked.
 programs=(dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos)
 sanitizer=$(sanitized "$bin")
 [[ -z $sanitizer ]] || programs=()

@@ -14,8 +14,8 @@ cluster_begin "$bin" 3
 
 json='Content-Type: application/json'
 node=
-# ask CURL-ARGS…: requests a path (the last argument) of $node. Prints the status, the headers and the
-# body.
+# ask CURL-ARGS…: requests a path (the last argument) of $node. Prints the status, the headers and
+# the body.
 ask() {
   local path=${*: -1}
   curl --silent --show-error --max-time 30 --include "${@:1:$#-1}" "http://$node$path" | tr -d '\r'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Injection test: sends hostile texts in every field of every call (injection/send.mjs). Answers must
-# stay valid. No text may forge a line of the log or of the metrics, reach a terminal as a control
-# character, or be interpreted by the dashboard (injection/pages.mjs). Skipped (77) if Node.js, its
-# modules or the browser are unavailable.
+# Injection test: sends hostile texts in every field of every call (injection/send.mjs). Answers
+# must stay valid. No text may forge a line of the log or of the metrics, reach a terminal as a
+# control character, or be interpreted by the dashboard (injection/pages.mjs). Skipped (77) if
+# Node.js, its modules or the browser are unavailable.
 #
 #   injection_test.sh BIN
 set -euo pipefail

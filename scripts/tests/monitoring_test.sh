@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests /metrics of three nodes with promtool and a real Prometheus, the rules with promtool, and every
-# query of the Grafana dashboard.
+# Tests /metrics of three nodes with promtool and a real Prometheus, the rules with promtool, and
+# every query of the Grafana dashboard.
 #
 #   monitoring_test.sh BIN
 set -euo pipefail

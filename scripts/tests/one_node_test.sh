@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests the output and exit status of every dqueue-cli command on one node. Argument: the directory of
-# the programs.
+# Tests the output and exit status of every dqueue-cli command on one node. Argument: the directory
+# of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh

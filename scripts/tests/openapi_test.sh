@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tests docs/openapi.yaml: its schemas match the .proto files, the linter gives no warning, and the
-# answers of a node match it (scripts/openapi/check.mjs). The last two are skipped (77) if Node.js or
-# its modules are unavailable. transport/http/http_facade_test.cc tests that it has exactly the routes
-# of the server.
+# answers of a node match it (scripts/openapi/check.mjs). The last two are skipped (77) if Node.js
+# or its modules are unavailable. transport/http/http_facade_test.cc tests that it has exactly the
+# routes of the server.
 #
 #   openapi_test.sh BIN
 set -euo pipefail
@@ -25,8 +25,8 @@ if ! openapi_tools "$bin/../tools/openapi"; then
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/dqueue-openapi-XXXXXX")
 trap 'status=$?; rm -rf "$work"; cluster_end $status' EXIT
-# no-unused-components: check.mjs needs the request messages of GET calls, which no route references.
-# no-server-example.com: the address of the server is an example.
+# no-unused-components: check.mjs needs the request messages of GET calls, which no route
+# references. no-server-example.com: the address of the server is an example.
 redocly lint --format=json --skip-rule=no-unused-components --skip-rule=no-server-example.com \
   "$document" >"$work/lint.json" 2>"$work/lint.log" || { cat "$work/lint.json" "$work/lint.log"; exit 1; }
 openapi_bundle "$work/openapi.json"

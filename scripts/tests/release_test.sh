@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests a release: the contents of the package, and that the signature verifies only unchanged files.
-# Skipped (77) for programs with a sanitizer. Argument: the directory of the programs.
+# Tests a release: the contents of the package, and that the signature verifies only unchanged
+# files. Skipped (77) for programs with a sanitizer. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh

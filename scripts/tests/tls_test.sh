@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests TLS on three nodes with certificates made by the commands of docs/tls.md: accepted and refused
-# clients and peers, and the renewal of certificates. Argument: the directory of the programs.
+# Tests TLS on three nodes with certificates made by the commands of docs/tls.md: accepted and
+# refused clients and peers, and the renewal of certificates. Argument: the directory of the
+# programs.
 # shellcheck disable=SC2016 # variables are for the shells that the test starts
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -28,8 +29,8 @@ make_ca() {
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
     -subj "/CN=dqueue peers" -keyout "$certs/$1.key" -out "$certs/$1.crt" 2>/dev/null
 }
-# issue FILE NAME DAYS [CA]: issues a key and a certificate for the node NAME on loopback. Replaces the
-# key first: a node uses the new files only when key and certificate match.
+# issue FILE NAME DAYS [CA]: issues a key and a certificate for the node NAME on loopback. Replaces
+# the key first: a node uses the new files only when key and certificate match.
 issue() {
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$2" \
     -addext "subjectAltName=DNS:$2,DNS:localhost,IP:127.0.0.1" \
@@ -108,8 +109,8 @@ for port in "${CLUSTER_PORTS[1]}" "${CLUSTER_HTTP_PORTS[1]}"; do
   expect 1 '' hello "$port" -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA
   expect 1 '' hello "$port" -tls1_2 -cipher AES128-GCM-SHA256
 done
-# A client certificate must be valid. (With TLS 1.2: in TLS 1.3 the client sees the refusal only after
-# the handshake.)
+# A client certificate must be valid. (With TLS 1.2: in TLS 1.3 the client sees the refusal only
+# after the handshake.)
 expect 1 '' hello "${CLUSTER_PORTS[1]}" -tls1_2 -cert "$certs/expired.crt" -key "$certs/expired.key"
 expect 1 '' hello "${CLUSTER_PORTS[1]}" -tls1_2 -cert "$certs/foreign-n3.crt" -key "$certs/foreign-n3.key"
 expect 0 '' hello "${CLUSTER_PORTS[1]}" -tls1_2 -cert "$certs/n2.crt" -key "$certs/n2.key"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Moves leadership ten times under load: no call fails, no job is lost, and the p99 of the longest call
-# around a move is at most 100 ms. Argument: the directory of the programs.
+# Moves leadership ten times under load: no call fails, no job is lost, and the p99 of the longest
+# call around a move is at most 100 ms. Argument: the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -20,8 +20,8 @@ expect 4 'NOT_A_VOTER' cluster_cli transfer nobody
 expect 0 '"leader_id": ?"n[123]"' cluster_cli transfer -o json
 expect 2 'unexpected argument' cluster_cli transfer n1 n2
 
-# The p99 over ten moves of the longest call of four producers, in milliseconds. The best of up to three
-# runs counts, because a busy machine adds delays.
+# The p99 over ten moves of the longest call of four producers, in milliseconds. The best of up to
+# three runs counts, because a busy machine adds delays.
 best=1000000
 for _ in 1 2 3; do
   "$bin/dqueue-bench" transfer --transfers 10 --producers 4 --server "$CLUSTER_SERVERS" -o json >"$CLUSTER_DIR/bench" ||

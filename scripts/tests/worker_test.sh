@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests dqueue-worker with commands that succeed, fail, reject, run long and get killed. Argument: the
-# directory of the programs.
+# Tests dqueue-worker with commands that succeed, fail, reject, run long and get killed. Argument:
+# the directory of the programs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/tests/assert.sh
@@ -79,8 +79,8 @@ id=$($cli enqueue --queue a --type slow)
 expect 0 'attempts: *1 delivered, 0 failed, 0 expired' $cli wait "$id"
 stop_worker
 
-# SIGTERM: running commands finish. A command that runs longer than --drain-limit is stopped, and its
-# job is released without counting an attempt.
+# SIGTERM: running commands finish. A command that runs longer than --drain-limit is stopped, and
+# its job is released without counting an attempt.
 start_worker --queue a --exec "touch $CLUSTER_DIR/started; sleep 1; echo done"
 id=$($cli enqueue --queue a --type t)
 eventually 20 test -e "$CLUSTER_DIR/started"
