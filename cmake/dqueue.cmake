@@ -1,11 +1,11 @@
-# How targets are made here: one set of flags, one way to declare a library, a program, a test, a benchmark.
+# Compiler flags, and the functions that declare libraries, programs, tests and benchmarks.
 
 add_library(dqueue_flags INTERFACE)
 target_include_directories(dqueue_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(dqueue_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
                        -Woverloaded-virtual -Werror -fstack-protector-strong)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # False alarms of g++ 12 in inlined library code.
+  # g++ 12 reports these warnings wrongly for inlined library code.
   target_compile_options(dqueue_flags INTERFACE -Wno-error=maybe-uninitialized -Wno-error=restrict
                          -Wno-error=stringop-overflow -Wno-error=array-bounds -Wno-error=free-nonheap-object
                          -Wno-error=stringop-overread -Wno-error=dangling-pointer)
@@ -15,8 +15,9 @@ if(DQUEUE_SANITIZER)
                          -fno-sanitize-recover=all)
   target_link_options(dqueue_flags INTERFACE -fsanitize=${DQUEUE_SANITIZER})
   if(DQUEUE_SANITIZER STREQUAL "thread")
-    # Protobuf's headers lay objects out in another way when they see the sanitizer, and Debian's library does not.
-    # What the standard library and the tests must know of it is told by other names.
+    # Protobuf's headers use another object layout if __SANITIZE_THREAD__ is defined, and Debian's
+    # library was built without it. So undefine it, and define what the standard library and the
+    # tests need instead.
     add_compile_options(-U__SANITIZE_THREAD__ -D_GLIBCXX_TSAN=1 -DDQUEUE_TSAN=1)
   endif()
 else()
@@ -27,7 +28,8 @@ else()
 endif()
 set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")
 
-# refuse_fixtures(NAME SRCS … DEPS …): ends the configuration if a product target contains or links a fixture.
+# refuse_fixtures(NAME SRCS … DEPS …): ends the configuration if the product target NAME contains a
+# fixture or links fixtures.
 function(refuse_fixtures name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   foreach(src ${ARG_SRCS})
@@ -45,9 +47,9 @@ function(refuse_fixtures name)
   endforeach()
 endfunction()
 
-# dq_library(NAME [MUTANTS] [TESTING] SRCS … DEPS …)
-# MUTANTS: also NAME_mutants, the same sources with the deliberate bugs (mutants.h) compiled in, for the simulator.
-# TESTING: fixtures, which only tests, benchmarks and the simulator may link.
+# dq_library(NAME [MUTANTS] [TESTING] SRCS … DEPS …): a static library. MUTANTS adds the library
+# NAME_mutants: the same sources with the deliberate bugs (mutants.h) compiled in. TESTING: fixtures,
+# which only tests, benchmarks and the simulator link.
 function(dq_library name)
   cmake_parse_arguments(ARG "MUTANTS;TESTING" "" "SRCS;DEPS" ${ARGN})
   if(NOT ARG_TESTING)
@@ -74,7 +76,7 @@ function(dq_library name)
   endif()
 endfunction()
 
-# dq_program(NAME [TESTING] SRCS … DEPS …): into bin/. TESTING: links fixtures; not installed.
+# dq_program(NAME [TESTING] SRCS … DEPS …): a program in bin/. TESTING: it links fixtures.
 function(dq_program name)
   cmake_parse_arguments(ARG "TESTING" "" "SRCS;DEPS" ${ARGN})
   if(NOT ARG_TESTING)
@@ -84,7 +86,8 @@ function(dq_program name)
   target_link_libraries(${name} PRIVATE ${JEMALLOC_LIBRARY} ${ARG_DEPS} dqueue_flags)
 endfunction()
 
-# dq_test(NAME SRCS … DEPS … [LABELS …] [TIMEOUT seconds]): a GoogleTest program, one CTest entry.
+# dq_test(NAME SRCS … DEPS … [LABELS …] [TIMEOUT SECONDS]): a GoogleTest program and one CTest
+# entry. Defaults: label unit, 300 seconds.
 function(dq_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
@@ -100,7 +103,8 @@ function(dq_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
 
-# dq_benchmark(NAME SRCS … DEPS …): a Google Benchmark program, into bin/. CTest runs it once, briefly, to keep it alive.
+# dq_benchmark(NAME SRCS … DEPS …): a Google Benchmark program in bin/. CTest runs it briefly, to
+# test that it works.
 function(dq_benchmark name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})

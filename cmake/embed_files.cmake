@@ -1,7 +1,10 @@
-# Writes a C++ file that holds the files of a folder. Run with cmake -P and
-#   FOLDER  where they are       FILES  their names, with commas
-#   HEADER  to include           OUT    the file to write
-# It defines dqueue::transport::kEmbeddedFiles, sorted as FILES are.
+# Generates a C++ file with the contents of files of a folder. Run it with cmake -P and these
+# variables:
+#   FOLDER  the folder
+#   FILES   the names of the files, separated by commas
+#   HEADER  the header that the generated file includes
+#   OUT     the file to write
+# The generated file defines dqueue::transport::kEmbeddedFiles, in the order of FILES.
 string(REPLACE "," ";" names "${FILES}")
 set(arrays "")
 set(rows "")

@@ -1,5 +1,5 @@
-# The Debian package (scripts/release.sh): programs, unit and account of the service, its settings, what Prometheus and
-# Grafana want.
+# The Debian package (built by scripts/release.sh): programs, systemd unit, account and settings of
+# the service, files for Prometheus and Grafana, documents.
 install(TARGETS dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos RUNTIME DESTINATION bin)
 install(FILES deploy/systemd/dqueue.service DESTINATION lib/systemd/system)
 install(FILES deploy/systemd/dqueue.sysusers DESTINATION lib/sysusers.d RENAME dqueue.conf)
@@ -15,7 +15,7 @@ set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_PACKAGE_CONTACT "The dqueue maintainers")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "replicated job queue that loses no job that it acknowledged")
 set(CPACK_PACKAGE_DESCRIPTION "Three machines run one program each: consensus, log, queue, API and dashboard in one.\n\
-Producers enqueue over gRPC or HTTP, workers lease jobs and complete them, a job whose worker dies comes back.")
+Producers enqueue over gRPC or HTTP. Workers lease jobs and complete them. A job whose worker dies is delivered again.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES TRUE)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
