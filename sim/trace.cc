@@ -5,6 +5,7 @@
 #include <string_view>
 #include <variant>
 
+#include "queue/broker/broker.h"
 #include "raft/raft.h"
 
 namespace dqueue::sim {
@@ -24,6 +25,7 @@ constexpr const char* kCallNames[] = {
     "enqueue", "lease",   "complete",   "fail",      "extend",     "release", "get",   "list",
     "cancel",  "retry",   "stats",      "pause",     "resume",     "delete",  "purge", "redrive",
     "group",   "workers", "create key", "list keys", "revoke key", "use keys"};
+static_assert(std::size(kCallNames) == std::variant_size_v<queue::AnyCall>);
 
 // Packs the fields of a message into an event. MessageText() unpacks them.
 TraceEvent Pack(const raft::Message& message) {
