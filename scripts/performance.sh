@@ -47,16 +47,19 @@ restart() {
   cat <<END
 # Performance
 
-Written by \`scripts/performance.sh\` on $(date -u +%F); run it to get your own figures.
+\`scripts/performance.sh\` wrote this page on $(date -u +%F). Run it to measure your own machine.
+
 Machine: $(nproc) cores ($(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo)),
 $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo) memory, kernel $(uname -r).
 
-Three nodes **and** the load share these cores and one disk. Every acknowledgement means: synced to disk on
-two of three nodes, and applied. Payloads have 256 bytes. Each row is the run with the median rate of three; rates of
-communicating processes vary by a factor of 1.3 to 1.8 between minutes on such a machine, so compare only what was run
-in the same minutes.
+Three nodes **and** the load share these cores and one disk. An acknowledged change is synced to disk
+on two of three nodes and applied. Payloads have 256 bytes. Each row is the run with the median rate
+of three runs.
 
-CPU is in seconds for a million jobs, all three nodes together, and the client.
+Rates vary by a factor of 1.3 to 1.8 between minutes on such a machine. So compare only figures that
+were measured in the same minutes.
+
+"CPU" is CPU seconds for a million jobs: of the three nodes together, and of the client.
 
 ## Through the whole system
 
@@ -71,16 +74,23 @@ END
   bench enqueue --in-flight 1 --jobs 5000
   cat <<END
 
-\`e2e\` enqueues, leases and completes all at the same time; its latency is a job's from enqueue to acknowledged
-completion, at most 20,000 jobs outstanding. \`batches\` only enqueues, \`drain\` only leases and completes; their
-latency is a call's. \`enqueue\` is one job a call: 64 threads of one SDK client (gathered into batches, or with
-\`--no-gather\` each a call of its own), and one alone. Goals of this stage: \`e2e\` 60,000 jobs/s; one enqueue alone in
-0.6 ms (p50), of which the disk takes what \`BM_AppendSynced\` shows below, more when three nodes share it; after a kill of
-the leader the next success within 1 s.
+- \`e2e\` enqueues, leases and completes at the same time. Its latency is from the enqueue of a job to
+  its acknowledged completion, with at most 20,000 jobs outstanding.
+- \`batches\` only enqueues, and \`drain\` only leases and completes. Their latency is that of a call.
+- \`enqueue\` enqueues one job per call. \`--in-flight 64\` uses 64 threads of one SDK client, which
+  gathers their jobs into batches; with \`--no-gather\` it makes a call for each job.
+
+Goals of this stage:
+
+- \`e2e\`: 60,000 jobs/s
+- one enqueue at a time: p50 of 0.6 ms. \`BM_AppendSynced\` below shows the share of the disk, which is
+  larger when three nodes use it
+- after the leader is killed: the next success within 1 s
 
 ## Leader killed
 
-\`dqueue-bench failover --kills 20\`: from \`kill -9\` of the leader to the next acknowledged enqueue.
+\`dqueue-bench failover --kills 20\` measures the time from \`kill -9\` of the leader to the next
+acknowledged enqueue.
 
 | | |
 |---|---|
@@ -90,7 +100,8 @@ END
 
 ## Restart
 
-Three nodes with 1,000,000 waiting jobs of 256 bytes, all killed and started again (\`scripts/measure-restart.sh\`).
+Three nodes with 1,000,000 waiting jobs of 256 bytes are killed and started again
+(\`scripts/measure-restart.sh\`).
 
 | | |
 |---|---|
@@ -98,9 +109,9 @@ END
   restart
   cat <<END
 
-## Parts alone
+## Single parts
 
-Google Benchmark programs in \`build/release/bin\`; time is for one iteration.
+These are Google Benchmark programs in \`build/release/bin\`. The time is that of one iteration.
 
 | benchmark | time | counters |
 |---|---|---|
