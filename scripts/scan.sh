@@ -8,14 +8,14 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 "$here/sbom.sh" "$@" | jq -r '.components[].name' | xargs apt-cache policy | awk '
-  function tell() {
+  function report() {
     if (installed != candidate) {
       print package, installed ", " candidate " in " origin
       if (origin ~ /security/) status = 1
     }
   }
   /^[^ ]/ {
-    if (package != "") tell()
+    if (package != "") report()
     package = substr($1, 1, length($1) - 1)
     origin = "no archive"
     here = 0
@@ -26,6 +26,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   /^ (   |\*\*\*) [^ ]+ [0-9]+$/ { here = $(NF - 1) == candidate; next }
   here && origin == "no archive" && $2 ~ /:/ { origin = $3 }
   END {
-    tell()
+    report()
     exit status
   }'

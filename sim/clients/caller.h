@@ -31,7 +31,7 @@ class Caller {
   using Reply = std::function<void(std::optional<queue::Outcome<typename C::ResponseType>>)>;
 
   // Calls `reply` once: with the answer, with the error UNREACHABLE if the node was down, or with
-  // nullopt after `timeout`. Products never send UNREACHABLE.
+  // nullopt after `timeout`. The product never sends UNREACHABLE.
   template <class C>
   void Call(typename C::RequestType request, Duration timeout, Reply<C> reply) {
     CallNode<C>(target_, std::move(request), timeout, std::move(reply));
