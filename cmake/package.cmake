@@ -4,7 +4,8 @@ install(TARGETS dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos RUNTIM
 install(FILES deploy/systemd/dqueue.service DESTINATION lib/systemd/system)
 install(FILES deploy/systemd/dqueue.sysusers DESTINATION lib/sysusers.d RENAME dqueue.conf)
 install(FILES deploy/systemd/dqueue.env DESTINATION /etc/dqueue PERMISSIONS OWNER_READ OWNER_WRITE)
-install(DIRECTORY deploy/prometheus deploy/grafana DESTINATION share/dqueue)
+install(DIRECTORY deploy/prometheus deploy/grafana DESTINATION share/dqueue
+        PATTERN README.md EXCLUDE)
 install(DIRECTORY docs/ DESTINATION share/doc/dqueue FILES_MATCHING PATTERN "*.md" PATTERN "*.yaml")
 install(FILES README.md SECURITY.md DESTINATION share/doc/dqueue)
 install(FILES LICENSE DESTINATION share/doc/dqueue RENAME copyright)
