@@ -1,6 +1,7 @@
-// DQ_CHECK: what must not be. On in every build; ends the process with file, line, condition and
-// message, because a node that has seen the impossible must not answer anybody. For errors that a
-// caller can handle use absl::Status.
+// DQ_CHECK tests a condition that only a bug or corrupt memory can make false. It is on in every
+// build. A failed check prints file, line, condition and message, then aborts the process: a node
+// in an impossible state must not send or store anything more. For errors that a caller can handle
+// use absl::Status.
 #pragma once
 
 #include <functional>
@@ -8,8 +9,9 @@
 
 namespace dqueue {
 
-// Called instead of abort() when set; must not return. The simulator throws from it, so that a seed
-// that breaks a check is reported like any other violation. Set before threads start.
+// Replaces the handler of a failed check; the default aborts. `handler` must not return: it throws
+// or ends the process. Tests and the simulator throw, so that a failed check is reported with its
+// seed. Not thread-safe: call before threads start.
 void SetCheckFailureHandler(std::function<void(const std::string&)> handler);
 
 [[noreturn]] void CheckFailed(const char* file, int line, const char* condition,

@@ -1,5 +1,5 @@
-// How often something took how long, under the bounds that scrapers are shown. Written by one
-// thread; others take copies under their owner's lock.
+// A histogram of durations with fixed bucket bounds. Not thread-safe: one thread writes; the owner
+// hands out copies under its lock.
 #pragma once
 
 #include <array>
@@ -12,7 +12,8 @@ namespace dqueue {
 
 class Histogram {
  public:
-  // Upper bounds, in seconds. What took longer is in count() and sum only.
+  // Upper bounds of the buckets, in seconds. A longer duration counts only in count() and
+  // sum_seconds().
   static constexpr std::array<double, 19> kBounds = {
       0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
       0.25,   0.5,     1,      2.5,   5,      10,    30,   60,    300};
@@ -30,7 +31,7 @@ class Histogram {
 
   uint64_t count() const { return count_; }
   double sum_seconds() const { return sum_seconds_; }
-  // Of those up to kBounds[i] and beyond kBounds[i - 1].
+  // Durations d with kBounds[i - 1] < d <= kBounds[i].
   uint64_t count_in(size_t i) const { return counts_[i]; }
 
  private:

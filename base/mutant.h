@@ -1,15 +1,16 @@
-// Deliberate bugs, which prove that the simulator and the tests would see them. Each layer declares
-// its own in its mutants.h. `if (DQ_MUTANT(mutants::kX)) …` is constant false except in libraries
-// built with DQUEUE_MUTANTS, where dqueue-sim-mutants and the mutant tests activate one at a time.
-// sim/MUTANTS.md lists all of them with the seed that kills each.
+// Mutants: deliberate bugs that prove that the tests and the simulator can fail. Each layer
+// declares its mutants in its mutants.h. `if (DQ_MUTANT(mutants::kX))` is constant false except in
+// libraries built with DQUEUE_MUTANTS. Those are linked into dqueue-sim-mutants and the mutant
+// tests, which activate one mutant at a time. sim/MUTANTS.md lists every mutant and the seed that
+// detects it.
 #pragma once
 
 namespace dqueue {
 
-// Identified by its address.
+// A mutant is identified by its address.
 struct Mutant {
   const char* name;
-  const char* bug;  // what the code then does wrong
+  const char* bug;  // what the mutated code does wrong
 };
 
 #ifdef DQUEUE_MUTANTS

@@ -1,4 +1,5 @@
-// A small seeded generator (SplitMix64), the same on every platform, so that a seed replays (R10).
+// A seeded generator of 64-bit numbers (SplitMix64). The sequence is the same on every platform, so
+// that a seed can be replayed (R10).
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ class Random {
     state_ += 0x9e3779b97f4a7c15u;
     return Mix(state_);
   }
-  // Uniform enough in [0, bound); bound > 0.
+  // Nearly uniform in [0, bound). Requires bound > 0.
   uint64_t Below(uint64_t bound) {
     DQ_CHECK(bound > 0);
     return Next() % bound;

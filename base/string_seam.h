@@ -1,5 +1,5 @@
-// Debian's Abseil has a string_view of its own. Our interfaces use std::string_view; at Abseil's
-// seams convert here.
+// Conversions between std::string_view, which dqueue's interfaces use, and absl::string_view. On
+// Debian the two are different types.
 #pragma once
 
 #include <string_view>

@@ -1,5 +1,6 @@
-// Monotonic time, in microseconds since an origin of the process's (or the simulation's) own. Every
-// layer takes the time as an argument; only the runner and the programs read a clock.
+// Monotonic time in microseconds. The origin is arbitrary: process start in production, simulation
+// start in tests. Each layer takes the time as an argument; only the node's runner and the programs
+// read a clock.
 #pragma once
 
 #include <chrono>
