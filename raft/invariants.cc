@@ -25,7 +25,7 @@ struct Invariants::Previous {
   Index snapshot;
   Token token;
   HardState durable;
-  NodeId leader;  // the newest known of `term`; 0: none was known
+  NodeId leader;  // of `term`; 0: not known
   ReadId read_id;
 };
 
@@ -58,10 +58,10 @@ void CheckPeer(const Progress& peer, const LogView& log, const Options& options)
   DQ_CHECK(peer.next() <= log.last_index().Next());
   const Window& window = peer.in_flight();
   DQ_CHECK(window.entries() <= options.window_entries);
-  // One entry of any size is let through when there is room for a byte.
+  // A single entry of any size may exceed window_bytes, so only emptiness is checked.
   DQ_CHECK(window.empty() == (window.entries() == 0) && window.empty() == (window.bytes() == 0));
   if (peer.state() == Progress::State::kReplicate) {
-    // A message that is acknowledged in part still counts whole.
+    // A message that is acknowledged in part still counts in full.
     DQ_CHECK(window.entries() >= peer.next().value() - peer.match().value() - 1);
     DQ_CHECK(window.empty() == (peer.match().Next() == peer.next()));
   } else {
@@ -78,10 +78,15 @@ Invariants::~Invariants() = default;
 
 void Invariants::Check(const Raft& raft) {
   const RaftImpl& r = *raft.impl_;
+  CheckState(r);
+  if (const Leader* leader = std::get_if<Leader>(&r.role_)) CheckLeader(r, *leader);
+  if (previous_->known) CheckTransition(r);
+  Remember(r);
+}
+
+void Invariants::CheckState(const RaftImpl& r) {
   const LogView& log = r.log_;
   const Durability& durability = r.durability_;
-
-  // State.
   CheckLog(log);
   DQ_CHECK(r.applied_ <= r.handed_out_);
   DQ_CHECK(r.handed_out_ <= r.commit_);
@@ -91,7 +96,7 @@ void Invariants::Check(const Raft& raft) {
   DQ_CHECK(r.install_index_ <= r.commit_);
   DQ_CHECK(durability.index() <= log.last_index());
   DQ_CHECK(durability.index() < log.unsubmitted_from());
-  // Whatever is not durable is in memory.
+  // Entries that are not durable are in memory.
   DQ_CHECK(log.cached_from() <= std::max(durability.index(), log.compacted_index()).Next());
   DQ_CHECK(log.last_term() <= r.term_);
   DQ_CHECK(durability.hard_state().term <= r.hard_state_submitted_.term);
@@ -104,68 +109,75 @@ void Invariants::Check(const Raft& raft) {
   for (const Message& message : r.send_now_) {
     DQ_CHECK(message.from == r.self_ && message.to != r.self_);
   }
-
-  const Status status = r.GetStatus();
   if (const Follower* follower = std::get_if<Follower>(&r.role_)) {
     DQ_CHECK(follower->leader != r.self_);
   }
   if (std::holds_alternative<Candidate>(r.role_)) DQ_CHECK(r.vote_ == r.self_);
-  const Leader* leader = std::get_if<Leader>(&r.role_);
-  if (leader != nullptr) {
-    // A leader always voted for itself, durably (LogCabin).
-    DQ_CHECK(r.vote_ == r.self_ && durability.hard_state().term == r.term_);
-    DQ_CHECK(log.last_term() == r.term_);
-    DQ_CHECK(leader->noop <= log.last_index());
-    DQ_CHECK(leader->noop <= log.compacted_index() || log.TermAt(leader->noop) == r.term_);
-    NodeId before;
-    for (const Progress& peer : leader->peers) {
-      DQ_CHECK(peer.id() > before && peer.id() != r.self_);
-      before = peer.id();
-      DQ_CHECK(log.config().IsMember(peer.id()));
-      DQ_CHECK(peer.voter == log.config().IsVoter(peer.id()));
-      DQ_CHECK(peer.read_sent <= leader->read_id);
-      CheckPeer(peer, log, r.options_);
-    }
-    DQ_CHECK(leader->peers.size() + 1 == log.config().MemberIds().size());
-    uint64_t bytes = 0;
-    Index proposed = r.commit_;
-    for (const PendingProposal& proposal : leader->proposals) {
-      DQ_CHECK(proposal.index > proposed && proposal.index <= log.last_index());
-      proposed = proposal.index;
-      bytes += proposal.bytes;
-    }
-    DQ_CHECK(bytes == leader->proposal_bytes);
-    DQ_CHECK(leader->round_reads.size() + leader->waiting_reads.size() <=
-             r.options_.max_pending_reads);
-  }
+}
 
-  // Transitions.
-  Previous& p = *previous_;
-  if (p.known) {
-    DQ_CHECK(r.term_ >= p.term);
-    DQ_CHECK(r.commit_ >= p.commit);
-    DQ_CHECK(r.handed_out_ >= p.handed_out);
-    DQ_CHECK(r.applied_ >= p.applied);
-    DQ_CHECK(log.compacted_index() >= p.compacted);
-    DQ_CHECK(r.snapshot_.index >= p.snapshot);
-    DQ_CHECK(durability.last_token() >= p.token);
-    DQ_CHECK(durability.hard_state().term >= p.durable.term);
-    DQ_CHECK(durability.hard_state().commit >= p.durable.commit);
-    if (r.term_ == p.term) {
-      DQ_CHECK_MSG(p.vote == NodeId() || r.vote_ == p.vote,
-                   absl::StrCat("the vote of term ", r.term_.value(), " changed"));
-      DQ_CHECK_MSG(p.leader == NodeId() || status.leader == NodeId() || status.leader == p.leader,
-                   absl::StrCat("two leaders in term ", r.term_.value()));
-      if (p.role == Role::kLeader && leader != nullptr) {
-        // Leader append-only (paper, figure 3).
-        DQ_CHECK(log.last_index() >= p.last);
-        DQ_CHECK(p.last < log.compacted_index() || log.TermAt(p.last) == p.last_term);
-        DQ_CHECK(leader->read_id >= p.read_id);
-      }
-      DQ_CHECK(leader == nullptr || p.role == Role::kLeader || p.role == Role::kCandidate ||
-               log.last_index() > p.last);
-    }
+void Invariants::CheckLeader(const RaftImpl& r, const Leader& leader) {
+  const LogView& log = r.log_;
+  // A leader's vote for itself is durable (LogCabin).
+  DQ_CHECK(r.vote_ == r.self_ && r.durability_.hard_state().term == r.term_);
+  DQ_CHECK(log.last_term() == r.term_);
+  DQ_CHECK(leader.noop <= log.last_index());
+  DQ_CHECK(leader.noop <= log.compacted_index() || log.TermAt(leader.noop) == r.term_);
+  NodeId before;
+  for (const Progress& peer : leader.peers) {
+    DQ_CHECK(peer.id() > before && peer.id() != r.self_);
+    before = peer.id();
+    DQ_CHECK(log.config().IsMember(peer.id()));
+    DQ_CHECK(peer.voter == log.config().IsVoter(peer.id()));
+    DQ_CHECK(peer.read_sent <= leader.read_id);
+    CheckPeer(peer, log, r.options_);
   }
+  DQ_CHECK(leader.peers.size() + 1 == log.config().MemberIds().size());
+  uint64_t bytes = 0;
+  Index proposed = r.commit_;
+  for (const PendingProposal& proposal : leader.proposals) {
+    DQ_CHECK(proposal.index > proposed && proposal.index <= log.last_index());
+    proposed = proposal.index;
+    bytes += proposal.bytes;
+  }
+  DQ_CHECK(bytes == leader.proposal_bytes);
+  DQ_CHECK(leader.round_reads.size() + leader.waiting_reads.size() <= r.options_.max_pending_reads);
+}
+
+void Invariants::CheckTransition(const RaftImpl& r) const {
+  const LogView& log = r.log_;
+  const Durability& durability = r.durability_;
+  const Previous& p = *previous_;
+  DQ_CHECK(r.term_ >= p.term);
+  DQ_CHECK(r.commit_ >= p.commit);
+  DQ_CHECK(r.handed_out_ >= p.handed_out);
+  DQ_CHECK(r.applied_ >= p.applied);
+  DQ_CHECK(log.compacted_index() >= p.compacted);
+  DQ_CHECK(r.snapshot_.index >= p.snapshot);
+  DQ_CHECK(durability.last_token() >= p.token);
+  DQ_CHECK(durability.hard_state().term >= p.durable.term);
+  DQ_CHECK(durability.hard_state().commit >= p.durable.commit);
+  if (r.term_ != p.term) return;
+  const NodeId known_leader = r.GetStatus().leader;
+  DQ_CHECK_MSG(p.vote == NodeId() || r.vote_ == p.vote,
+               absl::StrCat("the vote of term ", r.term_.value(), " changed"));
+  DQ_CHECK_MSG(p.leader == NodeId() || known_leader == NodeId() || known_leader == p.leader,
+               absl::StrCat("two leaders in term ", r.term_.value()));
+  const Leader* leader = std::get_if<Leader>(&r.role_);
+  if (leader == nullptr) return;
+  if (p.role == Role::kLeader) {
+    // Leader append-only (paper, figure 3).
+    DQ_CHECK(log.last_index() >= p.last);
+    DQ_CHECK(p.last < log.compacted_index() || log.TermAt(p.last) == p.last_term);
+    DQ_CHECK(leader->read_id >= p.read_id);
+  }
+  DQ_CHECK(p.role == Role::kLeader || p.role == Role::kCandidate || log.last_index() > p.last);
+}
+
+void Invariants::Remember(const RaftImpl& r) {
+  const LogView& log = r.log_;
+  const Status status = r.GetStatus();
+  const Leader* leader = std::get_if<Leader>(&r.role_);
+  Previous& p = *previous_;
   p = {.known = true,
        .role = status.role,
        .term = r.term_,
@@ -177,8 +189,8 @@ void Invariants::Check(const Raft& raft) {
        .last = log.last_index(),
        .last_term = log.last_term(),
        .snapshot = r.snapshot_.index,
-       .token = durability.last_token(),
-       .durable = durability.hard_state(),
+       .token = r.durability_.last_token(),
+       .durable = r.durability_.hard_state(),
        .leader = status.leader != NodeId() || r.term_ != p.term ? status.leader : p.leader,
        .read_id = leader != nullptr ? leader->read_id : ReadId()};
 }
