@@ -14,7 +14,7 @@ namespace dqueue::raft {
 namespace {
 
 constexpr char kFormatVersion = 1;
-// Id, incarnation and the lengths of two empty strings.
+// An id, an incarnation and the lengths of two empty strings.
 constexpr size_t kMemberBytesMin = 8 + 8 + 4 + 4;
 
 const Member* FindIn(const std::vector<Member>& set, NodeId id) {
@@ -35,7 +35,7 @@ Index MajorityIndex(const std::vector<Member>& set, const std::function<Index(No
   absl::InlinedVector<Index, 16> reached;
   for (const Member& member : set) reached.push_back(match(member.id));
   std::sort(reached.begin(), reached.end(), std::greater<Index>());
-  return reached[set.size() / 2];  // reached by the first size/2 + 1
+  return reached[set.size() / 2];  // size / 2 + 1 voters have reached it
 }
 
 void PutU32(std::string* out, uint32_t value) {
@@ -61,7 +61,7 @@ void PutMembers(std::string* out, const std::vector<Member>& members) {
   }
 }
 
-// Takes values off the front; false once the bytes run out.
+// Reads values from the front of `bytes`. Each call returns false if too few bytes are left.
 class Reader {
  public:
   explicit Reader(std::string_view bytes) : rest_(bytes) {}
@@ -85,7 +85,7 @@ class Reader {
     return true;
   }
 
-  // Also false unless ids are rising and not 0.
+  // Also returns false if ids do not rise or an id is 0.
   bool Members(std::vector<Member>* members) {
     uint64_t count = 0;
     if (!Number(4, &count) || count > rest_.size() / kMemberBytesMin) return false;
@@ -110,7 +110,7 @@ class Reader {
   std::string_view rest_;
 };
 
-// A member of two sets is the same in both, and no learner votes.
+// A member of both voter sets has equal fields in both. No learner is a voter.
 bool Consistent(const Configuration& config) {
   if (config.voters.empty()) return false;
   for (const Member& member : config.outgoing) {

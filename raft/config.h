@@ -1,6 +1,6 @@
-// Who is in the cluster, and what a majority is. A configuration takes effect when its entry is
-// appended (R6). Joint configurations (Raft thesis 4.3) and learners (4.2.1) are part of the type;
-// operations that make them are not here yet.
+// Cluster membership and quorums. A configuration takes effect when its entry is appended (R6). The
+// types represent joint configurations (Raft thesis 4.3) and learners (4.2.1); no operation creates
+// them yet.
 #pragma once
 
 #include <functional>
@@ -15,40 +15,41 @@ namespace dqueue::raft {
 
 struct Member {
   NodeId id;
-  std::string name;     // as in --id
-  std::string address;  // host:port of its gRPC listener, as the cluster was told
-  // 0 until the first leader has bound it; afterwards messages with another incarnation have no
-  // effect (R12).
+  std::string name;  // value of --id
+  std::string
+      address;  // host:port of the member's gRPC listener, from the cluster's first configuration
+  // 0 until the first leader binds it. From then on, messages with another incarnation are dropped
+  // (R12).
   Incarnation incarnation;
   friend bool operator==(const Member&, const Member&) = default;
 };
 
 struct Configuration {
-  // Each sorted by id, without duplicates. A learner is in neither set of voters.
+  // Each set is sorted by id, without duplicates. A learner is in neither set of voters.
   std::vector<Member> voters;
-  std::vector<Member> outgoing;  // not empty: joint; decisions need a majority of both sets
+  std::vector<Member> outgoing;  // not empty: joint; a decision needs a majority of both sets
   std::vector<Member> learners;
 
   const Member* Find(NodeId id) const;  // nullptr if not a member
   bool IsVoter(NodeId id) const;
   bool IsMember(NodeId id) const { return Find(id) != nullptr; }
-  // All members, each once, by id.
+  // All members, sorted by id, without duplicates.
   std::vector<NodeId> MemberIds() const;
-  // True if the voters for which `yes` holds are a majority (of both sets when joint). False for an
-  // empty set.
+  // True if `yes` holds for a majority of the voters (of both sets when joint). False if there are
+  // no voters.
   bool HasQuorum(const std::function<bool(NodeId)>& yes) const;
-  // The greatest index that a quorum has reached, given each voter's.
+  // The greatest index that a quorum has reached; `match` gives each voter's index.
   Index QuorumIndex(const std::function<Index(NodeId)>& match) const;
   friend bool operator==(const Configuration&, const Configuration&) = default;
 };
 
-// Versioned, length-prefixed binary. Decode returns nullopt for anything that Encode could not have
-// made (trailing bytes, unsorted or duplicate ids, id 0, empty voters).
+// Versioned, length-prefixed binary. Decode returns nullopt unless the bytes are a valid encoding:
+// no trailing bytes, ids rising and not 0, at least one voter.
 std::string EncodeConfiguration(const Configuration& config);
 std::optional<Configuration> DecodeConfiguration(std::string_view bytes);
 
-// The id of a member's name: the first 8 bytes (little endian) of a fixed 64-bit hash (FNV-1a with
-// a final mix); never 0.
+// A member's id: the 64-bit FNV-1a hash of its name with a final mix. Never 0. Part of the format
+// on disk.
 NodeId NodeIdOf(std::string_view name);
 
 }  // namespace dqueue::raft

@@ -10,7 +10,7 @@ Durability::Durability(const HardState& hard_state, Index last_index)
     : index_(last_index), hard_state_(hard_state) {}
 
 Token Durability::Submit(Index log_end, const std::optional<HardState>& hard_state, Time now) {
-  // Clamp() lowered whatever spoke of more than the log still has.
+  // Holds because Clamp() lowers index_ and log_end when the log becomes shorter.
   DQ_CHECK(log_end >= index_);
   DQ_CHECK(pending_.empty() || log_end >= pending_.back().log_end);
   last_token_ = last_token_.Next();

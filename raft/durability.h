@@ -1,5 +1,5 @@
-// What this node's own disk holds for certain: which log prefix, which hard state. Writes are
-// asynchronous; each Output with something to write or to wait for is one token, and tokens
+// Tracks what this node's disk holds: how much of the log, and which hard state. Writes are
+// asynchronous. Each Output with writes or with messages that wait for them has one token; tokens
 // complete in order.
 #pragma once
 
@@ -12,24 +12,24 @@ namespace dqueue::raft {
 
 class Durability {
  public:
-  // Everything that was recovered is durable.
+  // The recovered hard state and log are durable.
   Durability(const HardState& hard_state, Index last_index);
 
-  // A new token: when it completes, the log is durable up to `log_end` and the hard state is
-  // `hard_state`, if one is written.
+  // Returns a new token. When it completes, the log is durable up to `log_end`, and `hard_state`,
+  // if set, is durable.
   Token Submit(Index log_end, const std::optional<HardState>& hard_state, Time now);
-  // The log after `keep` was replaced by other entries: tokens that are still under way speak of
-  // the old ones there, and count only up to `keep` (R2: an index may be acknowledged and mean an
-  // entry that is gone; etcd calls this the ABA problem of asynchronous appends).
+  // The entries after `keep` were replaced. Pending tokens cover the old entries, so they count
+  // only up to `keep` (R2). Otherwise an index could be reported durable for an entry that is gone;
+  // etcd calls this the ABA problem of asynchronous appends.
   void Clamp(Index keep);
-  // Tokens up to `token` are complete. Repeated and late reports have no effect.
+  // All tokens up to `token` are complete. Repeated and late reports have no effect.
   void Complete(Token token);
 
-  // Everything up to here in the present log is durable.
+  // The present log is durable up to this index.
   Index index() const { return index_; }
   const HardState& hard_state() const { return hard_state_; }
   Token last_token() const { return last_token_; }
-  // When the oldest incomplete token was submitted.
+  // The time at which the oldest incomplete token was submitted.
   std::optional<Time> oldest() const;
 
  private:

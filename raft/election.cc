@@ -1,4 +1,4 @@
-// Elections (Raft paper 5.2, 5.4.1) with pre-votes (thesis 9.6), and the changes of role.
+// Elections (Raft paper 5.2, 5.4.1) with pre-votes (thesis 9.6), and role changes.
 #include <algorithm>
 #include <tuple>
 #include <utility>
@@ -19,7 +19,7 @@ const Ballot::Vote* Ballot::Find(NodeId voter) const {
 }
 
 void Ballot::Record(NodeId voter, Incarnation incarnation, bool granted) {
-  // A repeated answer is the same answer (scylla e49d5f89a5).
+  // Repeated responses count once (scylla e49d5f89a5).
   if (Find(voter) == nullptr) votes_.push_back({voter, incarnation, granted});
 }
 
@@ -39,8 +39,8 @@ bool Ballot::Lost(const Configuration& config) const {
 
 // ---- Transitions
 
-// Also keeps the role and its timer if this node already follows nobody in an older term: a
-// candidate that cannot win must not keep others from trying (braft 725242d).
+// A follower that learns only of a newer term keeps its election deadline. A candidate that cannot
+// win would otherwise keep delaying the election of others (braft 725242d).
 void RaftImpl::BecomeFollower(Term term, NodeId leader) {
   DQ_CHECK(term >= term_);
   DQ_CHECK(leader != self_);
@@ -58,7 +58,7 @@ void RaftImpl::BecomeFollower(Term term, NodeId leader) {
   if (term > term_) {
     term_ = term;
     vote_ = NodeId();
-    // Answers in the older term would wait for a hard state that says more than they do.
+    // Responses for the old term would be held until the write of the new term completes.
     send_after_persist_.clear();
     last_ack_.reset();
   } else if (DQ_MUTANT(mutants::kVoteForgotten)) {
@@ -92,8 +92,7 @@ void RaftImpl::BecomeCandidate(bool transfer) {
   vote_ = self_;
   election_timeout_ = RandomElectionTimeout();
   role_ = Candidate{.ballot = {}, .election_deadline = now_ + election_timeout_};
-  // The requests wait for the own vote, which is a promise like any other; it is counted by
-  // Persisted.
+  // The own vote must be durable before the requests leave. CountOwnVote() counts it on Persisted.
   const VoteRequest request{
       .last_index = log_.last_index(), .last_term = log_.last_term(), .transfer = transfer};
   for (const NodeId id : log_.config().MemberIds()) {
@@ -124,8 +123,9 @@ void RaftImpl::BecomeLeader() {
     Progress* peer = leader.Find(vote.voter);
     if (peer != nullptr && vote.granted) peer->incarnation = vote.incarnation;
   }
-  // Paper 8, thesis 6.4: what earlier terms left is committed by an entry of this one (R5).
-  AppendOwn(EntryKind::kNoop, std::make_shared<const std::string>());
+  // Paper 8, thesis 6.4: committing an entry of this term commits the entries of earlier terms
+  // (R5).
+  AppendAsLeader(EntryKind::kNoop, std::make_shared<const std::string>());
   BindVoters(leader, ballot);
 }
 
@@ -149,15 +149,15 @@ void RaftImpl::OnElectionDeadline() {
     follower->election_deadline = next;
     return;
   }
-  // What it campaigned with is gone (its disk stalls): wait as a follower.
+  // Something that a campaign needs is missing, for example because the disk stalls.
   BecomeFollower(term_, NodeId());
 }
 
 bool RaftImpl::CanCampaign() const {
   return log_.config().IsVoter(self_) && OwnIncarnationBound() &&
-         // The state machine is being replaced (etcd f1f74e0).
+         // The state machine is being replaced by a snapshot (etcd f1f74e0).
          applied_ >= install_index_ &&
-         // A vote that does not reach the disk wins nothing and only raises the term.
+         // A vote that cannot become durable wins nothing and only raises the term.
          OldestWriteAge() <= options_.election_max;
 }
 
@@ -170,7 +170,7 @@ bool RaftImpl::HeardFromQuorum(Duration within) const {
   });
 }
 
-bool RaftImpl::HearsLeader() const {
+bool RaftImpl::HeardFromLeader() const {
   if (const Follower* follower = std::get_if<Follower>(&role_)) {
     return follower->leader != NodeId() && now_ - follower->leader_contact < options_.election_min;
   }
@@ -179,14 +179,15 @@ bool RaftImpl::HearsLeader() const {
 
 bool RaftImpl::UpToDate(Index last_index, Term last_term) const {
   if (DQ_MUTANT(mutants::kNoLogCheckInVote)) return true;
-  // Paper 5.4.1.
+  // Paper 5.4.1: compare the last term first, then the last index.
   return std::tuple(last_term, last_index) >= std::tuple(log_.last_term(), log_.last_index());
 }
 
 // When a leader dies, its broken connections wake all followers at nearly the same time. If two of
-// them grant each other's pre-vote, they split the vote and lose an election timeout. So for one
-// heartbeat after asking, a node refuses a rival that is no better than itself and has the greater
-// id; the other side grants. Later it grants normally: the rival may hear more of the cluster.
+// them grant each other's pre-vote, they split the vote and waste an election timeout. So for one
+// heartbeat interval after its own request, a pre-candidate refuses a rival with an equal log and a
+// greater id; the rival grants. Afterwards it grants, because the rival may reach more of the
+// cluster.
 bool RaftImpl::PrefersOwnCandidacy(NodeId rival, const PreVoteRequest& request) const {
   const PreCandidate* pre = std::get_if<PreCandidate>(&role_);
   return pre != nullptr && now_ - pre->started < options_.heartbeat && self_ < rival &&
@@ -196,21 +197,21 @@ bool RaftImpl::PrefersOwnCandidacy(NodeId rival, const PreVoteRequest& request) 
 // ---- Messages
 
 void RaftImpl::OnPreVoteRequest(const Message& message, const PreVoteRequest& request) {
-  // Granting promises nothing and is not recorded; the sender's vote in an older term, or none,
-  // does not matter. A voter that does not know yet that it is one must answer too (etcd#10998).
+  // A grant is not a promise, so the own vote is irrelevant and nothing is stored. A voter also
+  // answers if its own configuration does not name it yet (etcd#10998).
   const bool granted = request.next_term > term_ &&
-                       UpToDate(request.last_index, request.last_term) && !HearsLeader() &&
+                       UpToDate(request.last_index, request.last_term) && !HeardFromLeader() &&
                        !PrefersOwnCandidacy(message.from, request);
   SendNow(message.from, PreVoteResponse{.next_term = request.next_term, .granted = granted});
 }
 
 void RaftImpl::OnPreVoteResponse(const Message& message, const PreVoteResponse& response) {
   if (!response.granted && message.term > term_) {
-    // This node's term is behind: without the newer one it would ask in vain for ever.
+    // The sender has a newer term. Without adopting it, this node's pre-votes would never succeed.
     return BecomeFollower(message.term, NodeId());
   }
   PreCandidate* pre = std::get_if<PreCandidate>(&role_);
-  // A grant may come from a node in an older term: only the term asked for counts.
+  // A node in an older term may grant, so only the term of the election is compared.
   if (pre == nullptr || response.next_term != term_.Next()) return;
   pre->ballot.Record(message.from, message.from_incarnation, response.granted);
   if (pre->ballot.Won(log_.config())) {
@@ -221,15 +222,15 @@ void RaftImpl::OnPreVoteResponse(const Message& message, const PreVoteResponse& 
 
 void RaftImpl::OnVoteRequest(const Message& message, const VoteRequest& request) {
   const Follower* follower = std::get_if<Follower>(&role_);
-  const bool led = follower != nullptr && follower->leader != NodeId();
-  const bool free = vote_ == message.from || (vote_ == NodeId() && !led);
-  // The log is compared also for a repeated request (hashicorp#661).
-  const bool granted = free && UpToDate(request.last_index, request.last_term);
+  const bool has_leader = follower != nullptr && follower->leader != NodeId();
+  const bool may_vote = vote_ == message.from || (vote_ == NodeId() && !has_leader);
+  // Compare the log also for a repeated request (hashicorp#661).
+  const bool granted = may_vote && UpToDate(request.last_index, request.last_term);
   if (granted) {
-    // Candidates and leaders have voted for themselves; a pre-candidate's own wish is over.
+    // Only a pre-candidate can get here: candidates and leaders have voted for themselves.
     if (follower == nullptr) BecomeFollower(term_, NodeId());
     vote_ = message.from;
-    // Paper 5.2: a granted vote gives the candidate time.
+    // Paper 5.2: a granted vote restarts the election timer.
     std::get<Follower>(role_).election_deadline = now_ + election_timeout_;
   }
   if (DQ_MUTANT(mutants::kVoteNotPersisted)) {
@@ -244,8 +245,8 @@ void RaftImpl::OnVoteResponse(const Message& message, const VoteResponse& respon
   if (candidate == nullptr) return;
   candidate->ballot.Record(message.from, message.from_incarnation, response.granted);
   if (candidate->ballot.Won(log_.config())) {
-    // The own vote may still be on its way to the disk although it was not needed (two of three
-    // others); BecomeLeader() then follows from Persisted.
+    // With votes of a majority of others, the own vote may not be durable yet. Then Persisted calls
+    // BecomeLeader().
     if (durability_.hard_state().vote == self_ && TermDurable()) BecomeLeader();
   } else if (candidate->ballot.Lost(log_.config())) {
     BecomeFollower(term_, NodeId());

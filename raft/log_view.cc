@@ -27,10 +27,10 @@ LogView::LogView(const Recovered& recovered, const LogReader* reader, uint64_t c
       last_(recovered.last_index),
       unsubmitted_(recovered.last_index.Next()) {
   DQ_CHECK(reader != nullptr);
-  DQ_CHECK_MSG(last_ >= compacted_.index, "the recovered log ends before it begins");
+  DQ_CHECK_MSG(last_ >= compacted_.index, "the recovered log ends below its compaction point");
   DQ_CHECK_MSG(runs_.empty() == (last_ == compacted_.index),
                "the recovered term runs do not cover the log");
-  Place before = compacted_;
+  EntryId before = compacted_;
   for (const TermRun& run : runs_) {
     const bool first = before.index == compacted_.index;
     DQ_CHECK(first ? run.first == first_index() : run.first > before.index);
@@ -40,7 +40,7 @@ LogView::LogView(const Recovered& recovered, const LogReader* reader, uint64_t c
   }
   const SnapshotMeta& snapshot = recovered.snapshot;
   DQ_CHECK_MSG(snapshot.index >= compacted_.index && snapshot.index <= last_,
-               "the newest snapshot does not meet the log");
+               "the newest snapshot is not within the log");
   if (snapshot.index == Index()) {
     configs_.push_back({});
   } else {
@@ -51,7 +51,7 @@ LogView::LogView(const Recovered& recovered, const LogReader* reader, uint64_t c
   for (const Entry& entry : recovered.config_entries) {
     DQ_CHECK(entry.kind == EntryKind::kConfig && entry.payload != nullptr);
     DQ_CHECK(entry.index <= last_);
-    // Older ones were in force before the snapshot's; nobody asks for them again.
+    // Skip configurations older than the snapshot's: ConfigAt() is not called for them.
     if (entry.index <= snapshot.index) continue;
     DQ_CHECK(entry.index > config_index());
     configs_.push_back({entry.index, DecodedOrDie(*entry.payload, entry.index)});
@@ -61,7 +61,7 @@ LogView::LogView(const Recovered& recovered, const LogReader* reader, uint64_t c
 Term LogView::TermAt(Index index) const {
   if (index == compacted_.index) return compacted_.term;
   if (index < compacted_.index || index > last_) return Term();
-  // Questions are almost always about the newest runs.
+  // Backwards, because most lookups are for the newest runs.
   for (auto run = runs_.rbegin(); run != runs_.rend(); ++run) {
     if (run->first <= index) return run->term;
   }
@@ -72,7 +72,7 @@ bool LogView::Matches(Index index, Term term) const {
   return index >= compacted_.index && index <= last_ && TermAt(index) == term;
 }
 
-LogView::Place LogView::LastAtMost(Index index, Term term) const {
+LogView::EntryId LogView::FindConflictByTerm(Index index, Term term) const {
   if (index <= compacted_.index) return {index, TermAt(index)};
   Index end = std::min(index, last_);
   for (auto run = runs_.rbegin(); run != runs_.rend(); ++run) {
@@ -171,12 +171,12 @@ std::vector<Entry> LogView::Read(Index first, Index last, uint64_t max_entries,
   const Index stored_last = std::min(first + (count - 1), cached_from().Prev());
   std::vector<Entry> entries = reader_->ReadEntries(first, stored_last, max_bytes);
   DQ_CHECK_MSG(!entries.empty() && entries.size() <= count,
-               absl::StrCat("storage gave ", entries.size(), " entries from ", first.value()));
-  // The same facts that Append() asserted before these were written.
+               absl::StrCat("storage returned ", entries.size(), " entries from ", first.value()));
+  // The same facts that Append() checked before these entries were written.
   Index expected = first;
   for (const Entry& entry : entries) {
     DQ_CHECK_MSG(entry.index == expected && entry.term == TermAt(expected),
-                 absl::StrCat("storage gave ", entry.index.value(), "^", entry.term.value(),
+                 absl::StrCat("storage returned ", entry.index.value(), "^", entry.term.value(),
                               " for ", expected.value(), "^", TermAt(expected).value()));
     DQ_CHECK(entry.payload != nullptr);
     expected = expected.Next();

@@ -1,6 +1,6 @@
-// What the core knows of the log: the term of every entry (as runs), the configuration in force at
-// each place, and the newest entries themselves. Older entries are read back from storage; whatever
-// is not durable yet is always held here.
+// The core's view of the log: the term of every entry (as runs), the configuration in force at each
+// index, and the newest entries. Older entries are read back from storage. Entries that are not
+// durable are always in memory.
 //
 //   … compacted | first …… | cached …… | unsubmitted …… last |
 //      gone       storage     memory      memory, not yet in an Output
@@ -21,10 +21,10 @@ namespace dqueue::raft {
 
 class LogView {
  public:
-  struct Place {
+  struct EntryId {
     Index index;
     Term term;
-    friend bool operator==(const Place&, const Place&) = default;
+    friend bool operator==(const EntryId&, const EntryId&) = default;
   };
 
   // `reader` must outlive this.
@@ -34,38 +34,39 @@ class LogView {
   Index compacted_index() const { return compacted_.index; }
   Index last_index() const { return last_; }
   Term last_term() const { return runs_.empty() ? compacted_.term : runs_.back().term; }
-  // 0 below the compaction point and above the end.
+  // 0 below the compaction point and above the end of the log.
   Term TermAt(Index index) const;
   bool Matches(Index index, Term term) const;
-  // The last place at or before `index` whose term is at most `term`; the compaction point if there
-  // is none above it; `index` itself if that is compacted. Both sides of a refused append use it,
-  // so that a conflict costs one round trip for each term instead of one for each entry (Raft
-  // paper 5.3, end).
-  Place LastAtMost(Index index, Term term) const;
+  // The last entry at or before `index` whose term is at most `term`: where this log may match
+  // another log that has (index, term). If no entry qualifies, the compaction point; if `index` is
+  // compacted, `index` itself. Leader and follower use it after a rejected append, so that a
+  // conflict costs one round trip for each term, not for each entry (Raft paper, end of 5.3).
+  EntryId FindConflictByTerm(Index index, Term term) const;
 
-  // `entry` follows the last one, in the same or a later term. A configuration takes effect (R6).
+  // Requires entry.index == last_index() + 1 and entry.term >= last_term(). A configuration takes
+  // effect (R6).
   void Append(Entry entry);
-  // Forgets entries from `first` on, and the configurations among them (R6).
+  // Removes the entries from `first` on, and undoes the configurations among them (R6).
   void TruncateFrom(Index first);
-  // An installed snapshot takes the place of the whole log.
+  // Replaces the whole log by an installed snapshot.
   void Reset(const SnapshotMeta& meta);
-  // Forgets entries up to and including `index`.
+  // Discards entries up to and including `index`.
   void CompactTo(Index index);
 
   bool HasUnsubmitted() const { return unsubmitted_ <= last_; }
-  // Entries to write, each once.
+  // Returns the entries that were in no Output yet.
   std::vector<Entry> TakeUnsubmitted();
-  // Entries first … at most last, at least one, at most max_entries and (but for the first)
-  // max_bytes. Requires first_index() <= first <= last <= last_index().
+  // Returns entries from `first` to at most `last`: at least one, at most max_entries; all after
+  // the first fit max_bytes. Requires first_index() <= first <= last <= last_index().
   std::vector<Entry> Read(Index first, Index last, uint64_t max_entries, uint64_t max_bytes) const;
-  // Drops cached entries that are durable while more than cache_bytes_max are held.
+  // Drops durable entries from the cache while it holds more than cache_bytes_max.
   void Evict(Index durable);
 
-  // The newest configuration; empty before the first. Its entry's index (0: none).
+  // The newest configuration and the index of its entry. Empty and 0 if the log has none.
   const Configuration& config() const { return configs_.back().config; }
   Index config_index() const { return configs_.back().index; }
-  // In force at `index`; requires compacted_index() <= index <= last_index(), and that no snapshot
-  // newer than `index` was recovered.
+  // The configuration in force at `index`. Requires compacted_index() <= index <= last_index() and
+  // index >= the index of the recovered snapshot.
   const Configuration& ConfigAt(Index index) const;
 
   const std::vector<TermRun>& runs() const { return runs_; }
@@ -82,13 +83,13 @@ class LogView {
 
   const LogReader* reader_;
   uint64_t cache_bytes_max_;
-  Place compacted_;            // the entry before the first
-  std::vector<TermRun> runs_;  // of first_index() … last_, rising in index and term
+  EntryId compacted_;          // the last compacted entry
+  std::vector<TermRun> runs_;  // cover first_index() to last_; index and term rise
   Index last_;
   Index unsubmitted_;        // first entry that was in no Output yet; last_ + 1 if none
   std::deque<Entry> cache_;  // the newest entries, up to last_
   uint64_t cached_bytes_ = 0;
-  std::vector<ConfigMark> configs_;  // rising; never empty
+  std::vector<ConfigMark> configs_;  // index rises; never empty
 };
 
 }  // namespace dqueue::raft

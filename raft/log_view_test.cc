@@ -35,7 +35,7 @@ Entry Config(uint64_t index, uint64_t term, int nodes) {
           .payload = Text(EncodeConfiguration(MakeConfiguration(nodes)))};
 }
 
-// A log of these terms from index 1, in storage and recovered from it.
+// A log with these terms from index 1, recovered from storage.
 class Stored {
  public:
   explicit Stored(const std::vector<uint64_t>& terms, uint64_t cache_bytes = kNoLimit)
@@ -65,7 +65,7 @@ std::vector<Index> Range(uint64_t first, uint64_t last) {
   return indexes;
 }
 
-TEST(LogView, KnowsTermsFromRunsAlone) {
+TEST(LogView, TermLookupReadsNoEntries) {
   Stored stored({1, 1, 2, 5, 5, 5});
   const LogView& log = stored.log();
   EXPECT_EQ(log.TermAt(Index()), Term());
@@ -78,7 +78,7 @@ TEST(LogView, KnowsTermsFromRunsAlone) {
   EXPECT_EQ(stored.disk().reads(), 0);
 }
 
-TEST(LogView, LastAtMostAgreesWithALookAtEveryEntry) {
+TEST(LogView, FindConflictByTermMatchesLinearSearch) {
   Random random(3);
   for (int round = 0; round < 200; ++round) {
     std::vector<uint64_t> terms;
@@ -90,13 +90,14 @@ TEST(LogView, LastAtMostAgreesWithALookAtEveryEntry) {
       for (uint64_t at_most = 0; at_most <= term + 1; ++at_most) {
         uint64_t expected = std::min(index, length);
         while (expected > 0 && terms[expected - 1] > at_most) --expected;
-        EXPECT_EQ(stored.log().LastAtMost(Index(index), Term(at_most)).index, Index(expected));
+        EXPECT_EQ(stored.log().FindConflictByTerm(Index(index), Term(at_most)).index,
+                  Index(expected));
       }
     }
   }
 }
 
-TEST(LogView, EntriesAreHandedToStorageOnce) {
+TEST(LogView, EntriesAreSubmittedOnce) {
   Stored stored({1});
   LogView& log = stored.log();
   EXPECT_FALSE(log.HasUnsubmitted());
@@ -105,19 +106,19 @@ TEST(LogView, EntriesAreHandedToStorageOnce) {
   EXPECT_TRUE(log.HasUnsubmitted());
   EXPECT_EQ(Indexes(log.TakeUnsubmitted()), Range(2, 3));
   EXPECT_TRUE(log.TakeUnsubmitted().empty());
-  // A truncation below what storage was given makes it be given again from there.
+  // A truncation below the submitted end makes entries be submitted again from there.
   log.Append(Command(4, 2));
   log.TruncateFrom(Index(3));
   log.Append(Command(3, 7));
   EXPECT_EQ(Indexes(log.TakeUnsubmitted()), Range(3, 3));
-  // One that only concerns the rest does not.
+  // A truncation above it does not.
   log.Append(Command(4, 7));
   log.Append(Command(5, 7));
   log.TruncateFrom(Index(5));
   EXPECT_EQ(Indexes(log.TakeUnsubmitted()), Range(4, 4));
 }
 
-TEST(LogView, ConfigurationsTakeEffectWhenAppendedAndRollBackWhenTruncated) {
+TEST(LogView, ConfigurationFollowsAppendAndTruncate) {
   Stored stored({1});
   LogView& log = stored.log();
   EXPECT_TRUE(log.config().voters.empty());
@@ -135,7 +136,7 @@ TEST(LogView, ConfigurationsTakeEffectWhenAppendedAndRollBackWhenTruncated) {
   EXPECT_EQ(log.config_index(), Index());
 }
 
-TEST(LogView, CompactionKeepsTheTermAndConfigurationOfItsPlace) {
+TEST(LogView, CompactionKeepsTermAndConfiguration) {
   Stored stored({1});
   LogView& log = stored.log();
   log.Append(Config(2, 1, 3));
@@ -149,9 +150,9 @@ TEST(LogView, CompactionKeepsTheTermAndConfigurationOfItsPlace) {
   EXPECT_FALSE(log.Matches(Index(2), Term(1)));
   EXPECT_EQ(log.ConfigAt(Index(3)), MakeConfiguration(3));
   EXPECT_EQ(log.config(), MakeConfiguration(5));
-  log.CompactTo(Index(2));  // older: nothing
+  log.CompactTo(Index(2));  // below the compaction point: no effect
   EXPECT_EQ(log.first_index(), Index(4));
-  // Everything gone: the last term is still known (LogCabin e333046).
+  // After compaction of the whole log the last term is still known (LogCabin e333046).
   log.CompactTo(Index(4));
   EXPECT_EQ(log.last_index(), Index(4));
   EXPECT_EQ(log.last_term(), Term(4));
@@ -159,7 +160,7 @@ TEST(LogView, CompactionKeepsTheTermAndConfigurationOfItsPlace) {
   EXPECT_EQ(log.TermAt(Index(5)), Term(4));
 }
 
-TEST(LogView, AnInstalledSnapshotReplacesEverything) {
+TEST(LogView, ResetReplacesLog) {
   Stored stored({1, 2, 3});
   LogView& log = stored.log();
   log.Append(Command(4, 3));
@@ -174,19 +175,19 @@ TEST(LogView, AnInstalledSnapshotReplacesEverything) {
   EXPECT_EQ(Indexes(log.TakeUnsubmitted()), Range(10, 10));
 }
 
-TEST(LogView, ReadsOldEntriesFromStorageAndNewOnesFromMemory) {
+TEST(LogView, ReadsOldEntriesFromStorageAndNewFromCache) {
   Stored stored({1, 1, 1});
   LogView& log = stored.log();
   log.Append(Command(4, 1));
   log.Append(Command(5, 1));
   EXPECT_EQ(Indexes(log.Read(Index(4), Index(5), kNoLimit, kNoLimit)), Range(4, 5));
   EXPECT_EQ(stored.disk().reads(), 0);
-  // Stops where memory begins: what is not durable is not asked of storage.
+  // Storage is read only up to the first cached entry, because later ones may not be durable.
   EXPECT_EQ(Indexes(log.Read(Index(2), Index(5), kNoLimit, kNoLimit)), Range(2, 3));
   EXPECT_EQ(stored.disk().reads(), 1);
 }
 
-TEST(LogView, ReadsAtLeastOneEntryAndRespectsBothLimits) {
+TEST(LogView, ReadRespectsLimitsAndReturnsAtLeastOneEntry) {
   Stored stored({1, 1, 1, 1});
   LogView& log = stored.log();
   for (uint64_t i = 5; i <= 8; ++i) log.Append(Command(i, 1));
@@ -200,7 +201,7 @@ TEST(LogView, ReadsAtLeastOneEntryAndRespectsBothLimits) {
   }
 }
 
-TEST(LogView, EvictsOnlyWhatIsDurable) {
+TEST(LogView, EvictsOnlyDurableEntries) {
   Stored stored({1}, /*cache_bytes=*/0);
   LogView& log = stored.log();
   for (uint64_t i = 2; i <= 5; ++i) log.Append(Command(i, 1));
@@ -213,18 +214,18 @@ TEST(LogView, EvictsOnlyWhatIsDurable) {
   EXPECT_EQ(Indexes(log.Read(Index(3), Index(5), kNoLimit, kNoLimit)), Range(3, 3));
 }
 
-TEST(LogView, RefusesToBecomeInconsistent) {
+TEST(LogView, InvalidOperationsFailChecks) {
   ChecksThrow checks;
-  EXPECT_THROW(Stored({1}).log().Append(Command(3, 1)), Violation);     // a hole
-  EXPECT_THROW(Stored({1, 4}).log().Append(Command(3, 3)), Violation);  // a term that goes back
-  EXPECT_THROW(Stored({1}).log().TruncateFrom(Index(2)), Violation);    // nothing there
+  EXPECT_THROW(Stored({1}).log().Append(Command(3, 1)), Violation);     // a gap
+  EXPECT_THROW(Stored({1, 4}).log().Append(Command(3, 3)), Violation);  // a term that decreases
+  EXPECT_THROW(Stored({1}).log().TruncateFrom(Index(2)), Violation);    // beyond the end
   EXPECT_THROW(Stored({1}).log().Read(Index(1), Index(2), 1, 1), Violation);
   Entry broken = Config(2, 1, 3);
   broken.payload = Text("?");
   EXPECT_THROW(Stored({1}).log().Append(broken), Violation);
 }
 
-// The wrong entry from storage must not reach anybody.
+// Wrong entries from storage must not be passed on.
 class LyingReader : public LogReader {
  public:
   explicit LyingReader(std::vector<Entry> answer) : answer_(std::move(answer)) {}
@@ -234,7 +235,7 @@ class LyingReader : public LogReader {
   std::vector<Entry> answer_;
 };
 
-TEST(LogView, ChecksWhatStorageGives) {
+TEST(LogView, WrongEntriesFromStorageFailChecks) {
   ChecksThrow checks;
   const std::vector<std::vector<Entry>> lies = {
       {},
@@ -251,7 +252,7 @@ TEST(LogView, ChecksWhatStorageGives) {
   }
 }
 
-TEST(LogView, RefusesARecoveredLogThatDoesNotFitTogether) {
+TEST(LogView, InconsistentRecoveredLogFailsChecks) {
   ChecksThrow checks;
   const std::string config = EncodeConfiguration(MakeConfiguration(3));
   struct {
@@ -293,16 +294,16 @@ TEST(LogView, RefusesARecoveredLogThatDoesNotFitTogether) {
   }
 }
 
-// Against a plain vector, with every operation at random.
-TEST(LogView, AgreesWithAPlainVector) {
+// Random operations, compared with a plain vector.
+TEST(LogView, MatchesVectorModel) {
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     Random random(seed);
     FakeDisk disk(NodeId(1), Incarnation(1));
     disk.Write(HardState{Term(1000), NodeId(), Index()}, std::nullopt, {});
     LogView log(disk.Recover(), &disk, random.Below(400));
-    std::vector<Entry> model;  // index i at [i - 1]
+    std::vector<Entry> model;  // index i is model[i - 1]
     uint64_t compacted = 0;
-    uint64_t written = 0;  // handed to storage; all durable at once here
+    uint64_t written = 0;  // submitted; durable at once in this test
     uint64_t term = 1;
     for (int step = 0; step < 120; ++step) {
       switch (random.Below(6)) {

@@ -1,6 +1,6 @@
-// Members: whom a leader replicates to, and which incarnation of each counts (R12). A member's
-// first incarnation is bound by a configuration entry; afterwards a wiped disk under the same name
-// has no say (etcd#3504, "a member id must be used only once").
+// Members: which peers a leader replicates to, and which incarnation of each counts (R12). A
+// configuration entry binds a member's first incarnation. A wiped disk under the same name is then
+// refused (etcd#3504: "a member id must be used only once").
 #include <algorithm>
 #include <utility>
 
@@ -11,7 +11,8 @@
 namespace dqueue::raft {
 namespace {
 
-// Binds each unbound member for which `incarnation_of` knows one. True if that changed anything.
+// Sets the incarnation of each unbound member for which `incarnation_of` returns one. True if any
+// was set.
 template <class IncarnationOf>
 bool Bind(Configuration& config, IncarnationOf incarnation_of) {
   bool changed = false;
@@ -53,8 +54,8 @@ void RaftImpl::BindVoters(Leader& leader, const Ballot& ballot) {
   if (changed) AppendConfiguration(leader, config);
 }
 
-void RaftImpl::MaybeBindHeard(Leader& leader) {
-  // One change at a time, and none before this leader has committed (R5, R6).
+void RaftImpl::MaybeBindContacted(Leader& leader) {
+  // One configuration change at a time, and none before the no-op is committed (R5, R6).
   if (commit_ < leader.noop || log_.config_index() > commit_ || leader.transfer) return;
   const Configuration& current = log_.config();
   const bool all_bound = std::all_of(
@@ -72,7 +73,8 @@ void RaftImpl::MaybeBindHeard(Leader& leader) {
 
 void RaftImpl::AppendConfiguration(Leader& leader, const Configuration& config) {
   const Index next = log_.last_index().Next();
-  AppendOwn(EntryKind::kConfig, std::make_shared<const std::string>(EncodeConfiguration(config)));
+  AppendAsLeader(EntryKind::kConfig,
+                 std::make_shared<const std::string>(EncodeConfiguration(config)));
   DQ_CHECK(log_.config() == config);
   RefreshPeers(leader, next);
 }

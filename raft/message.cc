@@ -9,9 +9,11 @@ namespace dqueue::raft {
 namespace {
 
 // "2^1": index 2, term 1.
-std::string Place(Index index, Term term) { return absl::StrCat(index.value(), "^", term.value()); }
+std::string IdText(Index index, Term term) {
+  return absl::StrCat(index.value(), "^", term.value());
+}
 
-std::string Place(SnapshotCursor cursor) { return absl::StrCat(cursor.file, "+", cursor.offset); }
+std::string IdText(SnapshotCursor cursor) { return absl::StrCat(cursor.file, "+", cursor.offset); }
 
 std::string WithRead(std::string text, ReadId id) {
   if (id != ReadId()) absl::StrAppend(&text, " read ", id.value());
@@ -21,14 +23,14 @@ std::string WithRead(std::string text, ReadId id) {
 struct Describer {
   std::string operator()(const PreVoteRequest& m) const {
     return absl::StrCat("pre-vote? for term ", m.next_term.value(), " last ",
-                        Place(m.last_index, m.last_term));
+                        IdText(m.last_index, m.last_term));
   }
   std::string operator()(const PreVoteResponse& m) const {
     return absl::StrCat("pre-vote ", m.granted ? "granted" : "refused", " for term ",
                         m.next_term.value());
   }
   std::string operator()(const VoteRequest& m) const {
-    return absl::StrCat("vote? last ", Place(m.last_index, m.last_term),
+    return absl::StrCat("vote? last ", IdText(m.last_index, m.last_term),
                         m.transfer ? " by transfer" : "");
   }
   std::string operator()(const VoteResponse& m) const {
@@ -42,7 +44,7 @@ struct Describer {
       absl::StrAppend(&text, " ", m.entries.front().index.value());
       if (m.entries.size() > 1) absl::StrAppend(&text, "..", m.entries.back().index.value());
     }
-    absl::StrAppend(&text, " prev ", Place(m.prev_index, m.prev_term), " commit ",
+    absl::StrAppend(&text, " prev ", IdText(m.prev_index, m.prev_term), " commit ",
                     m.commit.value());
     return WithRead(std::move(text), m.read_id);
   }
@@ -50,7 +52,7 @@ struct Describer {
     const char* space = m.low_space ? " low on space" : "";
     if (m.success) return absl::StrCat("appended to ", m.match.value(), space);
     return absl::StrCat("append refused at ", m.rejected_prev.value(), " hint ",
-                        Place(m.hint_index, m.hint_term), space);
+                        IdText(m.hint_index, m.hint_term), space);
   }
   std::string operator()(const HeartbeatRequest& m) const {
     return WithRead(absl::StrCat("heartbeat commit ", m.commit.value()), m.read_id);
@@ -60,14 +62,14 @@ struct Describer {
                     m.read_id);
   }
   std::string operator()(const SnapshotRequest& m) const {
-    return absl::StrCat("snapshot ", Place(m.meta.index, m.meta.term), " at ", Place(m.cursor),
+    return absl::StrCat("snapshot ", IdText(m.meta.index, m.meta.term), " at ", IdText(m.cursor),
                         " bytes ", m.data.size());
   }
   std::string operator()(const SnapshotResponse& m) const {
-    return absl::StrCat("snapshot ", Place(m.index, m.snapshot_term),
+    return absl::StrCat("snapshot ", IdText(m.index, m.snapshot_term),
                         m.done      ? " done"
                         : m.refused ? " refused"
-                                    : absl::StrCat(" wants ", Place(m.next)));
+                                    : absl::StrCat(" wants ", IdText(m.next)));
   }
   std::string operator()(const TimeoutNow&) const { return "timeout now"; }
 };

@@ -1,5 +1,5 @@
-// What members say to each other: one struct for each RPC of the Raft paper and thesis, and one
-// envelope.
+// Messages between members: one struct for each RPC of the Raft paper and thesis, in one envelope
+// (Message).
 #pragma once
 
 #include <cstdint>
@@ -11,23 +11,24 @@
 
 namespace dqueue::raft {
 
-// Raft thesis 9.6. Envelope.term is the sender's current term; nobody adopts next_term.
+// Raft thesis 9.6. Message::term is the sender's current term; receivers do not adopt next_term.
 struct PreVoteRequest {
-  Term next_term;  // the term in which the sender would campaign
+  Term next_term;  // the term of the election that the sender would start
   Index last_index;
   Term last_term;
   bool operator==(const PreVoteRequest&) const = default;
 };
 struct PreVoteResponse {
-  Term next_term;  // echoed
+  Term next_term;  // copied from the request
   bool granted = false;
   bool operator==(const PreVoteResponse&) const = default;
 };
 struct VoteRequest {
   Index last_index;
   Term last_term;
-  bool transfer =
-      false;  // the leader itself asked for this election: stickiness does not apply (thesis 3.10)
+  // The leader requested this election by TimeoutNow: leader stickiness does not apply
+  // (thesis 3.10).
+  bool transfer = false;
   bool operator==(const VoteRequest&) const = default;
 };
 struct VoteResponse {
@@ -37,26 +38,26 @@ struct VoteResponse {
 struct AppendRequest {
   Index prev_index;
   Term prev_term;
-  Index commit;    // the leader's commit index; the follower commits no further than prev_index +
-                   // entries (R4)
-  ReadId read_id;  // as in HeartbeatRequest
+  // The leader's commit index. The follower commits at most prev_index + entries.size() (R4).
+  Index commit;
+  ReadId read_id;              // as in HeartbeatRequest
   std::vector<Entry> entries;  // contiguous from prev_index + 1
 };
 struct AppendResponse {
   bool success = false;
-  // success: everything up to here agrees with the sender's log and is durable.
+  // If success: all entries up to here match the leader's log and are durable.
   Index match;
-  // Not success: prev_index of the refused request, and where the logs may agree: hint_index is the
-  // last index that could match, hint_term the term of the follower's entry there (0: none).
+  // If not success: rejected_prev is the request's prev_index. hint_index is the last index at
+  // which the logs may match, hint_term the term of the follower's entry there (0: unknown).
   Index rejected_prev;
   Index hint_index;
   Term hint_term;
-  bool low_space = false;  // the sender's disk has no room for more jobs
+  bool low_space = false;  // the sender's disk has no room for new jobs
   bool operator==(const AppendResponse&) const = default;
 };
 struct HeartbeatRequest {
-  Index commit;    // min(what this follower is known to have, commit) (R4)
-  ReadId read_id;  // newest confirmation round; echoed (R8)
+  Index commit;    // min(the follower's match index, the leader's commit index) (R4)
+  ReadId read_id;  // the newest confirmation round (R8); the response copies it
   bool operator==(const HeartbeatRequest&) const = default;
 };
 struct HeartbeatResponse {
@@ -64,34 +65,34 @@ struct HeartbeatResponse {
   bool low_space = false;
   bool operator==(const HeartbeatResponse&) const = default;
 };
-// A place in the files of a snapshot: byte `offset` of the `file`-th file of its manifest.
+// A position in a snapshot: byte `offset` of file number `file` of its manifest.
 struct SnapshotCursor {
   uint32_t file = 0;
   uint64_t offset = 0;
   friend auto operator<=>(const SnapshotCursor&, const SnapshotCursor&) = default;
 };
-// The core leaves `manifest`, `data` and `crc32c` empty on requests that it makes; the shell fills
-// them from the snapshot store before sending, `data` with what is at `cursor`. The first request
-// of a transfer is an offer: its cursor is the start, and the receiver, which may have some of the
-// files already, answers what it lacks. Bytes that are not what it wants next are ignored.
+// One chunk of a snapshot. The core leaves `manifest`, `data` and `crc32c` empty; the shell fills
+// them from the snapshot store before it sends the message. The first request of a transfer is an
+// offer with the cursor at the start. The receiver responds with the first cursor that it needs; it
+// may have some of the files already. The receiver ignores a chunk at any other cursor.
 struct SnapshotRequest {
   SnapshotMeta meta;
-  std::string manifest;   // storage's description of the files
-  SnapshotCursor cursor;  // of data
+  std::string manifest;   // describes the snapshot's files (storage/snapshots)
+  SnapshotCursor cursor;  // position of `data`
   std::string data;
   uint32_t crc32c = 0;
   bool operator==(const SnapshotRequest&) const = default;
 };
 struct SnapshotResponse {
-  Index index;  // of the snapshot
+  Index index;  // index and term of the snapshot
   Term snapshot_term;
-  SnapshotCursor next;  // what is wanted next
-  bool done =
-      false;  // everything up to `index` is in place (also: the receiver's log already reaches it)
-  bool refused = false;  // files failed their checks; start again
+  SnapshotCursor next;  // the first byte that the receiver still needs
+  // Entries up to `index` are installed, or the receiver's log already contained them.
+  bool done = false;
+  bool refused = false;  // a checksum failed; the sender starts again
   bool operator==(const SnapshotResponse&) const = default;
 };
-// Start an election at once (thesis 3.10).
+// Tells the target to start an election at once (thesis 3.10).
 struct TimeoutNow {
   bool operator==(const TimeoutNow&) const = default;
 };
@@ -109,7 +110,7 @@ struct Message {
   MessageBody body;
 };
 
-// One line for people, without payloads: "append 3..5 prev 2^1 commit 2".
+// One line for logs, without payloads: "append 3..5 prev 2^1 commit 2". "2^1" is index 2, term 1.
 std::string Describe(const Message& message);
 
 }  // namespace dqueue::raft

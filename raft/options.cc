@@ -22,7 +22,7 @@ std::string Options::Problem() const {
     return absl::StrCat("election_max is ", Milliseconds(election_max), "; it must be at most ",
                         Milliseconds(kElectionMax));
   }
-  // One lost heartbeat, or a few, must not look like a dead leader.
+  // A few lost heartbeats must not start an election.
   if (election_min / 4 < heartbeat) {
     return absl::StrCat("election_min is ", Milliseconds(election_min), " and heartbeat is ",
                         Milliseconds(heartbeat), "; election_min must be at least 4 * heartbeat");
@@ -42,7 +42,7 @@ std::string Options::Problem() const {
   for (const auto& limit : limits) {
     if (limit.value == 0) return absl::StrCat(limit.name, " is 0; it must be above 0");
   }
-  // The no-op and the binding of incarnations come on top of what is left from the last leader.
+  // Room for the no-op and the entry that binds incarnations, above what the last leader left.
   if (max_uncommitted_entries < 4) {
     return absl::StrCat("max_uncommitted_entries is ", max_uncommitted_entries,
                         "; it must be at least 4");

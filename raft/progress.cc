@@ -30,7 +30,7 @@ void Window::Clear() {
 }
 
 Progress::Progress(NodeId id, bool is_voter, Index next, Time now)
-    : voter(is_voter), last_contact(now), id_(id), next_(next), moved_(now) {
+    : voter(is_voter), last_contact(now), id_(id), next_(next), last_progress_(now) {
   DQ_CHECK(id != NodeId());
   DQ_CHECK(next > Index());
 }
@@ -38,7 +38,7 @@ Progress::Progress(NodeId id, bool is_voter, Index next, Time now)
 Progress::Allowance Progress::Room(const Options& options) const {
   switch (state_) {
     case State::kProbe:
-      if (probe_sent_ || probe_repeated_) return {};
+      if (probe_sent_ || probe_resent_) return {};
       return {options.max_append_entries, options.max_append_bytes};
     case State::kReplicate: {
       if (in_flight_.entries() >= options.window_entries) return {};
@@ -65,38 +65,38 @@ void Progress::AppendSent(uint64_t entries, uint64_t bytes, Time now) {
     return;
   }
   DQ_CHECK(entries > 0);
-  if (in_flight_.empty()) moved_ = now;
+  if (in_flight_.empty()) last_progress_ = now;
   next_ = next_ + entries;
   in_flight_.Add(next_.Prev(), entries, bytes);
 }
 
 bool Progress::Acknowledged(Index match, Time now) {
-  const bool news = match > match_;
-  if (news) {
+  const bool advanced = match > match_;
+  if (advanced) {
     match_ = match;
-    moved_ = now;
+    last_progress_ = now;
   }
   next_ = std::max(next_, match_.Next());
   switch (state_) {
     case State::kProbe:
-      // An answer to something older than the probe does not reach as far as the probe asked.
+      // A response to an older append acknowledges less than the probe asked for.
       if (match_.Next() >= next_) BecomeReplicate();
       break;
     case State::kReplicate:
       in_flight_.FreeTo(match_);
       break;
     case State::kSnapshot:
-      // It got there without the snapshot: entries that were on their way have arrived after all.
+      // Appends that were in flight arrived, so the snapshot is not needed.
       if (match_ >= snapshot.meta.index) SnapshotDone(match_);
       break;
   }
   DQ_CHECK(match_ < next_);
-  return news;
+  return advanced;
 }
 
-bool Progress::Refused(Index rejected_prev, Index hint) {
-  // What is known to match cannot be refused: a late answer (etcd 16ba77767), or the member lost
-  // what it had acknowledged. Neither must set off another append at once.
+bool Progress::Rejected(Index rejected_prev, Index hint) {
+  // Matched entries cannot be rejected. Either the response is late (etcd 16ba77767), or the member
+  // lost acknowledged entries. Sending another append at once would loop.
   if (rejected_prev <= match_) return false;
   switch (state_) {
     case State::kReplicate:
@@ -104,7 +104,7 @@ bool Progress::Refused(Index rejected_prev, Index hint) {
       return true;
     case State::kProbe:
       if (rejected_prev != next_.Prev()) return false;
-      // Below match: a duplicate from before; match never goes back.
+      // A hint below match is from a duplicate; match never decreases.
       BecomeProbe(std::max(std::min(rejected_prev, hint.Next()), match_.Next()));
       return true;
     case State::kSnapshot:
@@ -113,14 +113,16 @@ bool Progress::Refused(Index rejected_prev, Index hint) {
   return false;
 }
 
-void Progress::Alive(Time now, Duration patience) {
+void Progress::OnHeartbeatResponse(Time now, Duration patience) {
   if (state_ == State::kProbe) {
-    // If the first one is only slow to be written, its entries are not needed again.
-    probe_repeated_ |= probe_sent_;
+    // The resent probe is empty: the first one may only be waiting for a slow disk.
+    probe_resent_ |= probe_sent_;
     probe_sent_ = false;
-  } else if (state_ == State::kReplicate && !in_flight_.empty() && now - moved_ > patience) {
-    // Lost, or waiting for a slow disk: ask at the end of what was sent. "Yes" continues from
-    // there, and a refusal says from where to repeat; nothing is sent twice to a slow disk.
+  } else if (state_ == State::kReplicate && !in_flight_.empty() &&
+             now - last_progress_ > patience) {
+    // The appends are lost, or a slow disk holds them. Probe at the end of what was sent: success
+    // continues from there, and a rejection gives the place to resend from. A slow disk thus never
+    // gets entries twice.
     BecomeProbe(next_);
   }
 }
@@ -133,7 +135,7 @@ void Progress::BecomeSnapshot(const SnapshotMeta& meta) {
   DQ_CHECK(meta.index > match_);
   in_flight_.Clear();
   state_ = State::kSnapshot;
-  snapshot = {.meta = meta, .cursor = {}, .due = true, .sent = {}, .wanted = {}, .repeats = 0};
+  snapshot = {.meta = meta, .cursor = {}, .due = true, .sent = {}, .wanted = {}, .resends = 0};
 }
 
 void Progress::SnapshotDone(Index index) {
@@ -148,7 +150,7 @@ void Progress::BecomeProbe(Index next) {
   state_ = State::kProbe;
   next_ = next;
   probe_sent_ = false;
-  probe_repeated_ = false;
+  probe_resent_ = false;
   in_flight_.Clear();
 }
 

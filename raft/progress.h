@@ -1,14 +1,12 @@
-// What a leader knows of one other member, and what it may send it next.
+// What a leader knows of one other member, and what it may send next.
 //
-//   Probe      where the logs agree is not known: one append, then wait for its answer (or a sign
-//   of
-//              life, after which it is repeated).
-//   Replicate  they agree up to match, and appends are pipelined up to next - 1 on the assumption
-//              that they arrive; the window bounds what is in flight, in entries and bytes.
-//   Snapshot   the member needs entries that are compacted: snapshot pieces, one at a time.
+//   Probe      The point where the logs match is unknown. One append is sent; the next one waits
+//              for its response. A heartbeat response allows a resend.
+//   Replicate  The logs match up to `match`. Appends are pipelined up to next - 1 without waiting
+//              for responses; the window bounds entries and bytes in flight.
+//   Snapshot   The member needs compacted entries. Snapshot chunks are sent one at a time.
 //
-// Invariant: match < next. In Replicate, in_flight covers exactly what was sent and not
-// acknowledged.
+// Invariant: match < next. In Replicate, in_flight is exactly what was sent and not acknowledged.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +19,11 @@
 
 namespace dqueue::raft {
 
-// Appends under way to one member.
+// Appends in flight to one member.
 class Window {
  public:
   void Add(Index last, uint64_t entries, uint64_t bytes);
-  // Appends up to and including `match` are acknowledged.
+  // Removes the appends that end at or before `match`.
   void FreeTo(Index match);
   void Clear();
   bool empty() const { return sent_.empty(); }
@@ -48,14 +46,15 @@ class Progress {
   enum class State { kProbe, kReplicate, kSnapshot };
   struct SnapshotTransfer {
     SnapshotMeta meta;
-    SnapshotCursor cursor;                 // of the last request
-    bool due = true;                       // that request is to be sent
-    Time sent;                             // when it was
-    std::optional<SnapshotCursor> wanted;  // the last answer; none: the offer is unanswered
-    int repeats = 0;                       // of the request since the last answer
+    SnapshotCursor cursor;  // of the last request
+    bool due = true;        // the request at `cursor` is still to be sent
+    Time sent;              // when the last request was sent
+    std::optional<SnapshotCursor>
+        wanted;       // cursor of the last response; nullopt: the offer is unanswered
+    int resends = 0;  // of the request, since the last response
   };
 
-  // As a new leader starts: the log probably agrees up to next - 1, nothing is certain.
+  // For a new leader: the logs probably match up to next - 1.
   Progress(NodeId id, bool voter, Index next, Time now);
 
   NodeId id() const { return id_; }
@@ -64,44 +63,43 @@ class Progress {
   Index next() const { return next_; }
   const Window& in_flight() const { return in_flight_; }
 
-  // How much may be sent from next() on. In Probe an append without entries asks as well as any; a
-  // probe that is repeated has none.
+  // How much may be sent from next() on. In Probe an append may be empty; a resent probe always is.
   struct Allowance {
     uint64_t entries = 0;
     uint64_t bytes = 0;
   };
   Allowance Room(const Options& options) const;
-  // Whether an append is to be sent to this member, given the end of the leader's log.
+  // True if an append should be sent to this member. `last_index` is the end of the leader's log.
   bool WantsAppend(Index last_index, const Options& options) const;
 
-  // An append with `entries` entries (0 only in Probe) from next() on was sent.
+  // Records an append with `entries` entries from next() on. 0 entries are allowed only in Probe.
   void AppendSent(uint64_t entries, uint64_t bytes, Time now);
-  // Everything up to `match` is durable there and agrees. True if that was news.
+  // All entries up to `match` match the leader's log and are durable. True if match() advanced.
   bool Acknowledged(Index match, Time now);
-  // The append after `rejected_prev` did not fit; agreement is possible at `hint` at the latest.
-  // False: the answer to something older, without effect.
-  bool Refused(Index rejected_prev, Index hint);
-  // A sign of life: what was lost may be repeated. Falls back from Replicate to Probe when nothing
-  // was acknowledged for `patience` although something is in flight.
-  void Alive(Time now, Duration patience);
-  // The connection broke: what is in flight is probably lost.
+  // The member rejected the append after `rejected_prev`; the logs can match at most up to `hint`.
+  // False: the response is out of date and has no effect.
+  bool Rejected(Index rejected_prev, Index hint);
+  // A heartbeat response arrived, so a lost append may be resent. Goes from Replicate to Probe if
+  // appends are in flight and none was acknowledged for `patience`.
+  void OnHeartbeatResponse(Time now, Duration patience);
+  // The connection broke: appends in flight are probably lost.
   void Unreachable();
   void BecomeSnapshot(const SnapshotMeta& meta);
-  // The member has the snapshot, or the entries after it are available after all.
+  // The member has installed the snapshot, or the entries after it are in its log.
   void SnapshotDone(Index index);
 
-  // What the member said of itself, and when (stickiness and check-quorum count any answer).
+  // State that the member reported, and when. Any response counts for stickiness and check-quorum.
   bool voter;
   Time last_contact;
   bool low_space = false;
-  // The incarnation whose answers this leader has counted; 0: none yet (R12).
+  // The incarnation whose responses this leader counts; 0: no response yet (R12).
   Incarnation incarnation;
-  // Confirmation rounds (R8): newest id sent, newest echoed.
+  // Confirmation rounds (R8): the newest id sent and the newest id echoed.
   ReadId read_sent;
   ReadId read_acked;
-  SnapshotTransfer snapshot;  // in state Snapshot
-  // The event in whose course entries were last read back from storage for this member.
-  uint64_t read_back_event = 0;
+  SnapshotTransfer snapshot;  // valid in state Snapshot
+  // The event during which entries were last read from storage for this member.
+  uint64_t storage_read_event = 0;
 
  private:
   void BecomeProbe(Index next);
@@ -112,10 +110,10 @@ class Progress {
   Index match_;
   Index next_;
   bool probe_sent_ = false;
-  bool probe_repeated_ = false;
+  bool probe_resent_ = false;
   Window in_flight_;
-  // When match last moved, or something was sent into an empty window.
-  Time moved_;
+  // When match last advanced, or when an append was sent with an empty window.
+  Time last_progress_;
 };
 
 const char* ProgressStateName(Progress::State state);

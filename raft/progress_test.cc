@@ -23,39 +23,40 @@ Options Small() {
   return options;
 }
 
-// Replicating, with everything up to 10 acknowledged.
+// In Replicate, with everything up to 10 acknowledged.
 Progress Replicating() {
   Progress p(NodeId(2), true, Index(11), kStart);
   p.Acknowledged(Index(10), kStart);
   return p;
 }
 
-TEST(Progress, StartsAsAProbeThatIsSentOnce) {
+TEST(Progress, StartsInProbeWithOneAppend) {
   Progress p(NodeId(2), true, Index(11), kStart);
   EXPECT_EQ(p.state(), State::kProbe);
-  EXPECT_TRUE(p.WantsAppend(Index(10), Small()));  // also without entries: it asks
+  EXPECT_TRUE(p.WantsAppend(Index(10), Small()));  // also without entries, to find the match
   p.AppendSent(0, 0, kStart);
   EXPECT_FALSE(p.WantsAppend(Index(12), Small()));
   EXPECT_EQ(p.next(), Index(11));
 }
 
-// … and repeated without entries until there is an answer: they may only be slow to be written.
-TEST(Progress, ARepeatedProbeOnlyAsks) {
+// A resent probe is empty until a response arrives: the first entries may only be slow to be
+// written.
+TEST(Progress, ResentProbeHasNoEntries) {
   Progress p(NodeId(2), true, Index(11), kStart);
-  p.Alive(kStart, 100ms);
-  EXPECT_EQ(p.Room(Small()).entries, 4u) << "nothing was sent yet";
+  p.OnHeartbeatResponse(kStart, 100ms);
+  EXPECT_EQ(p.Room(Small()).entries, 4u) << "the first probe was not sent yet";
   p.AppendSent(4, 100, kStart);
   for (int i = 0; i < 3; ++i) {
-    p.Alive(kStart, 100ms);
+    p.OnHeartbeatResponse(kStart, 100ms);
     EXPECT_TRUE(p.WantsAppend(Index(20), Small()));
     EXPECT_EQ(p.Room(Small()).entries, 0u);
     p.AppendSent(0, 0, kStart);
   }
-  p.Refused(Index(10), Index(5));
-  EXPECT_EQ(p.Room(Small()).entries, 4u) << "another question";
+  p.Rejected(Index(10), Index(5));
+  EXPECT_EQ(p.Room(Small()).entries, 4u) << "a new probe";
 }
 
-TEST(Progress, AnAnsweredProbeReplicates) {
+TEST(Progress, AcknowledgedProbeEntersReplicate) {
   Progress p(NodeId(2), true, Index(11), kStart);
   p.AppendSent(2, 64, kStart);
   EXPECT_TRUE(p.Acknowledged(Index(12), kStart));
@@ -63,10 +64,10 @@ TEST(Progress, AnAnsweredProbeReplicates) {
   EXPECT_EQ(p.next(), Index(13));
   EXPECT_FALSE(p.WantsAppend(Index(12), Small()));
   EXPECT_TRUE(p.WantsAppend(Index(13), Small()));
-  EXPECT_FALSE(p.Acknowledged(Index(12), kStart));  // no news
+  EXPECT_FALSE(p.Acknowledged(Index(12), kStart));  // match did not advance
 }
 
-TEST(Progress, AnOldAnswerDoesNotEndAProbe) {
+TEST(Progress, OldAcknowledgementDoesNotEndProbe) {
   Progress p(NodeId(2), true, Index(11), kStart);
   p.AppendSent(0, 0, kStart);
   EXPECT_TRUE(p.Acknowledged(Index(4), kStart));
@@ -75,7 +76,7 @@ TEST(Progress, AnOldAnswerDoesNotEndAProbe) {
   EXPECT_EQ(p.next(), Index(11));
 }
 
-TEST(Progress, PipelinesUntilTheWindowIsFull) {
+TEST(Progress, WindowIsBoundedInEntries) {
   Progress p = Replicating();
   EXPECT_EQ(p.Room(Small()).entries, 4u);
   p.AppendSent(4, 600, kStart);
@@ -91,16 +92,16 @@ TEST(Progress, PipelinesUntilTheWindowIsFull) {
   EXPECT_TRUE(p.WantsAppend(Index(99), Small()));
 }
 
-TEST(Progress, PipelinesUntilTheWindowIsFullOfBytes) {
+TEST(Progress, WindowIsBoundedInBytes) {
   Progress p = Replicating();
-  p.AppendSent(1, 5000, kStart);  // one entry of any size
+  p.AppendSent(1, 5000, kStart);  // a single entry of any size
   EXPECT_EQ(p.Room(Small()).entries, 0u);
   p.Acknowledged(Index(11), kStart);
   EXPECT_EQ(p.Room(Small()).bytes, 1000u);
 }
 
-// etcd d91ea7f19, e419ba5: what is in flight is what was sent and not acknowledged, always.
-TEST(Window, CountsExactlyWhatIsInFlight) {
+// etcd d91ea7f19, e419ba5: the window is exactly what was sent and not acknowledged.
+TEST(Window, MatchesModel) {
   struct Sent {
     uint64_t last, entries, bytes;
   };
@@ -130,76 +131,76 @@ TEST(Window, CountsExactlyWhatIsInFlight) {
   }
 }
 
-TEST(Progress, ARefusalWhileReplicatingGoesBackToWhatIsKnown) {
+TEST(Progress, RejectionInReplicateEntersProbeAtMatch) {
   Progress p = Replicating();
   p.AppendSent(4, 100, kStart);
   p.AppendSent(4, 100, kStart);
-  EXPECT_FALSE(p.Refused(Index(10), Index(3)));  // known to match: late
+  EXPECT_FALSE(p.Rejected(Index(10), Index(3)));  // 10 is matched, so this is a late response
   EXPECT_EQ(p.state(), State::kReplicate);
-  EXPECT_TRUE(p.Refused(Index(14), Index(10)));
+  EXPECT_TRUE(p.Rejected(Index(14), Index(10)));
   EXPECT_EQ(p.state(), State::kProbe);
   EXPECT_EQ(p.next(), Index(11));
   EXPECT_TRUE(p.in_flight().empty());
 }
 
-TEST(Progress, ARefusedProbeFollowsTheHintButNeverBelowMatchNorForward) {
+TEST(Progress, RejectedProbeFollowsHintWithinBounds) {
   struct {
     uint64_t match, next, rejected, hint;
     bool taken;
     uint64_t then;
   } const cases[] = {
       {0, 11, 10, 7, true, 8},    // the hint
-      {0, 11, 10, 10, true, 10},  // at least one back
+      {0, 11, 10, 10, true, 10},  // at least one entry back
       {0, 11, 10, 99, true, 10},  // never forward
-      {5, 11, 10, 2, true, 6},    // never below what matches
-      {0, 11, 9, 7, false, 11},   // the answer to another probe
-      {0, 2, 1, 0, true, 1},      // to the start
+      {5, 11, 10, 2, true, 6},    // never below match
+      {0, 11, 9, 7, false, 11},   // a response to another probe
+      {0, 2, 1, 0, true, 1},      // back to the start
   };
   for (const auto& c : cases) {
     Progress p(NodeId(2), true, Index(c.next), kStart);
     p.AppendSent(0, 0, kStart);
     if (c.match > 0) p.Acknowledged(Index(c.match), kStart);
-    EXPECT_EQ(p.Refused(Index(c.rejected), Index(c.hint)), c.taken) << c.rejected << " " << c.hint;
+    EXPECT_EQ(p.Rejected(Index(c.rejected), Index(c.hint)), c.taken) << c.rejected << " " << c.hint;
     EXPECT_EQ(p.next(), Index(c.then)) << c.rejected << " " << c.hint;
   }
 }
 
-// A member that lost what it acknowledged refuses it for ever; that must not become a loop of
-// questions at the speed of the network.
-TEST(Progress, WhatWasAcknowledgedCannotBeRefused) {
+// A member that lost acknowledged entries rejects them for ever. The leader must not answer each
+// rejection with another append.
+TEST(Progress, RejectionBelowMatchIsIgnored) {
   Progress p = Replicating();
   p.Unreachable();
   p.AppendSent(0, 0, kStart);
-  EXPECT_FALSE(p.Refused(Index(10), Index(3)));
+  EXPECT_FALSE(p.Rejected(Index(10), Index(3)));
   EXPECT_EQ(p.next(), Index(11));
   EXPECT_FALSE(p.WantsAppend(Index(20), Small()));
 }
 
-TEST(Progress, SilenceWithSomethingInFlightEndsInAProbeAtItsEnd) {
+TEST(Progress, SilenceWithAppendsInFlightEntersProbe) {
   Progress p = Replicating();
   p.AppendSent(4, 100, kStart);
-  p.Alive(kStart + 100ms, 100ms);
+  p.OnHeartbeatResponse(kStart + 100ms, 100ms);
   EXPECT_EQ(p.state(), State::kReplicate);
-  p.Alive(kStart + 101ms, 100ms);
+  p.OnHeartbeatResponse(kStart + 101ms, 100ms);
   EXPECT_EQ(p.state(), State::kProbe);
   EXPECT_EQ(p.next(), Index(15));
-  // It was only slow: the answer continues where it was.
+  // The disk was only slow: the acknowledgement continues from the end of what was sent.
   EXPECT_TRUE(p.Acknowledged(Index(14), kStart + 102ms));
   EXPECT_EQ(p.state(), State::kReplicate);
   EXPECT_EQ(p.next(), Index(15));
 }
 
-TEST(Progress, NothingInFlightIsNoSilence) {
+TEST(Progress, NoProbeWhenNothingIsInFlight) {
   Progress p = Replicating();
-  p.Alive(kStart + 10s, 100ms);
+  p.OnHeartbeatResponse(kStart + 10s, 100ms);
   EXPECT_EQ(p.state(), State::kReplicate);
-  // The clock starts with the first append into an empty window.
+  // The timeout starts with the first append into an empty window.
   p.AppendSent(1, 10, kStart + 10s);
-  p.Alive(kStart + 10s + 50ms, 100ms);
+  p.OnHeartbeatResponse(kStart + 10s + 50ms, 100ms);
   EXPECT_EQ(p.state(), State::kReplicate);
 }
 
-TEST(Progress, ABrokenConnectionLosesWhatIsInFlight) {
+TEST(Progress, UnreachableEntersProbeAtMatch) {
   Progress p = Replicating();
   p.AppendSent(4, 100, kStart);
   p.Unreachable();
@@ -207,12 +208,12 @@ TEST(Progress, ABrokenConnectionLosesWhatIsInFlight) {
   EXPECT_EQ(p.next(), Index(11));
 }
 
-TEST(Progress, ASnapshotStopsAppendsAndEndsInAProbeAfterIt) {
+TEST(Progress, SnapshotStopsAppendsThenEntersProbe) {
   Progress p(NodeId(2), true, Index(3), kStart);
   p.BecomeSnapshot({.index = Index(20), .term = Term(2), .config = ""});
   EXPECT_FALSE(p.WantsAppend(Index(99), Small()));
-  EXPECT_FALSE(p.Refused(Index(2), Index(0)));
-  p.Alive(kStart + 10s, 100ms);
+  EXPECT_FALSE(p.Rejected(Index(2), Index(0)));
+  p.OnHeartbeatResponse(kStart + 10s, 100ms);
   EXPECT_EQ(p.state(), State::kSnapshot);
   p.SnapshotDone(Index(20));
   EXPECT_EQ(p.state(), State::kProbe);
@@ -220,9 +221,8 @@ TEST(Progress, ASnapshotStopsAppendsAndEndsInAProbeAfterIt) {
   EXPECT_EQ(p.next(), Index(21));
 }
 
-// Entries that were on their way when the snapshot was begun, though the leader has compacted
-// further by now: the next snapshot is another.
-TEST(Progress, ASnapshotThatIsOvertakenByEntriesIsOver) {
+// Appends that were in flight when the snapshot started arrive, and make it unnecessary.
+TEST(Progress, AcknowledgementPastSnapshotEndsIt) {
   Progress p(NodeId(2), true, Index(3), kStart);
   p.BecomeSnapshot({.index = Index(20), .term = Term(2), .config = ""});
   EXPECT_TRUE(p.Acknowledged(Index(19), kStart));

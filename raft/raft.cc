@@ -1,4 +1,4 @@
-// Construction, the ways in (events) and the way out (the Output).
+// Construction, events, and the Output.
 #include "raft/raft.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ RaftImpl::RaftImpl(const Options& options, const Recovered& recovered, const Log
       cluster_(recovered.cluster),
       self_(recovered.self),
       incarnation_(recovered.incarnation),
-      // Nodes that were given the same seed must still draw different timeouts (hashicorp#50).
+      // Nodes that were given the same seed must draw different timeouts (hashicorp#50).
       random_(Random::Mix(seed) ^ Random::Mix(self_.value()) ^ incarnation_.value()),
       now_(now),
       term_(recovered.hard_state.term),
@@ -44,7 +44,7 @@ RaftImpl::RaftImpl(const Options& options, const Recovered& recovered, const Log
   hard_state_submitted_.commit = std::min(recovered.hard_state.commit, recovered.last_index);
   Follower follower;
   follower.election_deadline = now + election_timeout_;
-  // Alone there is nobody to wait for.
+  // A cluster of one has no leader to wait for.
   const Configuration& config = log_.config();
   if (config.MemberIds().size() == 1 && config.IsVoter(self_)) follower.election_deadline = now;
   role_ = follower;
@@ -85,8 +85,8 @@ void RaftImpl::On(PeerUnreachable event) {
   }
   Follower* follower = std::get_if<Follower>(&role_);
   if (follower == nullptr || follower->leader == NodeId() || follower->leader != event.peer) return;
-  // Only a hint: if the leader lives, its next heartbeat mends this, and the others, who still hear
-  // it, refuse the pre-vote. If it was killed, waiting out the election timeout would be idle time.
+  // A hint. If the leader is alive, its next heartbeat undoes this, and nodes that hear it refuse
+  // the pre-vote. If it was killed, waiting for the election timeout would only waste time.
   follower->leader = NodeId();
   const auto spread = static_cast<uint64_t>(options_.heartbeat.count()) + 1;
   follower->election_deadline =
@@ -143,7 +143,7 @@ void RaftImpl::SendAfterPersist(NodeId to, MessageBody body) {
 }
 
 HardState RaftImpl::HardStateToWrite() const {
-  // The hint must be true after a crash that keeps only what is durable now (etcd#10219).
+  // A crash keeps only what is durable now; the stored commit must not be above it (etcd#10219).
   return {.term = term_, .vote = vote_, .commit = std::min(commit_, durability_.index())};
 }
 
@@ -164,7 +164,7 @@ Output RaftImpl::TakeOutput() {
   const bool new_entries = install_ || log_.HasUnsubmitted();
   const HardState hard_state = HardStateToWrite();
   DQ_CHECK(hard_state.commit >= hard_state_submitted_.commit);
-  // A newer hint alone is not worth a write.
+  // A newer commit hint alone is not worth a write.
   if (hard_state.term != hard_state_submitted_.term ||
       hard_state.vote != hard_state_submitted_.vote ||
       (new_entries && hard_state.commit > hard_state_submitted_.commit)) {
@@ -256,7 +256,7 @@ View RaftImpl::GetView() const {
   return view;
 }
 
-// ---- The public face
+// ---- Raft
 
 Raft::Raft(const Options& options, const Recovered& recovered, const LogReader* reader,
            uint64_t seed, Time now)

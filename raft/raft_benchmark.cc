@@ -1,5 +1,5 @@
-// What the core itself costs: three cores in one thread, messages handed over as values, writes
-// that are durable at once. No payload is copied on the way.
+// CPU cost of the core: three cores in one thread, messages passed as values, writes durable at
+// once. Payloads are not copied.
 #include <benchmark/benchmark.h>
 
 #include <array>
@@ -13,11 +13,11 @@
 namespace dqueue::raft::test {
 namespace {
 
-class Trio {
+class ThreeCores {
  public:
-  Trio() {
+  ThreeCores() {
     for (uint64_t i = 0; i < cores_.size(); ++i) {
-      // Holds the first entry; everything later is read from the cores' own memory.
+      // The disk holds only the first entry; later entries stay in the cores' memory.
       disks_[i] = std::make_unique<FakeDisk>(NodeId(i + 1), FirstIncarnation(NodeId(i + 1)));
       disks_[i]->Format(MakeConfiguration(3));
       cores_[i] = std::make_unique<Raft>(Options(), disks_[i]->Recover(), disks_[i].get(), i, now_);
@@ -25,11 +25,11 @@ class Trio {
     while (!leader().status().serving) {
       now_ = std::max(now_, leader().Deadline());
       leader().Step(now_, Timeout{});
-      Settle();
+      RunUntilIdle();
     }
     now_ += 60ms;
     leader().Step(now_, Timeout{});
-    Settle();
+    RunUntilIdle();
   }
 
   Raft& leader() { return *cores_[0]; }
@@ -39,14 +39,14 @@ class Trio {
   void Propose(const Payload& payload) { leader().Step(now_, raft::Propose{++id_, payload}); }
   void Read() { leader().Step(now_, raft::Read{++id_}); }
 
-  // Until nothing is left to do.
-  void Settle() {
+  // Runs all cores until no output is left.
+  void RunUntilIdle() {
     for (bool busy = true; busy;) {
       busy = false;
       for (auto& core : cores_) {
         while (core->HasOutput()) {
           busy = true;
-          Carry(*core, core->TakeOutput());
+          HandleOutput(*core, core->TakeOutput());
         }
       }
     }
@@ -60,7 +60,7 @@ class Trio {
     }
   }
 
-  void Carry(Raft& core, Output output) {
+  void HandleOutput(Raft& core, Output output) {
     Deliver(output.send_now);
     if (output.token != Token()) core.Step(now_, Persisted{output.token});
     Deliver(output.send_after_persist);
@@ -69,7 +69,7 @@ class Trio {
     reads_ += output.reads.size();
   }
 
-  // As snapshots do, so that memory does not grow.
+  // Compacts as a snapshot would, to bound memory.
   void Compact() {
     if (committed_ < compacted_ + 20000) return;
     compacted_ = committed_;
@@ -91,31 +91,32 @@ class Trio {
   uint64_t reads_ = 0;
 };
 
-// Proposals of one turn travel together; items are proposals, through all three cores.
+// Proposals of one iteration share messages. An item is one proposal, replicated by all three
+// cores.
 void BM_ProposeReplicateCommit(benchmark::State& state) {
-  Trio trio;
+  ThreeCores cores;
   const Payload payload = Text(std::string(256, 'x'));
   for (auto _ : state) {
-    for (int64_t i = 0; i < state.range(0); ++i) trio.Propose(payload);
-    trio.Settle();
+    for (int64_t i = 0; i < state.range(0); ++i) cores.Propose(payload);
+    cores.RunUntilIdle();
   }
-  if (trio.committed() != static_cast<uint64_t>(state.iterations() * state.range(0))) {
+  if (cores.committed() != static_cast<uint64_t>(state.iterations() * state.range(0))) {
     state.SkipWithError("not everything was committed");
   }
-  state.SetItemsProcessed(static_cast<int64_t>(trio.committed()));
+  state.SetItemsProcessed(static_cast<int64_t>(cores.committed()));
 }
 BENCHMARK(BM_ProposeReplicateCommit)->Arg(1)->Arg(16)->Arg(256);
 
 void BM_ConfirmationRound(benchmark::State& state) {
-  Trio trio;
+  ThreeCores cores;
   for (auto _ : state) {
-    for (int64_t i = 0; i < state.range(0); ++i) trio.Read();
-    trio.Settle();
+    for (int64_t i = 0; i < state.range(0); ++i) cores.Read();
+    cores.RunUntilIdle();
   }
-  if (trio.reads() != static_cast<uint64_t>(state.iterations() * state.range(0))) {
+  if (cores.reads() != static_cast<uint64_t>(state.iterations() * state.range(0))) {
     state.SkipWithError("not every read was confirmed");
   }
-  state.SetItemsProcessed(static_cast<int64_t>(trio.reads()));
+  state.SetItemsProcessed(static_cast<int64_t>(cores.reads()));
 }
 BENCHMARK(BM_ConfirmationRound)->Arg(1)->Arg(64);
 

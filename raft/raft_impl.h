@@ -1,13 +1,13 @@
-// The inside of Raft. One class, because the rules of Raft talk to each other, but one file for
+// The implementation of Raft. It is one class, because the rules share state, with one file for
 // each concern:
 //
-//   raft.cc         construction, events, outputs      receive.cc      who may speak, in which term
-//   election.cc     votes, pre-votes, roles            replication.cc  appends, heartbeats, commit
-//   read.cc         confirmation rounds                snapshot.cc     sending and installing
-//   transfer.cc     leadership moved on purpose        membership.cc   incarnations, peers
+//   raft.cc         construction, events, outputs    receive.cc      checks of every message
+//   election.cc     votes, pre-votes, roles          replication.cc  appends, heartbeats, commit
+//   read.cc         confirmation rounds              snapshot.cc     sending and installing
+//   transfer.cc     leadership transfer              membership.cc   incarnations, peers
 //
-// Step() only changes state and queues answers; appends and confirmation rounds are made when the
-// output is taken, so that everything that arrived since the last one shares a message.
+// Step() changes state and queues responses. TakeOutput() creates append requests and confirmation
+// rounds, so that all events since the last output share one message for each peer.
 #pragma once
 
 #include <cstdint>
@@ -55,10 +55,11 @@ class RaftImpl {
   void On(Timeout event);
 
   // ---- receive.cc
-  // False: foreign, malformed, from a stranger who has no say, or of another incarnation.
+  // False if the message is of another cluster, malformed, of another incarnation, or of a kind
+  // that is not accepted from a non-member.
   bool Admissible(const Message& message) const;
   bool WellFormed(const Message& message) const;
-  void AnswerStale(const Message& message);
+  void RejectStale(const Message& message);
   void Dispatch(Message message);
 
   // ---- election.cc
@@ -71,12 +72,13 @@ class RaftImpl {
   void BecomePreCandidate();
   void BecomeCandidate(bool transfer);
   void BecomeLeader();
-  // The sender of a request that only the leader of this term makes.
+  // Records a request that only the leader of the current term sends; becomes follower if needed.
   Follower& FollowLeader(NodeId leader);
   void OnElectionDeadline();
   void CountOwnVote();
-  // A leader is at work: elections that it did not ask for are refused (R7, thesis 4.2.3).
-  bool HearsLeader() const;
+  // True if a current leader is active: then votes are refused unless a transfer asks for them (R7,
+  // thesis 4.2.3).
+  bool HeardFromLeader() const;
   bool HeardFromQuorum(Duration within) const;
   bool UpToDate(Index last_index, Term last_term) const;
   bool PrefersOwnCandidacy(NodeId rival, const PreVoteRequest& request) const;
@@ -88,10 +90,10 @@ class RaftImpl {
   void OnAppendResponse(const Message& message, const AppendResponse& response);
   void OnHeartbeatRequest(const Message& message, const HeartbeatRequest& request);
   void OnHeartbeatResponse(const Message& message, const HeartbeatResponse& response);
-  void AppendVouched(AppendRequest& request);
-  void AnswerAppend(NodeId to, AppendResponse response);
+  void AppendNewEntries(AppendRequest& request);
+  void SendAppendResponse(NodeId to, AppendResponse response);
   void TruncateFrom(Index first);
-  void AppendOwn(EntryKind kind, Payload payload);
+  void AppendAsLeader(EntryKind kind, Payload payload);
   void LeaderDeadline(Leader& leader);
   void SendHeartbeat(Leader& leader, Progress& peer);
   void SendAppends(Leader& leader, Progress& peer);
@@ -100,13 +102,13 @@ class RaftImpl {
   void FlushLeader(Leader& leader);
   bool LeaderHasWork(const Leader& leader) const;
   bool AppendDue(const Progress& peer) const;
-  // Ends what only a leader can promise: proposals and reads get their outcomes.
+  // Reports outcomes for all proposals and reads that only a leader can finish.
   void AbandonLeadership(Leader& leader);
-  // The progress of the sender, which has just shown that it is alive; nullptr if none is kept.
-  Progress* Heard(Leader& leader, const Message& message);
+  // Records a message of the peer and returns its progress; nullptr if the peer has none.
+  Progress* RecordContact(Leader& leader, const Message& message);
 
   // ---- read.cc
-  void AnswerReadId(Follower& follower, NodeId leader, ReadId read_id);
+  void EchoReadId(Follower& follower, NodeId leader, ReadId read_id);
   bool RoundCanBegin(const Leader& leader) const;
   void MaybeBeginRound(Leader& leader);
   void MaybeConfirmRound(Leader& leader);
@@ -116,33 +118,35 @@ class RaftImpl {
   void OnSnapshotRequest(Message message);
   void OnSnapshotResponse(const Message& message, const SnapshotResponse& response);
   void StartSnapshot(Progress& peer);
-  void MaybeRepeatSnapshot(Progress& peer);
+  void MaybeResendSnapshot(Progress& peer);
   void SendSnapshotRequest(Progress& peer);
-  // True if everything in the snapshot is in the log already; commits up to it.
-  bool AlreadyHas(const SnapshotMeta& meta);
+  // True if the log contains everything that is in the snapshot. Then commits up to meta.index.
+  bool ContainsSnapshot(const SnapshotMeta& meta);
   void Install(const SnapshotMeta& meta);
 
   // ---- transfer.cc
   void StartTransfer(Leader& leader, NodeId target, bool stalled);
   void MaybeFinishTransfer();
-  void RetryTransfer(Leader& leader);
-  // True if the leader gave up because its disk stands still.
-  bool LeaveStalledDisk(Leader& leader);
-  void LeaveFullDisk(Leader& leader);
-  // 0: nobody. The most caught-up voter that was heard of lately (and has room, if asked).
+  void MaybeRetryTransfer(Leader& leader);
+  // True if this node stepped down because its disk stalls.
+  bool MaybeLeaveStalledDisk(Leader& leader);
+  void MaybeLeaveFullDisk(Leader& leader);
+  // The reachable voter with the highest match index; if `with_room`, only voters with room. 0:
+  // none.
   NodeId BestTransferTarget(const Leader& leader, bool with_room) const;
   Duration OldestWriteAge() const;
 
   // ---- membership.cc
-  // Progress for exactly the other members of the configuration in force; `next` for new ones.
+  // Makes one Progress for each other member of the configuration in force. New ones start at
+  // `next`.
   void RefreshPeers(Leader& leader, Index next);
   void BindVoters(Leader& leader, const Ballot& ballot);
-  void MaybeBindHeard(Leader& leader);
+  void MaybeBindContacted(Leader& leader);
   void AppendConfiguration(Leader& leader, const Configuration& config);
   bool OwnIncarnationBound() const;
 
-  // Leaves at once if this term is durable; a message never tells of a term that a crash could take
-  // back.
+  // Sends at once if the current term is durable, otherwise after it is. A message must never carry
+  // a term that a crash can undo.
   void SendNow(NodeId to, MessageBody body);
   void SendAfterPersist(NodeId to, MessageBody body);
   Message Envelope(NodeId to, MessageBody body) const;
@@ -157,30 +161,31 @@ class RaftImpl {
   Random random_;
   Time now_;
 
-  // Persistent state (paper, figure 2). hard_state_submitted_ is what the last Output said.
+  // Persistent state (paper, figure 2). hard_state_submitted_ is the last one put into an Output.
   Term term_;
   NodeId vote_;
   HardState hard_state_submitted_;
   LogView log_;
   Durability durability_;
-  SnapshotMeta snapshot_;  // the newest that is complete in the store
+  SnapshotMeta snapshot_;  // the newest snapshot that is complete in the store
 
   Index commit_;
-  Index handed_out_;     // given to the state machine
-  Index applied_;        // reported back by it
-  Index install_index_;  // entries wait until this snapshot is applied
+  Index handed_out_;     // last entry handed to the state machine
+  Index applied_;        // last entry that the state machine reported applied
+  Index install_index_;  // no entry is applied before this snapshot is restored
 
   RoleState role_;
-  Duration election_timeout_;  // drawn anew for each election
+  Duration election_timeout_;  // drawn again for each election
   bool low_space_ = false;
   uint64_t events_ = 0;
   uint64_t dropped_messages_ = 0;
 
-  // The Output in the making.
+  // Contents of the next Output.
   std::optional<SnapshotMeta> install_;
   std::vector<Message> send_now_;
   std::vector<Message> send_after_persist_;
-  std::optional<size_t> last_ack_;  // in send_after_persist_: a success that a later one may extend
+  std::optional<size_t> last_ack_;  // in send_after_persist_: the last success, which a later one
+                                    // to the same node extends
   std::vector<ProposalOutcome> proposal_outcomes_;
   std::vector<ReadOutcome> read_outcomes_;
   std::optional<Message> store_chunk_;

@@ -1,6 +1,7 @@
-// Linearizable reads without log entries (ReadIndex, thesis 6.4). Reads wait for a confirmation
-// round that begins after they arrived: an id that only grows, sent to all voters and echoed. At
-// most one round is under way; what arrives meanwhile shares the next one. No clocks (R8).
+// Linearizable reads without log entries (ReadIndex, thesis 6.4). A read waits for a confirmation
+// round that starts after the read arrived. A round is an id that only grows; the leader sends it
+// to all voters, and they echo it. At most one round is running; later reads share the next one. No
+// clocks are compared (R8).
 #include <algorithm>
 #include <utility>
 
@@ -26,7 +27,8 @@ void RaftImpl::On(Read event) {
 
 bool RaftImpl::RoundCanBegin(const Leader& leader) const {
   if (!leader.round_reads.empty() || leader.waiting_reads.empty()) return false;
-  // Before its no-op is committed a leader does not know what is (etcd#7331), also alone.
+  // Before its no-op is committed, a leader does not know the commit index (etcd#7331), also in a
+  // cluster of one.
   return commit_ >= leader.noop || DQ_MUTANT(mutants::kReadBeforeNoop);
 }
 
@@ -35,12 +37,12 @@ void RaftImpl::MaybeBeginRound(Leader& leader) {
   leader.read_id = leader.read_id.Next();
   leader.round_index = commit_;
   leader.round_reads.swap(leader.waiting_reads);
-  MaybeConfirmRound(leader);  // alone, nobody needs to be asked
+  MaybeConfirmRound(leader);  // a cluster of one needs no responses
 }
 
 void RaftImpl::MaybeConfirmRound(Leader& leader) {
   if (leader.round_reads.empty()) return;
-  // Only answers to this very round count, however long the others were under way (etcd#20418).
+  // Only an echo of this round counts; echoes of older rounds may arrive late (etcd#20418).
   const bool confirmed = log_.config().HasQuorum([this, &leader](NodeId id) {
     if (id == self_) return true;
     const Progress* peer = leader.Find(id);
@@ -61,8 +63,9 @@ void RaftImpl::FailReads(std::vector<uint64_t>& reads) {
   reads.clear();
 }
 
-// A round that rides on an append is answered apart from the entries, which wait for the disk.
-void RaftImpl::AnswerReadId(Follower& follower, NodeId leader, ReadId read_id) {
+// An append may carry a round. The echo is sent at once; the response to the entries waits for the
+// disk.
+void RaftImpl::EchoReadId(Follower& follower, NodeId leader, ReadId read_id) {
   if (read_id <= follower.read_id) return;
   follower.read_id = read_id;
   SendNow(leader, HeartbeatResponse{.read_id = read_id, .low_space = low_space_});

@@ -1,5 +1,5 @@
-// Who may speak to this node, and what a message's term means: the part of a message's handling
-// that is the same for all kinds.
+// Checks that apply to every kind of message: sender, contents and term. The handlers run after
+// them.
 #include <utility>
 #include <variant>
 
@@ -20,9 +20,9 @@ bool FromLeader(const Message& message) {
          Is<SnapshotRequest>(message) || Is<TimeoutNow>(message);
 }
 
-// Thesis 4.1: a server serves requests of leaders and candidates that its own configuration does
-// not name (it may be late); answers of such count for nothing.
-bool ServedForStrangers(const Message& message) {
+// Thesis 4.1: a server accepts requests of leaders and candidates that are not in its own
+// configuration, which may be out of date. Responses of non-members are dropped.
+bool AcceptedFromNonMembers(const Message& message) {
   return Is<AppendRequest>(message) || Is<HeartbeatRequest>(message) ||
          Is<SnapshotRequest>(message) || Is<VoteRequest>(message) || Is<PreVoteRequest>(message);
 }
@@ -32,7 +32,7 @@ bool WellFormedEntries(const AppendRequest& request, Term term) {
   Index expected = request.prev_index.Next();
   Term previous = request.prev_term;
   for (const Entry& entry : request.entries) {
-    // Contiguous (LogCabin#160), in rising terms, none from the future.
+    // Indexes are contiguous (LogCabin#160), terms do not decrease, no term is above the message's.
     if (entry.index != expected || entry.term < previous || entry.term > term) return false;
     if (entry.term == Term() || entry.payload == nullptr) return false;
     switch (entry.kind) {
@@ -77,11 +77,11 @@ bool RaftImpl::Admissible(const Message& message) const {
   if (message.cluster != cluster_ || message.to != self_) return false;
   if (!WellFormed(message)) return false;
   const Member* sender = log_.config().Find(message.from);
-  if (sender == nullptr) return ServedForStrangers(message);
+  if (sender == nullptr) return AcceptedFromNonMembers(message);
   if (DQ_MUTANT(mutants::kIncarnationIgnored)) return true;
-  // R12: the disk that promised is not this one (etcd#10254).
+  // R12: a wiped disk has forgotten the promises made under the bound incarnation (etcd#10254).
   if (sender->incarnation != Incarnation()) return sender->incarnation == message.from_incarnation;
-  // Not bound yet: this leader counts only the first incarnation that it heard.
+  // Not bound yet: this leader counts only the first incarnation that sent it a response.
   if (const Leader* leader = std::get_if<Leader>(&role_)) {
     const Progress* peer = leader->Find(message.from);
     return peer == nullptr || peer->incarnation == Incarnation() ||
@@ -96,7 +96,7 @@ void RaftImpl::On(Receive event) {
     ++dropped_messages_;
     return;
   }
-  // Pre-votes never change a term by being asked or granted (thesis 9.6).
+  // Pre-vote requests and grants never change a term (thesis 9.6).
   if (const auto* request = std::get_if<PreVoteRequest>(&message.body)) {
     return OnPreVoteRequest(message, *request);
   }
@@ -105,20 +105,20 @@ void RaftImpl::On(Receive event) {
   }
   if (message.term > term_) {
     const auto* vote = std::get_if<VoteRequest>(&message.body);
-    // R7, thesis 4.2.3: whoever hears a leader neither votes nor adopts the term.
-    if (vote != nullptr && !vote->transfer && HearsLeader()) return;
+    // R7, thesis 4.2.3: a node that hears a current leader neither votes nor adopts the term.
+    if (vote != nullptr && !vote->transfer && HeardFromLeader()) return;
     BecomeFollower(message.term, FromLeader(message) ? message.from : NodeId());
   } else if (message.term < term_) {
-    return AnswerStale(message);
+    return RejectStale(message);
   }
   DQ_CHECK(message.term == term_);
   Dispatch(std::move(message));
 }
 
-// Paper 5.1: a request with an old term is refused; the newer term in the answer ends the old
-// leader's or candidate's attempt. It is also the only way for a node that fell behind its own term
-// to be heard again (etcd 8597361f0). Old answers mean nothing.
-void RaftImpl::AnswerStale(const Message& message) {
+// Paper 5.1: a request with an old term is rejected. The newer term in the response makes the old
+// leader or candidate step down. A node whose term rose during a partition can rejoin only this way
+// (etcd 8597361f0). Responses with an old term are ignored.
+void RaftImpl::RejectStale(const Message& message) {
   if (const auto* append = std::get_if<AppendRequest>(&message.body)) {
     AppendResponse refusal;
     refusal.rejected_prev = append->prev_index;

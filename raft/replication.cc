@@ -1,4 +1,4 @@
-// Log replication (Raft paper 5.3), commitment (5.4.2), heartbeats, and the leader's clock.
+// Log replication (Raft paper 5.3), commitment (5.4.2), heartbeats and the leader's timer.
 #include <algorithm>
 #include <utility>
 
@@ -12,41 +12,41 @@ namespace dqueue::raft {
 // ---- Follower
 
 void RaftImpl::OnAppendRequest(const Message& message, AppendRequest& request) {
-  AnswerReadId(FollowLeader(message.from), message.from, request.read_id);
+  EchoReadId(FollowLeader(message.from), message.from, request.read_id);
   AppendResponse response;
   response.low_space = low_space_;
-  // What is committed here is in the leader's log (leader completeness, paper 5.4.3), so a request
-  // that begins below it fits, also when its prev_index is compacted away (scylla#9552).
+  // Entries committed here are in the leader's log (leader completeness, paper 5.4.3). So a request
+  // whose prev_index is below commit matches, also if prev_index is compacted (scylla#9552).
   const bool fits =
       request.prev_index < commit_ || log_.Matches(request.prev_index, request.prev_term);
   if (!fits) {
-    const LogView::Place hint = log_.LastAtMost(request.prev_index, request.prev_term);
+    const LogView::EntryId hint = log_.FindConflictByTerm(request.prev_index, request.prev_term);
     DQ_CHECK(hint.index >= commit_);
     response.rejected_prev = request.prev_index;
     response.hint_index = hint.index;
     response.hint_term = hint.term;
-    return AnswerAppend(message.from, response);
+    return SendAppendResponse(message.from, response);
   }
-  const Index vouched = request.prev_index + request.entries.size();
-  AppendVouched(request);
-  // R4: entries behind `vouched` may be leftovers of another leader (scylla#9965).
-  Index commit = std::min(request.commit, vouched);
+  const Index last_new = request.prev_index + request.entries.size();
+  AppendNewEntries(request);
+  // R4: entries after `last_new` may come from an earlier leader (scylla#9965).
+  Index commit = std::min(request.commit, last_new);
   if (DQ_MUTANT(mutants::kFollowerCommitsUnvouched))
     commit = std::min(request.commit, log_.last_index());
   CommitTo(commit);
   response.success = true;
-  response.match = std::max(vouched, commit_);
-  AnswerAppend(message.from, response);
+  response.match = std::max(last_new, commit_);
+  SendAppendResponse(message.from, response);
 }
 
-// Entries that are there already stay, with what follows them: the request may be old (paper 5.3,
-// "if an existing entry conflicts").
-void RaftImpl::AppendVouched(AppendRequest& request) {
+// A matching entry stays, and so do the entries after it: the request may be old (paper 5.3:
+// truncate only "if an existing entry conflicts").
+void RaftImpl::AppendNewEntries(AppendRequest& request) {
   for (Entry& entry : request.entries) {
     if (entry.index <= commit_) {
       DQ_CHECK_MSG(entry.index <= log_.compacted_index() || log_.Matches(entry.index, entry.term),
-                   absl::StrCat("a leader of term ", term_.value(), " contradicts the committed ",
-                                entry.index.value()));
+                   absl::StrCat("an append of term ", term_.value(),
+                                " conflicts with committed entry ", entry.index.value()));
       continue;
     }
     if (entry.index <= log_.last_index()) {
@@ -59,19 +59,19 @@ void RaftImpl::AppendVouched(AppendRequest& request) {
 }
 
 void RaftImpl::TruncateFrom(Index first) {
-  DQ_CHECK_MSG(first > commit_, absl::StrCat("truncation of the committed ", first.value()));
+  DQ_CHECK_MSG(first > commit_, absl::StrCat("truncation of committed entry ", first.value()));
   DQ_CHECK(!std::holds_alternative<Leader>(role_));  // leader append-only, paper 5.3
   log_.TruncateFrom(first);
   durability_.Clamp(first.Prev());
 }
 
-void RaftImpl::AnswerAppend(NodeId to, AppendResponse response) {
+void RaftImpl::SendAppendResponse(NodeId to, AppendResponse response) {
   if (response.success && DQ_MUTANT(mutants::kAckBeforeSync)) {
     send_now_.push_back(Envelope(to, response));
     return;
   }
   if (response.success && last_ack_) {
-    // One acknowledgement for all requests that wait for the same write.
+    // One acknowledgement covers all requests whose entries wait for the same write.
     Message& earlier = send_after_persist_[*last_ack_];
     AppendResponse& ack = std::get<AppendResponse>(earlier.body);
     DQ_CHECK(earlier.term == term_ && ack.success);
@@ -88,18 +88,17 @@ void RaftImpl::AnswerAppend(NodeId to, AppendResponse response) {
 void RaftImpl::OnHeartbeatRequest(const Message& message, const HeartbeatRequest& request) {
   Follower& follower = FollowLeader(message.from);
   if (request.commit > log_.last_index()) {
-    // The leader believes that this node holds more: acknowledged data is gone, with a wiped or
-    // lying disk. Silence keeps this node out of every quorum of that leader.
+    // The leader believes that this node stored more than it has: acknowledged data was lost.
+    // Without a response, the leader does not count this node in any quorum.
     ++dropped_messages_;
     return;
   }
   CommitTo(request.commit);
   follower.read_id = std::max(follower.read_id, request.read_id);
-  // SendNow: waits if the term is not durable here yet. An answer says "nobody newer leads, as far
-  // as I know". A node that forgot the term after saying so could at worst vote in a lower term,
-  // where this leader's own majority refuses, so sending it early would be harmless. Waiting costs
-  // one write for each election and keeps the rule whole: nothing leaves in a term that a crash
-  // could take back.
+  // SendNow() waits if the current term is not durable. Sending earlier would be harmless: a node
+  // that forgot the term could at worst vote in a lower term, where this leader's majority refuses.
+  // Waiting costs one write for each election, and keeps the rule that no message carries a term
+  // that a crash can undo.
   SendNow(message.from, HeartbeatResponse{.read_id = request.read_id, .low_space = low_space_});
 }
 
@@ -122,7 +121,7 @@ void RaftImpl::On(Propose event) {
               .payload = std::move(event.payload)};
   const uint64_t bytes = entry.SizeBytes();
   const uint64_t uncommitted = log_.last_index().value() - commit_.value();
-  // One proposal of any size is let through when nothing else is in flight.
+  // A single proposal of any size is accepted if no other is in flight.
   if (uncommitted >= options_.max_uncommitted_entries ||
       (leader->proposal_bytes > 0 &&
        leader->proposal_bytes + bytes > options_.max_uncommitted_bytes)) {
@@ -133,7 +132,7 @@ void RaftImpl::On(Propose event) {
   log_.Append(std::move(entry));
 }
 
-void RaftImpl::AppendOwn(EntryKind kind, Payload payload) {
+void RaftImpl::AppendAsLeader(EntryKind kind, Payload payload) {
   DQ_CHECK(std::holds_alternative<Leader>(role_));
   log_.Append({.index = log_.last_index().Next(),
                .term = term_,
@@ -154,7 +153,7 @@ void RaftImpl::AbandonLeadership(Leader& leader) {
   FailReads(leader.waiting_reads);
 }
 
-Progress* RaftImpl::Heard(Leader& leader, const Message& message) {
+Progress* RaftImpl::RecordContact(Leader& leader, const Message& message) {
   Progress* peer = leader.Find(message.from);
   if (peer == nullptr) return nullptr;
   peer->last_contact = now_;
@@ -169,23 +168,24 @@ void RaftImpl::OnAppendResponse(const Message& message, const AppendResponse& re
     ++dropped_messages_;
     return;
   }
-  Progress* peer = Heard(*leader, message);
+  Progress* peer = RecordContact(*leader, message);
   if (peer == nullptr) return;
   peer->low_space = response.low_space;
   if (!response.success) {
-    // The follower named its last place with a term no newer than the refused one; here too only
-    // places with a term no newer than that one can agree.
-    const Index guess = response.hint_term == Term()
-                            ? response.hint_index
-                            : log_.LastAtMost(response.hint_index, response.hint_term).index;
-    peer->Refused(response.rejected_prev, guess);
+    // The follower's log matches at most up to the hint. Only entries with a term of at most
+    // hint_term can match there.
+    const Index guess =
+        response.hint_term == Term()
+            ? response.hint_index
+            : log_.FindConflictByTerm(response.hint_index, response.hint_term).index;
+    peer->Rejected(response.rejected_prev, guess);
     return;
   }
-  const bool news = peer->Acknowledged(response.match, now_);
+  const bool advanced = peer->Acknowledged(response.match, now_);
   if (peer->state() == Progress::State::kSnapshot && peer->match() >= log_.compacted_index()) {
     peer->SnapshotDone(peer->match());
   }
-  if (!news) return;
+  if (!advanced) return;
   MaybeCommit();
   MaybeFinishTransfer();
 }
@@ -197,12 +197,12 @@ void RaftImpl::OnHeartbeatResponse(const Message& message, const HeartbeatRespon
     ++dropped_messages_;
     return;
   }
-  Progress* peer = Heard(*leader, message);
+  Progress* peer = RecordContact(*leader, message);
   if (peer == nullptr) return;
   peer->low_space = response.low_space;
   peer->read_acked = std::max(peer->read_acked, response.read_id);
   if (DQ_MUTANT(mutants::kReadStaleRound)) peer->read_acked = leader->read_id;
-  peer->Alive(now_, 2 * options_.heartbeat);
+  peer->OnHeartbeatResponse(now_, 2 * options_.heartbeat);
   MaybeConfirmRound(*leader);
 }
 
@@ -212,14 +212,14 @@ void RaftImpl::MaybeCommit() {
   const Leader& leader = std::get<Leader>(role_);
   const Index index = log_.config().QuorumIndex([this, &leader](NodeId id) {
     if (id == self_) {
-      // R3: memory is not a copy (etcd#14370).
+      // R3: an entry in memory is not a durable copy (etcd#14370).
       return DQ_MUTANT(mutants::kLeaderCountsUnsynced) ? log_.last_index() : durability_.index();
     }
     const Progress* peer = leader.Find(id);
     return peer == nullptr ? Index() : peer->match();
   });
   if (index <= commit_) return;
-  // R5, figure 8: an older entry on a majority can still be overwritten.
+  // R5, figure 8: a later leader can overwrite an entry of an older term that is on a majority.
   if (log_.TermAt(index) != term_ && !DQ_MUTANT(mutants::kCommitOldTermByCounting)) return;
   CommitTo(index);
   MaybeFinishTransfer();
@@ -228,7 +228,8 @@ void RaftImpl::MaybeCommit() {
 void RaftImpl::CommitTo(Index index) {
   if (index <= commit_) return;
   DQ_CHECK_MSG(index <= log_.last_index(),
-               absl::StrCat("commit ", index.value(), " past the end ", log_.last_index().value()));
+               absl::StrCat("commit index ", index.value(), " is above last index ",
+                            log_.last_index().value()));
   commit_ = index;
   Leader* leader = std::get_if<Leader>(&role_);
   if (leader == nullptr) return;
@@ -260,7 +261,7 @@ void RaftImpl::FlushLeader(Leader& leader) {
   MaybeBeginRound(leader);
   for (Progress& peer : leader.peers) {
     SendAppends(leader, peer);
-    // An append carries the round as well as a heartbeat would.
+    // An append carries the round id, so the heartbeat is needed only if no append was sent.
     if (!leader.round_reads.empty() && peer.voter && peer.read_sent < leader.read_id) {
       SendHeartbeat(leader, peer);
     }
@@ -269,9 +270,9 @@ void RaftImpl::FlushLeader(Leader& leader) {
 
 bool RaftImpl::AppendDue(const Progress& peer) const {
   if (!peer.WantsAppend(log_.last_index(), options_)) return false;
-  // Reading back for a late follower must not hold up everybody else: one read for each event, of
-  // which its answers and the heartbeats bring enough.
-  return peer.next() >= log_.cached_from() || peer.read_back_event != events_;
+  // Reading from storage blocks the loop. At most one read for each event and peer; responses and
+  // heartbeats bring enough events.
+  return peer.next() >= log_.cached_from() || peer.storage_read_event != events_;
 }
 
 void RaftImpl::SendAppends(Leader& leader, Progress& peer) {
@@ -281,7 +282,7 @@ void RaftImpl::SendAppends(Leader& leader, Progress& peer) {
       StartSnapshot(peer);
       break;
     }
-    if (peer.next() < log_.cached_from()) peer.read_back_event = events_;
+    if (peer.next() < log_.cached_from()) peer.storage_read_event = events_;
     AppendRequest request;
     request.prev_index = prev;
     request.prev_term = log_.TermAt(prev);
@@ -295,7 +296,7 @@ void RaftImpl::SendAppends(Leader& leader, Progress& peer) {
     }
     peer.AppendSent(request.entries.size(), bytes, now_);
     peer.read_sent = leader.read_id;
-    // The own write of these entries may still be under way (thesis 10.2.1); the term is durable.
+    // The leader's own write of these entries may still be running (thesis 10.2.1).
     DQ_CHECK(TermDurable());
     SendNow(peer.id(), std::move(request));
   }
@@ -303,7 +304,7 @@ void RaftImpl::SendAppends(Leader& leader, Progress& peer) {
 }
 
 void RaftImpl::SendHeartbeat(Leader& leader, Progress& peer) {
-  // R4: an entry that the follower is not known to have must not be committed there by this.
+  // R4: the follower must not commit an entry that it is not known to have.
   Index commit = std::min(peer.match(), commit_);
   if (DQ_MUTANT(mutants::kHeartbeatRawCommit)) commit = commit_;
   peer.read_sent = leader.read_id;
@@ -311,16 +312,17 @@ void RaftImpl::SendHeartbeat(Leader& leader, Progress& peer) {
 }
 
 void RaftImpl::LeaderDeadline(Leader& leader) {
-  // Check-quorum (thesis 6.2): a leader that nobody hears must not keep clients waiting.
+  // Check-quorum (thesis 6.2): a leader without a quorum must step down, or clients wait for
+  // nothing.
   if (!HeardFromQuorum(options_.election_max)) return BecomeFollower(term_, NodeId());
-  RetryTransfer(leader);
-  if (LeaveStalledDisk(leader)) return;
-  LeaveFullDisk(leader);
-  MaybeBindHeard(leader);
+  MaybeRetryTransfer(leader);
+  if (MaybeLeaveStalledDisk(leader)) return;
+  MaybeLeaveFullDisk(leader);
+  MaybeBindContacted(leader);
   leader.next_heartbeat = now_ + options_.heartbeat;
   for (Progress& peer : leader.peers) {
     SendHeartbeat(leader, peer);
-    MaybeRepeatSnapshot(peer);
+    MaybeResendSnapshot(peer);
   }
 }
 

@@ -1,4 +1,4 @@
-// The four roles, each with exactly what it alone needs: a follower has no progress to misuse, a
+// The four roles. Each struct has only the state that its role needs: a follower has no progress, a
 // leader no election timer.
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace dqueue::raft {
 
-// Who has answered an election, and how. The first answer of each member counts.
+// Responses to one election. Only the first response of each member counts.
 class Ballot {
  public:
   struct Vote {
@@ -24,7 +24,7 @@ class Ballot {
   };
   void Record(NodeId voter, Incarnation incarnation, bool granted);
   bool Won(const Configuration& config) const;
-  // No further answers can win it.
+  // True if the members that have not responded cannot make it win.
   bool Lost(const Configuration& config) const;
   const std::vector<Vote>& votes() const { return votes_; }
 
@@ -34,10 +34,10 @@ class Ballot {
 };
 
 struct Follower {
-  NodeId leader;           // 0: not known, or its connection broke
-  Time leader_contact;     // with `leader`
-  Time election_deadline;  // when to ask for an election
-  ReadId read_id;          // newest confirmation round of `leader` that was answered
+  NodeId leader;           // 0: unknown, or its connection broke
+  Time leader_contact;     // time of the last request from `leader`
+  Time election_deadline;  // when this node starts an election
+  ReadId read_id;          // newest confirmation round of `leader` that this node answered
 };
 
 struct PreCandidate {
@@ -60,27 +60,28 @@ struct PendingProposal {
 struct LeadershipTransfer {
   NodeId target;
   Time deadline;
-  // The disk stalls: this node cannot help to commit, so do not wait for what is in flight.
+  // The disk stalls, so this node cannot help to commit: do not wait for proposals in flight.
   bool stalled = false;
-  bool told = false;  // TimeoutNow has been sent
+  bool timeout_now_sent = false;
 };
 
 struct Leader {
-  std::vector<Progress> peers;  // all other members, by id
-  Index noop;                   // the first entry of this term
+  std::vector<Progress> peers;  // all other members, sorted by id
+  Index noop;                   // index of the first entry of this term
   Time next_heartbeat;
 
-  std::deque<PendingProposal> proposals;  // appended, not committed; by index
-  uint64_t proposal_bytes = 0;            // of `proposals`
+  std::deque<PendingProposal> proposals;  // appended but not committed, by index
+  uint64_t proposal_bytes = 0;            // sum over `proposals`
 
-  // Confirmation rounds (thesis 6.4): at most one under way.
-  ReadId read_id;                       // of the newest round
-  Index round_index;                    // commit index when it began
-  std::vector<uint64_t> round_reads;    // waiting for it; empty: none under way
-  std::vector<uint64_t> waiting_reads;  // for the next one
+  // Confirmation rounds (thesis 6.4): at most one is running.
+  ReadId read_id;     // of the newest round
+  Index round_index;  // commit index at the start of the round
+  std::vector<uint64_t>
+      round_reads;  // ids of reads in the running round; empty: no round is running
+  std::vector<uint64_t> waiting_reads;  // ids of reads for the next round
 
   std::optional<LeadershipTransfer> transfer;
-  // Tried once for each stall, and once for each time the disk runs full.
+  // True after one attempt; reset when the stall or the shortage of space ends.
   bool stall_transfer_tried = false;
   bool full_transfer_tried = false;
 

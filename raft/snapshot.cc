@@ -1,11 +1,11 @@
-// Snapshots (thesis 5): taking note of own ones, sending one to a member that needs compacted
-// entries, and installing a received one. Bytes and files are the shell's; the core keeps cursors.
+// Snapshots (thesis 5): recording local ones, sending one to a member that needs compacted entries,
+// and installing a received one. The shell owns the files and bytes; the core keeps cursors.
 //
 //   leader                                  follower
 //   SnapshotRequest, cursor 0  ──offer──▶   Output::store_chunk … SnapshotChunkStored
 //                              ◀──wants──   SnapshotResponse{next}
 //   SnapshotRequest, next      ───────▶     …
-//                              ◀──done───   installed and durable (or not needed)
+//                              ◀──done───   installed and durable, or not needed
 #include <algorithm>
 #include <utility>
 
@@ -17,10 +17,11 @@
 namespace dqueue::raft {
 namespace {
 
-// Requests are repeated after this many heartbeats of silence, and after this many repetitions the
-// newest snapshot is offered instead: the shell may have removed the one that was begun.
+// A request is resent after kSilentHeartbeats heartbeats without a response. After
+// kResendsBeforeNewer resends the newest snapshot is offered, because the shell may have deleted
+// the older one.
 constexpr int kSilentHeartbeats = 4;
-constexpr int kRepeatsBeforeNewer = 2;
+constexpr int kResendsBeforeNewer = 2;
 
 }  // namespace
 
@@ -31,7 +32,7 @@ void RaftImpl::On(SnapshotTaken event) {
   DQ_CHECK(event.compact_to <= meta.index);
   DQ_CHECK(DecodeConfiguration(meta.config).has_value());
   if (meta.index > snapshot_.index) {
-    DQ_CHECK_MSG(log_.Matches(meta.index, meta.term), "a snapshot that is not of this log");
+    DQ_CHECK_MSG(log_.Matches(meta.index, meta.term), "the snapshot does not match the log");
     snapshot_ = std::move(event.meta);
   }
   log_.CompactTo(event.compact_to);
@@ -57,52 +58,52 @@ void RaftImpl::SendSnapshotRequest(Progress& peer) {
                                      .crc32c = 0});
 }
 
-void RaftImpl::MaybeRepeatSnapshot(Progress& peer) {
+void RaftImpl::MaybeResendSnapshot(Progress& peer) {
   if (peer.state() != Progress::State::kSnapshot) return;
   Progress::SnapshotTransfer& transfer = peer.snapshot;
   if (transfer.due || now_ - transfer.sent < kSilentHeartbeats * options_.heartbeat) return;
-  // Nobody there: pieces would only pile up in a dead connection. A sign of life comes first.
+  // No message since the last request: the connection may be dead, and chunks would pile up in it.
   if (peer.last_contact <= transfer.sent) return;
-  if (transfer.repeats >= kRepeatsBeforeNewer && snapshot_.index > transfer.meta.index) {
+  if (transfer.resends >= kResendsBeforeNewer && snapshot_.index > transfer.meta.index) {
     peer.BecomeSnapshot(snapshot_);
     return;
   }
-  ++transfer.repeats;
+  ++transfer.resends;
   transfer.due = true;
 }
 
 void RaftImpl::OnSnapshotResponse(const Message& message, const SnapshotResponse& response) {
   Leader* leader = std::get_if<Leader>(&role_);
   if (leader == nullptr) return;
-  Progress* peer = Heard(*leader, message);
+  Progress* peer = RecordContact(*leader, message);
   if (peer == nullptr || peer->state() != Progress::State::kSnapshot) return;
   Progress::SnapshotTransfer& transfer = peer->snapshot;
   if (response.index != transfer.meta.index || response.snapshot_term != transfer.meta.term) return;
   if (response.done) {
     peer->SnapshotDone(transfer.meta.index);
   } else if (response.refused) {
-    // Damaged on the way or on either disk: from the start, with the newest, but not in a busy
-    // loop.
+    // The chunk or a file is damaged. Start again with the newest snapshot, after a pause.
     transfer.cursor = {};
     transfer.wanted.reset();
-    transfer.repeats = kRepeatsBeforeNewer;
+    transfer.resends = kResendsBeforeNewer;
     transfer.sent = now_;
   } else if (transfer.wanted != response.next) {
-    // An answer that is repeated, because a request was, must not double the stream of pieces.
+    // A response to a resent request must not double the stream of chunks.
     transfer.wanted = response.next;
     transfer.cursor = response.next;
-    transfer.repeats = 0;
+    transfer.resends = 0;
     transfer.due = true;
   }
 }
 
 // ---- Follower
 
-bool RaftImpl::AlreadyHas(const SnapshotMeta& meta) {
-  if (meta.index <= commit_) return true;  // scylla 851e3000c4: an older one must not overwrite
+bool RaftImpl::ContainsSnapshot(const SnapshotMeta& meta) {
+  // An older snapshot must not overwrite newer entries (scylla 851e3000c4).
+  if (meta.index <= commit_) return true;
   if (!log_.Matches(meta.index, meta.term)) return false;
-  // Log matching (paper 5.3): everything up to there agrees, and what is in a snapshot is
-  // committed.
+  // Log matching (paper 5.3): the logs agree up to meta.index, and a snapshot holds only committed
+  // entries.
   CommitTo(meta.index);
   return true;
 }
@@ -110,7 +111,7 @@ bool RaftImpl::AlreadyHas(const SnapshotMeta& meta) {
 void RaftImpl::OnSnapshotRequest(Message message) {
   FollowLeader(message.from);
   const SnapshotMeta& meta = std::get<SnapshotRequest>(message.body).meta;
-  if (AlreadyHas(meta)) {
+  if (ContainsSnapshot(meta)) {
     SendAfterPersist(message.from, SnapshotResponse{.index = meta.index,
                                                     .snapshot_term = meta.term,
                                                     .next = {},
@@ -122,13 +123,14 @@ void RaftImpl::OnSnapshotRequest(Message message) {
 }
 
 void RaftImpl::On(SnapshotChunkStored event) {
-  // A leader has everything that is committed; a candidate's log was compared with others.
+  // Only a follower installs: a leader's log has all committed entries, and a candidate may become
+  // leader.
   const Follower* follower = std::get_if<Follower>(&role_);
   if (follower == nullptr) return;
   const SnapshotMeta& meta = event.meta;
-  const bool unneeded = AlreadyHas(meta);
+  const bool unneeded = ContainsSnapshot(meta);
   if (event.done && !unneeded) Install(meta);
-  // Another leader than the sender's will ask for itself.
+  // A new leader makes its own request.
   if (follower->leader == NodeId() || follower->leader != event.from) return;
   SnapshotResponse response{.index = meta.index,
                             .snapshot_term = meta.term,
@@ -148,7 +150,7 @@ void RaftImpl::Install(const SnapshotMeta& received) {
   DQ_CHECK(received.index > commit_);
   SnapshotMeta meta = received;
   if (DQ_MUTANT(mutants::kSnapshotCurrentTerm)) meta.term = term_;
-  // The old log goes; what was committed of it is in the snapshot too.
+  // Pending writes of the old log count only up to the old commit index.
   durability_.Clamp(commit_);
   log_.Reset(meta);
   commit_ = handed_out_ = install_index_ = meta.index;

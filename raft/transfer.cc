@@ -1,6 +1,6 @@
-// Leadership moved on purpose (thesis 3.10): the target is brought up to date, then told to
-// campaign at once. Asked for by the operator or a shutdown, and by the leader itself when its disk
-// stands still or is full.
+// Leadership transfer (thesis 3.10): the target's log is brought up to date, then TimeoutNow makes
+// it start an election. Transfers are requested by operators and by shutdown, and by the leader
+// itself when its disk stalls or is full.
 #include <algorithm>
 #include <utility>
 
@@ -25,30 +25,30 @@ void RaftImpl::StartTransfer(Leader& leader, NodeId target, bool stalled) {
     leader.transfer = LeadershipTransfer{.target = target,
                                          .deadline = now_ + options_.election_max,
                                          .stalled = stalled,
-                                         .told = false};
+                                         .timeout_now_sent = false};
   }
   MaybeFinishTransfer();
 }
 
 void RaftImpl::MaybeFinishTransfer() {
   Leader& leader = std::get<Leader>(role_);
-  if (!leader.transfer || leader.transfer->told) return;
+  if (!leader.transfer || leader.transfer->timeout_now_sent) return;
   const Progress* peer = leader.Find(leader.transfer->target);
   if (peer == nullptr || peer->match() != log_.last_index()) return;
-  // The target could lead now; but what is in flight would end as "unknown". It takes one round
-  // trip more to end it as "committed", unless this node's disk is what holds it up.
+  // The target could lead now, but proposals in flight would end as "unknown". Waiting one round
+  // trip lets them end as "committed". A stalled disk here could delay that for ever.
   if (commit_ != log_.last_index() && !leader.transfer->stalled) return;
-  leader.transfer->told = true;
+  leader.transfer->timeout_now_sent = true;
   SendNow(peer->id(), TimeoutNow{});
 }
 
-// At each heartbeat. TimeoutNow or the target's votes may be lost, and the target may be gone: the
-// cluster must not stay without proposals for longer than an election would take.
-void RaftImpl::RetryTransfer(Leader& leader) {
+// Runs at each heartbeat. TimeoutNow and the target's votes may be lost, so TimeoutNow is resent.
+// The target may be down, so the transfer ends at its deadline and proposals are accepted again.
+void RaftImpl::MaybeRetryTransfer(Leader& leader) {
   if (!leader.transfer) return;
   if (now_ >= leader.transfer->deadline) {
     leader.transfer.reset();
-  } else if (leader.transfer->told) {
+  } else if (leader.transfer->timeout_now_sent) {
     SendNow(leader.transfer->target, TimeoutNow{});
   }
 }
@@ -68,8 +68,8 @@ Duration RaftImpl::OldestWriteAge() const {
   return oldest ? now_ - *oldest : Duration::zero();
 }
 
-// A leader whose disk hangs still sends heartbeats, so nobody would replace it (etcd#13527).
-bool RaftImpl::LeaveStalledDisk(Leader& leader) {
+// A leader whose disk stalls still sends heartbeats, so no follower would replace it (etcd#13527).
+bool RaftImpl::MaybeLeaveStalledDisk(Leader& leader) {
   const Duration age = OldestWriteAge();
   if (age <= options_.election_max) {
     leader.stall_transfer_tried = false;
@@ -88,7 +88,7 @@ bool RaftImpl::LeaveStalledDisk(Leader& leader) {
   return true;
 }
 
-void RaftImpl::LeaveFullDisk(Leader& leader) {
+void RaftImpl::MaybeLeaveFullDisk(Leader& leader) {
   if (!low_space_ || leader.full_transfer_tried || leader.transfer) return;
   const NodeId target = BestTransferTarget(leader, /*with_room=*/true);
   if (target == NodeId()) return;

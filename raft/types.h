@@ -1,5 +1,5 @@
-// The vocabulary of the consensus core: distinct types for things that are all 64-bit numbers, and
-// the entry. Shared with storage/, queue/ and node/. No I/O, no Protobuf.
+// Types of the consensus core: distinct integer types, log entries and hard state. Shared with
+// storage/, queue/ and node/. No I/O and no Protobuf.
 #pragma once
 
 #include <compare>
@@ -12,7 +12,7 @@
 
 namespace dqueue::raft {
 
-// A 64-bit number that cannot be mistaken for another kind of number.
+// A 64-bit number with its own type: a Term cannot be passed as an Index.
 template <class Tag>
 class Strong {
  public:
@@ -34,14 +34,14 @@ class Strong {
 };
 
 using Term = Strong<struct TermTag>;    // 0: before the first election
-using Index = Strong<struct IndexTag>;  // of a log entry; the first is 1, 0 means "before the log"
-// A member, for ever: the 64-bit hash of its name. 0 means "nobody" and is never a member.
+using Index = Strong<struct IndexTag>;  // index of a log entry; the first is 1, 0 is before the log
+// A member's id: the 64-bit hash of its name (config.h). It never changes. 0: no member.
 using NodeId = Strong<struct NodeIdTag>;
-// Drawn at random when a data directory is formatted. 0 means "not known yet".
+// Identifies one formatting of a data directory; drawn at random. 0: unknown.
 using Incarnation = Strong<struct IncarnationTag>;
-// Numbers the writes that one core has asked for, from 1. Completed in order.
+// Identifies one Output whose writes must become durable, from 1. Tokens complete in order.
 using Token = Strong<struct TokenTag>;
-// Numbers the confirmation rounds of one leader.
+// Identifies one confirmation round of one leader (R8), from 1.
 using ReadId = Strong<struct ReadIdTag>;
 
 struct ClusterId {
@@ -50,12 +50,12 @@ struct ClusterId {
   friend constexpr auto operator<=>(const ClusterId&, const ClusterId&) = default;
 };
 
-// Shared so that one encoding serves the log, every follower and the state machine. Never null in
-// an Entry.
+// Shared, so that the log, every follower and the state machine use one copy. Never null in an
+// Entry.
 using Payload = std::shared_ptr<const std::string>;
 
 enum class EntryKind : uint8_t {
-  kNoop = 1,     // empty; the first entry of each leader (Raft thesis 6.4)
+  kNoop = 1,     // empty; the first entry of each leader's term (Raft thesis 6.4)
   kConfig = 2,   // an encoded Configuration (config.h)
   kCommand = 3,  // opaque to raft/ and storage/
 };
@@ -65,12 +65,12 @@ struct Entry {
   Term term;
   EntryKind kind = EntryKind::kNoop;
   Payload payload;
-  // What limits on bytes count: the payload and a fixed overhead.
+  // The size that byte limits count: the payload plus 32 bytes of overhead.
   uint64_t SizeBytes() const { return (payload ? payload->size() : 0) + 32; }
 };
 
-// What Raft must not forget (Raft thesis fig. 3.1), and a hint of the commit index (never above
-// what is durable).
+// Raft's persistent state (Raft thesis, figure 3.1) without the log. `commit` is a hint: it is
+// never above the durable end of the log.
 struct HardState {
   Term term;
   NodeId vote;
@@ -78,10 +78,10 @@ struct HardState {
   friend bool operator==(const HardState&, const HardState&) = default;
 };
 
-// Where a snapshot stands in the log, with the configuration in force there.
+// The last log position that a snapshot contains, and the configuration in force there.
 struct SnapshotMeta {
   Index index;
-  Term term;           // of the entry at index, not of the leader that sent it
+  Term term;           // term of the entry at `index`, not of the leader that sent the snapshot
   std::string config;  // EncodeConfiguration()
   friend bool operator==(const SnapshotMeta&, const SnapshotMeta&) = default;
 };
