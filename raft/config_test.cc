@@ -28,14 +28,14 @@ std::vector<Member> Members(uint32_t mask) {
   return members;
 }
 
-// By the definition: more than half.
+// The definition: more than half.
 bool NaiveMajority(uint32_t set, uint32_t yes) {
   return 2 * __builtin_popcount(set & yes) > __builtin_popcount(set);
 }
 
 bool Has(uint32_t mask, NodeId id) { return mask >> (id.value() - 1) & 1; }
 
-TEST(Quorum, AgreesWithTheDefinitionForAllSetsOfUpToSeven) {
+TEST(Quorum, MatchesNaiveCountUpToSevenVoters) {
   for (int n = 1; n <= 7; ++n) {
     const uint32_t set = (1u << n) - 1;
     Configuration config;
@@ -47,7 +47,7 @@ TEST(Quorum, AgreesWithTheDefinitionForAllSetsOfUpToSeven) {
   }
 }
 
-TEST(Quorum, JointNeedsBothMajoritiesForAllPairsOfSets) {
+TEST(Quorum, JointNeedsBothMajorities) {
   constexpr uint32_t kAll = (1u << 5) - 1;
   for (uint32_t voters = 1; voters <= kAll; ++voters) {
     for (uint32_t outgoing = 1; outgoing <= kAll; ++outgoing) {
@@ -63,7 +63,7 @@ TEST(Quorum, JointNeedsBothMajoritiesForAllPairsOfSets) {
   }
 }
 
-TEST(Quorum, IndexIsTheGreatestThatAQuorumHasReached) {
+TEST(Quorum, IndexIsGreatestReachedByQuorum) {
   Random random(1);
   for (int n = 1; n <= 7; ++n) {
     for (int round = 0; round < 300; ++round) {
@@ -85,13 +85,13 @@ TEST(Quorum, IndexIsTheGreatestThatAQuorumHasReached) {
   }
 }
 
-TEST(Quorum, NobodyIsNoQuorum) {
+TEST(Quorum, NoVotersNoQuorum) {
   const Configuration config;
   EXPECT_FALSE(config.HasQuorum([](NodeId) { return true; }));
   EXPECT_EQ(config.QuorumIndex([](NodeId) { return Index(9); }), Index());
 }
 
-TEST(Quorum, LearnersDoNotCount) {
+TEST(Quorum, LearnersAreNotCounted) {
   Configuration config;
   config.voters = Members(0b111);
   config.learners = Members(0b111000);
@@ -119,7 +119,7 @@ Configuration Full() {
   return config;
 }
 
-TEST(ConfigurationCodec, KeepsEverything) {
+TEST(ConfigurationCodec, RoundTrip) {
   for (const Configuration& config : {Full(), Configuration{Members(1), {}, {}}}) {
     EXPECT_EQ(DecodeConfiguration(EncodeConfiguration(config)), config);
   }
@@ -144,7 +144,7 @@ TEST(ConfigurationCodec, BytesOfVersion1AreFixed) {
   EXPECT_EQ(EncodeConfiguration(config), expected);
 }
 
-TEST(ConfigurationCodec, RefusesEveryPrefixAndTrailingBytes) {
+TEST(ConfigurationCodec, RejectsPrefixesAndTrailingBytes) {
   const std::string bytes = EncodeConfiguration(Full());
   for (size_t length = 0; length < bytes.size(); ++length) {
     EXPECT_FALSE(DecodeConfiguration(bytes.substr(0, length)).has_value()) << length;
@@ -152,7 +152,7 @@ TEST(ConfigurationCodec, RefusesEveryPrefixAndTrailingBytes) {
   EXPECT_FALSE(DecodeConfiguration(bytes + '\0').has_value());
 }
 
-TEST(ConfigurationCodec, RefusesWhatEncodeCouldNotHaveMade) {
+TEST(ConfigurationCodec, RejectsInvalidConfigurations) {
   struct {
     const char* what;
     Configuration config;
@@ -173,11 +173,11 @@ TEST(ConfigurationCodec, RefusesWhatEncodeCouldNotHaveMade) {
   std::string version2 = EncodeConfiguration(Full());
   version2[0] = 2;
   EXPECT_FALSE(DecodeConfiguration(version2).has_value());
-  // A count that would make a careless reader allocate.
+  // A count that would make an unchecked decoder allocate too much.
   EXPECT_FALSE(DecodeConfiguration(std::string("\x01\xff\xff\xff\xff", 5)).has_value());
 }
 
-TEST(ConfigurationCodec, FlippedBytesNeverGiveAnInvalidConfiguration) {
+TEST(ConfigurationCodec, FlippedBytesNeverDecodeToInvalidConfiguration) {
   const std::string bytes = EncodeConfiguration(Full());
   for (size_t i = 0; i < bytes.size(); ++i) {
     for (int bit = 0; bit < 8; ++bit) {
@@ -190,8 +190,8 @@ TEST(ConfigurationCodec, FlippedBytesNeverGiveAnInvalidConfiguration) {
   }
 }
 
-TEST(NodeIdOf, IsFixedAndSpreads) {
-  // Part of the format on disk: must never change.
+TEST(NodeIdOf, IsStableAndSpreads) {
+  // Part of the format on disk: these values must never change.
   EXPECT_EQ(NodeIdOf("n1").value(), 17934566338607214163u);
   EXPECT_EQ(NodeIdOf("").value(), 17665956581633026203u);
   EXPECT_EQ(NodeIdOf("a").value(), 198367012849983736u);

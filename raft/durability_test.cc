@@ -10,7 +10,7 @@ namespace {
 
 constexpr Time kStart{};
 
-TEST(Durability, TokensCompleteInOrderAndCarryAllBefore) {
+TEST(Durability, TokenCompletesAllEarlierOnes) {
   Durability d(HardState{Term(1), NodeId(), Index(1)}, Index(1));
   EXPECT_EQ(d.Submit(Index(3), std::nullopt, kStart), Token(1));
   EXPECT_EQ(d.Submit(Index(5), HardState{Term(2), NodeId(7), Index(1)}, kStart), Token(2));
@@ -25,8 +25,8 @@ TEST(Durability, TokensCompleteInOrderAndCarryAllBefore) {
   EXPECT_EQ(d.index(), Index(6));
 }
 
-// R2: entries 4 and 5 were asked for twice; the first answer must not be taken for the second.
-TEST(Durability, AnswersOfReplacedEntriesDoNotCount) {
+// R2: entries 4 and 5 were written twice. The first token must not make the second version durable.
+TEST(Durability, OldTokenDoesNotCoverReplacedEntries) {
   Durability d({}, Index(3));
   d.Submit(Index(5), std::nullopt, kStart);
   d.Clamp(Index(3));
@@ -37,13 +37,13 @@ TEST(Durability, AnswersOfReplacedEntriesDoNotCount) {
   EXPECT_EQ(d.index(), Index(5));
 }
 
-TEST(Durability, WhatIsDurableCanBeReplacedToo) {
+TEST(Durability, ClampLowersDurableIndex) {
   Durability d({}, Index(9));
   d.Clamp(Index(4));
   EXPECT_EQ(d.index(), Index(4));
 }
 
-TEST(Durability, KnowsHowLongTheDiskOwesAnAnswer) {
+TEST(Durability, ReportsOldestPendingWrite) {
   Durability d({}, Index(1));
   EXPECT_FALSE(d.oldest().has_value());
   d.Submit(Index(2), std::nullopt, kStart + 5ms);
@@ -53,7 +53,7 @@ TEST(Durability, KnowsHowLongTheDiskOwesAnAnswer) {
   EXPECT_EQ(d.oldest(), kStart + 9ms);
 }
 
-TEST(Durability, AnAnswerToNothingIsABug) {
+TEST(Durability, UnknownTokenFailsCheck) {
   test::ChecksThrow checks;
   Durability d({}, Index(1));
   EXPECT_THROW(d.Complete(Token(1)), test::Violation);

@@ -10,7 +10,7 @@
 namespace dqueue::raft {
 namespace {
 
-TEST(Describe, OneLineForEachKindWithoutPayloads) {
+TEST(Describe, OneLinePerMessageKind) {
   const auto entry = [](uint64_t index) {
     return Entry{.index = Index(index),
                  .term = Term(3),
@@ -78,9 +78,9 @@ TEST(Describe, OneLineForEachKindWithoutPayloads) {
   EXPECT_EQ(kinds.size(), std::variant_size_v<MessageBody>);
 }
 
-TEST(Options, TheDefaultsAreValid) { EXPECT_EQ(Options().Problem(), ""); }
+TEST(Options, DefaultsAreValid) { EXPECT_EQ(Options().Problem(), ""); }
 
-TEST(Options, ProblemsNameFieldsValuesAndRule) {
+TEST(Options, ProblemNamesFieldValueAndRule) {
   struct {
     void (*change)(Options&);
     const char* problem;

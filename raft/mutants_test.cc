@@ -1,6 +1,5 @@
-// Every deliberate bug of raft/mutants.h must be seen by the checks of
-// TestCluster, within a bounded number of random histories or in a story: proof that those tests
-// can fail.
+// Each mutant of raft/mutants.h must break a check of TestCluster, in one of the first kSeedsMax
+// random runs or in a scripted history. This proves that those checks can fail.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -17,7 +16,7 @@ constexpr uint64_t kSeedsMax = 400;
 
 struct Case {
   const Mutant* mutant;
-  // Told when random histories are not likely to meet the bug.
+  // Used when random runs rarely trigger the bug.
   void (*story)() = nullptr;
 };
 
@@ -26,7 +25,7 @@ class Mutants : public testing::TestWithParam<Case> {
   void TearDown() override { active_mutant = nullptr; }
 };
 
-TEST_P(Mutants, IsKilled) {
+TEST_P(Mutants, IsDetected) {
   ChecksThrow checks;
   active_mutant = GetParam().mutant;
   if (GetParam().story != nullptr) {
@@ -54,7 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{&mutants::kHeartbeatRawCommit}, Case{&mutants::kLeaderCountsUnsynced},
                     Case{&mutants::kAckBeforeSync}, Case{&mutants::kTruncateCommitted},
                     Case{&mutants::kReadWithoutQuorum, &ReadOnADeposedLeader},
-                    Case{&mutants::kReadStaleRound, &DelayedAnswersToAnOlderRound},
+                    Case{&mutants::kReadStaleRound, &DelayedEchoesOfOlderRound},
                     Case{&mutants::kReadBeforeNoop}, Case{&mutants::kNoLogCheckInVote},
                     Case{&mutants::kIncarnationIgnored, &WipedDiskDoesNotVote},
                     Case{&mutants::kSnapshotCurrentTerm}),

@@ -1,6 +1,6 @@
-// What the Raft paper (Ongaro and Ousterhout, extended version) and Ongaro's thesis say of terms,
-// elections and who may speak, a test for each sentence that the core implements. The quoted text
-// is the sentence, shortened. Replication is in paper_replication_test.cc.
+// Tests of terms, elections and message checks: one test for each sentence of the Raft paper
+// (Ongaro and Ousterhout, extended version) and of Ongaro's thesis that the core implements.
+// Quotations are shortened. Replication is in paper_replication_test.cc.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -26,7 +26,7 @@ PreVoteRequest PreVote(uint64_t next_term, uint64_t last_index, uint64_t last_te
 
 // Paper 5.1: "If one server's current term is smaller than the other's, then it updates its current
 // term to the larger value."
-TEST(Paper51, TheLargerTermIsAdopted) {
+TEST(Paper51, LargerTermIsAdopted) {
   TestCore core({.term = 3});
   core.Receive(2, 7, Heartbeat());
   EXPECT_EQ(core.status().term, Term(7));
@@ -36,7 +36,7 @@ TEST(Paper51, TheLargerTermIsAdopted) {
 
 // Paper 5.1: "If a candidate or leader discovers that its term is out of date, it immediately
 // reverts to follower state."
-TEST(Paper51, ACandidateOrLeaderWithAnOldTermFollows) {
+TEST(Paper51, CandidateOrLeaderWithOldTermStepsDown) {
   TestCore leader({});
   leader.BecomeLeader();
   ASSERT_EQ(leader.status().role, Role::kLeader);
@@ -55,7 +55,7 @@ TEST(Paper51, ACandidateOrLeaderWithAnOldTermFollows) {
 }
 
 // Paper 5.1: "If a server receives a request with a stale term number, it rejects the request."
-TEST(Paper51, StaleRequestsAreRefusedInTheNewerTerm) {
+TEST(Paper51, StaleRequestsAreRejectedWithNewerTerm) {
   TestCore core({.term = 5});
   AppendRequest append;
   append.prev_index = Index(1);
@@ -66,7 +66,7 @@ TEST(Paper51, StaleRequestsAreRefusedInTheNewerTerm) {
   EXPECT_FALSE(Later<AppendResponse>(out, 2)[0].success);
   EXPECT_EQ(out.send_after_persist[0].term, Term(5));
   EXPECT_TRUE(out.append.empty());
-  // Rejections wait for the disk too (R1).
+  // Rejections wait for the write of the term (R1).
   EXPECT_TRUE(out.send_now.empty());
 
   out = core.Receive(2, 4, Vote(9, 4));
@@ -79,7 +79,7 @@ TEST(Paper51, StaleRequestsAreRefusedInTheNewerTerm) {
 }
 
 // Figure 2: term and vote are "updated on stable storage before responding to RPCs".
-TEST(Paper51, NothingLeavesInATermThatIsNotDurable) {
+TEST(Paper51, NoMessageBeforeItsTermIsDurable) {
   TestCore core({});
   Output out = core.Receive(2, 7, Heartbeat(1));
   ASSERT_TRUE(out.hard_state.has_value());
@@ -101,7 +101,7 @@ TEST(Paper52, ServersBeginAsFollowers) {
 }
 
 // Paper 5.2: "A server remains in follower state as long as it receives valid RPCs from a leader."
-TEST(Paper52, AFollowerThatHearsItsLeaderStays) {
+TEST(Paper52, HeartbeatsPreventElections) {
   TestCore core({});
   for (int i = 0; i < 100; ++i) {
     core.Advance(250ms);
@@ -113,9 +113,9 @@ TEST(Paper52, AFollowerThatHearsItsLeaderStays) {
 }
 
 // Paper 5.2: "If a follower receives no communication over the election timeout, it begins an
-// election"; thesis 9.6: it "first asks whether its log is sufficiently up-to-date", without a
-// term.
-TEST(Thesis96, ASilentLeaderMakesAFollowerAskFirst) {
+// election". Thesis 9.6: it "first asks whether its log is sufficiently up-to-date", without
+// raising its term.
+TEST(Thesis96, ElectionTimeoutStartsPreVote) {
   TestCore core({.log = {1, 1}});
   core.Receive(2, 1, Heartbeat());
   Output out = core.Tick();
@@ -129,14 +129,14 @@ TEST(Thesis96, ASilentLeaderMakesAFollowerAskFirst) {
 
 // Paper 5.2: "it increments its current term", "votes for itself and issues RequestVote RPCs in
 // parallel to each of the other servers".
-TEST(Paper52, ACandidateVotesForItselfAndAsksAllOthers) {
+TEST(Paper52, CandidateVotesForItselfAndRequestsVotes) {
   TestCore core({.log = {1, 1}});
   core.Tick();
   Output out = core.Receive(3, 1, PreVoteResponse{Term(2), true});
   EXPECT_EQ(core.status().role, Role::kCandidate);
   ASSERT_TRUE(out.hard_state.has_value());
   EXPECT_EQ(*out.hard_state, (HardState{Term(2), NodeId(1), Index(1)}));
-  // Its own vote is a promise: the requests wait until it is durable.
+  // The requests wait until the candidate's own vote is durable.
   EXPECT_TRUE(out.send_now.empty());
   EXPECT_EQ(Lines(out.send_after_persist),
             (std::vector<std::string>{"2 t2 vote? last 3^1", "3 t2 vote? last 3^1"}));
@@ -156,8 +156,8 @@ TEST(Paper52, ElectionTimeoutsAreSpreadOverTheInterval) {
   EXPECT_EQ(buckets.size(), 10u);
 }
 
-// Nodes that are given the same seed must not draw the same timeouts (hashicorp#50).
-TEST(Paper52, TheSameSeedOnAllNodesStillSpreadsThem) {
+// Nodes with the same seed must draw different timeouts (hashicorp#50).
+TEST(Paper52, SameSeedGivesDifferentTimeoutsOnEachNode) {
   std::set<Duration> timeouts;
   for (int self = 1; self <= 5; ++self) {
     TestCore core({.nodes = 5, .self = self, .seed = 42});
@@ -167,7 +167,7 @@ TEST(Paper52, TheSameSeedOnAllNodesStillSpreadsThem) {
 }
 
 // Paper 5.2: each candidate "restarts its randomized election timeout at the start of an election".
-TEST(Paper52, EachElectionDrawsAnotherTimeout) {
+TEST(Paper52, EachElectionDrawsANewTimeout) {
   TestCore core({});
   std::set<Duration> timeouts;
   for (int i = 0; i < 20; ++i) {
@@ -187,7 +187,7 @@ struct Tally {
 };
 
 // Paper 5.2: "A candidate wins an election if it receives votes from a majority of the servers."
-TEST(Paper52, AMajorityWinsAndALostMajorityGivesUp) {
+TEST(Paper52, MajorityOfVotesDecides) {
   const Tally tallies[] = {
       {1, {}, Role::kLeader},
       {2, {}, Role::kCandidate},
@@ -223,14 +223,14 @@ TEST(Paper52, AMajorityWinsAndALostMajorityGivesUp) {
   }
 }
 
-// The own vote counts like any other: when it is durable (R1, R3).
-TEST(Paper52, TheOwnVoteCountsWhenItIsDurable) {
+// A candidate's own vote counts only when it is durable (R1, R3).
+TEST(Paper52, OwnVoteCountsOnlyWhenDurable) {
   TestCore core({});
   core.Tick();
   core.Receive(2, 1, PreVoteResponse{Term(2), true});
   core.Receive(2, 2, VoteResponse{true});
   EXPECT_EQ(core.status().role, Role::kCandidate);
-  // Even with a majority of others: a leader must have a durable term.
+  // Also with votes of a majority of others: a leader's term must be durable.
   core.Receive(3, 2, VoteResponse{true});
   EXPECT_EQ(core.status().role, Role::kCandidate);
   core.Persist();
@@ -243,8 +243,8 @@ TEST(Paper52, TheOwnVoteCountsWhenItIsDurable) {
   EXPECT_EQ(alone.status().role, Role::kLeader);
 }
 
-// A repeated answer is one vote (scylla e49d5f89a5), and a pre-vote is none (scylla bd168d57ff).
-TEST(Paper52, EachServerHasOneVoteInATally) {
+// A repeated vote counts once (scylla e49d5f89a5). A pre-vote is not a vote (scylla bd168d57ff).
+TEST(Paper52, RepeatedVotesCountOnce) {
   TestCore core({.nodes = 5});
   core.Tick();
   core.Receive(2, 1, PreVoteResponse{Term(2), true});
@@ -265,7 +265,7 @@ TEST(Paper52, EachServerHasOneVoteInATally) {
 // Paper 5.2: "If the leader's term is at least as large as the candidate's current term, then the
 // candidate recognizes the leader as legitimate and returns to follower state. If the term in the
 // RPC is smaller, the candidate rejects the RPC and continues in candidate state."
-TEST(Paper52, ACandidateRecognizesALeaderOfItsTerm) {
+TEST(Paper52, CandidateFollowsLeaderOfItsTerm) {
   for (const int term : {1, 2, 3}) {
     TestCore core({});
     core.Tick();
@@ -278,9 +278,9 @@ TEST(Paper52, ACandidateRecognizesALeaderOfItsTerm) {
   }
 }
 
-// … and does not forget whom it voted for in that term: a delayed request of that term must not get
-// a second vote (CCF#5891, etcd#2461).
-TEST(Paper52, ASteppedDownCandidateKeepsItsVote) {
+// A candidate that steps down keeps its vote: a delayed request of that term must not get a second
+// vote (CCF#5891, etcd#2461).
+TEST(Paper52, CandidateThatStepsDownKeepsItsVote) {
   TestCore core({});
   core.Tick();
   core.Receive(2, 1, PreVoteResponse{Term(2), true});
@@ -292,7 +292,7 @@ TEST(Paper52, ASteppedDownCandidateKeepsItsVote) {
 }
 
 // Paper 5.2: when votes are split, "each candidate will time out and start a new election".
-TEST(Paper52, ASplitVoteEndsInAnotherElection) {
+TEST(Paper52, SplitVoteStartsAnotherElection) {
   TestCore core({.nodes = 5});
   core.BecomeLeader(/*settled=*/false);
   TestCore split({.nodes = 5});
@@ -311,21 +311,21 @@ TEST(Paper52, ASplitVoteEndsInAnotherElection) {
 
 // Paper 5.2: "Each server will vote for at most one candidate in a given term, on a
 // first-come-first-served basis."
-TEST(Paper52, OneVoteForEachTermFirstComeFirstServed) {
+TEST(Paper52, OneVotePerTerm) {
   TestCore core({});
   Output out = core.Receive(2, 2, Vote(1, 1));
   EXPECT_TRUE(Later<VoteResponse>(out, 2)[0].granted);
   ASSERT_TRUE(out.hard_state.has_value());
   EXPECT_EQ(out.hard_state->vote, NodeId(2));
   EXPECT_FALSE(Later<VoteResponse>(core.Receive(3, 2, Vote(9, 2)), 3)[0].granted);
-  // Again the same: again yes.
+  // The same request again gets the same response.
   EXPECT_TRUE(Later<VoteResponse>(core.Receive(2, 2, Vote(1, 1)), 2)[0].granted);
-  // The next term, the next vote.
+  // A new term has a new vote.
   EXPECT_TRUE(Later<VoteResponse>(core.Receive(3, 3, Vote(1, 1)), 3)[0].granted);
 }
 
-// Asking for its own election does not cost others a vote that it has not given yet.
-TEST(Paper52, APreCandidateStillVotes) {
+// A pre-candidate has not voted in its term, so it may grant a vote.
+TEST(Paper52, PreCandidateMayVote) {
   TestCore core({});
   core.Tick();
   ASSERT_EQ(core.status().role, Role::kPreCandidate);
@@ -333,7 +333,7 @@ TEST(Paper52, APreCandidateStillVotes) {
   EXPECT_EQ(core.status().role, Role::kFollower);
 }
 
-TEST(Paper52, AVoteSurvivesARestart) {
+TEST(Paper52, VoteSurvivesRestart) {
   TestCore core({});
   core.Receive(2, 2, Vote(1, 1));
   core.Persist();
@@ -342,15 +342,15 @@ TEST(Paper52, AVoteSurvivesARestart) {
   EXPECT_TRUE(Later<VoteResponse>(core.Receive(2, 2, Vote(1, 1)), 2)[0].granted);
 }
 
-// A repeated request with a shorter log than the one that was granted (hashicorp#661).
-TEST(Paper52, ARepeatedRequestIsMeasuredAgain) {
+// A repeated request, now with a shorter log than the granted one (hashicorp#661).
+TEST(Paper52, RepeatedVoteRequestComparesLogAgain) {
   TestCore core({.log = {1, 1}, .term = 2, .vote = 2});
   EXPECT_FALSE(Later<VoteResponse>(core.Receive(2, 2, Vote(1, 1)), 2)[0].granted);
 }
 
 // Paper 5.4.1: "the voter denies its vote if its own log is more up-to-date than that of the
 // candidate": "the later term is more up-to-date"; with the same term "whichever log is longer".
-TEST(Paper541, TheVoterComparesLogs) {
+TEST(Paper541, VoterComparesLogs) {
   struct {
     std::vector<int> log;
     int last_index, last_term;
@@ -373,8 +373,8 @@ TEST(Paper541, TheVoterComparesLogs) {
   }
 }
 
-// braft 725242d: a candidate that cannot win must not keep this node from trying.
-TEST(Paper52, OnlyAGrantedVotePutsOffTheOwnElection) {
+// braft 725242d: a candidate that cannot win must not delay the elections of others.
+TEST(Paper52, OnlyGrantedVoteRestartsElectionTimer) {
   TestCore refuses({.log = {2, 2}, .term = 2});
   Time before = refuses.raft().Deadline();
   refuses.Advance(100ms);
@@ -389,8 +389,8 @@ TEST(Paper52, OnlyAGrantedVotePutsOffTheOwnElection) {
 
 // ---- Pre-vote (thesis 9.6), stickiness (4.2.3), check-quorum (6.2)
 
-// Thesis 9.6: answering a pre-vote changes nothing: no term, no vote, no timer.
-TEST(Thesis96, APreVoteChangesNothing) {
+// Thesis 9.6: answering a pre-vote changes neither term nor vote nor timer.
+TEST(Thesis96, PreVoteChangesNoState) {
   TestCore core({.term = 3, .vote = 3});
   const Time deadline = core.raft().Deadline();
   const Output out = core.Receive(2, 8, PreVote(9, 5, 3));
@@ -401,15 +401,15 @@ TEST(Thesis96, APreVoteChangesNothing) {
   EXPECT_EQ(core.raft().Deadline(), deadline);
 }
 
-// A grant may come from a node whose term is older than the asker's.
-TEST(Thesis96, GrantsFromOlderTermsCount) {
+// The granting node may be in an older term than the pre-candidate.
+TEST(Thesis96, GrantFromOlderTermCounts) {
   TestCore core({.term = 8});
   core.Tick();
   core.Receive(2, 3, PreVoteResponse{Term(9), true});
   EXPECT_EQ(core.status().role, Role::kCandidate);
 }
 
-TEST(Thesis96, GrantsForAnotherTermDoNotCount) {
+TEST(Thesis96, GrantForAnotherTermDoesNotCount) {
   TestCore core({.term = 8});
   core.Tick();
   core.Receive(2, 8, PreVoteResponse{Term(8), true});
@@ -417,8 +417,9 @@ TEST(Thesis96, GrantsForAnotherTermDoNotCount) {
   EXPECT_EQ(core.status().role, Role::kPreCandidate);
 }
 
-// etcd 8597361f0: a node that is behind must learn the term, or it asks in vain for ever.
-TEST(Thesis96, ARefusalInANewerTermIsLearnt) {
+// etcd 8597361f0: a pre-candidate in an old term must adopt the newer one, or its pre-votes never
+// succeed.
+TEST(Thesis96, NewerTermInRefusalIsAdopted) {
   TestCore behind({.term = 3});
   behind.Tick();
   behind.Receive(2, 7, PreVoteResponse{Term(4), false});
@@ -431,8 +432,8 @@ TEST(Thesis96, ARefusalInANewerTermIsLearnt) {
   EXPECT_EQ(out.send_now[0].term, Term(7));
 }
 
-// Thesis 9.6 and etcd: whoever asks and is refused by a majority stays where it is and asks later.
-TEST(Thesis96, ARefusedPreCandidateDoesNotRaiseItsTerm) {
+// Thesis 9.6: a pre-candidate that a majority refuses keeps its term and retries later.
+TEST(Thesis96, RefusedPreVoteKeepsTerm) {
   TestCore core({});
   for (int i = 0; i < 10; ++i) {
     core.Tick();
@@ -443,24 +444,24 @@ TEST(Thesis96, ARefusedPreCandidateDoesNotRaiseItsTerm) {
   }
 }
 
-// Two followers that wake at the same instant must not grant each other and then split the vote.
-TEST(Thesis96, OfTwoEqualAskersTheSmallerIdGoesFirst) {
+// Followers that time out together must not grant each other's pre-vote and split the vote.
+TEST(Thesis96, SmallerIdWinsBetweenEqualPreCandidates) {
   TestCore first({.self = 1});
   first.Tick();
   EXPECT_FALSE(Now<PreVoteResponse>(first.Receive(2, 1, PreVote(2, 1, 1)), 2)[0].granted);
   EXPECT_TRUE(Now<PreVoteResponse>(first.Receive(3, 1, PreVote(2, 2, 1)), 3)[0].granted)
-      << "a better log wins";
+      << "the rival has a longer log";
   TestCore second({.self = 2});
   second.Tick();
   EXPECT_TRUE(Now<PreVoteResponse>(second.Receive(1, 1, PreVote(2, 1, 1)), 1)[0].granted);
-  // Not for long: the rival may hear more of the cluster.
+  // Only for one heartbeat interval: the rival may reach more of the cluster.
   first.Advance(51ms);
   EXPECT_TRUE(Now<PreVoteResponse>(first.Receive(2, 1, PreVote(2, 1, 1)), 2)[0].granted);
 }
 
 // Thesis 4.2.3: "if a server receives a RequestVote request within the minimum election timeout of
 // hearing from a current leader, it does not update its term or grant its vote."
-TEST(Thesis423, WhoHearsALeaderDoesNotVote) {
+TEST(Thesis423, NoVoteWhileALeaderIsActive) {
   TestCore core({});
   core.Receive(2, 1, Heartbeat());
   core.Advance(299ms);
@@ -475,21 +476,22 @@ TEST(Thesis423, WhoHearsALeaderDoesNotVote) {
   EXPECT_TRUE(Later<VoteResponse>(out, 3)[0].granted);
 }
 
-// … and the leader itself neither, while a quorum answers it (R7).
-TEST(Thesis423, ALeaderWithAQuorumIsNotDeposedByACandidate) {
+// A leader that hears a quorum ignores vote requests too (R7).
+TEST(Thesis423, LeaderWithQuorumIgnoresCandidates) {
   TestCore core({});
   core.BecomeLeader();
   EXPECT_FALSE(Now<PreVoteResponse>(core.Receive(3, 2, PreVote(3, 9, 2)), 3)[0].granted);
   core.Receive(3, 8, Vote(9, 2));
   EXPECT_EQ(core.status().role, Role::kLeader);
-  core.Advance(301ms);  // nobody answered: it may have been replaced
+  core.Advance(301ms);  // no responses: the leader may have been replaced
   core.Receive(3, 8, Vote(9, 2));
   EXPECT_EQ(core.status().role, Role::kFollower);
   EXPECT_EQ(core.status().term, Term(8));
 }
 
-// Thesis 4.2.3: a transfer's "special flag" lets the vote through; it was the leader's own wish.
-TEST(Thesis423, ATransferPassesStickiness) {
+// Thesis 4.2.3: the "special flag" of a transfer overrides stickiness, because the leader asked for
+// the election.
+TEST(Thesis423, TransferOverridesStickiness) {
   TestCore core({});
   core.Receive(2, 1, Heartbeat());
   const Output out = core.Receive(3, 2, Vote(1, 1, /*transfer=*/true));
@@ -498,7 +500,7 @@ TEST(Thesis423, ATransferPassesStickiness) {
 
 // Thesis 6.2: "a leader steps down if an election timeout elapses without a successful round of
 // heartbeats to a majority of its cluster".
-TEST(Thesis62, ALeaderWithoutAQuorumStepsDown) {
+TEST(Thesis62, LeaderWithoutQuorumStepsDown) {
   TestCore core({.nodes = 5});
   core.BecomeLeader();
   const Time start = core.now();
@@ -512,25 +514,25 @@ TEST(Thesis62, ALeaderWithoutAQuorumStepsDown) {
   const Time alone = core.now();
   while (core.status().role == Role::kLeader && core.now() < alone + 2s) {
     core.Tick();
-    answer(2);  // two of five are no quorum
+    answer(2);  // two of five are not a quorum
   }
   EXPECT_EQ(core.status().role, Role::kFollower);
   EXPECT_EQ(core.status().term, Term(2));
   EXPECT_LE(core.now() - alone, 650ms);
 }
 
-// The broken connection to a killed leader starts an election at once instead of after a timeout.
-TEST(Failover, ABrokenConnectionToTheLeaderIsAHint) {
+// The broken connection to a killed leader starts an election without waiting for the timeout.
+TEST(Failover, BrokenLeaderConnectionStartsElection) {
   TestCore core({});
   core.Receive(2, 1, Heartbeat());
   core.Step(PeerUnreachable{NodeId(3)});
-  EXPECT_EQ(core.status().leader, NodeId(2)) << "somebody else's connection means nothing";
+  EXPECT_EQ(core.status().leader, NodeId(2)) << "node 3 is not the leader";
   core.Step(PeerUnreachable{NodeId(2)});
   EXPECT_EQ(core.status().leader, NodeId());
   EXPECT_LE(core.raft().Deadline() - core.now(), 50ms);
   EXPECT_TRUE(Now<PreVoteResponse>(core.Receive(3, 1, PreVote(2, 1, 1)), 3)[0].granted);
   core.Receive(2, 1, Heartbeat());
-  EXPECT_EQ(core.status().leader, NodeId(2)) << "it lives";
+  EXPECT_EQ(core.status().leader, NodeId(2)) << "the leader is alive";
   EXPECT_GE(core.raft().Deadline() - core.now(), 300ms);
 }
 
@@ -538,7 +540,7 @@ TEST(Failover, ABrokenConnectionToTheLeaderIsAHint) {
 
 // Thesis 3.10: "1. The prior leader stops accepting new client requests. 2. [It] fully updates the
 // target server's log. 3. [It] sends a TimeoutNow request."
-TEST(Thesis310, TheTargetIsBroughtUpToDateThenTold) {
+TEST(Thesis310, TimeoutNowIsSentWhenTargetIsUpToDate) {
   TestCore core({});
   core.BecomeLeader();
   core.Step(Propose{1, Text("a")});
@@ -554,9 +556,9 @@ TEST(Thesis310, TheTargetIsBroughtUpToDateThenTold) {
   EXPECT_EQ(Now<TimeoutNow>(out, 3).size(), 1u);
 }
 
-// What is in flight ends as committed before the target is told, so that a planned move fails no
+// Proposals in flight end as committed before TimeoutNow is sent, so a planned transfer fails no
 // call.
-TEST(Thesis310, WhatIsInFlightIsCommittedFirst) {
+TEST(Thesis310, ProposalsInFlightCommitBeforeTimeoutNow) {
   TestCore core({.nodes = 5});
   core.BecomeLeader();
   core.Step(Propose{1, Text("a")});
@@ -570,8 +572,8 @@ TEST(Thesis310, WhatIsInFlightIsCommittedFirst) {
 }
 
 // Thesis 3.10: "If leadership transfer does not complete after about an election timeout, the prior
-// leader aborts the transfer and resumes accepting client requests." Lost words are repeated.
-TEST(Thesis310, ATransferIsGivenUpAfterAnElectionTimeout) {
+// leader aborts the transfer and resumes accepting client requests." A lost TimeoutNow is resent.
+TEST(Thesis310, TransferAbortsAfterElectionTimeout) {
   TestCore core({});
   core.BecomeLeader();
   Output out = core.Step(Transfer{NodeId(3)});
@@ -589,10 +591,10 @@ TEST(Thesis310, ATransferIsGivenUpAfterAnElectionTimeout) {
   EXPECT_EQ(core.view().last_index, Index(3));
 }
 
-TEST(Thesis310, WithoutATargetTheMostCaughtUpReachableVoterIsTaken) {
+TEST(Thesis310, DefaultTargetHasHighestMatch) {
   TestCore core({.nodes = 5});
   core.BecomeLeader();
-  core.Advance(299ms);  // node 5 was heard of last at the beginning
+  core.Advance(299ms);  // node 5 was last heard at the start
   for (const int peer : {2, 3, 4}) core.Receive(peer, 2, HeartbeatResponse{});
   core.Step(Propose{1, Text("a")});
   core.Persist();
@@ -602,7 +604,7 @@ TEST(Thesis310, WithoutATargetTheMostCaughtUpReachableVoterIsTaken) {
   EXPECT_EQ(Now<TimeoutNow>(core.Acknowledge(3, core.view().last_index), 4).size(), 1u);
 }
 
-TEST(Thesis310, TransfersWithoutSenseHaveNoEffect) {
+TEST(Thesis310, InvalidTransfersAreIgnored) {
   TestCore core({});
   EXPECT_TRUE(core.Step(Transfer{NodeId(2)}).send_now.empty());
   core.BecomeLeader();
@@ -613,8 +615,8 @@ TEST(Thesis310, TransfersWithoutSenseHaveNoEffect) {
 }
 
 // Thesis 3.10: the target "starts a new election (incrementing its term and becoming a candidate)"
-// at once, without a pre-vote, and says whose wish it is.
-TEST(Thesis310, TheTargetCampaignsAtOnce) {
+// at once, without a pre-vote. Its vote requests carry the transfer flag.
+TEST(Thesis310, TimeoutNowStartsElection) {
   TestCore core({});
   core.Receive(2, 1, Heartbeat());
   const Output out = core.Receive(2, 1, TimeoutNow{});
@@ -622,30 +624,30 @@ TEST(Thesis310, TheTargetCampaignsAtOnce) {
   EXPECT_EQ(core.status().term, Term(2));
   ASSERT_EQ(Later<VoteRequest>(out).size(), 2u);
   EXPECT_TRUE(Later<VoteRequest>(out)[0].transfer);
-  // A repetition comes from an older term by then.
+  // A repeated TimeoutNow has an older term.
   core.Receive(2, 1, TimeoutNow{});
   EXPECT_EQ(core.status().term, Term(2));
 }
 
-// etcd#13527: a leader whose disk stands still sends heartbeats, so nobody else would replace it.
-TEST(Thesis310, ALeaderWithAStalledDiskHandsOverThenGivesUp) {
+// etcd#13527: a leader whose disk stalls still sends heartbeats, so no follower would replace it.
+TEST(Thesis310, StalledDiskTransfersThenStepsDown) {
   TestCore core({});
   core.BecomeLeader();
-  core.Step(Propose{1, Text("a")});  // its write never ends
+  core.Step(Propose{1, Text("a")});  // this write never completes
   core.Acknowledge(2, core.view().last_index);
   const Time start = core.now();
-  Time told{};
+  Time handed_over{};
   while (core.status().role == Role::kLeader && core.now() < start + 5s) {
     const Output out = core.Tick();
-    if (told == Time() && !Now<TimeoutNow>(out, 2).empty()) told = core.now();
+    if (handed_over == Time() && !Now<TimeoutNow>(out, 2).empty()) handed_over = core.now();
     core.Receive(2, 2, HeartbeatResponse{});
     core.Receive(3, 2, HeartbeatResponse{});
   }
-  EXPECT_GT(told, start + 600ms);
-  EXPECT_LE(told, start + 700ms);
+  EXPECT_GT(handed_over, start + 600ms);
+  EXPECT_LE(handed_over, start + 700ms);
   EXPECT_EQ(core.status().role, Role::kFollower);
   EXPECT_LE(core.now(), start + 1300ms);
-  // It does not come back as a candidate: its vote would not reach the disk.
+  // It does not campaign: its vote could not become durable.
   for (int i = 0; i < 5; ++i) core.Tick();
   EXPECT_EQ(core.status().role, Role::kFollower);
   core.Persist();
@@ -653,7 +655,7 @@ TEST(Thesis310, ALeaderWithAStalledDiskHandsOverThenGivesUp) {
   EXPECT_EQ(core.status().role, Role::kPreCandidate);
 }
 
-TEST(Thesis310, ALeaderWithAFullDiskHandsOverToOneWithRoom) {
+TEST(Thesis310, FullDiskTransfersToVoterWithRoom) {
   TestCore core({});
   core.BecomeLeader();
   core.Receive(2, 2, HeartbeatResponse{ReadId(), /*low_space=*/true});
@@ -663,34 +665,34 @@ TEST(Thesis310, ALeaderWithAFullDiskHandsOverToOneWithRoom) {
   EXPECT_EQ(Now<TimeoutNow>(out, 3).size(), 1u);
 }
 
-// ---- Who may speak (R12)
+// ---- Message checks (R12)
 
-TEST(Identity, ForeignAndMalformedMessagesAreDroppedAndCounted) {
+TEST(Identity, InvalidMessagesAreDropped) {
   const auto valid = [](TestCore& core) { return core.From(2, 1, Heartbeat()); };
   struct {
     const char* what;
     void (*change)(Message&);
   } const cases[] = {
       {"another cluster", [](Message& m) { m.cluster.lo ^= 1; }},
-      {"somebody else's", [](Message& m) { m.to = NodeId(3); }},
-      {"from nobody", [](Message& m) { m.from = NodeId(); }},
-      {"from itself", [](Message& m) { m.from = NodeId(1); }},
+      {"another receiver", [](Message& m) { m.to = NodeId(3); }},
+      {"no sender", [](Message& m) { m.from = NodeId(); }},
+      {"the receiver as sender", [](Message& m) { m.from = NodeId(1); }},
       {"no incarnation", [](Message& m) { m.from_incarnation = Incarnation(); }},
       {"another incarnation", [](Message& m) { m.from_incarnation = Incarnation(7); }},
       {"a leader of term 0", [](Message& m) { m.term = Term(); }},
-      {"a stranger's answer",
+      {"a response of a non-member",
        [](Message& m) {
          m.from = NodeId(9);
          m.body = HeartbeatResponse{};
        }},
-      {"a stranger's wish",
+      {"TimeoutNow of a non-member",
        [](Message& m) {
          m.from = NodeId(9);
          m.body = TimeoutNow{};
        }},
       {"a pre-vote for another term", [](Message& m) { m.body = PreVote(3, 1, 1); }},
-      {"a snapshot of nothing", [](Message& m) { m.body = SnapshotRequest{}; }},
-      {"a snapshot from the future",
+      {"a snapshot at index 0", [](Message& m) { m.body = SnapshotRequest{}; }},
+      {"a snapshot of a term above the message's",
        [](Message& m) {
          SnapshotRequest snapshot;
          snapshot.meta = {Index(9), Term(2), EncodeConfiguration(MakeConfiguration(3))};
@@ -716,23 +718,23 @@ TEST(Identity, ForeignAndMalformedMessagesAreDroppedAndCounted) {
   }
 }
 
-TEST(Identity, AppendsThatAreNoLogSliceAreDropped) {
+TEST(Identity, MalformedAppendsAreDropped) {
   struct {
     const char* what;
     void (*change)(AppendRequest&);
   } const cases[] = {
-      {"a hole", [](AppendRequest& r) { r.entries[1].index = Index(4); }},
-      {"a repetition", [](AppendRequest& r) { r.entries[1].index = Index(2); }},
-      {"terms that go back", [](AppendRequest& r) { r.entries[1].term = Term(1); }},
-      {"an entry from the future", [](AppendRequest& r) { r.entries[1].term = Term(4); }},
+      {"a gap", [](AppendRequest& r) { r.entries[1].index = Index(4); }},
+      {"a repeated index", [](AppendRequest& r) { r.entries[1].index = Index(2); }},
+      {"a term that decreases", [](AppendRequest& r) { r.entries[1].term = Term(1); }},
+      {"an entry of a term above the message's",
+       [](AppendRequest& r) { r.entries[1].term = Term(4); }},
       {"no payload", [](AppendRequest& r) { r.entries[1].payload = nullptr; }},
       {"an unknown kind", [](AppendRequest& r) { r.entries[1].kind = EntryKind(9); }},
       {"a malformed configuration",
        [](AppendRequest& r) { r.entries[1].kind = EntryKind::kConfig; }},
-      {"a first entry older than what is before it",
-       [](AppendRequest& r) { r.prev_term = Term(3); }},
-      {"a place without a term", [](AppendRequest& r) { r.prev_term = Term(); }},
-      {"a place from the future",
+      {"a first entry older than prev_term", [](AppendRequest& r) { r.prev_term = Term(3); }},
+      {"prev_index without prev_term", [](AppendRequest& r) { r.prev_term = Term(); }},
+      {"prev_term above the message's term",
        [](AppendRequest& r) {
          r.entries.clear();
          r.prev_term = Term(4);
@@ -754,9 +756,9 @@ TEST(Identity, AppendsThatAreNoLogSliceAreDropped) {
   }
 }
 
-// Thesis 4.1: servers serve requests of leaders and candidates that their own configuration does
-// not name.
-TEST(Thesis41, RequestsOfStrangersAreServed) {
+// Thesis 4.1: servers accept requests of leaders and candidates that are not in their own
+// configuration.
+TEST(Thesis41, RequestsOfNonMembersAreServed) {
   TestCore core({});
   EXPECT_TRUE(Now<PreVoteResponse>(core.Receive(9, 1, PreVote(2, 1, 1)), 9)[0].granted);
   EXPECT_TRUE(Later<VoteResponse>(core.Receive(9, 2, Vote(1, 1)), 9)[0].granted);
@@ -764,8 +766,8 @@ TEST(Thesis41, RequestsOfStrangersAreServed) {
   EXPECT_EQ(core.status().leader, NodeId(9));
 }
 
-// R12, etcd#10254: a wiped disk has forgotten its votes and acknowledgements.
-TEST(Identity, AnotherIncarnationHasNoVote) {
+// R12, etcd#10254: a wiped disk has lost its votes and acknowledgements.
+TEST(Identity, OtherIncarnationHasNoVote) {
   TestCore core({});
   core.Tick();
   core.Receive(2, 1, PreVoteResponse{Term(2), true});
@@ -777,11 +779,12 @@ TEST(Identity, AnotherIncarnationHasNoVote) {
   EXPECT_EQ(core.view().dropped_messages, 1u);
 }
 
-TEST(Identity, TheNewLeaderBindsTheIncarnationsThatElectedIt) {
+TEST(Identity, NewLeaderBindsIncarnationsOfItsVoters) {
   TestCore core({.bound = false});
   core.BecomeLeader(/*settled=*/false);
   ASSERT_EQ(core.status().role, Role::kLeader);
-  // No-op at 2, the binding at 3: in force at once, for the two whose votes counted.
+  // Index 2 is the no-op. Index 3 binds the two members whose votes counted, and is in force at
+  // once.
   EXPECT_EQ(core.view().last_index, Index(3));
   EXPECT_EQ(core.raft().config().Find(NodeId(1))->incarnation, FirstIncarnation(NodeId(1)));
   EXPECT_EQ(core.raft().config().Find(NodeId(2))->incarnation, FirstIncarnation(NodeId(2)));
@@ -792,8 +795,8 @@ TEST(Identity, TheNewLeaderBindsTheIncarnationsThatElectedIt) {
   EXPECT_EQ(core.view().dropped_messages, 1u);
 }
 
-// The third follows when it is heard of, after the no-op is committed, in one entry.
-TEST(Identity, TheLeaderBindsLatecomersOnceItHasCommitted) {
+// After the no-op is committed, one entry binds the third member, once it has responded.
+TEST(Identity, LeaderBindsOtherMembersAfterNoop) {
   TestCore core({.bound = false});
   core.BecomeLeader(/*settled=*/false);
   core.Receive(3, 2, HeartbeatResponse{});
@@ -806,11 +809,11 @@ TEST(Identity, TheLeaderBindsLatecomersOnceItHasCommitted) {
   EXPECT_EQ(core.view().last_index, Index(4));
   EXPECT_EQ(core.raft().config().Find(NodeId(3))->incarnation, FirstIncarnation(NodeId(3)));
   core.Tick();
-  EXPECT_EQ(core.view().last_index, Index(4)) << "once";
+  EXPECT_EQ(core.view().last_index, Index(4)) << "bound once";
 }
 
-// Between the two: the first incarnation that this leader heard is the one that counts.
-TEST(Identity, AnUnboundMemberCannotChangeItsIncarnationUnderOneLeader) {
+// Before it is bound, only the first incarnation that responded to this leader counts.
+TEST(Identity, UnboundMemberKeepsFirstIncarnation) {
   TestCore core({.bound = false});
   core.BecomeLeader(/*settled=*/false);
   core.Receive(3, 2, HeartbeatResponse{});
@@ -820,8 +823,8 @@ TEST(Identity, AnUnboundMemberCannotChangeItsIncarnationUnderOneLeader) {
   EXPECT_EQ(core.view().dropped_messages, 1u);
 }
 
-// A node that learns that another incarnation is bound to its name does not campaign.
-TEST(Identity, AnUnboundDiskDoesNotCampaign) {
+// A node whose name is bound to another incarnation does not campaign.
+TEST(Identity, OtherIncarnationDoesNotCampaign) {
   TestCore core({.bound = false});
   Configuration config = MakeConfiguration(3, /*bound=*/true);
   config.voters[0].incarnation = Incarnation(999);
@@ -839,8 +842,8 @@ TEST(Identity, AnUnboundDiskDoesNotCampaign) {
   EXPECT_TRUE(core.Receive(2, 1, TimeoutNow{}).send_after_persist.empty());
 }
 
-// Without a configuration a node waits, whatever the time.
-TEST(Identity, AnUnformedNodeWaits) {
+// A node without a configuration never campaigns.
+TEST(Identity, NodeWithoutConfigurationDoesNotCampaign) {
   FakeDisk disk(NodeId(1), Incarnation(5));
   Raft raft(Options(), disk.Recover(), &disk, 1, Time(1s));
   Time now(1s);
@@ -853,7 +856,7 @@ TEST(Identity, AnUnformedNodeWaits) {
   EXPECT_EQ(raft.status().term, Term());
 }
 
-TEST(Bootstrap, TheFirstEntryIsTheSameEverywhere) {
+TEST(Bootstrap, FirstEntryIsTheSameOnAllMembers) {
   const Entry unbound = BootstrapEntry(MakeConfiguration(3));
   const Entry bound = BootstrapEntry(MakeConfiguration(3, /*bound=*/true));
   EXPECT_EQ(unbound.index, Index(1));

@@ -1,5 +1,6 @@
-// What the Raft paper and thesis say of logs, commitment, reads and snapshots, a test for each
-// sentence that the core implements; and the rules R1 to R11 of raft.h where they go beyond.
+// Tests of log replication, commitment, reads and snapshots: one test for each sentence of the Raft
+// paper and thesis that the core implements, and tests for the rules R1 to R11 of raft.h that go
+// beyond them.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -25,7 +26,7 @@ HeartbeatRequest Heartbeat(uint64_t commit, uint64_t read_id = 0) {
   return {.commit = Index(commit), .read_id = ReadId(read_id)};
 }
 
-// The terms of the log in memory, from index 2.
+// Terms of the log entries from index 2 on.
 std::vector<int> LogTerms(TestCore& core) {
   std::vector<int> terms;
   for (Index i(2); i <= core.view().last_index; i = i.Next()) {
@@ -47,7 +48,7 @@ using Numbers = std::vector<uint64_t>;
 // Paper 5.2: a new leader "sends heartbeat messages to all of the other servers"; 5.3: it starts
 // with nextIndex "just after the last one in its log"; paper 8: it commits "a blank no-op entry
 // into the log at the start of its term".
-TEST(Paper8, ANewLeaderBeginsWithANoop) {
+TEST(Paper8, NewLeaderAppendsNoop) {
   TestCore core({.log = {1, 1}, .commit = 3});
   core.Tick();
   core.Receive(2, 1, PreVoteResponse{Term(2), true});
@@ -66,7 +67,7 @@ TEST(Paper8, ANewLeaderBeginsWithANoop) {
 }
 
 // Paper 5.2: leaders send "periodic heartbeats" "to maintain their authority".
-TEST(Paper52, HeartbeatsGoToAllAtEachInterval) {
+TEST(Paper52, HeartbeatsAreSentAtEachInterval) {
   TestCore core({});
   core.BecomeLeader();
   for (int i = 0; i < 5; ++i) {
@@ -81,7 +82,7 @@ TEST(Paper52, HeartbeatsGoToAllAtEachInterval) {
 
 // Paper 5.3: "The leader appends the command to its log as a new entry, then issues AppendEntries
 // RPCs in parallel to each of the other servers"; thesis 10.2.1: in parallel with its own write.
-TEST(Paper53, ACommandIsSentToAllWhileItIsWritten) {
+TEST(Paper53, ProposalIsSentInParallelWithItsWrite) {
   TestCore core({});
   core.BecomeLeader();
   const Output out = core.Step(Propose{7, Text("a")});
@@ -97,7 +98,7 @@ TEST(Paper53, ACommandIsSentToAllWhileItIsWritten) {
 // Paper 5.3: "When the entry has been safely replicated, the leader applies the entry"; it is
 // "committed once the leader has replicated it on a majority"; "the leader keeps track of the
 // highest index it knows to be committed, and it includes that index in future AppendEntries".
-TEST(Paper53, AnEntryOnAMajorityIsCommittedAndApplied) {
+TEST(Paper53, MajorityCommitsAndApplies) {
   TestCore core({.nodes = 5});
   core.BecomeLeader();
   core.Step(Propose{7, Text("a")});
@@ -113,19 +114,19 @@ TEST(Paper53, AnEntryOnAMajorityIsCommittedAndApplied) {
   EXPECT_EQ(Now<AppendRequest>(out, 4)[0].commit, Index(3));
 }
 
-// R3: a leader's own copy counts when it is durable; also alone (etcd#14370).
-TEST(R3, TheOwnCopyCountsWhenItIsDurable) {
+// R3: the leader's own copy counts only when it is durable, also in a cluster of one (etcd#14370).
+TEST(R3, OwnCopyCountsOnlyWhenDurable) {
   TestCore core({});
   core.BecomeLeader();
   core.Step(Propose{7, Text("a")});
   EXPECT_TRUE(core.Step(Timeout{}).apply.empty());
-  core.Acknowledge(2, Index(3));  // with 2 alone: one durable copy
+  core.Acknowledge(2, Index(3));  // node 2 has the only durable copy
   EXPECT_EQ(core.view().commit, Index(2));
   core.Persist();
   EXPECT_EQ(core.view().commit, Index(3));
   core.Step(Propose{8, Text("b")});
   core.Acknowledge(2, Index(4));
-  core.Acknowledge(3, Index(4));  // two others are a majority without it
+  core.Acknowledge(3, Index(4));  // nodes 2 and 3 are a majority
   EXPECT_EQ(core.view().commit, Index(4));
 
   TestCore alone({.nodes = 1});
@@ -137,12 +138,12 @@ TEST(R3, TheOwnCopyCountsWhenItIsDurable) {
 }
 
 // Paper 5.3: "If followers crash or run slowly, or if network packets are lost, the leader retries
-// AppendEntries RPCs indefinitely". It asks first whether the entries are only late: a slow disk is
-// not sent everything twice.
-TEST(Paper53, LostAppendsAreRepeated) {
+// AppendEntries RPCs indefinitely". The retry is an empty probe, so a slow disk does not get
+// entries twice.
+TEST(Paper53, LostAppendsAreResent) {
   TestCore core({});
   core.BecomeLeader();
-  core.Step(Propose{7, Text("a")});  // to nobody
+  core.Step(Propose{7, Text("a")});  // its appends are lost
   core.Persist();
   int questions = 0;
   for (int i = 0; i < 40; ++i) {
@@ -163,14 +164,14 @@ TEST(Paper53, LostAppendsAreRepeated) {
   ASSERT_EQ(Now<AppendRequest>(out, 2).size(), 1u);
   EXPECT_EQ(Now<AppendRequest>(out, 2)[0].prev_index, Index(2));
   EXPECT_EQ(Indexes(Now<AppendRequest>(out, 2)[0].entries), (Numbers{3}));
-  // Who shows no life is not asked again and again.
+  // A follower that sends nothing gets heartbeats but no more probes.
   out = core.Tick();
   EXPECT_TRUE(Now<AppendRequest>(out, 3).empty());
   EXPECT_EQ(Now<HeartbeatRequest>(out, 3).size(), 1u);
 }
 
-// Figure 3, Leader Append-Only; raft.h: a second leader of the same term is impossible.
-TEST(Paper53, AnAppendFromAnotherLeaderOfTheTermIsABug) {
+// Figure 3, Leader Append-Only: a second leader of the same term is impossible.
+TEST(Paper53, SecondLeaderInTermFailsCheck) {
   ChecksThrow checks;
   TestCore core({});
   core.BecomeLeader();
@@ -179,7 +180,7 @@ TEST(Paper53, AnAppendFromAnotherLeaderOfTheTermIsABug) {
 
 // ---- Pipelining and its bounds
 
-TEST(Pipelining, AppendsFollowEachOtherUntilTheWindowIsFull) {
+TEST(Pipelining, AppendsArePipelinedUpToWindow) {
   Options options;
   options.max_append_entries = 2;
   options.window_entries = 5;
@@ -197,7 +198,7 @@ TEST(Pipelining, AppendsFollowEachOtherUntilTheWindowIsFull) {
   EXPECT_EQ(Indexes(Now<AppendRequest>(out, 2)[0].entries), (Numbers{8, 9}));
 }
 
-TEST(Pipelining, ProposalsOfOneTurnShareAMessage) {
+TEST(Pipelining, ProposalsBeforeAnOutputShareAMessage) {
   TestCore core({});
   core.BecomeLeader();
   core.raft().Step(core.now(), Propose{1, Text("a")});
@@ -207,8 +208,8 @@ TEST(Pipelining, ProposalsOfOneTurnShareAMessage) {
                                                            "3 t2 append 3..5 prev 2^2 commit 2"}));
 }
 
-// R9: "refused as overloaded", and the counter goes back to nothing (etcd ad49c8fd9).
-TEST(R9, ProposalsBeyondTheLimitsAreRefused) {
+// R9: rejected as overloaded. The counters return to zero (etcd ad49c8fd9).
+TEST(R9, ProposalsAboveLimitsAreRejected) {
   const auto refused = [](const Output& out) {
     return out.proposals.size() == 1 &&
            out.proposals[0].kind == ProposalOutcome::Kind::kNotAppended &&
@@ -231,7 +232,7 @@ TEST(R9, ProposalsBeyondTheLimitsAreRefused) {
   TestCore by_bytes({.options = small});
   by_bytes.BecomeLeader();
   for (int round = 0; round < 3; ++round) {
-    // One of any size, when there is nothing else.
+    // A single proposal of any size is accepted when no other is in flight.
     EXPECT_FALSE(refused(by_bytes.Step(Propose{1, Text(std::string(5000, 'x'))})));
     EXPECT_TRUE(refused(by_bytes.Step(Propose{2, Text("x")})));
     by_bytes.Persist();
@@ -243,8 +244,8 @@ TEST(R9, ProposalsBeyondTheLimitsAreRefused) {
   }
 }
 
-// etcd 7a8ab37bf: what is handed out is contiguous, whatever the limit.
-TEST(R9, ApplyIsHandedOutInPieces) {
+// etcd 7a8ab37bf: entries are handed out without gaps, whatever the limit.
+TEST(R9, ApplyIsBoundedInBytes) {
   for (const uint64_t limit : {1, 40, 70, 100000}) {
     Options options;
     options.max_apply_bytes = limit;
@@ -275,7 +276,7 @@ TEST(R9, ApplyIsHandedOutInPieces) {
 
 // Paper 5.3: "If the follower does not find an entry in its log with the same index and term, then
 // it refuses the new entries."
-TEST(Paper53, EntriesThatDoNotFollowAreRefusedWithAHint) {
+TEST(Paper53, MismatchedAppendIsRejectedWithHint) {
   struct {
     std::vector<int> log;
     uint64_t prev_index;
@@ -286,8 +287,8 @@ TEST(Paper53, EntriesThatDoNotFollowAreRefusedWithAHint) {
   } const cases[] = {
       {{1, 1}, 3, 1, true, 0, 0},        {{1, 1}, 2, 1, true, 0, 0},
       {{1, 1}, 1, 1, true, 0, 0},        {{1, 1}, 9, 4, false, 3, 1},  // too short
-      {{1, 1, 3, 3}, 5, 2, false, 3, 1},  // term 3 cannot agree with anything up to term 2
-      {{1, 1, 2, 2}, 5, 4, false, 5, 2},  // all of it may
+      {{1, 1, 3, 3}, 5, 2, false, 3, 1},  // nothing of a term up to 2 can be at index 4 or 5
+      {{1, 1, 2, 2}, 5, 4, false, 5, 2},  // the logs may match up to index 5
       {{2, 3, 4, 5}, 5, 3, false, 3, 3},
   };
   for (const auto& c : cases) {
@@ -305,17 +306,17 @@ TEST(Paper53, EntriesThatDoNotFollowAreRefusedWithAHint) {
 
 // Figure 2, AppendEntries: "3. If an existing entry conflicts with a new one, delete the existing
 // entry and all that follow it. 4. Append any new entries not already in the log."
-TEST(Figure2, ConflictingEntriesGoAndOthersStay) {
+TEST(Figure2, OnlyConflictingEntriesAreTruncated) {
   struct {
     const char* what;
     AppendRequest request;
     std::vector<int> then;
     Numbers written;
   } const cases[] = {
-      {"new ones", Append(4, 2, {2, 3}), {1, 1, 2, 2, 3}, {5, 6}},
-      {"all there", Append(2, 1, {1, 2}), {1, 1, 2}, {}},
-      {"all there, older than the end", Append(1, 1, {1}), {1, 1, 2}, {}},
-      {"some there", Append(2, 1, {1, 2, 2}), {1, 1, 2, 2}, {5}},
+      {"new entries", Append(4, 2, {2, 3}), {1, 1, 2, 2, 3}, {5, 6}},
+      {"all present", Append(2, 1, {1, 2}), {1, 1, 2}, {}},
+      {"all present, before the end", Append(1, 1, {1}), {1, 1, 2}, {}},
+      {"some present", Append(2, 1, {1, 2, 2}), {1, 1, 2, 2}, {5}},
       {"a conflict at the end", Append(3, 1, {3}), {1, 1, 3}, {4}},
       {"a conflict at the start", Append(1, 1, {3}), {3}, {2}},
       {"nothing new", Append(3, 1, {}), {1, 1, 2}, {}},
@@ -327,13 +328,13 @@ TEST(Figure2, ConflictingEntriesGoAndOthersStay) {
     EXPECT_EQ(Indexes(out.append), c.written) << c.what;
     const AppendResponse ack = Later<AppendResponse>(out, 2)[0];
     EXPECT_TRUE(ack.success);
-    // What was vouched for, not what else is there.
+    // Match covers the request, not the entries after it.
     EXPECT_EQ(ack.match.value(), c.request.prev_index.value() + c.request.entries.size()) << c.what;
   }
 }
 
-// R1: an acknowledgement waits for the write, and one answers all requests that the write holds.
-TEST(R1, AcknowledgementsWaitForTheDisk) {
+// R1: an acknowledgement waits for the write. One covers all requests that wait for the same write.
+TEST(R1, AcknowledgementWaitsForWrite) {
   TestCore core({});
   Raft& raft = core.raft();
   raft.Step(core.now(), Receive{core.From(2, 1, Append(1, 1, {1}))});
@@ -345,8 +346,8 @@ TEST(R1, AcknowledgementsWaitForTheDisk) {
   EXPECT_EQ(Indexes(out.append), (Numbers{2, 3, 4}));
 }
 
-// Answers of an older term are not kept for a write that says more than they do (cowsql 2c8bc386).
-TEST(R1, AnswersOfAnOlderTermDoNotWaitForAnotherTermsWrite) {
+// Pending responses of an old term are dropped when the term rises (cowsql 2c8bc386).
+TEST(R1, ResponsesOfOlderTermAreDiscarded) {
   TestCore core({});
   Raft& raft = core.raft();
   raft.Step(core.now(), Receive{core.From(2, 1, Append(1, 1, {1, 1}))});
@@ -358,8 +359,8 @@ TEST(R1, AnswersOfAnOlderTermDoNotWaitForAnotherTermsWrite) {
 }
 
 // Figure 2: "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new
-// entry)". R4: an entry behind the last vouched one may be another leader's (scylla#9965).
-TEST(R4, AFollowerCommitsNoFurtherThanTheLeaderVouched) {
+// entry)". R4: entries after the last new one may come from an earlier leader (scylla#9965).
+TEST(R4, FollowerCommitsUpToLastNewEntry) {
   TestCore core({.log = {1, 1, 1}, .term = 2});
   core.Receive(2, 2, Append(2, 1, {}, /*commit=*/4));
   EXPECT_EQ(core.view().commit, Index(2));
@@ -370,8 +371,8 @@ TEST(R4, AFollowerCommitsNoFurtherThanTheLeaderVouched) {
 }
 
 // Paper 5.3: "Once a follower learns that a log entry is committed, it applies the entry to its
-// local state machine (in log order)"; never twice, never back.
-TEST(Paper53, AFollowerAppliesInOrderOnce) {
+// local state machine (in log order)". Entries are applied once.
+TEST(Paper53, FollowerAppliesInOrderAndOnce) {
   TestCore core({.log = {1, 1, 1}});
   EXPECT_EQ(Indexes(core.Receive(2, 1, Append(4, 1, {}, 3)).apply), (Numbers{2, 3}));
   EXPECT_TRUE(core.Receive(2, 1, Append(4, 1, {}, 2)).apply.empty());
@@ -379,13 +380,13 @@ TEST(Paper53, AFollowerAppliesInOrderOnce) {
   EXPECT_EQ(Indexes(core.Receive(2, 1, Heartbeat(4)).apply), (Numbers{4}));
 }
 
-// Durability is a quorum's affair: the own disk may be late.
-TEST(Paper53, CommittedEntriesAreAppliedBeforeTheyAreDurableHere) {
+// A quorum makes an entry durable; the local disk may be late.
+TEST(Paper53, CommittedEntriesMayBeAppliedBeforeLocalWrite) {
   TestCore core({});
   const Output out = core.Receive(2, 1, Append(1, 1, {1, 1}, 3));
   EXPECT_EQ(Indexes(out.apply), (Numbers{2, 3}));
   EXPECT_EQ(core.view().durable_index, Index(1));
-  // … but the hint on disk stays below what a crash would leave.
+  // The commit hint on disk stays at or below the durable end of the log.
   EXPECT_FALSE(out.hard_state.has_value());
   core.Persist();
   const Output next = core.Receive(2, 1, Append(3, 1, {1}, 4));
@@ -393,7 +394,7 @@ TEST(Paper53, CommittedEntriesAreAppliedBeforeTheyAreDurableHere) {
   EXPECT_EQ(next.hard_state->commit, Index(3));
 }
 
-// Paper 5.5: "Raft RPCs are idempotent": repeated and reordered requests change nothing.
+// Paper 5.5: "Raft RPCs are idempotent". Repeated and reordered requests change nothing.
 TEST(Paper55, RepeatedRequestsChangeNothing) {
   TestCore core({});
   core.Receive(2, 1, Append(1, 1, {1, 1, 1}, 2));
@@ -406,8 +407,8 @@ TEST(Paper55, RepeatedRequestsChangeNothing) {
   }
 }
 
-// scylla#9552: a request that begins below the compaction point must not be refused for ever.
-TEST(Paper7, ARequestBelowTheCompactionPointFits) {
+// scylla#9552: an append that starts below the compaction point must not be rejected for ever.
+TEST(Paper7, AppendBelowCompactionPointMatches) {
   TestCore core({.log = {1, 1, 1}, .commit = 4, .snapshot = 4});
   Output out = core.Receive(2, 1, Append(2, 1, {1, 1, 1, 1}, 4));
   ASSERT_EQ(Later<AppendResponse>(out, 2).size(), 1u);
@@ -419,16 +420,16 @@ TEST(Paper7, ARequestBelowTheCompactionPointFits) {
   EXPECT_EQ(Later<AppendResponse>(out, 2)[0].match, Index(4));
 }
 
-// A leader that contradicts what is committed here cannot be: stop before more harm is done.
-TEST(Paper543, AContradictionOfCommittedEntriesIsABug) {
+// A correct leader cannot contradict a committed entry, so the node stops.
+TEST(Paper543, ConflictWithCommittedEntryFailsCheck) {
   ChecksThrow checks;
   TestCore core({.log = {1, 1}, .term = 2, .commit = 3});
   EXPECT_THROW(core.Receive(2, 2, Append(1, 1, {2})), Violation);
 }
 
-// The leader believes that this node holds more than it does: its disk lost what it acknowledged.
-// It must not count towards anything.
-TEST(R4, ANodeThatLostAcknowledgedEntriesIsSilent) {
+// The leader believes that this node stored more than it has: its disk lost acknowledged entries.
+// Without a response it is not counted.
+TEST(R4, NodeThatLostAcknowledgedEntriesDoesNotRespond) {
   TestCore core({.log = {1}});
   const Output out = core.Receive(2, 1, Heartbeat(9));
   EXPECT_TRUE(out.send_now.empty() && out.send_after_persist.empty());
@@ -438,14 +439,14 @@ TEST(R4, ANodeThatLostAcknowledgedEntriesIsSilent) {
 
 // ---- R2
 
-// An old token completes after its entries were replaced by others of the same indexes: it must not
-// be taken for them. Provoked where it would show: the node leads next and counts its own copy.
-TEST(R2, AnOldTokenDoesNotSpeakForNewEntries) {
+// A token completes after its entries were replaced by others at the same indexes. It must not make
+// the new ones durable: if the node leads next, it counts its own copy.
+TEST(R2, OldTokenDoesNotCoverNewEntries) {
   TestCore core({.nodes = 1, .log = {1}});
   TestCore follower({});
-  follower.Receive(2, 1, Append(1, 1, {1, 1}));  // 2 and 3, token a
+  follower.Receive(2, 1, Append(1, 1, {1, 1}));  // entries 2 and 3, token a
   const Token a = follower.token();
-  follower.Receive(3, 2, Append(1, 1, {2, 2}));  // other 2 and 3, token b
+  follower.Receive(3, 2, Append(1, 1, {2, 2}));  // other entries 2 and 3, token b
   const Token b = follower.token();
   ASSERT_LT(a, b);
   follower.Step(Persisted{a});
@@ -454,12 +455,12 @@ TEST(R2, AnOldTokenDoesNotSpeakForNewEntries) {
   EXPECT_EQ(follower.view().durable_index, Index(3));
 }
 
-// ---- Bringing followers' logs in line
+// ---- Repairing followers' logs
 
-// Paper, figure 7: whatever of (a) to (f) a follower holds when a leader of term 8 takes over, its
-// log ends up as the leader's. Both sides are real cores; index 1 is the configuration, so the
-// figure's index i is i + 1 here.
-TEST(Figure7, EveryFollowerEndsUpWithTheLeadersLog) {
+// Paper, figure 7: a follower's log of any kind (a) to (f) becomes equal to that of the leader of
+// term 8. Both sides are real cores. Index 1 is the configuration, so the figure's index i is i + 1
+// here.
+TEST(Figure7, FollowerLogsConverge) {
   const std::vector<int> leader_log = {1, 1, 1, 4, 4, 5, 5, 6, 6, 6};
   const std::vector<std::pair<const char*, std::vector<int>>> followers = {
       {"a", {1, 1, 1, 4, 4, 5, 5, 6, 6}},
@@ -477,7 +478,7 @@ TEST(Figure7, EveryFollowerEndsUpWithTheLeadersLog) {
       TestCore follower({.self = 2, .log = log, .term = 7});
       leader.BecomeLeader(/*settled=*/false);
       ASSERT_EQ(leader.status().term, Term(8));
-      // The first append was sent when it became leader; a heartbeat's answer repeats it.
+      // The first append was sent at election; a heartbeat response makes the leader send it again.
       Output out = leader.Receive(2, 8, HeartbeatResponse{});
       int round_trips = 0;
       while (follower.view().last_index != leader.view().last_index ||
@@ -494,7 +495,7 @@ TEST(Figure7, EveryFollowerEndsUpWithTheLeadersLog) {
         }
         out = std::move(answers);
       }
-      // Paper 5.3, end: one refused request for each term of conflicts, not for each entry.
+      // Paper, end of 5.3: one rejected request for each conflicting term, not for each entry.
       if (entries_at_once == 1000) {
         EXPECT_LE(round_trips, 4) << name;
       }
@@ -505,7 +506,7 @@ TEST(Figure7, EveryFollowerEndsUpWithTheLeadersLog) {
 // ---- Commitment
 
 // Paper 5.4.2, figure 8: "Raft never commits log entries from previous terms by counting replicas."
-TEST(Figure8, OldEntriesAreNotCommittedByCounting) {
+TEST(Figure8, OldTermIsNotCommittedByCounting) {
   // (c): S1 leads term 4 and replicates its entry of term 2 to a majority.
   Options options;
   options.max_append_entries = 1;
@@ -515,15 +516,15 @@ TEST(Figure8, OldEntriesAreNotCommittedByCounting) {
   s1.Acknowledge(2, Index(2));
   s1.Acknowledge(3, Index(2));
   EXPECT_EQ(s1.view().commit, Index(1)) << "on a majority, but S5 could still overwrite it";
-  // (e): an entry of its own term takes the older with it.
+  // (e): committing an entry of its own term commits the older one.
   s1.Acknowledge(2, Index(3));
   EXPECT_EQ(s1.view().commit, Index(1));
   s1.Acknowledge(3, Index(3));
   EXPECT_EQ(s1.view().commit, Index(3));
 }
 
-// R11, redpanda#3009: an entry that could vanish is never reported as committed.
-TEST(R11, WhatIsInFlightWhenLeadershipIsLostIsUnknown) {
+// R11, redpanda#3009: an entry that may be lost is not reported as committed.
+TEST(R11, ProposalInFlightIsUnknownAfterStepDown) {
   TestCore core({});
   core.BecomeLeader();
   core.Step(Propose{7, Text("a")});
@@ -540,8 +541,8 @@ TEST(R11, WhatIsInFlightWhenLeadershipIsLostIsUnknown) {
   EXPECT_EQ(refused.proposals[0].reason, ProposalOutcome::Reason::kNotLeader);
 }
 
-// R4, scylla#10578: heartbeats carry no more than the follower is known to have.
-TEST(R4, HeartbeatsCarryTheLesserOfMatchAndCommit) {
+// R4, scylla#10578: heartbeats carry min(match, commit).
+TEST(R4, HeartbeatCarriesMinOfMatchAndCommit) {
   TestCore core({});
   core.BecomeLeader();
   core.Step(Propose{7, Text("a")});
@@ -553,8 +554,8 @@ TEST(R4, HeartbeatsCarryTheLesserOfMatchAndCommit) {
   EXPECT_EQ(Now<HeartbeatRequest>(out, 3)[0].commit, Index(2));
 }
 
-// etcd 16ba77767, scylla 4c95277619: late answers move nothing back.
-TEST(Replication, LateAnswersMoveNothingBack) {
+// etcd 16ba77767, scylla 4c95277619: late responses do not move match back.
+TEST(Replication, LateResponsesDoNotLowerMatch) {
   TestCore core({});
   core.BecomeLeader();
   for (uint64_t i = 0; i < 4; ++i) core.Step(Propose{i, Text("x")});
@@ -573,7 +574,7 @@ TEST(Replication, LateAnswersMoveNothingBack) {
   EXPECT_EQ(core.view().dropped_messages, 1u);
 }
 
-TEST(Replication, OldEntriesComeFromStorageOneReadForEachEvent) {
+TEST(Replication, OneStorageReadPerEvent) {
   Options options;
   options.max_append_entries = 2;
   TestCore core({.log = std::vector<int>(9, 1), .options = options});
@@ -595,7 +596,7 @@ TEST(Replication, OldEntriesComeFromStorageOneReadForEachEvent) {
 
 // ---- Capacity
 
-TEST(Capacity, TheLeaderHasRoomIfItselfAndAQuorumHave) {
+TEST(Capacity, LeaderHasRoomIfItAndAQuorumHave) {
   TestCore core({});
   EXPECT_FALSE(core.raft().HasRoom());
   core.BecomeLeader();
@@ -615,7 +616,7 @@ TEST(Capacity, TheLeaderHasRoomIfItselfAndAQuorumHave) {
   EXPECT_FALSE(core.raft().HasRoom());
 }
 
-TEST(Capacity, FollowersSayItInEveryAnswer) {
+TEST(Capacity, LowSpaceIsInEveryResponse) {
   TestCore core({});
   core.Step(raft::Capacity{true});
   EXPECT_TRUE(Later<AppendResponse>(core.Receive(2, 1, Append(1, 1, {1})), 2)[0].low_space);
@@ -628,8 +629,8 @@ TEST(Capacity, FollowersSayItInEveryAnswer) {
 // ---- Reads (thesis 6.4)
 
 // Thesis 6.4: "1. If the leader has not yet marked an entry from its current term committed, it
-// waits until it has done so." Also alone (etcd#7331).
-TEST(Thesis64, ReadsWaitForTheNoop) {
+// waits until it has done so." Also in a cluster of one (etcd#7331).
+TEST(Thesis64, ReadsWaitForNoop) {
   TestCore core({});
   core.BecomeLeader(/*settled=*/false);
   Output out = core.Step(Read{1});
@@ -638,7 +639,7 @@ TEST(Thesis64, ReadsWaitForTheNoop) {
   core.Receive(3, 2, HeartbeatResponse{});
   EXPECT_TRUE(core.Step(Timeout{}).reads.empty());
   out = core.Acknowledge(2, Index(2));
-  EXPECT_EQ(Now<HeartbeatRequest>(out, 2).size(), 1u) << "the round begins now";
+  EXPECT_EQ(Now<HeartbeatRequest>(out, 2).size(), 1u) << "the round starts now";
   EXPECT_EQ(core.Receive(2, 2, HeartbeatResponse{ReadId(1), false}).reads.size(), 1u);
 
   TestCore alone({.nodes = 1});
@@ -652,7 +653,7 @@ TEST(Thesis64, ReadsWaitForTheNoop) {
 
 // Thesis 6.4: "2. The leader saves its current commit index as readIndex. 3. [It] issues a new
 // round of heartbeats and waits for their acknowledgments from a majority."
-TEST(Thesis64, ARoundConfirmsTheCommitIndexAtItsBeginning) {
+TEST(Thesis64, RoundConfirmsCommitIndexAtItsStart) {
   TestCore core({.nodes = 5});
   core.BecomeLeader();
   core.Step(Propose{1, Text("a")});
@@ -672,20 +673,20 @@ TEST(Thesis64, ARoundConfirmsTheCommitIndexAtItsBeginning) {
   EXPECT_EQ(out.reads[0].index, Index(2));
 }
 
-// Thesis 6.4: "if it was superseded", a leader must not answer; only heartbeats sent after the read
+// Thesis 6.4: a leader that "was superseded" must not answer. Only heartbeats sent after the read
 // prove that it was not (etcd#20418).
-TEST(Thesis64, AnswersToAnOlderRoundDoNotConfirm) {
+TEST(Thesis64, EchoOfOlderRoundDoesNotConfirm) {
   TestCore core({});
   core.BecomeLeader();
   core.Step(Read{1});
-  core.Step(Read{2});  // waits: a round is under way that began before it
+  core.Step(Read{2});  // waits for the next round
   Output out = core.Receive(2, 2, HeartbeatResponse{ReadId(1), false});
   ASSERT_EQ(out.reads.size(), 1u);
   EXPECT_EQ(out.reads[0].id, 1u);
-  EXPECT_EQ(Now<HeartbeatRequest>(out, 3)[0].read_id, ReadId(2)) << "and the next one begins";
+  EXPECT_EQ(Now<HeartbeatRequest>(out, 3)[0].read_id, ReadId(2)) << "the next round starts";
   EXPECT_TRUE(core.Receive(3, 2, HeartbeatResponse{ReadId(1), false}).reads.empty());
   EXPECT_TRUE(core.Receive(3, 2, HeartbeatResponse{ReadId(), false}).reads.empty());
-  // Nobody can have seen a round that was not begun.
+  // An echo of a round that was not started is invalid.
   core.Receive(3, 2, HeartbeatResponse{ReadId(3), false});
   EXPECT_EQ(core.view().dropped_messages, 1u);
   out = core.Receive(3, 2, HeartbeatResponse{ReadId(2), false});
@@ -703,8 +704,9 @@ TEST(Thesis64, ReadsShareARound) {
   EXPECT_EQ(core.Receive(3, 2, HeartbeatResponse{ReadId(1), false}).reads.size(), 5u);
 }
 
-// A round rides on an append if one goes out anyway, and is answered apart from it.
-TEST(Thesis64, ARoundRidesOnAppends) {
+// An append carries the round id if one is sent anyway. The echo does not wait for the append's
+// write.
+TEST(Thesis64, AppendCarriesRoundId) {
   TestCore core({});
   core.BecomeLeader();
   core.raft().Step(core.now(), Propose{1, Text("a")});
@@ -720,10 +722,10 @@ TEST(Thesis64, ARoundRidesOnAppends) {
   EXPECT_EQ(Now<HeartbeatResponse>(answer, 2)[0].read_id, ReadId(4));
   EXPECT_EQ(Later<AppendResponse>(answer, 2).size(), 1u);
   answer = follower.Receive(2, 1, request);
-  EXPECT_TRUE(Now<HeartbeatResponse>(answer, 2).empty()) << "once";
+  EXPECT_TRUE(Now<HeartbeatResponse>(answer, 2).empty()) << "echoed once";
 }
 
-TEST(Thesis64, ALostRoundIsRepeatedWithTheNextHeartbeat) {
+TEST(Thesis64, LostRoundIsResentWithHeartbeat) {
   TestCore core({});
   core.BecomeLeader();
   core.Step(Read{1});
@@ -732,8 +734,8 @@ TEST(Thesis64, ALostRoundIsRepeatedWithTheNextHeartbeat) {
   EXPECT_EQ(core.Receive(2, 2, HeartbeatResponse{ReadId(1), false}).reads.size(), 1u);
 }
 
-// etcd#11483: no read is dropped without an answer.
-TEST(Thesis64, ReadsAreRefusedWhenLeadershipIsLostOrThereIsNone) {
+// etcd#11483: every read gets an outcome.
+TEST(Thesis64, ReadsFailWithoutLeadership) {
   TestCore core({});
   EXPECT_FALSE(core.Step(Read{1}).reads.at(0).confirmed);
   core.BecomeLeader();
@@ -757,7 +759,7 @@ TEST(R9, PendingReadsAreBounded) {
   EXPECT_FALSE(out.reads[0].confirmed);
 }
 
-TEST(Thesis64, AloneAReadIsConfirmedAtOnce) {
+TEST(Thesis64, SingleNodeConfirmsReadsAtOnce) {
   TestCore core({.nodes = 1});
   core.BecomeLeader();
   const Output out = core.Step(Read{1});
@@ -787,7 +789,7 @@ SnapshotChunkStored Stored(const SnapshotRequest& request, int from, SnapshotCur
 
 // Paper 7: the leader sends a snapshot "when [it] has already discarded the next log entry that it
 // needs to send".
-TEST(Paper7, AFollowerThatNeedsCompactedEntriesGetsASnapshot) {
+TEST(Paper7, CompactedEntriesAreReplacedBySnapshot) {
   TestCore core({.log = {1, 1, 1}, .commit = 4, .snapshot = 4});
   core.BecomeLeader(/*settled=*/false);
   AppendResponse refusal;
@@ -801,14 +803,14 @@ TEST(Paper7, AFollowerThatNeedsCompactedEntriesGetsASnapshot) {
   EXPECT_EQ(offer.meta.term, Term(1));
   EXPECT_EQ(offer.cursor, SnapshotCursor{});
   EXPECT_TRUE(offer.data.empty() && offer.manifest.empty());
-  // What the receiver lacks is sent, piece after piece.
+  // Chunks are sent one at a time, from the cursor that the receiver wants.
   const auto answer = [&](SnapshotCursor next, bool done) {
     return core.Receive(2, 2, SnapshotResponse{Index(4), Term(1), next, done, false});
   };
   EXPECT_EQ(Now<SnapshotRequest>(answer({0, 0}, false), 2).at(0).cursor, (SnapshotCursor{0, 0}));
   EXPECT_EQ(Now<SnapshotRequest>(answer({1, 512}, false), 2).at(0).cursor,
             (SnapshotCursor{1, 512}));
-  // A repeated answer does not double the stream.
+  // A repeated response does not cause a second request.
   EXPECT_TRUE(answer({1, 512}, false).send_now.empty());
   out = answer({}, true);
   ASSERT_EQ(Now<AppendRequest>(out, 2).size(), 1u);
@@ -816,7 +818,7 @@ TEST(Paper7, AFollowerThatNeedsCompactedEntriesGetsASnapshot) {
   EXPECT_EQ(Indexes(Now<AppendRequest>(out, 2)[0].entries), (Numbers{5}));
 }
 
-TEST(Paper7, ASilentReceiverIsAskedAgainWhenItShowsLife) {
+TEST(Paper7, SnapshotRequestIsResentAfterContact) {
   TestCore core({.log = {1, 1, 1}, .commit = 4, .snapshot = 4});
   core.BecomeLeader(/*settled=*/false);
   AppendResponse refusal;
@@ -839,8 +841,8 @@ TEST(Paper7, ASilentReceiverIsAskedAgainWhenItShowsLife) {
   EXPECT_LE(repeated, 6);
 }
 
-// The shell may have removed the snapshot that was begun: a newer one takes its place.
-TEST(Paper7, ANewerSnapshotIsOfferedWhenTheOldOneGetsNoAnswer) {
+// The shell may have deleted the first snapshot, so a newer one is offered.
+TEST(Paper7, NewerSnapshotReplacesUnansweredOne) {
   TestCore core({.log = {1, 1, 1}, .commit = 4, .snapshot = 3});
   core.BecomeLeader(/*settled=*/false);
   AppendResponse refusal;
@@ -861,16 +863,16 @@ TEST(Paper7, ANewerSnapshotIsOfferedWhenTheOldOneGetsNoAnswer) {
     }
   }
   ASSERT_FALSE(offered.empty());
-  EXPECT_EQ(offered.front(), 3u) << "the old one as long as the shell may have it";
+  EXPECT_EQ(offered.front(), 3u) << "the first snapshot is tried first";
   EXPECT_EQ(offered.back(), 5u);
-  // An answer about the old one means nothing any more.
+  // A response about the old snapshot is ignored.
   core.Receive(2, 2, SnapshotResponse{Index(3), Term(1), {}, true, false});
   EXPECT_EQ(core.view().members[1].match, Index());
 }
 
-// Figure 13: a follower stores the pieces; "discard the entire log" and "reset state machine using
-// snapshot contents (and load snapshot's cluster configuration)".
-TEST(Figure13, ACompleteSnapshotReplacesLogAndState) {
+// Figure 13: a follower stores the chunks, "discard[s] the entire log" and "reset[s] state machine
+// using snapshot contents (and load[s] snapshot's cluster configuration)".
+TEST(Figure13, CompleteSnapshotReplacesLogAndState) {
   TestCore core({.log = {2, 2}, .term = 2});
   const SnapshotRequest request = Snapshot(10, 3);
   Output out = core.Receive(2, 4, request);
@@ -883,9 +885,9 @@ TEST(Figure13, ACompleteSnapshotReplacesLogAndState) {
   EXPECT_FALSE(Now<SnapshotResponse>(out, 2)[0].done);
   out = core.Step(Stored(request, 2, {2, 0}, /*done=*/true));
   ASSERT_TRUE(out.install.has_value());
-  // The term is the entry's, not the sender's (scylla nemesis).
+  // The term is that of the entry, not of the sender (scylla nemesis).
   EXPECT_EQ(*out.install, request.meta);
-  EXPECT_TRUE(out.send_now.empty()) << "done is a promise";
+  EXPECT_TRUE(out.send_now.empty()) << "done waits until the snapshot is durable";
   EXPECT_TRUE(Later<SnapshotResponse>(out, 2).at(0).done);
   EXPECT_EQ(core.view().commit, Index(10));
   EXPECT_EQ(core.view().first_index, Index(11));
@@ -894,8 +896,9 @@ TEST(Figure13, ACompleteSnapshotReplacesLogAndState) {
   EXPECT_EQ(core.view().durable_index, Index(10));
 }
 
-// Entries wait until the state machine is restored, and nobody campaigns meanwhile (etcd f1f74e0).
-TEST(Figure13, NothingIsAppliedBeforeTheSnapshotIs) {
+// Until the state machine is restored, no entry is applied and the node does not campaign (etcd
+// f1f74e0).
+TEST(Figure13, NoApplyBeforeSnapshotIsRestored) {
   TestCore core({});
   const SnapshotRequest request = Snapshot(10, 1);
   core.Receive(2, 1, request);
@@ -912,23 +915,23 @@ TEST(Figure13, NothingIsAppliedBeforeTheSnapshotIs) {
 
 // Figure 13: "If existing log entry has same index and term as snapshot's last included entry,
 // retain log entries following it and reply."
-TEST(Figure13, ASnapshotOfWhatTheLogHasIsNotNeeded) {
+TEST(Figure13, SnapshotContainedInLogIsNotStored) {
   TestCore core({.log = {1, 1, 2}, .term = 2});
   const SnapshotRequest request = Snapshot(3, 1);
   const Output out = core.Receive(2, 2, request);
   EXPECT_FALSE(out.store_chunk.has_value());
   EXPECT_TRUE(Later<SnapshotResponse>(out, 2).at(0).done);
   EXPECT_EQ(core.view().last_index, Index(4));
-  EXPECT_EQ(core.view().commit, Index(3)) << "what is in a snapshot is committed";
+  EXPECT_EQ(core.view().commit, Index(3)) << "a snapshot holds only committed entries";
 }
 
-// scylla 851e3000c4, NuRaft#479: late snapshots overwrite nothing.
-TEST(Figure13, OlderSnapshotsOverwriteNothing) {
+// scylla 851e3000c4, NuRaft#479: a late snapshot must not overwrite newer entries.
+TEST(Figure13, OlderSnapshotIsIgnored) {
   TestCore core({.log = {1, 1, 1}, .commit = 4});
   Output out = core.Receive(2, 1, Snapshot(3, 1));
   EXPECT_FALSE(out.store_chunk.has_value());
   EXPECT_TRUE(Later<SnapshotResponse>(out, 2).at(0).done);
-  // Overtaken by appends while it was stored.
+  // Appends pass the snapshot while it is being stored.
   const SnapshotRequest request = Snapshot(6, 1);
   core.Receive(2, 1, request);
   core.Receive(2, 1, Append(4, 1, {1, 1, 1}, 7));
@@ -938,7 +941,7 @@ TEST(Figure13, OlderSnapshotsOverwriteNothing) {
   EXPECT_EQ(core.view().last_index, Index(7));
 }
 
-TEST(Figure13, ARefusedSnapshotIsTriedAgainFromTheStart) {
+TEST(Figure13, RefusedSnapshotRestarts) {
   TestCore core({.log = {1, 1, 1}, .commit = 4, .snapshot = 4});
   core.BecomeLeader(/*settled=*/false);
   AppendResponse refusal;
@@ -949,7 +952,7 @@ TEST(Figure13, ARefusedSnapshotIsTriedAgainFromTheStart) {
   core.Receive(2, 2, SnapshotResponse{Index(4), Term(1), {1, 7}, false, false});
   EXPECT_TRUE(
       core.Receive(2, 2, SnapshotResponse{Index(4), Term(1), {}, false, true}).send_now.empty())
-      << "not in a busy loop";
+      << "resent only after a pause";
   std::vector<SnapshotCursor> cursors;
   for (int i = 0; i < 8; ++i) {
     core.Receive(2, 2, HeartbeatResponse{});
@@ -961,8 +964,8 @@ TEST(Figure13, ARefusedSnapshotIsTriedAgainFromTheStart) {
   EXPECT_EQ(cursors[0], SnapshotCursor{});
 }
 
-// The answer goes to the leader who sent it, not to one that has been replaced.
-TEST(Figure13, AStoredPieceOfADeposedLeaderIsNotAnswered) {
+// Only the current leader gets responses.
+TEST(Figure13, ChunkOfDeposedLeaderIsNotAnswered) {
   TestCore core({});
   const SnapshotRequest request = Snapshot(10, 1);
   core.Receive(2, 1, request);
@@ -972,8 +975,9 @@ TEST(Figure13, AStoredPieceOfADeposedLeaderIsNotAnswered) {
   EXPECT_TRUE(out.send_now.empty() && out.send_after_persist.empty());
 }
 
-// Thesis 5.1: after a snapshot the log up to it may be discarded; its configuration and term stay.
-TEST(Thesis51, ATakenSnapshotCompactsTheLog) {
+// Thesis 5.1: after a snapshot the log up to it may be discarded. Its term and configuration
+// remain.
+TEST(Thesis51, LocalSnapshotCompactsLog) {
   TestCore core({.log = {1, 1, 1, 1}, .commit = 5});
   const std::string config = core.raft().EncodedConfigAt(Index(4));
   EXPECT_EQ(config, EncodeConfiguration(MakeConfiguration(3, true)));
@@ -983,7 +987,7 @@ TEST(Thesis51, ATakenSnapshotCompactsTheLog) {
   EXPECT_EQ(core.raft().TermAt(Index(3)), Term(1));
   EXPECT_EQ(core.raft().TermAt(Index(2)), Term());
   EXPECT_EQ(core.raft().EncodedConfigAt(Index(5)), config);
-  // An older one, finished late, changes nothing.
+  // An older snapshot that completes later changes nothing.
   core.Step(SnapshotTaken{.meta = {Index(3), Term(1), config}, .compact_to = Index(2)});
   EXPECT_EQ(core.view().snapshot_index, Index(4));
   EXPECT_EQ(core.view().first_index, Index(4));
@@ -991,7 +995,7 @@ TEST(Thesis51, ATakenSnapshotCompactsTheLog) {
 
 // ---- Restart
 
-TEST(Restart, AppliesFromTheSnapshotToTheHint) {
+TEST(Restart, AppliesFromSnapshotToCommitHint) {
   FakeDisk disk(NodeId(1), FirstIncarnation(NodeId(1)));
   TestCore core({.log = {1, 1, 1, 1}, .commit = 4, .snapshot = 2});
   EXPECT_EQ(core.view().applied, Index(4));
@@ -1000,7 +1004,7 @@ TEST(Restart, AppliesFromTheSnapshotToTheHint) {
   EXPECT_EQ(core.raft().config(), MakeConfiguration(3, true));
 }
 
-TEST(Restart, AHintPastTheEndIsCut) {
+TEST(Restart, CommitHintIsLimitedToLastIndex) {
   FakeDisk disk(NodeId(1), Incarnation(1));
   disk.Format(MakeConfiguration(3));
   Recovered recovered = disk.Recover();
@@ -1009,7 +1013,7 @@ TEST(Restart, AHintPastTheEndIsCut) {
   EXPECT_EQ(raft.GetView().commit, Index(1));
 }
 
-TEST(Restart, ALogNewerThanTheStoredTermIsDamage) {
+TEST(Restart, LogTermAboveStoredTermFailsCheck) {
   ChecksThrow checks;
   FakeDisk disk(NodeId(1), Incarnation(1));
   disk.Format(MakeConfiguration(3));
@@ -1018,16 +1022,16 @@ TEST(Restart, ALogNewerThanTheStoredTermIsDamage) {
   EXPECT_THROW(Raft(Options(), recovered, &disk, 1, Time(1s)), Violation);
 }
 
-// Raft::Step: "`now` must not go back", tokens and indexes only report what was handed out.
-TEST(Contract, MisuseEndsTheProcess) {
+// Misuse by the shell: time that decreases, tokens and indexes that were not handed out.
+TEST(Contract, InvalidEventsFailChecks) {
   ChecksThrow checks;
   struct {
     const char* what;
     Event event;
   } const cases[] = {
-      {"a token from nowhere", Persisted{Token(99)}},
-      {"applied too much", Applied{Index(9)}},
-      {"a snapshot of what is not applied",
+      {"an unknown token", Persisted{Token(99)}},
+      {"applied above commit", Applied{Index(9)}},
+      {"a snapshot above applied",
        SnapshotTaken{{Index(3), Term(1), EncodeConfiguration(MakeConfiguration(3))}, Index()}},
       {"compaction past the snapshot",
        SnapshotTaken{{Index(1), Term(1), EncodeConfiguration(MakeConfiguration(3))}, Index(2)}},
@@ -1041,7 +1045,6 @@ TEST(Contract, MisuseEndsTheProcess) {
   EXPECT_THROW(core.raft().Step(core.now() - 1ms, Timeout{}), Violation);
 }
 
-// R10.
 TEST(R10, SameSeedSameEventsSameOutputs) {
   const auto run = [](uint64_t seed) {
     std::string story;

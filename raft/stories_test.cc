@@ -1,5 +1,5 @@
-// Whole clusters, seconds of virtual time: what paper_*_test.cc says of one core, and how long
-// things take.
+// Tests of whole clusters in virtual time. They cover what paper_*_test.cc cannot test on one core,
+// and how long elections and transfers take.
 #include "raft/testing/stories.h"
 
 #include <gtest/gtest.h>
@@ -15,13 +15,13 @@ namespace dqueue::raft::test {
 namespace {
 
 TEST(Stories, Figure8) { EXPECT_NO_THROW(Figure8()); }
-TEST(Stories, DelayedAnswersToAnOlderRound) { EXPECT_NO_THROW(DelayedAnswersToAnOlderRound()); }
+TEST(Stories, DelayedEchoesOfOlderRound) { EXPECT_NO_THROW(DelayedEchoesOfOlderRound()); }
 TEST(Stories, ReadOnADeposedLeader) { EXPECT_NO_THROW(ReadOnADeposedLeader()); }
 TEST(Stories, WipedDiskDoesNotVote) { EXPECT_NO_THROW(WipedDiskDoesNotVote()); }
 TEST(Stories, LeftoverTailIsNotCommitted) { EXPECT_NO_THROW(LeftoverTailIsNotCommitted()); }
 
-// The whole of a first election, as a trace: what is said, and when.
-TEST(Stories, TheFirstElection) {
+// The messages of a first election, in order.
+TEST(Stories, FirstElectionTrace) {
   TestCluster t({.nodes = 2, .seed = 3, .bound = true});
   t.KeepTrace([](const Message&) { return true; });
   t.AwaitLeader();
@@ -53,9 +53,8 @@ TEST(Stories, FirstLeaderWithinTwoElectionTimeouts) {
   }
 }
 
-// design.md §10: leader killed, p50 0.15 s and p99 0.5 s until the next serves; its broken
-// connections are the hint.
-TEST(Stories, AKilledLeaderIsReplacedQuickly) {
+// A killed leader's broken connections start the election at once.
+TEST(Stories, KilledLeaderIsReplaced) {
   std::vector<Duration> gaps;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     TestCluster t({.nodes = 3, .seed = seed});
@@ -72,8 +71,8 @@ TEST(Stories, AKilledLeaderIsReplacedQuickly) {
   EXPECT_LE(gaps[198], 150ms);
 }
 
-// Without the hint: an election timeout.
-TEST(Stories, AFrozenLeaderIsReplacedWithinASecond) {
+// Without broken connections, followers wait for the election timeout.
+TEST(Stories, IsolatedLeaderIsReplaced) {
   for (uint64_t seed = 1; seed <= 100; ++seed) {
     TestCluster t({.nodes = 3, .seed = seed});
     const int leader = t.AwaitLeader();
@@ -90,9 +89,9 @@ TEST(Stories, AFrozenLeaderIsReplacedWithinASecond) {
   }
 }
 
-// R7: a node that was cut off comes back and deposes nobody; also one that hears nothing but is
-// heard.
-TEST(Stories, ANodeThatWasCutOffDeposesNobody) {
+// R7: a node that was cut off does not depose the leader when it returns. Here it receives nothing
+// but can send.
+TEST(Stories, ReturningNodeDoesNotDisruptLeader) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     TestCluster t({.nodes = 3, .seed = seed});
     const int leader = t.AwaitLeader();
@@ -110,8 +109,8 @@ TEST(Stories, ANodeThatWasCutOffDeposesNobody) {
   }
 }
 
-// One broken link between a follower and the leader (braft 725242d).
-TEST(Stories, OneBrokenLinkIsTolerated) {
+// One broken link between leader and follower (braft 725242d).
+TEST(Stories, BrokenLinkDoesNotDisruptLeader) {
   TestCluster t({.nodes = 3});
   const int leader = t.AwaitLeader();
   t.RunFor(300ms);
@@ -124,8 +123,8 @@ TEST(Stories, OneBrokenLinkIsTolerated) {
   EXPECT_EQ(t.proposal(id)->kind, ProposalOutcome::Kind::kCommitted);
 }
 
-// Thesis 3.10, design.md §10: planned transfer within 100 ms, no failed proposal.
-TEST(Stories, APlannedTransferIsQuickAndFailsNothing) {
+// Thesis 3.10: a planned transfer takes at most 100 ms and fails no proposal.
+TEST(Stories, TransferFailsNoProposal) {
   for (uint64_t seed = 1; seed <= 50; ++seed) {
     TestCluster t({.nodes = 3, .seed = seed});
     const int leader = t.AwaitLeader();
@@ -147,8 +146,8 @@ TEST(Stories, APlannedTransferIsQuickAndFailsNothing) {
   }
 }
 
-// scylla test_leader_transfer_lost_*: every message of a transfer may be lost.
-TEST(Stories, ALostTransferEndsAndTheLeaderServesAgain) {
+// scylla test_leader_transfer_lost_*: any message of a transfer may be lost.
+TEST(Stories, LostTransferAborts) {
   TestCluster t({.nodes = 3});
   const int leader = t.AwaitLeader();
   t.RunFor(200ms);
@@ -168,9 +167,9 @@ TEST(Stories, ALostTransferEndsAndTheLeaderServesAgain) {
   EXPECT_EQ(t.proposal(id)->kind, ProposalOutcome::Kind::kCommitted);
 }
 
-// etcd#13527: the leader's disk stands still; another serves within two timeouts, and the old one
-// stops.
-TEST(Stories, AStalledDiskLosesLeadership) {
+// etcd#13527: the leader's disk stalls. Another node serves within two election timeouts, and the
+// old leader steps down.
+TEST(Stories, StalledDiskLosesLeadership) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     TestCluster t({.nodes = 3, .seed = seed});
     const int leader = t.AwaitLeader();
@@ -194,9 +193,8 @@ TEST(Stories, AStalledDiskLosesLeadership) {
   }
 }
 
-// A slow disk that waits longer than the patience for lost messages must not make the leader send
-// everything twice.
-TEST(Stories, ASlowDiskIsNotSentEverythingTwice) {
+// A disk that is slower than the resend timeout must not make the leader send entries twice.
+TEST(Stories, SlowDiskGetsEntriesOnce) {
   TestCluster t({.nodes = 3, .bound = true});
   const int leader = t.AwaitLeader();
   ASSERT_TRUE(t.AwaitAgreement());
@@ -218,7 +216,7 @@ TEST(Stories, ASlowDiskIsNotSentEverythingTwice) {
   EXPECT_EQ(sent, 100u);
 }
 
-TEST(Stories, ALateFollowerCatchesUpBySnapshotAndLog) {
+TEST(Stories, LaggingFollowerCatchesUpBySnapshotAndLog) {
   TestCluster t({.nodes = 3});
   const int leader = t.AwaitLeader();
   t.RunFor(200ms);
@@ -233,7 +231,7 @@ TEST(Stories, ALateFollowerCatchesUpBySnapshotAndLog) {
   EXPECT_EQ(t.node(late).installs(), 1);
   EXPECT_EQ(t.node(late).state(), t.node(leader).state());
   EXPECT_EQ(t.node(late).view().config, t.node(leader).view().config);
-  // And it can lead from there, also after a restart.
+  // After catching up, also after a restart, it can lead.
   t.node(late).Crash();
   t.node(late).Restart();
   ASSERT_TRUE(t.AwaitAgreement());
@@ -242,8 +240,8 @@ TEST(Stories, ALateFollowerCatchesUpBySnapshotAndLog) {
   EXPECT_EQ(t.AwaitLeader(), late);
 }
 
-// LogCabin#174: the receiver crashes at any point of the transfer.
-TEST(Stories, AReceiverMayCrashAtAnyPointOfASnapshot) {
+// LogCabin#174: the receiver crashes at each point of the transfer.
+TEST(Stories, ReceiverMayCrashDuringSnapshot) {
   for (int crash_after = 0; crash_after < 20; ++crash_after) {
     TestCluster t({.nodes = 3, .seed = static_cast<uint64_t>(crash_after) + 1});
     const int leader = t.AwaitLeader();
@@ -268,8 +266,8 @@ TEST(Stories, AReceiverMayCrashAtAnyPointOfASnapshot) {
   }
 }
 
-// NuRaft#660: an idle cluster keeps its leader for sixty days and costs only heartbeats.
-TEST(Stories, AnIdleClusterKeepsItsLeader) {
+// NuRaft#660: an idle cluster keeps its leader for sixty days.
+TEST(Stories, IdleClusterKeepsLeader) {
   TestCluster::Setup setup;
   setup.raft.heartbeat = 30s;
   setup.raft.election_min = 120s;
@@ -283,8 +281,8 @@ TEST(Stories, AnIdleClusterKeepsItsLeader) {
   EXPECT_EQ(t.node(leader).status().term, term);
 }
 
-// A new cluster binds the incarnations of all members soon after it has a leader.
-TEST(Stories, ANewClusterBindsItsMembers) {
+// A new cluster binds the incarnations of all members soon after its first election.
+TEST(Stories, NewClusterBindsIncarnations) {
   TestCluster t({.nodes = 5});
   t.AwaitLeader();
   ASSERT_TRUE(t.RunUntil(

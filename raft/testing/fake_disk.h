@@ -1,5 +1,5 @@
-// The log and hard state of one node, as a test's storage keeps them: what was written is there
-// after a crash, nothing else is. Shared by the tests of raft/.
+// The log and hard state of one node in memory. A completed Write() survives a crash; nothing else
+// does. Used by the tests of raft/.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace dqueue::raft::test {
 
 inline constexpr ClusterId kCluster{0xc1, 0x05};
 
-// Nodes 1 … n, called "n1" …, all voters; with incarnation 100 + id if `bound`.
+// Members 1 … n with the names "n1" …, all voters. If `bound`, their incarnations are 100 + id.
 Configuration MakeConfiguration(int n, bool bound = false);
 Incarnation FirstIncarnation(NodeId id);
 Payload Text(const std::string& text);
@@ -22,9 +22,9 @@ class FakeDisk : public LogReader {
  public:
   FakeDisk(NodeId self, Incarnation incarnation);
 
-  // As every member of a new cluster does.
+  // Stores the first entry and hard state of a new cluster's member.
   void Format(const Configuration& config);
-  // An Output's writes, all at once.
+  // Stores the writes of one Output atomically.
   void Write(const std::optional<HardState>& hard_state, const std::optional<SnapshotMeta>& install,
              const std::vector<Entry>& append);
   void AddSnapshot(const SnapshotMeta& meta, Index compact_to);
@@ -37,7 +37,7 @@ class FakeDisk : public LogReader {
   Index compacted_index() const { return compacted_; }
   Incarnation incarnation() const { return incarnation_; }
   const SnapshotMeta& snapshot() const { return snapshot_; }
-  // nullptr if not there.
+  // nullptr if `index` is compacted or above the end.
   const Entry* Find(Index index) const;
   int reads() const { return reads_; }
 

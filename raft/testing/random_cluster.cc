@@ -7,7 +7,7 @@
 namespace dqueue::raft::test {
 namespace {
 
-// Small limits, so that every bound is met.
+// Small limits, so that runs reach every one of them.
 Options TightOptions(Random& random) {
   Options options;
   options.max_append_entries = 1 + random.Below(8);
@@ -22,14 +22,14 @@ Options TightOptions(Random& random) {
   return options;
 }
 
-class World {
+class RandomRun {
  public:
-  explicit World(const Chaos& chaos)
+  explicit RandomRun(const Chaos& chaos)
       : chaos_(chaos), random_(Random::Mix(chaos.seed)), cluster_(MakeSetup()) {}
 
   ChaosReport Run() {
     for (int i = 0; i < chaos_.actions; ++i) {
-      Act();
+      RandomAction();
       cluster_.RunFor(Duration(random_.Below(random_.Below(8) == 0 ? 800000 : 60000)));
     }
     Recover();
@@ -63,12 +63,12 @@ class World {
     }
   }
 
-  void Act() {
+  void RandomAction() {
     const int node = AnyNode();
     switch (random_.Below(28)) {
       case 0:
       case 1: {
-        // A crash in the middle of writing keeps any prefix of it.
+        // A crash keeps a prefix of the pending writes.
         const size_t writes = cluster_.node(node).writes_under_way();
         cluster_.node(node).Crash(random_.Below(writes + 1));
         if (random_.Below(2) == 0) cluster_.ReportUnreachable(node);
@@ -154,7 +154,7 @@ class World {
       cluster_.node(i).Restart();
       cluster_.node(i).Step(Capacity{false});
     }
-    if (!cluster_.RunUntil([&] { return Serving(); }, 20s)) Fail("no leader after the storm");
+    if (!cluster_.RunUntil([&] { return Serving(); }, 20s)) Fail("no leader after the faults");
     const auto proposed = [&] {
       const uint64_t id =
           cluster_.Propose(cluster_.AwaitLeader(), "last" + std::to_string(tries_++));
@@ -162,17 +162,17 @@ class World {
       return cluster_.proposal(id) &&
              cluster_.proposal(id)->kind == ProposalOutcome::Kind::kCommitted;
     };
-    if (!cluster_.RunUntil(proposed, 20s)) Fail("no proposal succeeds after the storm");
-    if (!cluster_.AwaitAgreement(20s)) Fail("the nodes do not agree after the storm");
+    if (!cluster_.RunUntil(proposed, 20s)) Fail("no proposal succeeds after the faults");
+    if (!cluster_.AwaitAgreement(20s)) Fail("the nodes do not agree after the faults");
     const uint64_t read = cluster_.Read(cluster_.AwaitLeader());
     const auto confirmed = [&] { return cluster_.read(read).has_value(); };
     if (!cluster_.RunUntil(confirmed, 5s) || !cluster_.read(read)->confirmed) {
-      Fail("no read succeeds after the storm");
+      Fail("no read succeeds after the faults");
     }
     for (int i = 2; i <= chaos_.nodes; ++i) {
       if (cluster_.node(i).state() != cluster_.node(1).state()) Fail("states differ at the end");
     }
-    // Whatever was acknowledged is there.
+    // Every acknowledged command is in the state, in order.
     size_t found = 0;
     auto wanted = cluster_.acknowledged().begin();
     for (const std::string& command : cluster_.node(1).state()) {
@@ -211,6 +211,6 @@ class World {
 
 }  // namespace
 
-ChaosReport RunChaos(const Chaos& chaos) { return World(chaos).Run(); }
+ChaosReport RunChaos(const Chaos& chaos) { return RandomRun(chaos).Run(); }
 
 }  // namespace dqueue::raft::test

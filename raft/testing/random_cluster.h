@@ -1,5 +1,5 @@
-// A cluster under everything that can go wrong at once, chosen by a seed; then peace, in which it
-// must recover. Throws Violation.
+// Runs a cluster through random faults chosen by a seed, then without faults until it has
+// recovered. Throws Violation.
 #pragma once
 
 #include <cstdint>

@@ -18,8 +18,8 @@ bool Is(const Message& message) {
   return std::holds_alternative<Body>(message.body);
 }
 
-// Only `node` may ask for elections from now on.
-auto OnlyCandidate(int node) {
+// Drops the election requests of all nodes but `node`.
+auto DropOtherCandidates(int node) {
   return [node](const Message& message) {
     return (Is<PreVoteRequest>(message) || Is<VoteRequest>(message)) &&
            message.from != NodeId(static_cast<uint64_t>(node));
@@ -29,7 +29,7 @@ auto OnlyCandidate(int node) {
 }  // namespace
 
 void Figure8() {
-  // (c) begins: S1 has an entry of term 2, S5 another of term 3 at the same place.
+  // Start of (c): S1 has an entry of term 2 and S5 one of term 3 at the same index.
   TestCluster::Setup setup;
   setup.nodes = 5;
   setup.raft.max_append_entries = 1;
@@ -37,9 +37,9 @@ void Figure8() {
   setup.logs = {{2}, {}, {}, {}, {3}};
   setup.term = 3;
   TestCluster t(setup);
-  // S1 leads term 4 and brings the old entry to S2 and S3; its own entry reaches nobody who could
-  // store it.
-  t.DropIf([&t, only = OnlyCandidate(1)](const Message& message) {
+  // S1 leads term 4 and replicates its old entry to S2 and S3. No node can store S1's entry of term
+  // 4.
+  t.DropIf([&t, only = DropOtherCandidates(1)](const Message& message) {
     if (only(message)) return true;
     const auto* append = std::get_if<AppendRequest>(&message.body);
     if (append == nullptr || append->entries.empty()) return false;
@@ -51,11 +51,11 @@ void Figure8() {
   const auto has = [&t](int node) { return t.node(node).disk().last_index() == Index(2); };
   Expect(t.RunUntil([&] { return has(2) && has(3); }, 5s), "S2 and S3 do not get the entry");
   t.RunFor(20ms);
-  // (d): S1 crashes, S5 is elected by S3 and S4 and overwrites it everywhere.
+  // (d): S1 crashes. S3 and S4 elect S5, which overwrites the entry everywhere.
   t.node(1).Crash();
   t.node(2).Crash();
-  t.DropIf(OnlyCandidate(5));
-  // S3's log is more up to date than S4's, not than S5's.
+  t.DropIf(DropOtherCandidates(5));
+  // S5's log is more up to date than S3's, because its last term is higher.
   Expect(t.RunUntil([&] { return t.leader() == 5; }, 10s), "S5 does not lead");
   t.node(1).Restart();
   t.node(2).Restart();
@@ -66,17 +66,17 @@ void Figure8() {
   Expect(t.node(1).state() == std::vector<std::string>{"2^3"}, "the entry of term 3 is lost");
 }
 
-void DelayedAnswersToAnOlderRound() {
+void DelayedEchoesOfOlderRound() {
   TestCluster t({.nodes = 3, .bound = true});
   const int old_leader = t.AwaitLeader();
   Expect(t.AwaitAgreement(), "no agreement");
   const int a = old_leader % 3 + 1;
   const int b = a % 3 + 1;
-  // A round whose answers are under way for a long time.
+  // A round whose echoes are held back.
   t.HoldIf([](const Message& message) { return Is<HeartbeatResponse>(message); });
   const uint64_t first = t.Read(old_leader);
   t.RunFor(5ms);
-  // Meanwhile the others elect another leader, and it commits.
+  // The other nodes elect a new leader, which commits an entry.
   t.Isolate(old_leader);
   t.ReportUnreachable(old_leader);
   Expect(t.RunUntil(
@@ -89,7 +89,7 @@ void DelayedAnswersToAnOlderRound() {
   t.Propose(t.leader(), "news");
   t.RunFor(10ms);
   Expect(t.acknowledged().size() == 1, "the new leader does not commit");
-  Expect(t.node(old_leader).status().role == Role::kLeader, "the old leader knows already");
+  Expect(t.node(old_leader).status().role == Role::kLeader, "the old leader stepped down already");
   const uint64_t second = t.Read(old_leader);
   t.Release(a);
   t.RunFor(1ms);
@@ -97,7 +97,7 @@ void DelayedAnswersToAnOlderRound() {
   t.Release(b);
   t.RunFor(1ms);
   Expect(!t.read(second).has_value() || !t.read(second)->confirmed, "stale read");
-  Expect(t.RunUntil([&] { return t.read(second).has_value(); }, 5s), "a read without an answer");
+  Expect(t.RunUntil([&] { return t.read(second).has_value(); }, 5s), "the read has no outcome");
   Expect(!t.read(second)->confirmed, "stale read");
 }
 
@@ -115,9 +115,9 @@ void ReadOnADeposedLeader() {
          "no other leader in time");
   t.Propose(t.leader(), "news");
   t.RunFor(10ms);
-  Expect(t.node(old_leader).status().role == Role::kLeader, "the old leader knows already");
+  Expect(t.node(old_leader).status().role == Role::kLeader, "the old leader stepped down already");
   const uint64_t read = t.Read(old_leader);
-  Expect(t.RunUntil([&] { return t.read(read).has_value(); }, 5s), "a read without an answer");
+  Expect(t.RunUntil([&] { return t.read(read).has_value(); }, 5s), "the read has no outcome");
   Expect(!t.read(read)->confirmed, "stale read");
 }
 
@@ -132,18 +132,19 @@ void WipedDiskDoesNotVote() {
   t.Propose(leader, "precious");
   t.RunFor(20ms);
   Expect(t.acknowledged().size() == 1, "a majority does not commit");
-  // One of the two copies is lost with its disk; the other is switched off.
+  // One of the two copies is wiped; the node with the other copy is down.
   t.node(kept).Wipe();
   t.node(leader).Crash();
   t.node(kept).Restart();
   t.node(late).Restart();
   t.RunFor(5s);
-  Expect(t.leader() == 0, "two nodes that know nothing of it elected a leader");
+  Expect(t.leader() == 0, "nodes without the entry elected a leader");
   t.node(leader).Restart();
   const int next = t.AwaitLeader();
-  Expect(next == leader, "the leader does not have what was acknowledged");
-  Expect(t.node(next).state() == std::vector<std::string>{"precious"}, "acknowledged, and lost");
-  // The wiped one is not counted from now on, however long it runs.
+  Expect(next == leader, "the new leader lacks an acknowledged entry");
+  Expect(t.node(next).state() == std::vector<std::string>{"precious"},
+         "an acknowledged entry is lost");
+  // The wiped node is not counted later either.
   t.node(late).Crash();
   const uint64_t lonely = t.Propose(next, "lonely");
   t.RunFor(3s);
@@ -159,7 +160,7 @@ void LeftoverTailIsNotCommitted() {
   request.prev_term = Term(1);
   request.commit = Index(4);
   core.Receive(2, 3, request);
-  Expect(core.view().commit == Index(2), "committed what the leader did not vouch for");
+  Expect(core.view().commit == Index(2), "committed past the last new entry");
 }
 
 }  // namespace dqueue::raft::test

@@ -1,18 +1,19 @@
-// Histories of whole clusters, told step by step. Each throws Violation when the cluster does not
-// behave as it must: stories_test.cc runs them on the real code, mutants_test.cc on broken ones.
+// Scripted histories of whole clusters. Each throws Violation if the cluster breaks a rule.
+// stories_test.cc runs them on the real code, mutants_test.cc on mutants.
 #pragma once
 
 namespace dqueue::raft::test {
 
-// Paper, figure 8: an entry of an old term is on a majority and is overwritten all the same.
+// Paper, figure 8: an entry of an old term is on a majority and is overwritten.
 void Figure8();
-// A deposed leader gets the delayed answers to an older round and must not confirm a newer read.
-void DelayedAnswersToAnOlderRound();
-// A deposed leader, cut off, is asked to read.
+// A deposed leader receives late echoes of an older round and must not confirm a newer read.
+void DelayedEchoesOfOlderRound();
+// A read on a deposed leader that is cut off must not be confirmed.
 void ReadOnADeposedLeader();
-// A disk is wiped after the node acknowledged entries; the rest must not commit without them.
+// A disk is wiped after its node acknowledged entries. The other nodes must not elect a leader
+// without those entries.
 void WipedDiskDoesNotVote();
-// A follower with another leader's tail is told of a high commit index before its log is checked.
+// A follower with an old leader's tail receives a high commit index before its log is matched.
 void LeftoverTailIsNotCommitted();
 
 }  // namespace dqueue::raft::test

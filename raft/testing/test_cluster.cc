@@ -90,7 +90,7 @@ void TestNode::Step(Event event) {
 void TestNode::HandleOutputs() {
   int outputs = 0;
   while (raft_->HasOutput()) {
-    if (++outputs > kOutputsAtOnceMax) cluster_->Fail("outputs never end");
+    if (++outputs > kOutputsAtOnceMax) cluster_->Fail("the core does not stop producing outputs");
     Output output = raft_->TakeOutput();
     invariants_->Check(*raft_);
     Handle(std::move(output));
@@ -157,7 +157,8 @@ void TestNode::CompleteWrite() {
 
 bool TestNode::TakeSnapshot(uint64_t trailing) {
   if (!up()) return false;
-  // Only what the own log holds for certain: a crash must not leave a hole behind the snapshot.
+  // The snapshot must cover only entries that this disk holds: a crash must not leave a gap after
+  // it.
   const View v = view();
   if (applied_ <= v.snapshot_index || applied_ > v.durable_index ||
       applied_ > disk_->last_index() || v.applied != applied_) {
@@ -206,7 +207,7 @@ TestCluster::TestCluster(const Setup& setup) : setup_(setup), random_(setup.seed
     nodes_.push_back(std::make_unique<TestNode>(this, member.id));
     FakeDisk& disk = *nodes_.back()->disk_;
     Entry first = BootstrapEntry(config);
-    // As if the incarnations had been bound by the very first entry.
+    // As if the first entry had bound the incarnations.
     if (setup.bound) first.payload = Text(EncodeConfiguration(config));
     std::vector<Entry> entries = {first};
     if (!setup.logs.empty()) {
@@ -389,7 +390,7 @@ void TestCluster::Release(int from) {
   held_ = std::move(rest);
 }
 
-// Nothing leaves that a crash could take back (R1).
+// R1: a message must not carry state that a crash can undo.
 void TestCluster::CheckSent(const TestNode& from, const Message& message) {
   const FakeDisk& disk = from.disk();
   if (message.term > disk.hard_state().term) Fail("sent in a term that is not durable");
@@ -443,7 +444,7 @@ void TestCluster::OnStatus(TestNode& node, const Status& status) {
 }
 
 void TestCluster::OnOutcome(TestNode&, const ProposalOutcome& outcome) {
-  if (!proposals_.insert({outcome.id, outcome}).second) Fail("a proposal ended twice");
+  if (!proposals_.insert({outcome.id, outcome}).second) Fail("a proposal has two outcomes");
   const std::string& command = proposed_.at(outcome.id);
   if (outcome.kind == ProposalOutcome::Kind::kNotAppended) refused_.insert(command);
   if (outcome.kind != ProposalOutcome::Kind::kCommitted) return;
@@ -456,7 +457,7 @@ void TestCluster::OnOutcome(TestNode&, const ProposalOutcome& outcome) {
 }
 
 void TestCluster::OnRead(const ReadOutcome& outcome) {
-  if (!reads_.insert({outcome.id, outcome}).second) Fail("a read ended twice");
+  if (!reads_.insert({outcome.id, outcome}).second) Fail("a read has two outcomes");
   if (outcome.confirmed && outcome.index < read_floor_.at(outcome.id)) {
     Fail("stale read: confirmed at " + std::to_string(outcome.index.value()) + ", acknowledged " +
          std::to_string(read_floor_.at(outcome.id).value()));

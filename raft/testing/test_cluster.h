@@ -1,7 +1,7 @@
-// A small cluster in one thread and in virtual time: real cores, fake disks that take their time, a
-// network that can delay, lose, repeat and cut. Every step is checked: the core's invariants, and
-// what no single core can see (one leader for each term, one entry for each committed index,
-// nothing sent before it is durable, reads that miss nothing). A violation throws Violation.
+// A cluster in one thread and virtual time: real cores, fake disks with delays, and a network that
+// delays, drops, resends and cuts. Each step checks the core's invariants and the rules that span
+// nodes: one leader for each term, one entry for each committed index, no message before its state
+// is durable, no stale read. A broken rule throws Violation.
 //
 //   TestCluster t({.nodes = 3});
 //   t.AwaitLeader();
@@ -35,7 +35,8 @@ struct Violation : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// While it lives, a failed DQ_CHECK throws Violation instead of ending the process.
+// While an object of this class exists, a failed DQ_CHECK throws Violation instead of ending the
+// process.
 class ChecksThrow {
  public:
   ChecksThrow();
@@ -54,18 +55,18 @@ class TestNode {
   Status status() const { return raft_->status(); }
   View view() const { return raft_->GetView(); }
   const FakeDisk& disk() const { return *disk_; }
-  // Commands applied so far, in order.
+  // Applied commands, in order.
   const std::vector<std::string>& state() const { return state_; }
 
-  // Writes under way are lost, but for the first `kept` of them.
+  // Pending writes are lost, except the first `kept`.
   void Crash(size_t kept = 0);
   void Restart();
-  // Loses everything and is formatted anew, as by an operator who does not know better.
+  // Replaces the disk by a newly formatted one with another incarnation.
   void Wipe();
   void StallDisk(bool stalled) { disk_stalled_ = stalled; }
   void Step(Event event);
-  // Takes a snapshot of what is applied and durable, keeping `trailing` entries before it. False if
-  // there is nothing new.
+  // Takes a snapshot at the last applied entry and compacts all but `trailing` entries before it.
+  // False if nothing was applied since the last snapshot, or not all of it is durable.
   bool TakeSnapshot(uint64_t trailing);
   size_t writes_under_way() const { return writes_.size(); }
   // Requires writes_under_way() > 0.
@@ -74,7 +75,7 @@ class TestNode {
   Time write_due() const { return writes_.empty() ? Time::max() : writes_.front().due; }
   // Ends the oldest of them now. Requires writes_under_way() > 0.
   void CompleteWrite();
-  // Snapshots installed since the beginning.
+  // Number of snapshots installed since the start of the test.
   int installs() const { return installs_; }
 
  private:
@@ -104,7 +105,7 @@ class TestNode {
   std::vector<std::string> state_;
   Index applied_;
   std::map<uint64_t, std::vector<std::string>> snapshots_;  // on disk, by index
-  // A snapshot being received.
+  // The snapshot being received.
   std::optional<SnapshotMeta> receiving_;
   std::vector<std::string> received_;
 };
@@ -117,10 +118,10 @@ class TestCluster {
     Options raft = {};
     Duration disk_delay = 500us;
     Duration net_delay = 200us;
-    bool bound = false;  // incarnations known from the start
-    // Not empty: the terms of each node's entries after the configuration at index 1.
+    bool bound = false;  // incarnations are bound from the start
+    // If not empty: the terms of each node's entries after the configuration at index 1.
     std::vector<std::vector<int>> logs = {};
-    int term = 1;  // stored at the start, with `logs`
+    int term = 1;  // the stored term at the start
   };
   explicit TestCluster(const Setup& setup);
 
@@ -132,21 +133,21 @@ class TestCluster {
   void RunFor(Duration duration);
   // Moves the clock and does nothing else: timers, writes and messages that are due stay due.
   void AdvanceTo(Time time) { now_ = std::max(now_, time); }
-  // False if `condition` did not come to hold within `limit`.
+  // False if `condition` does not hold within `limit`.
   bool RunUntil(const std::function<bool()>& condition, Duration limit);
-  // The node that leads the newest term, if it is up; 0: none.
+  // The running node that leads the newest term; 0: none.
   int leader();
-  // Until a leader serves; its number. Fails the test after `limit`.
+  // Runs until a leader serves and returns its number. Throws Violation after `limit`.
   int AwaitLeader(Duration limit = 5s);
-  // Until every node that is up has applied everything.
+  // Runs until all running nodes have applied the whole log of the leader. False after `limit`.
   bool AwaitAgreement(Duration limit = 5s);
 
-  // The ids are new for each call.
+  // Each call returns a new id.
   uint64_t Propose(int node, const std::string& command);
   uint64_t Read(int node);
   std::optional<ProposalOutcome> proposal(uint64_t id) const;
   std::optional<ReadOutcome> read(uint64_t id) const;
-  // Commands that were reported committed, by index.
+  // Commands reported committed, by index.
   const std::map<uint64_t, std::string>& acknowledged() const { return acknowledged_; }
 
   // ---- The network
@@ -154,23 +155,23 @@ class TestCluster {
   void CutOneWay(int from, int to);
   void Isolate(int node);
   void Heal();
-  // Tells the others that connections to `node` broke.
+  // Sends PeerUnreachable{node} to all other nodes.
   void ReportUnreachable(int node);
-  // Messages for which it returns true are lost.
+  // Drops the messages for which `filter` returns true.
   void DropIf(std::function<bool(const Message&)> filter) { filter_ = std::move(filter); }
-  // Messages for which it returns true wait until Release().
+  // Holds the messages for which `filter` returns true until Release().
   void HoldIf(std::function<bool(const Message&)> filter) { hold_ = std::move(filter); }
-  // Delivers those of them that come from `from` (0: all), in order.
+  // Delivers the held messages sent by `from` (0: all nodes), in order.
   void Release(int from = 0);
   double loss = 0;
   double repeat = 0;
   Duration jitter{0};
   Duration disk_jitter{0};
 
-  // The newest lines of what happened, with virtual milliseconds.
+  // The last events, with times in virtual milliseconds.
   std::string Trace() const;
   void Note(const std::string& line);
-  // All of them from now on, for tests of the story itself.
+  // From now on, keeps a trace line of every delivered message for which `wanted` returns true.
   void KeepTrace(std::function<bool(const Message&)> wanted);
   const std::vector<std::string>& kept_trace() const { return kept_trace_; }
   // Called with each Output before it is carried out.
@@ -188,7 +189,7 @@ class TestCluster {
       return std::tie(due, sequence) < std::tie(other.due, other.sequence);
     }
   };
-  // The next thing to happen: a write that ends, a timer, or else a message that arrives.
+  // The next event: the end of a write, a timer, or else the arrival of a message.
   struct Due {
     Time time = Time::max();
     TestNode* disk = nullptr;
@@ -215,7 +216,7 @@ class TestCluster {
   std::function<bool(const Message&)> hold_;
   std::vector<Message> held_;
 
-  // What all nodes together have shown.
+  // Facts that all nodes together have shown.
   struct Committed {
     Term term;
     Payload payload;
@@ -226,7 +227,8 @@ class TestCluster {
   std::map<uint64_t, std::string> proposed_;  // id -> command
   std::map<uint64_t, ProposalOutcome> proposals_;
   std::map<uint64_t, ReadOutcome> reads_;
-  std::map<uint64_t, Index> read_floor_;  // id -> what was acknowledged when it was asked
+  std::map<uint64_t, Index>
+      read_floor_;  // id -> highest acknowledged index at the time of the read
   std::map<uint64_t, std::string> acknowledged_;
   std::set<std::string> refused_;
   Index acknowledged_to_;

@@ -1,5 +1,5 @@
-// One core under a test's hand: the test plays the network, the disk and the clock. Nothing is
-// persisted, delivered or repeated unless the test says so. Peers are nodes 1 … n with
+// One core, controlled step by step: the test is the network, the disk and the clock. Nothing is
+// persisted or delivered unless the test does it. Peers are the nodes 1 … n with
 // FirstIncarnation().
 #pragma once
 
@@ -29,7 +29,7 @@ class TestCore {
     bool bound = true;
     Options options = {};
     uint64_t seed = 1;
-    // Not 0: a snapshot here, with the log compacted up to it.
+    // If not 0: a snapshot at this index, with the log compacted up to it.
     int snapshot = 0;
   };
 
@@ -53,13 +53,13 @@ class TestCore {
     Start();
   }
 
-  // Loses what was not persisted.
+  // Restarts from the disk. What was not persisted is lost.
   void Restart() {
     unwritten_.clear();
     Start();
   }
 
-  // What an entry at `index` of `term` looks like wherever these tests make one.
+  // The command entry at `index` of `term`; its payload names both.
   static Entry Command(uint64_t index, int term) {
     return {.index = Index(index),
             .term = Term(term),
@@ -74,7 +74,7 @@ class TestCore {
   Time now() const { return now_; }
   void Advance(Duration duration) { now_ += duration; }
 
-  // What the event makes the shell do, all outputs taken together. Entries are applied at once.
+  // Steps the core and returns all outputs, merged. Entries are applied at once.
   Output Step(Event event) {
     raft_->Step(now_, std::move(event));
     invariants_->Check(*raft_);
@@ -91,12 +91,12 @@ class TestCore {
             .term = Term(term),
             .body = std::move(body)};
   }
-  // Time passes until something is due.
+  // Advances the time to the deadline and steps a Timeout.
   Output Tick() {
     now_ = std::max(now_, raft_->Deadline());
     return Step(Timeout{});
   }
-  // Everything asked for so far is written and reported.
+  // Writes all pending outputs to the disk and reports them persisted.
   Output Persist() {
     for (const Output& output : unwritten_) {
       disk_->Write(output.hard_state, output.install, output.append);
@@ -106,8 +106,8 @@ class TestCore {
   }
   Token token() const { return token_; }
 
-  // Through an election that the first voters grant, and (if `settled`) until the no-op is
-  // committed and every peer replicates.
+  // Wins an election with the votes of the first peers. If `settled`, also commits the no-op and
+  // acknowledges it from every peer.
   void BecomeLeader(bool settled = true) {
     Tick();
     const int term = static_cast<int>(status().term.value());
@@ -119,7 +119,7 @@ class TestCore {
     Persist();
     if (settled) AcknowledgeAll();
   }
-  // Every other node has stored everything.
+  // Acknowledges the whole log from every peer.
   Output AcknowledgeAll() {
     Output all;
     Answer([&](int peer) { Merge(Acknowledge(peer, view().last_index), &all); });
@@ -132,7 +132,7 @@ class TestCore {
     return Receive(peer, static_cast<int>(status().term.value()), response);
   }
 
-  // Calls `answer` for each other node.
+  // Calls `answer` with the number of each peer.
   template <class F>
   void Answer(F answer) {
     for (int peer = 1; peer <= setup_.nodes; ++peer) {
@@ -195,7 +195,7 @@ class TestCore {
   std::vector<Output> unwritten_;
 };
 
-// The bodies of type T among messages, to one node or to all.
+// The bodies of type T in `messages`; `to` selects the receiver (0: all).
 template <class T>
 std::vector<T> Bodies(const std::vector<Message>& messages, int to = 0) {
   std::vector<T> bodies;
@@ -214,7 +214,7 @@ std::vector<T> Later(const Output& output, int to = 0) {
   return Bodies<T>(output.send_after_persist, to);
 }
 
-// "append 2..3 prev 1^1 commit 1" for each message, in order.
+// For each message "RECEIVER tTERM DESCRIPTION", in order.
 inline std::vector<std::string> Lines(const std::vector<Message>& messages) {
   std::vector<std::string> lines;
   for (const Message& message : messages) {
