@@ -1,4 +1,5 @@
-// Bytes that a file open for direct writes takes: they begin at a multiple of kDirectAlignment.
+// A growing byte buffer whose memory is aligned to kDirectAlignment, as File::WriteDirectly()
+// requires.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +35,7 @@ class AlignedBuffer {
     std::memset(data() + size_, 0, count);
     size_ += count;
   }
-  // Keeps the last `bytes` only, and no more memory than kept_capacity unless they need it.
+  // Keeps only the last `bytes`. Releases memory above kept_capacity that they do not need.
   void KeepLast(size_t bytes, size_t kept_capacity) {
     if (capacity_ > std::max(bytes, kept_capacity)) {
       AlignedBuffer smaller;

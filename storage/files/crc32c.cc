@@ -7,8 +7,8 @@
 namespace dqueue::storage {
 
 uint32_t Crc32c(std::string_view data, uint32_t seed) {
-  // ISA-L leaves the inversion before and after to its caller, takes an int for the length, and
-  // only reads the buffer although it is not declared const.
+  // ISA-L expects inverted values and an int length. It does not modify the buffer, although the
+  // parameter is not const.
   constexpr size_t kMaxPiece = size_t{1} << 30;
   uint32_t crc = ~seed;
   while (!data.empty()) {

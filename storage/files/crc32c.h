@@ -1,4 +1,4 @@
-// CRC-32C (Castagnoli), as in iSCSI and ext4; hardware-assisted where the machine has it.
+// CRC-32C (Castagnoli), as used by iSCSI and ext4. Uses CPU instructions where available.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +6,8 @@
 
 namespace dqueue::storage {
 
-// Crc32c("123456789") == 0xe3069283. `seed` continues an earlier value: Crc32c(b, Crc32c(a)) ==
-// Crc32c(a + b).
+// Crc32c("123456789") == 0xe3069283. `seed` is the checksum of the preceding bytes: Crc32c(b,
+// Crc32c(a)) == Crc32c(a + b).
 uint32_t Crc32c(std::string_view data, uint32_t seed = 0);
 
 }  // namespace dqueue::storage

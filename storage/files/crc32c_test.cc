@@ -7,7 +7,7 @@
 namespace dqueue::storage {
 namespace {
 
-// The definition, bit by bit (RFC 3720 B.4: reflected polynomial 0x82f63b78).
+// The definition, bit by bit (RFC 3720, B.4: reflected polynomial 0x82f63b78).
 uint32_t Naive(std::string_view data) {
   uint32_t crc = 0xffffffff;
   for (const char c : data) {
@@ -25,7 +25,7 @@ TEST(Crc32cTest, KnownValues) {
   EXPECT_EQ(Crc32c(std::string(32, '\xff')), 0x62a8ab43u);
 }
 
-TEST(Crc32cTest, AgreesWithTheDefinitionAtEveryLengthAndAlignment) {
+TEST(Crc32cTest, MatchesBitwiseDefinition) {
   std::string data;
   for (int i = 0; i < 700; ++i) data += static_cast<char>(i * 131 + i / 7);
   for (size_t begin = 0; begin < 9; ++begin) {

@@ -1,9 +1,12 @@
-// The one seam between storage and the machine. PosixFileSystem in production; the simulator has
-// its own, which loses unsynced data and directory entries, tears sectors, fails and fills up. All
-// calls may be made from any thread, but a File is used by one thread at a time. Errors carry the
-// path and errno's text; ENOSPC is RESOURCE_EXHAUSTED, ENOENT is NOT_FOUND, EEXIST is
-// ALREADY_EXISTS, a lock that is held is FAILED_PRECONDITION, everything else INTERNAL or
-// PERMISSION_DENIED.
+// The interface through which storage uses files. PosixFileSystem() is the production
+// implementation. FaultFileSystem (storage/testing) is a disk in memory with faults, for tests and
+// the simulator.
+//
+// FileSystem is thread-safe. A File is used by one thread at a time.
+//
+// An error message has the path and errno's text. Codes: ENOSPC and EDQUOT are RESOURCE_EXHAUSTED,
+// ENOENT is NOT_FOUND, EEXIST is ALREADY_EXISTS, EACCES, EPERM and EROFS are PERMISSION_DENIED, a
+// lock that is held is FAILED_PRECONDITION, and all others are INTERNAL.
 #pragma once
 
 #include <cstdint>
@@ -17,25 +20,26 @@
 
 namespace dqueue::storage {
 
-// A power of two that no disk's block exceeds.
+// A multiple of the block size of every supported disk; a power of two.
 inline constexpr uint64_t kDirectAlignment = 4096;
 
 class File {
  public:
   virtual ~File() = default;
-  // Reads up to out.size() bytes; fewer only at the end of the file.
+  // Reads out.size() bytes, or fewer at the end of the file. Returns the number read.
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> out) const = 0;
-  // Writes all of it or fails; the file grows as needed. Not durable before Sync().
+  // Writes all of `data` or fails; a failed write may have written a part. The file grows as
+  // needed. Not durable before Sync().
   virtual absl::Status WriteAt(uint64_t offset, std::span<const char> data) = 0;
-  // From now on WriteAt() goes past the machine's page cache, where the file system can do that: a
-  // copy and a writeback less. Offset, size and address of what is written must then be multiples
-  // of kDirectAlignment. Not durable before Sync() either.
+  // From now on WriteAt() bypasses the page cache, if the file system supports it. This saves a
+  // copy and a later writeback. Offset, size and address of the data must then be multiples of
+  // kDirectAlignment. WriteAt() is still not durable before Sync().
   virtual void WriteDirectly() = 0;
-  // Makes data and size durable (fdatasync). After a failure nothing is known about any unsynced
-  // byte.
+  // Makes data and size durable (fdatasync). After a failure the state of every unsynced byte is
+  // unknown, and a retry is not safe.
   virtual absl::Status Sync() = 0;
-  // WriteAt() and Sync() in one, for which the machine may need one call instead of two. Requires
-  // that nothing was written since the last sync: only these bytes are sure to become durable.
+  // WriteAt() and Sync() together, with one system call where supported. Only `data` is certain to
+  // become durable, so nothing else may be unsynced.
   virtual absl::Status WriteAndSync(uint64_t offset, std::span<const char> data) {
     absl::Status written = WriteAt(offset, data);
     return written.ok() ? Sync() : written;
@@ -43,7 +47,7 @@ class File {
   virtual absl::StatusOr<uint64_t> Size() const = 0;
 };
 
-// Held until destroyed (or the process ends).
+// The lock is released by the destructor or by the end of the process.
 class FileLock {
  public:
   virtual ~FileLock() = default;
@@ -59,25 +63,26 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
   virtual absl::StatusOr<std::unique_ptr<File>> OpenForRead(const std::string& path) = 0;
-  // The file must exist.
+  // Opens an existing file for reading and writing.
   virtual absl::StatusOr<std::unique_ptr<File>> OpenForWrite(const std::string& path) = 0;
-  // Creates the file, or empties it. Mode 0600. Not durable before Sync() and SyncDirectory().
+  // Creates the file with mode 0600, or empties it. Not durable before Sync() and SyncDirectory().
   virtual absl::StatusOr<std::unique_ptr<File>> Create(const std::string& path) = 0;
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
   virtual absl::Status Remove(const std::string& path) = 0;
   // Sorted by name; without "." and "..".
   virtual absl::StatusOr<std::vector<DirectoryEntry>> List(const std::string& directory) = 0;
-  // With its parents, mode 0700; no error if it exists. Durable when this returns.
+  // Creates the directory and its parents with mode 0700. No error if it exists. Durable on return.
   virtual absl::Status CreateDirectory(const std::string& path) = 0;
-  // Makes creations, renames and removals in the directory durable.
+  // Makes creations, renames and removals of names in the directory durable.
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
   virtual absl::StatusOr<bool> Exists(const std::string& path) = 0;
-  // Takes an exclusive lock on a file (made if needed, and holding this process's id).
+  // Takes an exclusive lock on a file. Creates the file if needed and writes the process id into
+  // it.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
   virtual absl::StatusOr<uint64_t> FreeBytes(const std::string& directory) = 0;
 };
 
-// The real one. Stateless.
+// The operating system's file system. Stateless.
 FileSystem& PosixFileSystem();
 
 }  // namespace dqueue::storage

@@ -1,4 +1,4 @@
-// Reads a file front to back in large pieces, whatever the size of what is asked for.
+// Reads a file sequentially in pieces of at least kPieceBytes and serves smaller reads from memory.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ class FileWindow {
 
   FileWindow(const File& file, uint64_t size) : file_(file), size_(size) {}
 
-  // `bytes` bytes from `offset`, fewer only at the end of the file; valid until the next call.
+  // Returns `bytes` bytes at `offset`, or fewer at the end of the file. Valid until the next call.
   absl::StatusOr<std::string_view> Get(uint64_t offset, uint64_t bytes) {
     if (offset >= size_) return std::string_view();
     bytes = std::min(bytes, size_ - offset);

@@ -1,4 +1,4 @@
-// Fixed-width integers as they stand on disk: little endian, unaligned.
+// Loads and stores little-endian integers of fixed width at unaligned addresses.
 #pragma once
 
 #include <bit>

@@ -90,7 +90,7 @@ class PosixFile : public File {
   void WriteDirectly() override { SetDirect(true); }
 
   absl::Status Sync() override {
-    // Not repeated on EINTR or any other error: afterwards nothing is known about unsynced bytes.
+    // Not retried, not even on EINTR: after a failure the state of unsynced bytes is unknown.
     if (::fdatasync(fd_.get()) != 0) return ErrnoStatus(errno, path_, "fdatasync");
     return absl::OkStatus();
   }
@@ -102,7 +102,7 @@ class PosixFile : public File {
   }
 
  private:
-  // `flags`: of pwritev2.
+  // `flags` are those of pwritev2.
   absl::Status Write(uint64_t offset, std::span<const char> data, int flags) {
     size_t done = 0;
     while (done < data.size()) {
@@ -115,7 +115,7 @@ class PosixFile : public File {
         return WriteAndSync(offset, data);
       }
       if (n < 0 && errno == EINVAL && direct_) {
-        // The disk's blocks are larger, or what was written ends within one.
+        // The disk's block size is larger than kDirectAlignment, or the data is not aligned.
         if (!SetDirect(false)) return ErrnoStatus(errno, path_, "leave direct writes");
         continue;
       }
@@ -126,7 +126,7 @@ class PosixFile : public File {
     return absl::OkStatus();
   }
 
-  // False: this file system cannot.
+  // False if the file system does not support O_DIRECT.
   bool SetDirect(bool direct) {
     const int flags = ::fcntl(fd_.get(), F_GETFL);
     if (flags < 0) return false;
@@ -140,7 +140,7 @@ class PosixFile : public File {
   const std::string path_;
   const Descriptor fd_;
   bool direct_ = false;
-  bool writes_sync_ = true;  // RWF_DSYNC is known here, as far as we know
+  bool writes_sync_ = true;  // false once the system has refused RWF_DSYNC
 };
 
 class PosixFileLock : public FileLock {
@@ -151,7 +151,7 @@ class PosixFileLock : public FileLock {
   const Descriptor fd_;
 };
 
-// Never follows a link in the last component, and never waits for the other end of a FIFO.
+// Refuses a symbolic link as the last component. O_NONBLOCK: opening a FIFO must not wait.
 absl::StatusOr<std::unique_ptr<File>> OpenRegular(const std::string& path, int flags,
                                                   const char* what) {
   const int raw = RetryInterrupted(
@@ -218,7 +218,7 @@ class PosixFileSystemImpl : public FileSystem {
       if (name == "." || name == "..") continue;
       struct stat st;
       if (::fstatat(::dirfd(dir), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-        if (errno == ENOENT) continue;  // removed since
+        if (errno == ENOENT) continue;  // removed after readdir()
         return ErrnoStatus(errno, directory + "/" + name, "stat");
       }
       const bool regular = S_ISREG(st.st_mode);
@@ -275,7 +275,7 @@ class PosixFileSystemImpl : public FileSystem {
       return absl::FailedPreconditionError(path + ": in use by process " +
                                            (holder.empty() ? "(unknown)" : holder));
     }
-    // Only for the message above: a node must start although its disk is full.
+    // The id is only for the error message above. A full disk must not prevent a start.
     const std::string pid = std::to_string(::getpid()) + "\n";
     const bool written =
         ::ftruncate(fd.get(), 0) == 0 && ::pwrite(fd.get(), pid.data(), pid.size(), 0) > 0;

@@ -64,11 +64,11 @@ TEST_F(PosixFileSystemTest, WritesAndReads) {
   EXPECT_EQ((*reader)->ReadAt(0, out).value(), 10u);
   EXPECT_EQ(out.substr(0, 10), "Jelloworld");
 
-  // Create() empties what is there.
+  // Create() empties an existing file.
   EXPECT_EQ((*fs_.Create(Path("f")))->Size().value(), 0u);
 }
 
-TEST_F(PosixFileSystemTest, DirectWritesThatAreNotAlignedAreWrittenAllTheSame) {
+TEST_F(PosixFileSystemTest, UnalignedDirectWriteFallsBack) {
   auto file = fs_.Create(Path("f"));
   ASSERT_TRUE(file.ok()) << file.status();
   (*file)->WriteDirectly();
@@ -83,7 +83,7 @@ TEST_F(PosixFileSystemTest, DirectWritesThatAreNotAlignedAreWrittenAllTheSame) {
   EXPECT_EQ(out, "ab" + std::string(2 * kDirectAlignment - 2, 'a'));
 }
 
-TEST_F(PosixFileSystemTest, WritesAndSyncsInOne) {
+TEST_F(PosixFileSystemTest, WriteAndSync) {
   for (const bool direct : {false, true}) {
     SCOPED_TRACE(direct);
     auto file = fs_.Create(Path("f"));
@@ -103,9 +103,9 @@ TEST_F(PosixFileSystemTest, WritesAndSyncsInOne) {
   EXPECT_FALSE((*reader)->WriteAndSync(0, std::string("x")).ok());
 }
 
-// As the log does it: the last block is written again and again, with more in it each time, while
-// others read what was written before.
-TEST_F(PosixFileSystemTest, WhatWasWrittenDirectlyIsReadWhileMoreIsWritten) {
+// As the log writes: the last block is rewritten with more bytes in it, while other threads read
+// the bytes before.
+TEST_F(PosixFileSystemTest, ReadDuringDirectWrites) {
   constexpr size_t kFileBytes = 256 << 10;
   const auto byte_at = [](size_t at) { return static_cast<char>('a' + at * 31 % 25); };
   auto file = fs_.Create(Path("f"));
@@ -147,7 +147,7 @@ TEST_F(PosixFileSystemTest, WhatWasWrittenDirectlyIsReadWhileMoreIsWritten) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST_F(PosixFileSystemTest, ErrorsNamePathAndCause) {
+TEST_F(PosixFileSystemTest, ErrorHasPathAndCause) {
   EXPECT_EQ(fs_.OpenForRead(Path("none")).status(),
             absl::NotFoundError(Path("none") + ": open: No such file or directory"));
   EXPECT_EQ(fs_.OpenForWrite(Path("none")).status(),
@@ -224,7 +224,7 @@ TEST_F(PosixFileSystemTest, RenameReplaces) {
   EXPECT_FALSE(fs_.Exists(Path("b")).value());
 }
 
-TEST_F(PosixFileSystemTest, ALockIsHeldOnceAndNamesItsHolder) {
+TEST_F(PosixFileSystemTest, LockIsExclusiveAndNamesHolder) {
   auto lock = fs_.Lock(Path("LOCK"));
   ASSERT_TRUE(lock.ok()) << lock.status();
   EXPECT_EQ(fs_.Lock(Path("LOCK")).status(),
