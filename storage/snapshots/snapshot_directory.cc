@@ -60,7 +60,7 @@ absl::Status SnapshotDirectory::Load() {
   absl::StatusOr<std::vector<DirectoryEntry>> list = fs_.List(path_);
   if (!list.ok()) return list.status();
   for (const DirectoryEntry& entry : *list) {
-    if (std::string_view(entry.name).ends_with(kDataSuffix)) taken_.insert(entry.name);
+    if (std::string_view(entry.name).ends_with(kDataSuffix)) reserved_.insert(entry.name);
     if (!std::string_view(entry.name).ends_with(kManifestSuffix)) continue;
     const std::string path = PathOf(entry.name);
     absl::StatusOr<std::string> bytes = ReadSmall(entry.name);
@@ -79,7 +79,7 @@ absl::Status SnapshotDirectory::Load() {
       unreadable_ = problem;
     }
   }
-  // After a crash of the process alone, what is listed may be in memory only.
+  // After a crash of the process alone, listed names may not be durable.
   return Sync();
 }
 
@@ -91,7 +91,7 @@ std::set<std::string> SnapshotDirectory::NamesInUse() const {
   return names;
 }
 
-absl::Status SnapshotDirectory::RemoveUnnamed() {
+absl::Status SnapshotDirectory::RemoveUnreferenced() {
   if (!unreadable_.ok()) return absl::OkStatus();
   absl::StatusOr<std::vector<DirectoryEntry>> list = fs_.List(path_);
   if (!list.ok()) return list.status();
@@ -101,7 +101,7 @@ absl::Status SnapshotDirectory::RemoveUnnamed() {
     const bool ours = name.ends_with(kDataSuffix) || name.ends_with(kTemporarySuffix);
     if (!entry.regular || !ours || in_use.contains(entry.name)) continue;
     if (absl::Status s = fs_.Remove(PathOf(entry.name)); !s.ok()) return s;
-    taken_.erase(entry.name);
+    reserved_.erase(entry.name);
   }
   return absl::OkStatus();
 }
@@ -125,11 +125,11 @@ bool SnapshotDirectory::Has(const SnapshotFile& file) const {
   });
 }
 
-std::string SnapshotDirectory::TakeName(raft::Index index) {
+std::string SnapshotDirectory::ReserveName(raft::Index index) {
   for (uint64_t n = 0;; ++n) {
     std::string name = std::to_string(index.value()) + "-" + std::to_string(n);
     name += kDataSuffix;
-    if (taken_.insert(name).second) return name;
+    if (reserved_.insert(name).second) return name;
   }
 }
 
@@ -139,7 +139,7 @@ absl::Status SnapshotDirectory::RemoveUnused(const std::vector<SnapshotFile>& fi
     if (in_use.contains(file.name)) continue;
     absl::Status s = fs_.Remove(PathOf(file.name));
     if (!s.ok() && !absl::IsNotFound(s)) return Fail(s);
-    taken_.erase(file.name);
+    reserved_.erase(file.name);
   }
   return absl::OkStatus();
 }
@@ -175,13 +175,13 @@ absl::StatusOr<std::string> SnapshotDirectory::ReadSmall(const std::string& name
 
 absl::Status SnapshotDirectory::Publish(const Manifest& manifest) {
   if (absl::Status s = Usable(); !s.ok()) return s;
-  // Names first: a manifest that survives a crash must never name files that did not.
+  // Sync the names of the data files first: a durable manifest must not name a missing file.
   if (absl::Status s = Sync(); !s.ok()) return Fail(s);
   if (absl::Status s = WriteSmall(ManifestName(manifest.meta), EncodeManifest(manifest)); !s.ok()) {
     return s;
   }
   if (absl::Status s = Sync(); !s.ok()) {
-    failed_ = true;  // nobody knows which manifest is there now
+    failed_ = true;  // it is unknown which manifest is on disk now
     return s;
   }
   Manifest& listed = manifests_[{manifest.meta.index, manifest.meta.term}];
@@ -189,9 +189,9 @@ absl::Status SnapshotDirectory::Publish(const Manifest& manifest) {
   return RemoveUnused(replaced.files);
 }
 
-absl::Status SnapshotDirectory::Withdraw(const Manifest& manifest) {
+absl::Status SnapshotDirectory::Delete(const Manifest& manifest) {
   if (absl::Status s = Usable(); !s.ok()) return s;
-  const Manifest gone = manifest;  // the argument may be the listed one
+  const Manifest gone = manifest;  // copied, because erase() may delete the argument
   if (absl::Status s = fs_.Remove(PathOf(ManifestName(gone.meta))); !s.ok()) return Fail(s);
   if (absl::Status s = Sync(); !s.ok()) return Fail(s);
   manifests_.erase({gone.meta.index, gone.meta.term});

@@ -1,5 +1,5 @@
-// The files of a snapshot store: which manifests there are, which names are taken, and how a
-// manifest comes and goes so that a crash leaves a whole snapshot or none. One thread at a time.
+// The files in the directory of a snapshot store: manifests and data files. Manifests are added and
+// removed so that a crash leaves each snapshot complete or absent. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -21,43 +21,44 @@ class SnapshotDirectory {
  public:
   SnapshotDirectory(FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
 
-  // Makes the directory if missing and reads the manifests. A manifest that cannot be read keeps
-  // all files from being cleaned up.
+  // Creates the directory if missing and reads all manifests. While a manifest is unreadable, no
+  // file is removed as unreferenced.
   absl::Status Load();
-  // Files that belong to a partial copy: kept although no manifest names them, until this is called
-  // with another set.
+  // Protects the files of a partial copy from RemoveUnreferenced(). Replaces the earlier set.
   void Protect(std::set<std::string> names) { protected_ = std::move(names); }
-  // Removes every file of ours that nobody names.
-  absl::Status RemoveUnnamed();
+  // Removes data files and temporary files that neither a manifest nor Protect() names.
+  absl::Status RemoveUnreferenced();
 
   FileSystem& fs() const { return fs_; }
   std::string PathOf(const std::string& name) const;
 
-  // DATA_LOSS if a manifest cannot be read.
+  // DATA_LOSS if a manifest is unreadable.
   absl::StatusOr<std::vector<Manifest>> List() const;
   const Manifest* Find(const raft::SnapshotMeta& meta) const;
-  // A file of a listed snapshot with that name, size and checksum.
+  // True if a listed snapshot has a file with this name, size and checksum.
   bool Has(const SnapshotFile& file) const;
 
-  // A name "<index>-<n>.data" that nobody has; taken until RemoveUnused().
-  std::string TakeName(raft::Index index);
-  // Those of the files that nobody names. Missing files are no error.
+  // Returns an unused name "<index>-<n>.data". It stays reserved until RemoveUnused().
+  std::string ReserveName(raft::Index index);
+  // Removes those of the files that neither a manifest nor Protect() names. Missing files are no
+  // error.
   absl::Status RemoveUnused(const std::vector<SnapshotFile>& files);
 
-  // The data files are synced. Makes their names durable, then the manifest appear. It replaces one
-  // of the same index and term. RESOURCE_EXHAUSTED: nothing has changed.
+  // Adds a manifest. Requires synced data files. Makes their names durable, then writes the
+  // manifest. Replaces a manifest of the same index and term. RESOURCE_EXHAUSTED: nothing has
+  // changed.
   absl::Status Publish(const Manifest& manifest);
-  // The manifest is durably gone before its files go.
-  absl::Status Withdraw(const Manifest& manifest);
+  // Deletes a manifest durably, then its files.
+  absl::Status Delete(const Manifest& manifest);
 
-  // Writes a small file whole: temporary name, sync, rename. Not durable before SyncDirectory().
+  // Writes a whole small file: temporary name, sync, rename. Not durable before Sync().
   absl::Status WriteSmall(const std::string& name, std::string_view bytes);
   absl::StatusOr<std::string> ReadSmall(const std::string& name) const;
   absl::Status Sync() { return fs_.SyncDirectory(path_); }
 
-  // After a failed write or sync nothing more is written.
+  // An error after a failed write or sync; nothing is written from then on.
   absl::Status Usable() const;
-  // Notes a final error; RESOURCE_EXHAUSTED is not one.
+  // Records an error as final, unless it is RESOURCE_EXHAUSTED. Returns `status`.
   absl::Status Fail(absl::Status status);
 
  private:
@@ -67,13 +68,13 @@ class SnapshotDirectory {
   FileSystem& fs_;
   const std::string path_;
   std::map<Key, Manifest> manifests_;
-  std::set<std::string> taken_;  // names of data files that exist or may come to
+  std::set<std::string> reserved_;  // data files that exist or are reserved
   std::set<std::string> protected_;
-  absl::Status unreadable_;  // the first manifest that could not be read
+  absl::Status unreadable_;  // the error of the first unreadable manifest
   bool failed_ = false;
 };
 
-// Checks the file's size and checksum. DATA_LOSS: "FILE: reason".
+// Verifies size and checksum of a file. DATA_LOSS: "FILE: reason".
 absl::Status VerifySnapshotFile(FileSystem& fs, const std::string& path, const SnapshotFile& file);
 
 std::string ManifestName(const raft::SnapshotMeta& meta);

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view kMagic = "dqsnapmf";
 constexpr uint32_t kVersion = 1;
-constexpr size_t kAtCrc = 8;  // of everything behind it
+constexpr size_t kAtCrc = 8;  // covers all bytes after it
 constexpr size_t kAtVersion = 12;
 constexpr size_t kFixedBytes = 48;
 constexpr size_t kMaxFiles = 65536;
@@ -115,7 +115,7 @@ absl::StatusOr<Manifest> DecodeManifest(std::string_view bytes) {
     rest.remove_prefix(name_bytes);
     out.files.push_back(std::move(file));
   }
-  if (!rest.empty()) return Bad("bytes behind its end");
+  if (!rest.empty()) return Bad("bytes after its end");
   if (std::string problem = ManifestProblem(out); !problem.empty()) return Bad(problem);
   return out;
 }

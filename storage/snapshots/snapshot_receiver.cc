@@ -12,20 +12,20 @@ namespace {
 
 constexpr char kPartialName[] = "receive.partial";
 constexpr std::string_view kMagic = "dqsnaprc";
-constexpr size_t kPrefixBytes =
-    20;  // magic, checksum of what follows, length of the first manifest
+// Magic, checksum of the rest, length of the first manifest.
+constexpr size_t kPrefixBytes = 20;
 
-std::string EncodePartial(const Manifest& sent, const Manifest& kept) {
-  const std::string first = EncodeManifest(sent);
+std::string EncodePartial(const Manifest& remote, const Manifest& local) {
+  const std::string first = EncodeManifest(remote);
   std::string out(kPrefixBytes, '\0');
   out.replace(0, kMagic.size(), kMagic);
   StoreU64(out.data() + 12, first.size());
-  out += first + EncodeManifest(kept);
+  out += first + EncodeManifest(local);
   StoreU32(out.data() + 8, Crc32c(std::string_view(out).substr(12)));
   return out;
 }
 
-bool DecodePartial(std::string_view bytes, Manifest* sent, Manifest* kept) {
+bool DecodePartial(std::string_view bytes, Manifest* remote, Manifest* local) {
   if (bytes.size() < kPrefixBytes || bytes.substr(0, kMagic.size()) != kMagic ||
       LoadU32(bytes.data() + 8) != Crc32c(bytes.substr(12))) {
     return false;
@@ -36,8 +36,8 @@ bool DecodePartial(std::string_view bytes, Manifest* sent, Manifest* kept) {
   absl::StatusOr<Manifest> first = DecodeManifest(bytes.substr(0, length));
   absl::StatusOr<Manifest> second = DecodeManifest(bytes.substr(length));
   if (!first.ok() || !second.ok() || first->files.size() != second->files.size()) return false;
-  *sent = *std::move(first);
-  *kept = *std::move(second);
+  *remote = *std::move(first);
+  *local = *std::move(second);
   return true;
 }
 
@@ -50,10 +50,10 @@ absl::Status SnapshotReceiver::Load() {
   absl::StatusOr<std::string> bytes = directory_.ReadSmall(kPartialName);
   if (!bytes.ok()) return bytes.status();
   Partial partial;
-  if (DecodePartial(*bytes, &partial.sent, &partial.kept)) {
-    // A crash between Publish() and the removal of this file leaves both.
-    const Manifest* listed = directory_.Find(partial.kept.meta);
-    if (listed == nullptr || *listed != partial.kept) {
+  if (DecodePartial(*bytes, &partial.remote, &partial.local)) {
+    // Both exist after a crash between Publish() and the removal of receive.partial.
+    const Manifest* listed = directory_.Find(partial.local.meta);
+    if (listed == nullptr || *listed != partial.local) {
       partial_ = std::move(partial);
       ProtectFiles();
       return absl::OkStatus();
@@ -65,13 +65,13 @@ absl::Status SnapshotReceiver::Load() {
 void SnapshotReceiver::ProtectFiles() {
   std::set<std::string> names;
   if (partial_) {
-    for (const SnapshotFile& file : partial_->kept.files) names.insert(file.name);
+    for (const SnapshotFile& file : partial_->local.files) names.insert(file.name);
   }
   directory_.Protect(std::move(names));
 }
 
-// No space: this snapshot is dropped, and the store goes on. Anything else is final.
-absl::Status SnapshotReceiver::Failed(absl::Status status) {
+// RESOURCE_EXHAUSTED drops this snapshot, and the store stays usable. Other errors are final.
+absl::Status SnapshotReceiver::HandleError(absl::Status status) {
   if (absl::IsResourceExhausted(status)) {
     if (absl::Status s = Drop(); !s.ok()) return s;
   }
@@ -80,12 +80,12 @@ absl::Status SnapshotReceiver::Failed(absl::Status status) {
 
 absl::Status SnapshotReceiver::Drop() {
   if (!partial_) return absl::OkStatus();
-  const Manifest kept = std::move(partial_->kept);
+  const Manifest local = std::move(partial_->local);
   partial_.reset();
   ProtectFiles();
   const absl::Status s = directory_.fs().Remove(directory_.PathOf(kPartialName));
   if (!s.ok() && !absl::IsNotFound(s)) return directory_.Fail(s);
-  return directory_.RemoveUnused(kept.files);
+  return directory_.RemoveUnused(local.files);
 }
 
 absl::StatusOr<raft::SnapshotCursor> SnapshotReceiver::Begin(const Manifest& manifest) {
@@ -93,55 +93,55 @@ absl::StatusOr<raft::SnapshotCursor> SnapshotReceiver::Begin(const Manifest& man
   if (std::string problem = ManifestProblem(manifest); !problem.empty()) {
     return absl::InvalidArgumentError("snapshot manifest with " + problem);
   }
-  if (partial_ && partial_->sent == manifest) {
+  if (partial_ && partial_->remote == manifest) {
     if (partial_->resumed) return Wanted();
     absl::StatusOr<bool> resumed = Resume();
-    if (!resumed.ok()) return Failed(resumed.status());
+    if (!resumed.ok()) return HandleError(resumed.status());
     if (*resumed) return Wanted();
   }
   if (absl::Status s = Drop(); !s.ok()) return s;
-  if (absl::Status s = Start(manifest); !s.ok()) return Failed(s);
+  if (absl::Status s = Start(manifest); !s.ok()) return HandleError(s);
   return Wanted();
 }
 
 absl::Status SnapshotReceiver::Start(const Manifest& manifest) {
   Partial partial;
-  partial.sent = partial.kept = manifest;
+  partial.remote = partial.local = manifest;
   partial.resumed = true;
   for (size_t i = 0; i < manifest.files.size(); ++i) {
     const SnapshotFile& file = manifest.files[i];
     if (directory_.Has(file) &&
         VerifySnapshotFile(directory_.fs(), directory_.PathOf(file.name), file).ok()) {
-      partial.whole.insert(i);
+      partial.complete.insert(i);
     } else {
-      partial.kept.files[i].name = directory_.TakeName(manifest.meta.index);
+      partial.local.files[i].name = directory_.ReserveName(manifest.meta.index);
     }
   }
   partial_ = std::move(partial);
   ProtectFiles();
-  const std::string bytes = EncodePartial(partial_->sent, partial_->kept);
+  const std::string bytes = EncodePartial(partial_->remote, partial_->local);
   if (absl::Status s = directory_.WriteSmall(kPartialName, bytes); !s.ok()) return s;
   if (absl::Status s = directory_.Sync(); !s.ok()) return s;
-  return SkipWhole();
+  return SkipComplete();
 }
 
-// After a restart: files are believed if their checksum holds, the first other one as far as it
-// goes (its checksum decides at its end).
+// After a restart: finds the complete files by their checksums, and continues the first incomplete
+// one at its end.
 absl::StatusOr<bool> SnapshotReceiver::Resume() {
   Partial& p = *partial_;
-  p.whole.clear();
+  p.complete.clear();
   bool first = true;
-  for (size_t i = 0; i < p.kept.files.size(); ++i) {
-    const SnapshotFile& file = p.kept.files[i];
+  for (size_t i = 0; i < p.local.files.size(); ++i) {
+    const SnapshotFile& file = p.local.files[i];
     const std::string path = directory_.PathOf(file.name);
     if (VerifySnapshotFile(directory_.fs(), path, file).ok()) {
-      absl::StatusOr<std::unique_ptr<File>> whole = directory_.fs().OpenForWrite(path);
-      if (!whole.ok()) return whole.status();
-      if (absl::Status s = (*whole)->Sync(); !s.ok()) return s;
-      p.whole.insert(i);
+      absl::StatusOr<std::unique_ptr<File>> complete = directory_.fs().OpenForWrite(path);
+      if (!complete.ok()) return complete.status();
+      if (absl::Status s = (*complete)->Sync(); !s.ok()) return s;
+      p.complete.insert(i);
       continue;
     }
-    // A file that is shared with a listed snapshot must not be written over.
+    // A file that a listed snapshot uses must not be overwritten.
     if (directory_.Has(file)) return false;
     if (!std::exchange(first, false)) continue;
     p.cursor = {static_cast<uint32_t>(i), 0};
@@ -150,7 +150,7 @@ absl::StatusOr<bool> SnapshotReceiver::Resume() {
     if (!part.ok()) return part.status();
     absl::StatusOr<uint64_t> size = (*part)->Size();
     if (!size.ok()) return size.status();
-    if (*size >= file.size) continue;  // not what was wanted: from its beginning
+    if (*size >= file.size) continue;  // wrong content; receive it from its start
     FileWindow window(**part, *size);
     p.crc = 0;
     for (uint64_t at = 0; at < *size; at += FileWindow::kPieceBytes) {
@@ -161,21 +161,21 @@ absl::StatusOr<bool> SnapshotReceiver::Resume() {
     p.cursor.offset = *size;
     p.file = *std::move(part);
   }
-  if (first) p.cursor = {static_cast<uint32_t>(p.kept.files.size()), 0};
-  if (absl::Status s = SkipWhole(); !s.ok()) return s;
+  if (first) p.cursor = {static_cast<uint32_t>(p.local.files.size()), 0};
+  if (absl::Status s = SkipComplete(); !s.ok()) return s;
   p.resumed = true;
   return true;
 }
 
-// Moves the cursor over files that are here, and makes empty ones.
-absl::Status SnapshotReceiver::SkipWhole() {
+// Moves the cursor past complete files. Creates empty files.
+absl::Status SnapshotReceiver::SkipComplete() {
   Partial& p = *partial_;
-  while (p.cursor.file < p.kept.files.size()) {
-    if (!p.whole.contains(p.cursor.file)) {
-      if (p.kept.files[p.cursor.file].size != 0) return absl::OkStatus();
+  while (p.cursor.file < p.local.files.size()) {
+    if (!p.complete.contains(p.cursor.file)) {
+      if (p.local.files[p.cursor.file].size != 0) return absl::OkStatus();
       if (absl::Status s = OpenCurrent(); !s.ok()) return s;
       if (absl::Status s = p.file->Sync(); !s.ok()) return s;
-      p.whole.insert(p.cursor.file);
+      p.complete.insert(p.cursor.file);
     }
     p.file.reset();
     p.crc = 0;
@@ -189,7 +189,7 @@ absl::Status SnapshotReceiver::OpenCurrent() {
   if (p.file != nullptr) return absl::OkStatus();
   DQ_CHECK(p.cursor.offset == 0 && p.crc == 0);
   absl::StatusOr<std::unique_ptr<File>> file =
-      directory_.fs().Create(directory_.PathOf(p.kept.files[p.cursor.file].name));
+      directory_.fs().Create(directory_.PathOf(p.local.files[p.cursor.file].name));
   if (!file.ok()) return file.status();
   p.file = *std::move(file);
   return absl::OkStatus();
@@ -203,9 +203,9 @@ absl::StatusOr<raft::SnapshotCursor> SnapshotReceiver::Store(raft::SnapshotCurso
     return absl::FailedPreconditionError("no snapshot is being received");
   }
   Partial& p = *partial_;
-  if (cursor != p.cursor || p.cursor.file == p.kept.files.size()) return Wanted();
-  const SnapshotFile& file = p.kept.files[p.cursor.file];
-  DQ_CHECK(p.cursor.offset < file.size && !p.whole.contains(p.cursor.file));
+  if (cursor != p.cursor || p.cursor.file == p.local.files.size()) return Wanted();
+  const SnapshotFile& file = p.local.files[p.cursor.file];
+  DQ_CHECK(p.cursor.offset < file.size && !p.complete.contains(p.cursor.file));
   if (Crc32c(data) != crc32c) {
     return absl::DataLossError("snapshot chunk at " + std::to_string(cursor.offset) + " of " +
                                file.name + ": checksum mismatch");
@@ -215,21 +215,21 @@ absl::StatusOr<raft::SnapshotCursor> SnapshotReceiver::Store(raft::SnapshotCurso
                                file.name + ": it runs past the file's end at " +
                                std::to_string(file.size));
   }
-  if (absl::Status s = OpenCurrent(); !s.ok()) return Failed(s);
-  if (absl::Status s = p.file->WriteAt(p.cursor.offset, data); !s.ok()) return Failed(s);
+  if (absl::Status s = OpenCurrent(); !s.ok()) return HandleError(s);
+  if (absl::Status s = p.file->WriteAt(p.cursor.offset, data); !s.ok()) return HandleError(s);
   p.crc = Crc32c(data, p.crc);
   p.cursor.offset += data.size();
   if (p.cursor.offset == file.size) {
-    absl::Status s = FileDone();
+    absl::Status s = FinishFile();
     if (absl::IsDataLoss(s)) return s;
-    if (!s.ok()) return Failed(s);
+    if (!s.ok()) return HandleError(s);
   }
   return Wanted();
 }
 
-absl::Status SnapshotReceiver::FileDone() {
+absl::Status SnapshotReceiver::FinishFile() {
   Partial& p = *partial_;
-  const SnapshotFile& file = p.kept.files[p.cursor.file];
+  const SnapshotFile& file = p.local.files[p.cursor.file];
   if (p.crc != file.crc32c) {
     p.file.reset();
     p.crc = 0;
@@ -238,18 +238,18 @@ absl::Status SnapshotReceiver::FileDone() {
                                ": checksum mismatch; it is wanted again");
   }
   if (absl::Status s = p.file->Sync(); !s.ok()) return s;
-  p.whole.insert(p.cursor.file);
-  return SkipWhole();
+  p.complete.insert(p.cursor.file);
+  return SkipComplete();
 }
 
 absl::StatusOr<Manifest> SnapshotReceiver::Finish() {
   if (absl::Status s = directory_.Usable(); !s.ok()) return s;
-  if (!partial_ || !partial_->resumed || partial_->cursor.file != partial_->kept.files.size()) {
+  if (!partial_ || !partial_->resumed || partial_->cursor.file != partial_->local.files.size()) {
     return absl::FailedPreconditionError("a snapshot is not complete yet");
   }
-  DQ_CHECK(partial_->whole.size() == partial_->kept.files.size());
-  const Manifest manifest = partial_->kept;
-  if (absl::Status s = directory_.Publish(manifest); !s.ok()) return Failed(s);
+  DQ_CHECK(partial_->complete.size() == partial_->local.files.size());
+  const Manifest manifest = partial_->local;
+  if (absl::Status s = directory_.Publish(manifest); !s.ok()) return HandleError(s);
   partial_.reset();
   ProtectFiles();
   if (absl::Status s = directory_.fs().Remove(directory_.PathOf(kPartialName)); !s.ok()) {

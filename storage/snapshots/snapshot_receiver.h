@@ -1,6 +1,6 @@
-// A snapshot that arrives in chunks. What is wanted and under which names it is kept stands in the
-// file "receive.partial", so that a transfer goes on after a restart. Bytes are believed only when
-// a whole file's checksum holds.
+// Receives a snapshot in chunks. The file "receive.partial" records the manifest and the local file
+// names, so that a transfer resumes after a restart. A file counts as received only when its
+// checksum matches.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +21,10 @@ class SnapshotReceiver {
  public:
   explicit SnapshotReceiver(SnapshotDirectory* directory) : directory_(*directory) {}
 
-  // Reads receive.partial; one that is damaged or no longer needed is removed.
+  // Reads receive.partial. Removes it if it is damaged or its snapshot is already listed.
   absl::Status Load();
 
-  // As in SnapshotStore.
+  // The receiving functions of SnapshotStore.
   absl::StatusOr<raft::SnapshotCursor> Begin(const Manifest& manifest);
   absl::StatusOr<raft::SnapshotCursor> Store(raft::SnapshotCursor cursor, std::string_view data,
                                              uint32_t crc32c);
@@ -32,24 +32,24 @@ class SnapshotReceiver {
 
  private:
   struct Partial {
-    Manifest sent;           // as the sender calls the files
-    Manifest kept;           // as they are called here
-    std::set<size_t> whole;  // files whose checksum held
-    bool resumed = false;    // `whole` and the cursor are known (not so just after a restart)
+    Manifest remote;            // with the sender's file names
+    Manifest local;             // with the local file names
+    std::set<size_t> complete;  // files whose checksum matches
+    bool resumed = false;       // `complete` and `cursor` are known; false just after a restart
     raft::SnapshotCursor cursor;
-    std::unique_ptr<File> file;  // at the cursor; nullptr: not created or opened yet
-    uint32_t crc = 0;            // of its bytes so far
+    std::unique_ptr<File> file;  // file at the cursor; nullptr: not open
+    uint32_t crc = 0;            // of the bytes received of that file
   };
 
   absl::Status Start(const Manifest& manifest);
-  // False: the partial copy is worth nothing.
+  // False if the partial copy must be dropped.
   absl::StatusOr<bool> Resume();
   void ProtectFiles();
-  absl::Status SkipWhole();
-  absl::Status FileDone();
+  absl::Status SkipComplete();
+  absl::Status FinishFile();
   absl::Status OpenCurrent();
   absl::Status Drop();
-  absl::Status Failed(absl::Status status);
+  absl::Status HandleError(absl::Status status);
   raft::SnapshotCursor Wanted() const { return partial_->cursor; }
 
   SnapshotDirectory& directory_;

@@ -59,7 +59,7 @@ class WriterImpl : public SnapshotWriter {
   absl::Status Flush() {
     if (buffer_.empty()) return absl::OkStatus();
     if (file_ == nullptr) {
-      const std::string name = directory_.TakeName(manifest_.meta.index);
+      const std::string name = directory_.ReserveName(manifest_.meta.index);
       manifest_.files.push_back({name, 0, 0});
       absl::StatusOr<std::unique_ptr<File>> file = directory_.fs().Create(directory_.PathOf(name));
       if (!file.ok()) return file.status();
@@ -101,7 +101,7 @@ class WriterImpl : public SnapshotWriter {
   const uint64_t data_file_bytes_;
   Manifest manifest_;
   std::unique_ptr<File> file_;
-  uint64_t file_bytes_ = 0;  // written to file_
+  uint64_t file_bytes_ = 0;  // bytes written to file_
   std::string buffer_;
   bool done_ = false;
 };
@@ -156,7 +156,7 @@ class ReaderImpl : public SnapshotReader {
 
   const SnapshotDirectory& directory_;
   const Manifest manifest_;
-  size_t at_ = 0;               // in manifest_.files
+  size_t at_ = 0;               // index in manifest_.files
   std::unique_ptr<File> file_;  // nullptr: not open yet
   uint64_t offset_ = 0;
   uint32_t crc_ = 0;
@@ -170,14 +170,14 @@ class StoreImpl : public SnapshotStore {
   absl::Status Load() {
     if (absl::Status s = directory_.Load(); !s.ok()) return s;
     if (absl::Status s = receiver_.Load(); !s.ok()) return s;
-    return directory_.RemoveUnnamed();
+    return directory_.RemoveUnreferenced();
   }
 
   absl::StatusOr<std::vector<Manifest>> List() const override { return directory_.List(); }
 
   absl::StatusOr<std::unique_ptr<SnapshotWriter>> Begin(const raft::SnapshotMeta& meta) override {
     if (absl::Status s = directory_.Usable(); !s.ok()) return s;
-    DQ_CHECK_MSG(meta.index.value() > 0, "a snapshot of nothing");
+    DQ_CHECK_MSG(meta.index.value() > 0, "a snapshot at index 0");
     CloseChunkFile();
     return std::make_unique<WriterImpl>(&directory_, meta, data_file_bytes_);
   }
@@ -238,7 +238,7 @@ class StoreImpl : public SnapshotStore {
     CloseChunkFile();
     for (size_t i = 0; i + count < all->size(); ++i) {
       if ((*all)[i].meta.index == keep) continue;
-      if (absl::Status s = directory_.Withdraw((*all)[i]); !s.ok()) return s;
+      if (absl::Status s = directory_.Delete((*all)[i]); !s.ok()) return s;
     }
     return absl::OkStatus();
   }
@@ -252,7 +252,7 @@ class StoreImpl : public SnapshotStore {
   SnapshotDirectory directory_;
   SnapshotReceiver receiver_;
   const uint64_t data_file_bytes_;
-  // The file that ReadChunk() was at. Closed before names can be used again.
+  // The file of the last ReadChunk(). Closed before its name can be reused.
   std::string chunk_path_;
   std::unique_ptr<File> chunk_file_;
 };

@@ -23,7 +23,7 @@ raft::SnapshotMeta Meta(uint64_t index, uint64_t term = 1) {
   return {raft::Index(index), raft::Term(term), "members"};
 }
 
-// Different at every place and for every seed.
+// Content that differs at each offset and for each seed.
 std::string Content(size_t size, uint64_t seed) {
   std::string out(size, '\0');
   uint64_t x = seed * 0x9e3779b97f4a7c15 + 1;
@@ -69,7 +69,7 @@ absl::StatusOr<std::string> ReadAll(SnapshotStore& store, const Manifest& manife
   }
 }
 
-// Sends what `to` still wants.
+// Sends all chunks that `to` needs, at most `chunks` of them.
 absl::StatusOr<Manifest> Transfer(SnapshotStore& from, SnapshotStore& to, const Manifest& manifest,
                                   size_t piece = 300, int chunks = 1000000) {
   absl::StatusOr<raft::SnapshotCursor> wanted = to.BeginReceive(manifest);
@@ -131,7 +131,7 @@ TEST_F(SnapshotStoreTest, ListsByIndex) {
                                       "9-0.data", "9-1.manifest"));
 }
 
-TEST_F(SnapshotStoreTest, AWriterWithoutCommitLeavesNothing) {
+TEST_F(SnapshotStoreTest, WriterWithoutCommitLeavesNoFiles) {
   {
     auto writer = store_->Begin(Meta(5));
     ASSERT_TRUE((*writer)->Append(Content(5000, 1)).ok());
@@ -141,7 +141,7 @@ TEST_F(SnapshotStoreTest, AWriterWithoutCommitLeavesNothing) {
   EXPECT_THAT(*store_->List(), IsEmpty());
 }
 
-TEST_F(SnapshotStoreTest, TheSameIndexAgainReplaces) {
+TEST_F(SnapshotStoreTest, SameIndexReplaces) {
   ASSERT_TRUE(Take(*store_, Meta(5), Content(2500, 1)).ok());
   const absl::StatusOr<Manifest> second = Take(*store_, Meta(5), Content(1500, 2));
   ASSERT_TRUE(second.ok());
@@ -150,7 +150,7 @@ TEST_F(SnapshotStoreTest, TheSameIndexAgainReplaces) {
   EXPECT_THAT(Files(fs_), ElementsAre("5-1.manifest", "5-3.data", "5-4.data"));
 }
 
-TEST_F(SnapshotStoreTest, RemovesOldOnes) {
+TEST_F(SnapshotStoreTest, RemovesOldSnapshots) {
   for (uint64_t index = 1; index <= 6; ++index) {
     ASSERT_TRUE(Take(*store_, Meta(index), Content(1500, index)).ok());
   }
@@ -167,7 +167,7 @@ TEST_F(SnapshotStoreTest, RemovesOldOnes) {
   EXPECT_THAT(Files(fs_), IsEmpty());
 }
 
-TEST_F(SnapshotStoreTest, OpenRemovesWhatNobodyNames) {
+TEST_F(SnapshotStoreTest, OpenRemovesUnreferencedFiles) {
   const absl::StatusOr<Manifest> manifest = Take(*store_, Meta(5), Content(1500, 1));
   fs_.PutFile("data/snap/6-0.data", "left");
   fs_.PutFile("data/snap/6-1.manifest.tmp", "left");
@@ -177,7 +177,7 @@ TEST_F(SnapshotStoreTest, OpenRemovesWhatNobodyNames) {
   EXPECT_THAT(*store_->List(), ElementsAre(*manifest));
 }
 
-TEST_F(SnapshotStoreTest, DamageIsNamed) {
+TEST_F(SnapshotStoreTest, DamageIsReportedWithFile) {
   const absl::StatusOr<Manifest> manifest = Take(*store_, Meta(5), Content(2500, 1));
   const std::string bytes = fs_.Bytes("data/snap/5-1.data");
   const auto error = [&] { return ReadAll(*store_, *manifest).status(); };
@@ -193,7 +193,7 @@ TEST_F(SnapshotStoreTest, DamageIsNamed) {
   EXPECT_EQ(error(), absl::DataLossError("data/snap/5-1.data: the file is missing"));
 }
 
-TEST_F(SnapshotStoreTest, ADamagedManifestIsNamedAndNothingIsCleanedUp) {
+TEST_F(SnapshotStoreTest, UnreadableManifestPreventsCleanup) {
   ASSERT_TRUE(Take(*store_, Meta(5), Content(1500, 1)).ok());
   ASSERT_TRUE(Take(*store_, Meta(6), Content(1500, 2)).ok());
   fs_.FlipBit("data/snap/5-1.manifest", 200);
@@ -209,7 +209,7 @@ TEST_F(SnapshotStoreTest, ADamagedManifestIsNamedAndNothingIsCleanedUp) {
                 "data/snap/7-1.manifest: manifest: it is 5-1.manifest, copied or renamed"));
 }
 
-TEST_F(SnapshotStoreTest, FullDiskDropsTheSnapshotAndTheStoreGoesOn) {
+TEST_F(SnapshotStoreTest, FullDiskDropsSnapshotAndStoreStaysUsable) {
   ASSERT_TRUE(Take(*store_, Meta(5), Content(1500, 1)).ok());
   const std::vector<std::string> before = Files(fs_);
   for (const uint64_t room : {0, 500, 1100, 2100, 2510}) {
@@ -238,7 +238,8 @@ TEST_F(SnapshotStoreTest, OtherFailuresAreFinal) {
   }
 }
 
-// At every operation of taking, replacing and removing: whole snapshots or none.
+// Stops after each operation of taking, replacing and removing snapshots. Each snapshot is complete
+// or absent.
 TEST(SnapshotCrashTest, AtEveryOperation) {
   const auto work = [](SnapshotStore& store) -> absl::Status {
     for (uint64_t index = 1; index <= 4; ++index) {
@@ -275,7 +276,7 @@ TEST(SnapshotCrashTest, AtEveryOperation) {
       }
       const uint64_t found = list->empty() ? 0 : list->back().meta.index.value();
       ASSERT_GE(found, newest) << n << ", " << seed;
-      // Nothing is left that nobody names.
+      // No unreferenced files are left.
       size_t named = list->size();
       for (const Manifest& m : *list) named += m.files.size();
       ASSERT_EQ(crashed->Paths().size(), named) << n << ", " << seed;
@@ -335,7 +336,7 @@ class SnapshotReceiveTest : public SnapshotStoreTest {
   Manifest sent_;
 };
 
-TEST_F(SnapshotReceiveTest, ReceivesWhatWasTaken) {
+TEST_F(SnapshotReceiveTest, ReceivesSnapshot) {
   const absl::StatusOr<Manifest> received = Transfer(*sender_, *store_, sent_);
   ASSERT_TRUE(received.ok()) << received.status();
   EXPECT_EQ(*received, sent_);
@@ -358,7 +359,7 @@ TEST_F(SnapshotReceiveTest, EmptySnapshotsAndEmptyFiles) {
   EXPECT_EQ(*ReadAll(*store_, *received), content_);
 }
 
-TEST_F(SnapshotReceiveTest, OnlyTheWantedChunkCounts) {
+TEST_F(SnapshotReceiveTest, OnlyTheNeededChunkIsStored) {
   const raft::SnapshotCursor begin = store_->BeginReceive(sent_).value();
   EXPECT_EQ(begin, raft::SnapshotCursor());
   const std::string data = content_.substr(0, 400);
@@ -375,7 +376,7 @@ TEST_F(SnapshotReceiveTest, OnlyTheWantedChunkCounts) {
   EXPECT_TRUE(Transfer(*sender_, *store_, sent_).ok());
 }
 
-TEST_F(SnapshotReceiveTest, DamagedChunksAreRefused) {
+TEST_F(SnapshotReceiveTest, DamagedChunksAreRejected) {
   const raft::SnapshotCursor begin = store_->BeginReceive(sent_).value();
   const std::string data = content_.substr(0, 400);
   EXPECT_EQ(store_->StoreChunk(begin, data, Crc32c(data) ^ 1).status(),
@@ -388,8 +389,8 @@ TEST_F(SnapshotReceiveTest, DamagedChunksAreRefused) {
   EXPECT_TRUE(Transfer(*sender_, *store_, sent_).ok());
 }
 
-// Chunks that are what was sent, of a file that is not what it was.
-TEST_F(SnapshotReceiveTest, AFileThatFailsItsChecksumIsWantedAgain) {
+// Valid chunks of a file that is damaged at the sender.
+TEST_F(SnapshotReceiveTest, DamagedFileIsReceivedAgain) {
   sender_fs_.FlipBit("data/snap/50-1.data", 3000);
   EXPECT_EQ(Transfer(*sender_, *store_, sent_).status(),
             absl::DataLossError("snapshot file 50-1.data: checksum mismatch; it is wanted again"));
@@ -401,7 +402,7 @@ TEST_F(SnapshotReceiveTest, AFileThatFailsItsChecksumIsWantedAgain) {
   EXPECT_EQ(*ReadAll(*store_, *received), content_);
 }
 
-TEST_F(SnapshotReceiveTest, GoesOnAfterARestart) {
+TEST_F(SnapshotReceiveTest, ResumesAfterRestart) {
   for (int chunks = 0; chunks < 13; ++chunks) {
     FaultFileSystem fs;
     auto store = OpenStore(fs);
@@ -426,7 +427,7 @@ TEST_F(SnapshotReceiveTest, AnotherManifestDropsThePartialCopy) {
   EXPECT_EQ(store_->BeginReceive(sent_).value(), raft::SnapshotCursor());
 }
 
-TEST_F(SnapshotReceiveTest, ADamagedPartialManifestIsForgotten) {
+TEST_F(SnapshotReceiveTest, DamagedPartialManifestIsRemoved) {
   EXPECT_FALSE(Transfer(*sender_, *store_, sent_, 300, 5).ok());
   fs_.FlipBit("data/snap/receive.partial", 300);
   Restart();
@@ -434,15 +435,15 @@ TEST_F(SnapshotReceiveTest, ADamagedPartialManifestIsForgotten) {
   EXPECT_TRUE(Transfer(*sender_, *store_, sent_).ok());
 }
 
-// A chain of snapshots shares files; only what is missing travels.
-TEST_F(SnapshotReceiveTest, FilesThatAreHereAreNotWanted) {
+// Snapshots share files; only missing files are sent.
+TEST_F(SnapshotReceiveTest, ExistingFilesAreNotSent) {
   ASSERT_TRUE(Transfer(*sender_, *store_, sent_).ok());
   Manifest next = sent_;
   next.meta = Meta(70, 3);
   const Manifest delta = Take(*sender_, Meta(70, 3), Content(500, 9)).value();
   next.files.push_back(delta.files[0]);
   EXPECT_EQ(store_->BeginReceive(next).value(), (raft::SnapshotCursor{4, 0}));
-  // The snapshot that shares its files with the partial copy goes: they must stay.
+  // Removing the snapshot that shares files with the partial copy must keep those files.
   ASSERT_TRUE(store_->RemoveOld(0, raft::Index(0)).ok());
   Restart();
   const absl::StatusOr<Manifest> received = Transfer(*sender_, *store_, next);
@@ -450,7 +451,7 @@ TEST_F(SnapshotReceiveTest, FilesThatAreHereAreNotWanted) {
   EXPECT_EQ(*ReadAll(*store_, *received), content_ + Content(500, 9));
 }
 
-TEST_F(SnapshotReceiveTest, ADamagedFileThatIsHereIsWantedUnderAnotherName) {
+TEST_F(SnapshotReceiveTest, DamagedExistingFileIsReceivedUnderNewName) {
   ASSERT_TRUE(Transfer(*sender_, *store_, sent_).ok());
   Manifest next = sent_;
   next.meta = Meta(70, 3);
@@ -462,8 +463,8 @@ TEST_F(SnapshotReceiveTest, ADamagedFileThatIsHereIsWantedUnderAnotherName) {
   EXPECT_EQ(*ReadAll(*store_, *received), content_);
 }
 
-// Found damaged only after a restart: the listed snapshot's file must not be written over.
-TEST_F(SnapshotReceiveTest, ASharedFileIsNeverWrittenOver) {
+// The damage is found only after a restart. The listed snapshot's file must not be overwritten.
+TEST_F(SnapshotReceiveTest, SharedFileIsNeverOverwritten) {
   ASSERT_TRUE(Transfer(*sender_, *store_, sent_).ok());
   Manifest next = sent_;
   next.meta = Meta(70, 3);
@@ -478,7 +479,7 @@ TEST_F(SnapshotReceiveTest, ASharedFileIsNeverWrittenOver) {
   EXPECT_EQ(fs_.Bytes("data/snap/50-2.data"), damaged);
 }
 
-TEST_F(SnapshotReceiveTest, ReceivingTheSameIndexThatWasTakenHereKeepsBothWhole) {
+TEST_F(SnapshotReceiveTest, ReceivingAnIndexTakenLocallyKeepsBoth) {
   const Manifest mine = Take(*store_, Meta(50, 3), Content(2000, 1)).value();
   EXPECT_FALSE(Transfer(*sender_, *store_, sent_, 300, 9).ok());
   EXPECT_EQ(*ReadAll(*store_, mine), Content(2000, 1)) << "the names must not collide";
@@ -489,7 +490,7 @@ TEST_F(SnapshotReceiveTest, ReceivingTheSameIndexThatWasTakenHereKeepsBothWhole)
   EXPECT_EQ(Files(fs_).size(), 5u);
 }
 
-TEST_F(SnapshotReceiveTest, FullDiskDropsThePartialCopyAndTheStoreGoesOn) {
+TEST_F(SnapshotReceiveTest, FullDiskDropsPartialCopyAndStoreStaysUsable) {
   for (const uint64_t room : {0, 200, 700, 2500}) {
     fs_.SetCapacity(fs_.UsedBytes() + room);
     EXPECT_EQ(Transfer(*sender_, *store_, sent_).status().code(),
@@ -501,7 +502,7 @@ TEST_F(SnapshotReceiveTest, FullDiskDropsThePartialCopyAndTheStoreGoesOn) {
   EXPECT_TRUE(Transfer(*sender_, *store_, sent_).ok());
 }
 
-TEST_F(SnapshotReceiveTest, BadManifestsAreRefused) {
+TEST_F(SnapshotReceiveTest, InvalidManifestsAreRejected) {
   const std::pair<std::function<void(Manifest&)>, std::string> cases[] = {
       {[](Manifest& m) { m.meta.index = raft::Index(0); }, "index 0"},
       {[](Manifest& m) { m.meta.config = std::string((1 << 20) + 1, 'c'); },
@@ -526,7 +527,8 @@ TEST_F(SnapshotReceiveTest, BadManifestsAreRefused) {
   }
 }
 
-// Power is lost at every operation of a transfer: it goes on, and ends with the whole snapshot.
+// Power is lost after each operation of a transfer. The transfer resumes and completes the
+// snapshot.
 TEST_F(SnapshotReceiveTest, CrashAtEveryOperation) {
   for (uint64_t n = 0;; ++n) {
     FaultFileSystem fs;
@@ -547,7 +549,8 @@ TEST_F(SnapshotReceiveTest, CrashAtEveryOperation) {
       if (done) {
         ASSERT_EQ(store->List()->size(), 1u);
       }
-      // Bytes that a crash made up are found out at a file's end, and the file is wanted again.
+      // The checksum of a file detects bytes that a crash left wrong, and the file is received
+      // again.
       absl::StatusOr<Manifest> received = Transfer(*sender_, *store, sent_);
       for (int tries = 0; tries < 4 && absl::IsDataLoss(received.status()); ++tries) {
         received = Transfer(*sender_, *store, sent_);
@@ -560,7 +563,7 @@ TEST_F(SnapshotReceiveTest, CrashAtEveryOperation) {
   }
 }
 
-// ---- the manifest's bytes
+// ---- manifest format
 
 TEST(ManifestTest, RoundTrip) {
   const Manifest manifest{Meta(5, 2), 99, {{"5-0.data", 10, 11}, {"a.b-c", 12, 13}}};
@@ -569,7 +572,7 @@ TEST(ManifestTest, RoundTrip) {
   EXPECT_EQ(*DecodeManifest(EncodeManifest(Manifest{Meta(5), 0, {}})), (Manifest{Meta(5), 0, {}}));
 }
 
-TEST(ManifestTest, AnyFlippedBitAndAnyLengthIsRefused) {
+TEST(ManifestTest, FlippedBitsAndShortBytesAreRejected) {
   const std::string bytes =
       EncodeManifest(Manifest{Meta(5, 2), 99, {{"5-0.data", 10, 11}, {"a.b-c", 12, 13}}});
   for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
@@ -583,8 +586,8 @@ TEST(ManifestTest, AnyFlippedBitAndAnyLengthIsRefused) {
   EXPECT_FALSE(DecodeManifest(bytes + '\0').ok());
 }
 
-// With a checksum that holds, lengths are still not believed.
-TEST(ManifestTest, WellSummedNonsenseIsRefused) {
+// Lengths are checked even if the checksum matches.
+TEST(ManifestTest, InvalidLengthsWithValidChecksumAreRejected) {
   const std::string bytes = EncodeManifest(Manifest{Meta(5, 2), 99, {{"5-0.data", 10, 11}}});
   struct Case {
     size_t at;
@@ -598,9 +601,9 @@ TEST(ManifestTest, WellSummedNonsenseIsRefused) {
       {40, UINT32_MAX, "manifest: it ends within the configuration"},
       {44, 2, "manifest: it ends within the files"},
       {44, UINT32_MAX, "manifest: it ends within the files"},
-      {44, 0, "manifest: bytes behind its end"},
+      {44, 0, "manifest: bytes after its end"},
       {48 + 7 + 12, 9, "manifest: it ends within a name"},
-      {48 + 7 + 12, 7, "manifest: bytes behind its end"},
+      {48 + 7 + 12, 7, "manifest: bytes after its end"},
       {48 + 7 + 16, 0x2f2f2f2f, "manifest: an invalid file name"},
   };
   for (const Case& c : cases) {
