@@ -1,5 +1,5 @@
-// The log with its real threads on the real disk: one submits, one writes, one prepares segments,
-// two read. For the thread sanitizer, and to see the parts together.
+// The log on the real disk with all its threads: one submits, one writes, one prepares segments,
+// two read. For the thread sanitizer.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
@@ -34,8 +34,137 @@ std::string PayloadOf(uint64_t index) {
   return std::string(20 + index * 37 % 3000, static_cast<char>('a' + index % 26));
 }
 
-TEST_F(LogThreadsTest, WriteReadPrepareAndCompactAtOnce) {
-  constexpr uint64_t kEntries = 3000;
+constexpr uint64_t kEntries = 3000;
+// Entries that compaction keeps.
+constexpr uint64_t kKept = 500;
+
+// A log and its threads. The token of each write is the index of its entry.
+class ThreadedLog {
+ public:
+  explicit ThreadedLog(Log* log) : log_(*log) {
+    log_.OnDurable([this](raft::Token token) {
+      EXPECT_GT(token.value(), durable_.load());
+      durable_ = token.value();
+      durable_.notify_all();
+    });
+    log_.OnWork([this] {
+      std::lock_guard lock(mu_);
+      work_ = true;
+      wake_writer_.notify_one();
+    });
+    writer_ = std::thread([this] { WriteUntilStopped(); });
+    preparer_ = std::thread([this] { PrepareUntilStopped(); });
+    for (uint64_t r = 0; r < 2; ++r) {
+      readers_.emplace_back([this, r] { ReadUntilAllAreDurable(r); });
+    }
+  }
+
+  // Submits entries 2 to kEntries; waits and compacts after each hundred.
+  void SubmitAll() {
+    for (uint64_t index = 2; index <= kEntries; ++index) {
+      LogWrite write;
+      write.token = raft::Token(index);
+      write.entries = {MakeEntry(index, 1, PayloadOf(index))};
+      log_.Submit(std::move(write));
+      if (index % 100 != 0) continue;
+      for (uint64_t seen = durable_; seen < index; seen = durable_) durable_.wait(seen);
+      if (index > kKept) Compact(index);
+    }
+  }
+
+  void Join() {
+    for (std::thread& reader : readers_) reader.join();
+    {
+      std::lock_guard lock(mu_);
+      stop_ = true;
+      wake_writer_.notify_one();
+      wake_preparer_.notify_one();
+    }
+    writer_.join();
+    preparer_.join();
+  }
+
+  uint64_t durable() const { return durable_; }
+  uint64_t read() const { return read_; }
+
+ private:
+  void WriteUntilStopped() {
+    for (;;) {
+      {
+        std::unique_lock lock(mu_);
+        wake_writer_.wait(lock, [this] { return work_ || stop_; });
+        if (stop_ && !work_) return;
+        work_ = false;
+      }
+      for (;;) {
+        const absl::StatusOr<bool> polled = log_.Poll();
+        ASSERT_TRUE(polled.ok()) << polled.status();
+        if (!*polled) break;
+        wake_preparer_.notify_one();
+      }
+    }
+  }
+
+  void PrepareUntilStopped() {
+    std::unique_lock lock(mu_);
+    while (!stop_) {
+      lock.unlock();
+      const absl::StatusOr<bool> prepared = log_.PrepareSegments();
+      EXPECT_TRUE(prepared.ok()) << prepared.status();
+      EXPECT_GT(log_.ReservedBytes() + log_.stats().syncs, 0u);
+      lock.lock();
+      if (!*prepared) wake_preparer_.wait_for(lock, std::chrono::milliseconds(5));
+    }
+  }
+
+  void ReadUntilAllAreDurable(uint64_t start) {
+    for (uint64_t n = start; durable_ < kEntries; n += 7) {
+      // Compacted entries must not be read, so `compacted_` must not change during the read. The
+      // wait is needed because std::shared_mutex prefers readers: two of them can keep the writer
+      // out for ever.
+      compaction_waits_.wait(true);
+      std::shared_lock lock(compaction_);
+      const uint64_t last = durable_;
+      const uint64_t first = std::max(compacted_ + 1, last - std::min(last - 1, n % 600));
+      for (const raft::Entry& entry :
+           log_.ReadEntries(raft::Index(first), raft::Index(last), 100000)) {
+        EXPECT_EQ(*entry.payload, PayloadOf(entry.index.value()));
+        ++read_;
+      }
+    }
+  }
+
+  void Compact(uint64_t index) {
+    LogWrite compact;
+    compact.snapshot = raft::SnapshotMeta{raft::Index(index), raft::Term(1), "members"};
+    compact.compact_to = raft::Index(index - kKept);
+    {
+      compaction_waits_ = true;
+      std::unique_lock lock(compaction_);
+      compacted_ = index - kKept;
+      compaction_waits_ = false;
+      compaction_waits_.notify_all();
+    }
+    log_.Submit(std::move(compact));
+  }
+
+  Log& log_;
+  std::mutex mu_;
+  std::condition_variable wake_writer_;
+  std::condition_variable wake_preparer_;
+  bool work_ = false;
+  bool stop_ = false;
+  std::atomic<uint64_t> durable_{1};
+  std::atomic<uint64_t> read_{0};
+  std::atomic<bool> compaction_waits_{false};
+  std::shared_mutex compaction_;
+  uint64_t compacted_ = 0;
+  std::thread writer_;
+  std::thread preparer_;
+  std::vector<std::thread> readers_;
+};
+
+TEST_F(LogThreadsTest, ConcurrentUse) {
   FileSystem& fs = PosixFileSystem();
   ASSERT_TRUE(Log::Format(fs, wal(), CrashIdentity(), {raft::Term(1), {}, {}},
                           {MakeEntry(1, 1, PayloadOf(1))}, CrashOptions())
@@ -43,111 +172,23 @@ TEST_F(LogThreadsTest, WriteReadPrepareAndCompactAtOnce) {
   RecoveredLog recovered;
   auto opened = Log::Open(fs, wal(), CrashOptions(), &recovered);
   ASSERT_TRUE(opened.ok()) << opened.status();
-  Log& log = **opened;
-
-  std::mutex mu;
-  std::condition_variable wake_log;
-  std::condition_variable wake_prepare;
-  bool work = false;
-  bool stop = false;
-  std::atomic<uint64_t> durable{1};
-  std::shared_mutex compaction;
-  uint64_t compacted = 0;
-  log.OnDurable([&](raft::Token token) {
-    EXPECT_GT(token.value(), durable.load());
-    durable = token.value();
-    durable.notify_all();
-  });
-  log.OnWork([&] {
-    std::lock_guard lock(mu);
-    work = true;
-    wake_log.notify_one();
-  });
-
-  std::thread writer([&] {
-    for (;;) {
-      {
-        std::unique_lock lock(mu);
-        wake_log.wait(lock, [&] { return work || stop; });
-        if (stop && !work) return;
-        work = false;
-      }
-      for (;;) {
-        const absl::StatusOr<bool> polled = log.Poll();
-        ASSERT_TRUE(polled.ok()) << polled.status();
-        if (!*polled) break;
-        wake_prepare.notify_one();
-      }
-    }
-  });
-  std::thread preparer([&] {
-    std::unique_lock lock(mu);
-    while (!stop) {
-      lock.unlock();
-      const absl::StatusOr<bool> prepared = log.PrepareSegments();
-      EXPECT_TRUE(prepared.ok()) << prepared.status();
-      EXPECT_GT(log.ReservedBytes() + log.stats().syncs, 0u);
-      lock.lock();
-      if (!*prepared) wake_prepare.wait_for(lock, std::chrono::milliseconds(5));
-    }
-  });
-  std::vector<std::thread> readers;
-  std::atomic<uint64_t> read{0};
-  for (uint64_t r = 0; r < 2; ++r) {
-    readers.emplace_back([&, r] {
-      for (uint64_t n = r; durable < kEntries; n += 7) {
-        // What is compacted may not be asked for: it must not move between the question and the
-        // answer.
-        std::shared_lock lock(compaction);
-        const uint64_t last = durable;
-        const uint64_t first = std::max(compacted + 1, last - std::min(last - 1, n % 600));
-        for (const raft::Entry& entry :
-             log.ReadEntries(raft::Index(first), raft::Index(last), 100000)) {
-          EXPECT_EQ(*entry.payload, PayloadOf(entry.index.value()));
-          ++read;
-        }
-      }
-    });
-  }
-
-  for (uint64_t index = 2; index <= kEntries; ++index) {
-    LogWrite write;
-    write.token = raft::Token(index);
-    write.entries = {MakeEntry(index, 1, PayloadOf(index))};
-    log.Submit(std::move(write));
-    if (index % 100 != 0) continue;
-    for (uint64_t seen = durable; seen < index; seen = durable) durable.wait(seen);
-    if (index <= 500) continue;
-    LogWrite compact;
-    compact.snapshot = raft::SnapshotMeta{raft::Index(index), raft::Term(1), "members"};
-    compact.compact_to = raft::Index(index - 500);
-    {
-      std::unique_lock lock(compaction);
-      compacted = index - 500;
-    }
-    log.Submit(std::move(compact));
-  }
-  for (std::thread& reader : readers) reader.join();
   {
-    std::lock_guard lock(mu);
-    stop = true;
-    wake_log.notify_one();
-    wake_prepare.notify_one();
+    ThreadedLog threads(opened->get());
+    threads.SubmitAll();
+    threads.Join();
+    EXPECT_EQ(threads.durable(), kEntries);
+    EXPECT_GT(threads.read(), 0u);
+    ASSERT_TRUE((*opened)->Close().ok());
   }
-  writer.join();
-  preparer.join();
-  EXPECT_EQ(durable, kEntries);
-  EXPECT_GT(read, 0u);
-  ASSERT_TRUE(log.Close().ok());
   opened->reset();
 
   opened = Log::Open(fs, wal(), CrashOptions(), &recovered);
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_TRUE(recovered.clean_shutdown);
   EXPECT_EQ(recovered.raft.last_index, raft::Index(kEntries));
-  EXPECT_EQ(recovered.raft.compacted_index, raft::Index(kEntries - 500));
+  EXPECT_EQ(recovered.raft.compacted_index, raft::Index(kEntries - kKept));
   const ModelState state = StateOf(recovered, **opened);
-  EXPECT_EQ(state.entries.size(), 500u);
+  EXPECT_EQ(state.entries.size(), kKept);
   for (const auto& [index, entry] : state.entries) {
     EXPECT_EQ(*entry.payload, PayloadOf(index.value()));
   }
