@@ -1,4 +1,5 @@
-// Where each entry of the log is on disk: 8 bytes an entry. Not thread-safe; the log guards it.
+// The location on disk of each log entry, at 8 bytes an entry. Not thread-safe; the log's mutex
+// guards it.
 #pragma once
 
 #include <cstdint>
@@ -13,48 +14,48 @@
 
 namespace dqueue::storage {
 
-// A segment as readers use it. Shared, so that one may be removed while it is being read.
+// An open segment file. Shared, so that a segment can be removed while a reader uses it.
 struct Segment {
   std::string path;
   uint64_t sequence = 0;
   uint64_t base_lsn = 0;
   uint32_t salt = 0;
-  mutable std::mutex mu;  // of reader
+  mutable std::mutex mu;  // guards reader
   std::unique_ptr<File> reader;
 };
 
 class EntryIndex {
  public:
-  struct Place {
+  struct Location {
     uint32_t offset = 0;  // of the record in its segment
     uint32_t length = 0;  // of the record's payload
   };
-  // Consecutive entries in one segment.
-  struct Stretch {
+  // Locations of consecutive entries in one segment.
+  struct Range {
     std::shared_ptr<Segment> segment;
     raft::Index first;
-    std::vector<Place> places;
+    std::vector<Location> locations;
   };
 
-  // The next entry will be `next`; nothing is here.
+  // Removes all entries. The next Append() may use `next`.
   void Clear(raft::Index next);
-  // At most one above the last; supersedes it and all after.
-  void Append(raft::Index index, const std::shared_ptr<Segment>& segment, Place place);
-  // Forgets the entries up to and including `index`.
+  // Requires index <= last() + 1. Replaces the entry at `index` and removes all entries after it.
+  void Append(raft::Index index, const std::shared_ptr<Segment>& segment, Location location);
+  // Removes entries up to and including `index`.
   void DropTo(raft::Index index);
 
-  bool empty() const { return places_.empty(); }
-  size_t size() const { return places_.size(); }
+  bool empty() const { return locations_.empty(); }
+  size_t size() const { return locations_.size(); }
   raft::Index first() const { return first_; }
-  raft::Index last() const { return raft::Index(first_.value() + places_.size() - 1); }
+  raft::Index last() const { return raft::Index(first_.value() + locations_.size() - 1); }
   uint64_t record_bytes() const { return record_bytes_; }
-  // The oldest segment that an entry is in; nullptr if there is none.
+  // The segment of the first entry; nullptr if there are no entries.
   const Segment* OldestSegment() const {
     return runs_.empty() ? nullptr : runs_.front().segment.get();
   }
-  // Entries first … at most last, at least one, stopping before max_bytes (Entry::SizeBytes) is
-  // passed. Requires this->first() <= first <= last <= this->last().
-  std::vector<Stretch> Find(raft::Index first, raft::Index last, uint64_t max_bytes) const;
+  // Locations of entries from `first` to at most `last`: at least one, then as many as fit
+  // max_bytes (Entry::SizeBytes). Requires this->first() <= first <= last <= this->last().
+  std::vector<Range> Find(raft::Index first, raft::Index last, uint64_t max_bytes) const;
 
  private:
   struct Run {
@@ -62,8 +63,8 @@ class EntryIndex {
     std::shared_ptr<Segment> segment;
   };
   raft::Index first_ = raft::Index(1);
-  std::deque<Place> places_;
-  std::deque<Run> runs_;  // by first; segments in order of age
+  std::deque<Location> locations_;
+  std::deque<Run> runs_;  // by first entry; also by age of the segment
   uint64_t record_bytes_ = 0;
 };
 

@@ -22,8 +22,8 @@ struct Expected {
   uint32_t length;
 };
 
-// Against a map that does the same slowly.
-TEST(EntryIndexTest, AgreesWithAMap) {
+// Random operations, compared with a std::map.
+TEST(EntryIndexTest, MatchesMapModel) {
   std::mt19937_64 rng(7);
   for (int round = 0; round < 30; ++round) {
     EntryIndex index;
@@ -65,13 +65,13 @@ TEST(EntryIndexTest, AgreesWithAMap) {
       ASSERT_EQ(index.last().value(), model.rbegin()->first);
       ASSERT_EQ(index.OldestSegment()->sequence, model.begin()->second.segment);
       auto found = model.begin();
-      for (const auto& stretch : index.Find(index.first(), index.last(), UINT64_MAX)) {
-        raft::Index at = stretch.first;
-        for (const EntryIndex::Place& place : stretch.places) {
+      for (const auto& range : index.Find(index.first(), index.last(), UINT64_MAX)) {
+        raft::Index at = range.first;
+        for (const EntryIndex::Location& location : range.locations) {
           ASSERT_EQ(at.value(), found->first);
-          ASSERT_EQ(stretch.segment->sequence, found->second.segment);
-          ASSERT_EQ(place.offset, found->second.offset);
-          ASSERT_EQ(place.length, found->second.length);
+          ASSERT_EQ(range.segment->sequence, found->second.segment);
+          ASSERT_EQ(location.offset, found->second.offset);
+          ASSERT_EQ(location.length, found->second.length);
           at = at.Next();
           ++found;
         }
@@ -81,8 +81,8 @@ TEST(EntryIndexTest, AgreesWithAMap) {
   }
 }
 
-// A chain of segments whose first entries are gone: an entry may supersede them all.
-TEST(EntryIndexTest, EntriesThatAreNotHereCanBeSuperseded) {
+// The log starts with a segment whose earlier entries are gone. An entry may supersede all of them.
+TEST(EntryIndexTest, AppendMaySupersedeAllEntries) {
   EntryIndex index;
   index.Clear(raft::Index(31));
   index.Append(raft::Index(15), NewSegment(2), {0, 24});

@@ -20,7 +20,8 @@
 namespace dqueue::storage {
 namespace {
 
-// Neighbouring entries are read together in pieces of at most this (one entry always).
+// Adjacent entries are read together, in pieces of at most this size; a single larger entry is one
+// piece.
 constexpr uint64_t kReadPieceBytes = 1 << 20;
 constexpr int kMaxPreparedSegments = 64;
 
@@ -125,19 +126,19 @@ class LogImpl : public Log {
 
   std::vector<raft::Entry> ReadEntries(raft::Index first, raft::Index last,
                                        uint64_t max_bytes) const override {
-    std::vector<EntryIndex::Stretch> stretches;
+    std::vector<EntryIndex::Range> ranges;
     {
       std::lock_guard lock(mu_);
-      stretches = entries_.Find(first, last, max_bytes);
+      ranges = entries_.Find(first, last, max_bytes);
     }
     std::vector<raft::Entry> out;
-    for (const EntryIndex::Stretch& stretch : stretches) ReadStretch(stretch, &out);
+    for (const EntryIndex::Range& range : ranges) ReadRange(range, &out);
     return out;
   }
 
  private:
   absl::Status Unusable() const {
-    return absl::FailedPreconditionError(directory_ + ": the log has failed and takes no writes");
+    return absl::FailedPreconditionError(directory_ + ": the log has failed and accepts no writes");
   }
 
   absl::Status Fail(const absl::Status& status) {
@@ -146,12 +147,12 @@ class LogImpl : public Log {
     return status;
   }
 
-  // On the log thread, without mu_ while there is anything slow to do.
+  // Runs on the log thread. Holds mu_ only to publish the result.
   absl::Status WriteBatch(raft::Token* token) {
     for (const LogWrite& write : batch_) {
       if (absl::Status s = writer_.Add(write); !s.ok()) return s;
       if (write.token.value() == 0) continue;
-      DQ_CHECK_MSG(write.token > last_token_, "tokens go back");
+      DQ_CHECK_MSG(write.token > last_token_, "tokens must increase");
       last_token_ = *token = write.token;
     }
     const uint64_t syncs = writer_.syncs();
@@ -165,7 +166,7 @@ class LogImpl : public Log {
     for (const LogWriter::Change& change : changes) {
       switch (change.kind) {
         case LogWriter::Change::kEntry:
-          entries_.Append(change.index, change.segment, change.place);
+          entries_.Append(change.index, change.segment, change.location);
           ++stats_.entries;
           break;
         case LogWriter::Change::kReset:
@@ -192,7 +193,8 @@ class LogImpl : public Log {
     stats_.live_bytes = entries_.record_bytes();
   }
 
-  // Oldest first, each durably gone before the next goes: a hole is always damage.
+  // Removes the oldest first and syncs after each: a missing segment in the middle is always
+  // damage.
   absl::Status RemoveCompacted() {
     for (;;) {
       std::shared_ptr<Segment> oldest;
@@ -211,43 +213,44 @@ class LogImpl : public Log {
     }
   }
 
-  static void ReadStretch(const EntryIndex::Stretch& stretch, std::vector<raft::Entry>* out) {
-    const std::vector<EntryIndex::Place>& places = stretch.places;
+  static void ReadRange(const EntryIndex::Range& range, std::vector<raft::Entry>* out) {
+    const std::vector<EntryIndex::Location>& locations = range.locations;
     std::string buffer;
-    for (size_t i = 0; i < places.size();) {
-      const uint64_t begin = places[i].offset;
-      uint64_t end = begin + RecordBytes(places[i].length);
+    for (size_t i = 0; i < locations.size();) {
+      const uint64_t begin = locations[i].offset;
+      uint64_t end = begin + RecordBytes(locations[i].length);
       size_t next = i + 1;
-      while (next < places.size() &&
-             places[next].offset + RecordBytes(places[next].length) - begin <= kReadPieceBytes) {
-        end = places[next].offset + RecordBytes(places[next].length);
+      while (next < locations.size() &&
+             locations[next].offset + RecordBytes(locations[next].length) - begin <=
+                 kReadPieceBytes) {
+        end = locations[next].offset + RecordBytes(locations[next].length);
         ++next;
       }
       buffer.resize(end - begin);
       absl::StatusOr<size_t> n = [&] {
-        std::lock_guard lock(stretch.segment->mu);
-        return stretch.segment->reader->ReadAt(begin, buffer);
+        std::lock_guard lock(range.segment->mu);
+        return range.segment->reader->ReadAt(begin, buffer);
       }();
       DQ_CHECK_MSG(n.ok(), std::string(n.status().message()));
-      DQ_CHECK_MSG(*n == buffer.size(), stretch.segment->path + " is shorter than it was");
+      DQ_CHECK_MSG(*n == buffer.size(), range.segment->path + " is shorter than it was");
       for (; i < next; ++i) {
-        out->push_back(CheckedEntry(*stretch.segment, places[i], stretch.first + i,
-                                    std::string_view(buffer).substr(places[i].offset - begin)));
+        out->push_back(CheckedEntry(*range.segment, locations[i], range.first + i,
+                                    std::string_view(buffer).substr(locations[i].offset - begin)));
       }
     }
   }
 
-  // The same facts that were true when it was written (and recovered).
-  static raft::Entry CheckedEntry(const Segment& segment, EntryIndex::Place place,
+  // Checks the facts that held when the entry was written.
+  static raft::Entry CheckedEntry(const Segment& segment, EntryIndex::Location location,
                                   raft::Index index, std::string_view bytes) {
-    const std::string where = segment.path + ":" + std::to_string(place.offset) + ": entry " +
+    const std::string where = segment.path + ":" + std::to_string(location.offset) + ": entry " +
                               std::to_string(index.value()) + " ";
     const std::optional<RecordHeader> header = DecodeRecordHeader(bytes);
     DQ_CHECK_MSG(header.has_value(), where + "has a damaged header");
     DQ_CHECK_MSG(header->type == static_cast<uint8_t>(RecordType::kEntry) &&
-                     header->length == place.length && header->salt == segment.salt &&
-                     header->lsn == segment.base_lsn + place.offset,
-                 where + "is not where it was");
+                     header->length == location.length && header->salt == segment.salt &&
+                     header->lsn == segment.base_lsn + location.offset,
+                 where + "is a record of another place");
     const std::string_view payload = bytes.substr(kRecordHeaderBytes, header->length);
     DQ_CHECK_MSG(Crc32c(payload) == header->payload_crc, where + "has a damaged payload");
     std::optional<raft::Entry> entry = DecodeEntry(payload);
@@ -268,7 +271,7 @@ class LogImpl : public Log {
 
   mutable std::mutex mu_;
   std::vector<LogWrite> queue_;
-  EntryIndex entries_;  // durable ones only
+  EntryIndex entries_;  // durable entries only
   std::deque<std::shared_ptr<Segment>> segments_;
   LogStats stats_;
   uint64_t room_ = 0;
@@ -334,9 +337,9 @@ absl::Status Log::Format(FileSystem& fs, const std::string& directory, const Ide
 
   SegmentPool pool(fs, directory, options.segment_bytes, 0);
   LogWriter writer(fs, directory, options, &pool);
-  LogWriter::Beginning beginning;
-  beginning.identity = identity;
-  if (absl::Status s = writer.Begin(beginning, LogState()); !s.ok()) return s;
+  LogWriter::NewSegment new_segment;
+  new_segment.identity = identity;
+  if (absl::Status s = writer.StartSegment(new_segment, LogState()); !s.ok()) return s;
   LogWrite write;
   write.hard_state = hard_state;
   write.entries = entries;

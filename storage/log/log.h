@@ -1,15 +1,17 @@
-// The one write-ahead log: entries, term and vote, compaction and snapshot marks. docs/storage.md
-// has the format.
+// The write-ahead log of one node. It holds log entries, term and vote, and marks for snapshots and
+// compaction. docs/storage.md describes the format.
 //
-// Threads: Submit() is called by the node's loop and never blocks; Poll() does the writing, on the
-// log thread (or the simulator's turn); ReadEntries() may be called from any thread.
-// PrepareSegments() runs on a third thread.
+// Threads: the node's loop calls Submit(), which never blocks. The log thread calls Poll(), which
+// writes. A third thread calls PrepareSegments(). Any thread may call ReadEntries(). In the
+// simulator one thread makes all calls.
 //
-// Promises: writes become durable in the order of Submit. When on_durable(token) is called, that
-// write and all before it survive a crash of process and machine. After a crash, Open() finds a
-// prefix of what was submitted that contains everything that was reported durable, or says exactly
-// what is damaged and refuses. Any failed write, sync, rename or directory sync is returned once,
-// and the log is unusable from then on: the caller must end the process (a sync is never retried).
+// Guarantees: writes become durable in the order of Submit(). When OnDurable's callback gets a
+// token, that write and all earlier ones survive a crash of the process or the machine. After a
+// crash, Open() recovers a prefix of the submitted writes that contains all durable ones. If it
+// cannot, it refuses and names the damage.
+//
+// Errors: a failed write, sync, rename or directory sync is returned once and never retried. The
+// log then accepts no writes, and the caller must end the process.
 #pragma once
 
 #include <cstdint>
@@ -28,55 +30,57 @@
 
 namespace dqueue::storage {
 
-// Whose log this is. Repeated in each segment's header; a log of somebody else is refused.
+// Which node's log this is. Each segment header repeats it; Open() refuses segments of another log.
 struct Identity {
   raft::ClusterId cluster;
   raft::NodeId node;
   raft::Incarnation incarnation;
-  std::string node_name;  // for messages; at most 128 bytes
+  std::string node_name;  // for error messages; at most 128 bytes
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 
 struct LogOptions {
-  uint64_t segment_bytes = 64 << 20;  // 64 KiB (tests, simulator) to 1 GiB, multiple of 4096
-  int prepared_segments = 2;          // kept zero-filled ahead of use; 0 to 64
-  // Of one entry's payload. A larger length in a record header is damage. At most
-  // segment_bytes * 3/4 - 8 KiB, so that it fits a segment beside the largest header.
+  uint64_t segment_bytes = 64 << 20;  // 64 KiB (tests, simulator) to 1 GiB; multiple of 4096
+  int prepared_segments = 2;          // zero-filled files to keep ready; 0 to 64
+  // Limit for the payload of one entry. Open() refuses a log with a larger entry. At most
+  // segment_bytes - 8 KiB - min(segment_bytes / 4, 1 MiB), so that an entry fits a segment with the
+  // largest header.
   uint64_t max_entry_bytes = 20 << 20;
-  // Damage below the durable mark: false refuses; true keeps the undamaged prefix, if the hard
-  // state is certain, and says so in RecoveredLog::damaged_from, so that the node runs without a
-  // vote until it has caught up.
+  // What Open() does if acknowledged data is damaged. False: refuses. True: keeps the undamaged
+  // prefix if no vote can be lost, and sets RecoveredLog::damaged_from. The caller must then not
+  // let the node vote or count as a copy until it has caught up.
   bool recover_from_peers = false;
-  // Empty if valid, else a sentence that names the field, its value and the limit.
+  // Empty if valid. Otherwise a sentence with the field, its value and the limit.
   std::string Problem() const;
 };
 
-// One durable step of the node: an Output's writes, or a mark. Written in this order.
+// One request to the log: the writes of an Output, or a mark. Fields are written in this order. A
+// crash before it is durable may leave a prefix of its records.
 struct LogWrite {
-  raft::Token token;  // 0: nobody waits for it by token
+  raft::Token token;  // 0: OnDurable does not report this write
   std::optional<raft::HardState> hard_state;
-  // A local snapshot is complete in the store. Without effect if a newer one is known (it may have
-  // been received while this one was made).
+  // A local snapshot is complete in the store. Ignored if a newer one is known, because one was
+  // received while this one was made.
   std::optional<raft::SnapshotMeta> snapshot;
-  // An installed snapshot replaces the log: the next entry is meta.index + 1.
+  // A received snapshot replaces the log. The next entry is meta.index + 1.
   std::optional<raft::SnapshotMeta> reset;
-  // Contiguous; a first index not above the last supersedes the old tail.
+  // Contiguous. If the first index is not above the last in the log, the old tail is superseded.
   std::vector<raft::Entry> entries;
-  // Entries up to here may be dropped: whole older segments are removed.
-  // At most the snapshot's index; one at or below an earlier mark has no effect.
+  // Entries up to here may be discarded: segments that hold only such entries are removed. At most
+  // the snapshot's index. Ignored if not above the earlier mark.
   std::optional<raft::Index> compact_to;
-  // After recover_from_peers: the node has caught up and may vote. Until this is durable, every
-  // Open() reports damaged_from again.
+  // After recover_from_peers: the node has caught up and may vote. Until this is durable, each
+  // Open() reports damaged_from.
   bool whole = false;
 };
 
 struct RecoveredLog {
-  raft::Recovered raft;  // ready for the core
+  raft::Recovered raft;  // input of raft::Raft
   bool clean_shutdown = false;
-  uint64_t torn_bytes = 0;  // cut from the tail: never promised to anybody
-  uint64_t bytes = 0;       // of entries kept
-  // The first index that was promised and is lost: this Open() or an earlier one ran with
-  // recover_from_peers, and no LogWrite::whole came since.
+  uint64_t torn_bytes = 0;  // removed from the tail; none of them were acknowledged
+  uint64_t bytes = 0;       // size on disk of all entries
+  // The first acknowledged index that is lost. Set if this or an earlier Open() used
+  // recover_from_peers and no LogWrite::whole followed.
   std::optional<raft::Index> damaged_from;
 };
 
@@ -85,48 +89,49 @@ struct LogStats {
   uint64_t written_bytes = 0;
   uint64_t entries = 0;
   uint64_t segments = 0;
-  uint64_t live_bytes = 0;  // of entries after the compaction point
-  Histogram sync_time;      // of writing and syncing a batch
+  uint64_t live_bytes = 0;  // size on disk of the entries after the compaction point
+  Histogram sync_time;      // time to write and sync one batch
 };
 
 class Log : public raft::LogReader {
  public:
   ~Log() override = default;
 
-  // Makes a new log in `directory` (created if missing; must hold no log): identity, hard state and
-  // entries are durable when this returns. A crash in the middle leaves either nothing that
-  // Exists() or a complete log.
+  // Creates a log in `directory`, which is created if missing and must not hold a log. Identity,
+  // hard state and entries are durable on return. After a crash during Format() either Exists() is
+  // false or the log is complete.
   static absl::Status Format(FileSystem& fs, const std::string& directory, const Identity& identity,
                              const raft::HardState& hard_state,
                              const std::vector<raft::Entry>& entries, const LogOptions& options);
-  // Whether a formatted log is there.
+  // True if `directory` holds a formatted log.
   static absl::StatusOr<bool> Exists(FileSystem& fs, const std::string& directory);
-  // The identity in the newest readable header, without opening for write.
+  // The identity in the newest readable segment header. Opens files only for reading.
   static absl::StatusOr<Identity> ReadIdentity(FileSystem& fs, const std::string& directory);
 
-  // Recovers. A torn tail is cut; temporary files are removed. DATA_LOSS: "FILE:OFFSET: reason;
-  // what to do".
+  // Recovers the log: removes a torn tail and leftover files. DATA_LOSS: "FILE:OFFSET: reason; what
+  // to do".
   static absl::StatusOr<std::unique_ptr<Log>> Open(FileSystem& fs, const std::string& directory,
                                                    const LogOptions& options,
                                                    RecoveredLog* recovered);
 
-  // Called on the thread of Poll().
+  // `callback` runs on the thread of Poll().
   virtual void OnDurable(std::function<void(raft::Token)> callback) = 0;
-  // Called (any thread) when Submit() gives Poll() something to do.
+  // `callback` runs on the thread of Submit(), when Poll() has something to do.
   virtual void OnWork(std::function<void()> callback) = 0;
 
   virtual void Submit(LogWrite write) = 0;
-  // Writes and syncs everything submitted so far as one batch (while one sync runs, the next batch
-  // forms). False: there was nothing to do.
+  // Writes and syncs everything submitted so far as one batch. Writes submitted during a sync form
+  // the next batch. False if nothing was submitted.
   virtual absl::StatusOr<bool> Poll() = 0;
-  // Makes the next zero-filled segment if fewer than prepared_segments are ready. False: nothing to
-  // do. RESOURCE_EXHAUSTED: the disk is full; may be tried again later. Other errors are final.
+  // Makes one zero-filled file if fewer than prepared_segments are ready; false otherwise.
+  // RESOURCE_EXHAUSTED: the disk is full; it may be tried again later. Other errors are final.
   virtual absl::StatusOr<bool> PrepareSegments() = 0;
-  // Bytes of current and prepared segments that are still free. What is written without more space
-  // from the file system is at most that: records have headers (40 bytes, and 24 for an entry), and
-  // one that does not fit what is left of a segment goes to the next.
+  // Free bytes in the current segment and the prepared files. This much can be written without new
+  // disk space, less overhead: 40 bytes for each record, 24 more for an entry, and the end of a
+  // segment that is too short for the next record.
   virtual uint64_t ReservedBytes() const = 0;
-  // Writes what was submitted and the clean-shutdown mark. No Submit() afterwards.
+  // Writes everything submitted and the clean-shutdown mark. Submit() must not be called
+  // afterwards.
   virtual absl::Status Close() = 0;
 
   virtual LogStats stats() const = 0;
@@ -134,9 +139,8 @@ class Log : public raft::LogReader {
 };
 
 // ---- Offline, read-only
-// ----------------------------------------------------------------------------------------
 
-// What is wrong, and where.
+// A damaged place in the log.
 struct LogDamage {
   std::string file;
   uint64_t offset = 0;
@@ -149,10 +153,11 @@ struct LogReport {
   uint64_t records = 0;
   uint64_t torn_bytes = 0;
   bool clean_shutdown = false;
-  std::optional<LogDamage> damage;  // acknowledged data: not a torn tail
+  // Damage of acknowledged data. A torn tail is in torn_bytes instead.
+  std::optional<LogDamage> damage;
 };
-// Reads a log as Open() would, changing nothing. `line`, if set, is called with one readable line
-// for each record.
+// Reads a log as Open() would, but changes nothing. `line`, if set, gets one readable line for each
+// record.
 absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const std::string& directory,
                                      const std::function<void(const std::string&)>& line);
 

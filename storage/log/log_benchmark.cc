@@ -1,4 +1,4 @@
-// The log on the real disk, in the current directory: what a synced batch costs, and a start.
+// Cost of appends, reads and recovery on the disk of the current directory.
 #include <benchmark/benchmark.h>
 #include <stdlib.h>
 
@@ -40,7 +40,7 @@ std::unique_ptr<Log> NewLog(FileSystem& fs, const std::string& directory, LogOpt
   return *std::move(log);
 }
 
-// Appends `batch` entries of `size` bytes with one sync, and keeps the log short.
+// Appends `batch` entries of `size` bytes with one sync. Compacts, to bound the log.
 void Append(benchmark::State& state, FileSystem& fs, const std::string& directory) {
   const auto batch = static_cast<uint64_t>(state.range(0));
   const auto payload =
@@ -80,14 +80,14 @@ void BM_AppendSynced(benchmark::State& state) {
 }
 BENCHMARK(BM_AppendSynced)->Args({1, 300})->Args({64, 300})->Args({1, 1 << 20})->UseRealTime();
 
-// Without a disk: what encoding costs.
+// Encoding cost: the same on a disk in memory.
 void BM_AppendInMemory(benchmark::State& state) {
   FaultFileSystem fs;
   Append(state, fs, "data/wal");
 }
 BENCHMARK(BM_AppendInMemory)->Args({1, 300})->Args({64, 300})->Args({1, 1 << 20})->UseRealTime();
 
-// A start over 256 MiB of entries.
+// Recovery of a log with 256 MiB of entries.
 void BM_Open(benchmark::State& state) {
   ScratchDirectory scratch;
   const auto payload =
@@ -116,7 +116,7 @@ void BM_Open(benchmark::State& state) {
 }
 BENCHMARK(BM_Open)->Arg(300)->Arg(20000)->Unit(benchmark::kMillisecond)->UseRealTime();
 
-// What a lagging follower makes a leader read.
+// Reads of old entries, as a leader does for a lagging follower.
 void BM_ReadEntries(benchmark::State& state) {
   ScratchDirectory scratch;
   std::unique_ptr<Log> log = NewLog(PosixFileSystem(), scratch.wal(), LogOptions());

@@ -1,5 +1,5 @@
-// The core promise, tried at every place where a machine can stop: Open() always succeeds, and what
-// it finds is what was submitted, up to a point that is not before anything reported durable.
+// The log's main guarantee, checked for a stop after every operation: Open() succeeds and recovers
+// a prefix of the submitted writes that contains all durable ones.
 #include "storage/testing/log_crash.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ class LogCrashTest : public testing::TestWithParam<int> {};
 TEST_P(LogCrashTest, AtEveryOperation) {
   const auto seed = static_cast<uint64_t>(GetParam());
   {
-    // The workload must be one in which everything happens.
+    // The workload must use every kind of operation.
     FaultFileSystem fs;
     CrashWorkload whole(&fs, seed, kBatches);
     whole.Run();
@@ -30,10 +30,10 @@ TEST_P(LogCrashTest, AtEveryOperation) {
 
 INSTANTIATE_TEST_SUITE_P(Workloads, LogCrashTest, testing::Range(1, 7));
 
-// Stops `workload` after n operations, or lets a sync fail; then only the process dies: Clone()
-// forgets the stop and keeps what is pending. What a start believes it must have made durable.
-void ExpectBelievedIsDurable(FaultFileSystem& fs, const CrashWorkload& workload,
-                             const std::string& what) {
+// The process dies without the machine: Clone() drops the stop and keeps pending writes. Everything
+// that Open() recovers must be durable afterwards.
+void ExpectRecoveredIsDurable(FaultFileSystem& fs, const CrashWorkload& workload,
+                              const std::string& what) {
   std::unique_ptr<FaultFileSystem> alive = fs.Clone();
   RecoveredLog recovered;
   absl::StatusOr<std::unique_ptr<Log>> log =
@@ -49,31 +49,31 @@ void ExpectBelievedIsDurable(FaultFileSystem& fs, const CrashWorkload& workload,
   ASSERT_TRUE(StateOf(recovered, **log) == state) << what;
 }
 
-TEST(LogProcessDeathTest, ThenTheMachine) {
+TEST(LogProcessDeathTest, FollowedByPowerLoss) {
   for (uint64_t n = 0; n < 250; ++n) {
     FaultFileSystem fs;
     fs.StopAfter(n);
     CrashWorkload workload(&fs, 3, kBatches);
     workload.Run();
-    ExpectBelievedIsDurable(fs, workload, "operation " + std::to_string(n));
+    ExpectRecoveredIsDurable(fs, workload, "operation " + std::to_string(n));
     if (HasFatalFailure()) return;
   }
 }
 
-// Memory and disk disagree after a sync that failed, and a later sync alone does not make them
-// agree (what PostgreSQL found in 2018).
-TEST(LogProcessDeathTest, AfterAFailedSync) {
+// After a failed sync, memory and disk differ, and a later sync alone does not make them equal
+// (PostgreSQL, 2018).
+TEST(LogProcessDeathTest, AfterFailedSync) {
   for (uint64_t nth = 1; nth < 120; ++nth) {
     FaultFileSystem fs;
     fs.FailNth(DiskOp::kSync, nth, absl::InternalError("Input/output error"), ".wal");
     CrashWorkload workload(&fs, 4, kBatches);
     workload.Run();
-    ExpectBelievedIsDurable(fs, workload, "sync " + std::to_string(nth));
+    ExpectRecoveredIsDurable(fs, workload, "sync " + std::to_string(nth));
     if (HasFatalFailure()) return;
   }
 }
 
-TEST(LogRecoveryTest, IsRepeatableFromAnyInterruption) {
+TEST(LogRecoveryTest, MayBeInterrupted) {
   for (uint64_t n = 20; n < 300; n += 7) {
     FaultFileSystem fs;
     fs.StopAfter(n);
@@ -96,9 +96,9 @@ TEST(LogRecoveryTest, IsRepeatableFromAnyInterruption) {
   }
 }
 
-// Every call of every kind fails once: the log says so, takes nothing more, and the next start
-// finds everything that was acknowledged.
-TEST(LogFailureTest, OfAnyCallIsFinalAndLosesNothing) {
+// Each call of each kind fails once. The log reports it and accepts nothing more; the next Open()
+// recovers all acknowledged data.
+TEST(LogFailureTest, AnyFailedCallIsFinalAndLosesNothing) {
   for (const DiskOp op : {DiskOp::kCreate, DiskOp::kWrite, DiskOp::kSync, DiskOp::kRename,
                           DiskOp::kRemove, DiskOp::kSyncDirectory, DiskOp::kOpen}) {
     for (uint64_t nth = 1; nth < 400; ++nth) {

@@ -1,5 +1,6 @@
-// Damaged logs: every bit flipped, every length, and each kind of wrong file with its message. What
-// was acknowledged is there, or the start refuses; nothing ever comes back as something else.
+// Tests of damaged logs: flipped bits, truncated segments, and each kind of invalid file with its
+// message. Either all acknowledged data is recovered, or Open() refuses. Data is never recovered as
+// other data.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,12 +25,12 @@ constexpr char kWal[] = "data/wal";
 constexpr char kDamaged[] =
     "; acknowledged data is damaged: restore the file, or start with --recover=peers to fetch what "
     "is lost from the other members";
-constexpr char kImpossible[] =
-    "; no start can mend this: restore the data directory as it was, or remove this node from the "
+constexpr char kInconsistent[] =
+    "; recovery cannot repair this: restore the data directory, or remove this node from the "
     "cluster and add it again with an empty one";
 constexpr char kVoteLost[] =
-    "; the damage may have taken this node's vote, so it must not come back as itself: remove it "
-    "from the cluster and add it again with an empty data directory";
+    "; this node's vote may be lost, so it must not rejoin as the same member: remove it from the "
+    "cluster and add it again with an empty data directory";
 
 std::string PathOf(uint64_t sequence) { return JoinPath(kWal, SegmentName(sequence)); }
 
@@ -38,7 +39,7 @@ struct Placed {
   RecordHeader header;
 };
 
-// The records of a segment that is in order.
+// The records of an undamaged segment.
 std::vector<Placed> RecordsOf(const std::string& segment) {
   std::vector<Placed> out;
   const std::string_view bytes = segment;
@@ -50,7 +51,7 @@ std::vector<Placed> RecordsOf(const std::string& segment) {
   return out;
 }
 
-// Replaces the payload of one record, with valid checksums.
+// Replaces the payload of one record. Its checksums are valid.
 void Forge(FaultFileSystem& fs, uint64_t sequence, uint64_t offset, RecordHeader header,
            const std::string& payload) {
   std::string bytes = fs.Bytes(PathOf(sequence));
@@ -68,8 +69,8 @@ std::string EntryPayload(uint64_t index, uint64_t term, uint8_t kind, const std:
   return out + data;
 }
 
-// A log of three segments, with votes, overwritten entries, a snapshot and a compaction; what it
-// holds is in `model`, and everything but the last batch is vouched for by a later one.
+// A log of three segments with votes, overwritten entries, a snapshot and a compaction. `model_`
+// holds its states. All records but those of the last batch are named durable by a later one.
 class LogDamageTest : public testing::Test {
  protected:
   void SetUp() override { Build(false); }
@@ -141,7 +142,8 @@ class LogDamageTest : public testing::Test {
     return std::string(state.status().message());
   }
 
-  // With --recover=peers: what comes back is the newest vote, and a state that the log was in.
+  // With recover_from_peers: the newest vote is kept, and the recovered entries are ones that were
+  // written.
   void ExpectKeptPrefix(FaultFileSystem& fs, const std::string& what) {
     const absl::StatusOr<ModelState> state = Open(fs, true);
     if (!state.ok()) return;
@@ -154,7 +156,7 @@ class LogDamageTest : public testing::Test {
     }
     ASSERT_EQ(*recovered_.damaged_from, state->last.Next()) << what;
     ASSERT_EQ(state->snapshot, now.snapshot) << what;
-    // It stays so until the node has caught up, whatever the next start is told.
+    // Until the node has caught up, each later Open() reports the same.
     const absl::StatusOr<ModelState> again = Open(fs, false);
     ASSERT_TRUE(again.ok()) << what << ": " << again.status();
     ASSERT_TRUE(*again == *state) << what;
@@ -171,12 +173,12 @@ class LogDamageTest : public testing::Test {
 
   std::unique_ptr<FaultFileSystem> fs_;
   LogModel model_;
-  std::vector<raft::Entry> written_;  // all that ever were
+  std::vector<raft::Entry> written_;  // every entry that was written
   size_t acknowledged_but_last_ = 0;
   RecoveredLog recovered_;
 };
 
-// The bits of all that is written, and some of what is not.
+// All bits of headers and used bytes, and some bits of payloads and zeros.
 std::vector<uint64_t> BitsToFlip(const std::string& bytes, uint64_t sequence) {
   std::vector<uint64_t> bits;
   for (uint64_t byte = 0; byte < bytes.size(); ++byte) {
@@ -192,7 +194,7 @@ std::vector<uint64_t> BitsToFlip(const std::string& bytes, uint64_t sequence) {
   return bits;
 }
 
-TEST_F(LogDamageTest, AnyFlippedBit) {
+TEST_F(LogDamageTest, FlippedBits) {
   for (const bool closed : {false, true}) {
     Build(closed);
     uint64_t refused = 0;
@@ -220,13 +222,13 @@ TEST_F(LogDamageTest, AnyFlippedBit) {
       }
     }
     EXPECT_GT(refused, 8000u);
-    // Rot in the last batch cannot be told from a torn write if nothing came after it. After a
-    // clean shutdown it can.
+    // Damage in the last batch looks like a torn write, unless something was written after it: a
+    // clean shutdown record is enough.
     EXPECT_EQ(shorter == 0, closed) << shorter;
   }
 }
 
-TEST_F(LogDamageTest, AnyLength) {
+TEST_F(LogDamageTest, TruncatedSegments) {
   for (uint64_t sequence = 1; sequence <= 3; ++sequence) {
     const std::string bytes = fs_->Bytes(PathOf(sequence));
     std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
@@ -235,7 +237,7 @@ TEST_F(LogDamageTest, AnyLength) {
       for (const bool recover : {false, true}) {
         const absl::StatusOr<ModelState> state = Open(*fs, recover);
         if (state.ok()) {
-          // Only the first segment's header can be lost without the entries that are needed.
+          // Only the first segment's header is not needed for the remaining entries.
           ASSERT_TRUE(recover && recovered_.damaged_from) << sequence << ", " << size;
           fs = fs_->Clone();
           continue;
@@ -247,8 +249,8 @@ TEST_F(LogDamageTest, AnyLength) {
   }
 }
 
-// Any subset of the sectors of the last batch: the batch is there, or a prefix of it is.
-TEST_F(LogDamageTest, AnyTornLastBatch) {
+// Any subset of the last batch's sectors is on the disk: a prefix of the batch is recovered.
+TEST_F(LogDamageTest, TornLastBatch) {
   RecoveredLog recovered;
   auto log = Log::Open(*fs_, kWal, CrashOptions(), &recovered);
   ASSERT_TRUE(log.ok());
@@ -274,7 +276,7 @@ TEST_F(LogDamageTest, AnyTornLastBatch) {
   EXPECT_EQ(found.size(), 8u) << "every prefix should come up";
 }
 
-TEST_F(LogDamageTest, ATornTailIsCutForGood) {
+TEST_F(LogDamageTest, TornTailIsRemoved) {
   const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(3)));
   const Placed last = records.back();
   fs_->FlipBit(PathOf(3), (last.offset + kRecordHeaderBytes + 30) * 8);
@@ -291,9 +293,9 @@ TEST_F(LogDamageTest, ATornTailIsCutForGood) {
   EXPECT_EQ(recovered_.torn_bytes, 0u);
 }
 
-// A segment gets its name when its first records are durable: they cannot be torn, although no
-// other record vouches for them.
-TEST_F(LogDamageTest, TheFirstBatchOfASegmentIsNeverTorn) {
+// A segment is named when its first records are durable, so they cannot be torn, although no other
+// record names them durable.
+TEST_F(LogDamageTest, FirstBatchOfSegmentIsNeverTorn) {
   FaultFileSystem fs;
   ASSERT_TRUE(Log::Format(fs, kWal, CrashIdentity(), {raft::Term(1), {}, {}},
                           {MakeEntry(1, 1, "config")}, CrashOptions())
@@ -306,8 +308,8 @@ TEST_F(LogDamageTest, TheFirstBatchOfASegmentIsNeverTorn) {
   EXPECT_TRUE(Open(fs).ok());
 }
 
-// Two bad records at the end; the header of the second still says that the first was durable.
-TEST_F(LogDamageTest, TheHeaderOfADamagedRecordVouches) {
+// Two damaged records at the end. The header of the second names the first durable.
+TEST_F(LogDamageTest, HeaderOfDamagedRecordNamesDurablePosition) {
   const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(3)));
   const Placed& first = records[records.size() - 2];
   const Placed& second = records.back();
@@ -318,205 +320,241 @@ TEST_F(LogDamageTest, TheHeaderOfADamagedRecordVouches) {
                                ": payload checksum mismatch in a record of type ENTRY" + kDamaged);
 }
 
-// Each kind of wrong file, with what the operator is told.
-TEST_F(LogDamageTest, Messages) {
-  const std::string first = fs_->Bytes(PathOf(1));
-  const std::string second = fs_->Bytes(PathOf(2));
-  const std::string third = fs_->Bytes(PathOf(3));
-  const std::vector<Placed> records1 = RecordsOf(first);
-  const std::vector<Placed> records3 = RecordsOf(third);
-  const Placed last = records3.back();
-  const std::string at_last = PathOf(3) + ":" + std::to_string(last.offset) + ": ";
-  const auto put = [](uint64_t sequence, std::string bytes) {
-    return [=](FaultFileSystem& fs) { fs.PutFile(PathOf(sequence), bytes); };
-  };
-  const auto forge = [&](RecordHeader header, const std::string& payload) {
-    return [=](FaultFileSystem& fs) { Forge(fs, 3, last.offset, header, payload); };
-  };
-  const auto typed = [&](uint8_t type) {
-    RecordHeader header = last.header;
-    header.type = type;
-    return header;
-  };
-  RecordHeader flagged = last.header;
-  flagged.flags = 1;
-  RecordHeader vouching = last.header;
-  vouching.durable_lsn = vouching.lsn + 8;
-  std::string other_magic = third;
-  other_magic[0] = 'D';
-  std::string flipped_header = third;
-  flipped_header[300] ^= 1;
-  Identity stranger = CrashIdentity();
-  stranger.node_name = "beta";
-  SegmentHeader stranger_header = *DecodeSegmentHeader(third);
-  stranger_header.identity = stranger;
-  const std::string foreign = EncodeSegmentHeader(stranger_header) + third.substr(kHeaderAlignment);
-  SegmentHeader other_state = *DecodeSegmentHeader(third);
-  other_state.marks.hard_state.vote = raft::NodeId(1);
-  SegmentHeader other_end = *DecodeSegmentHeader(third);
-  other_end.previous_crc ^= 1;
-  SegmentHeader other_place = *DecodeSegmentHeader(third);
-  other_place.base_lsn += 65536;
-  other_place.named_end += 65536;
-  SegmentHeader impossible_header = *DecodeSegmentHeader(third);
-  impossible_header.named_end = impossible_header.base_lsn;
-  const auto with_header = [&](const SegmentHeader& header) {
-    return put(3, EncodeSegmentHeader(header) + third.substr(kHeaderAlignment));
-  };
-
+// The message of each kind of damage, as the operator sees it.
+class LogRefusalTest : public LogDamageTest {
+ protected:
   struct Case {
     std::string name;
     std::function<void(FaultFileSystem&)> damage;
     std::string message;
   };
-  const Case cases[] = {
-      {"empty last", put(3, ""), PathOf(3) + ":0: the file is empty" + kDamaged},
-      {"empty first", put(1, ""), PathOf(1) + ":0: the file is empty" + kDamaged},
-      {"100 bytes", put(3, third.substr(0, 100)),
+
+  void SetUp() override {
+    LogDamageTest::SetUp();
+    first_ = fs_->Bytes(PathOf(1));
+    third_ = fs_->Bytes(PathOf(3));
+    records_ = RecordsOf(first_);
+    last_ = RecordsOf(third_).back();
+    at_last_ = PathOf(3) + ":" + std::to_string(last_.offset) + ": ";
+  }
+
+  static std::function<void(FaultFileSystem&)> Put(uint64_t sequence, std::string bytes) {
+    return [=](FaultFileSystem& fs) { fs.PutFile(PathOf(sequence), bytes); };
+  }
+  // Replaces the header of the last segment.
+  std::function<void(FaultFileSystem&)> WithHeader(const SegmentHeader& header) const {
+    return Put(3, EncodeSegmentHeader(header) + third_.substr(kHeaderAlignment));
+  }
+  // Replaces the last record.
+  std::function<void(FaultFileSystem&)> ForgeLast(RecordHeader header, std::string payload) const {
+    return
+        [=, offset = last_.offset](FaultFileSystem& fs) { Forge(fs, 3, offset, header, payload); };
+  }
+  RecordHeader LastOfType(uint8_t type) const {
+    RecordHeader header = last_.header;
+    header.type = type;
+    return header;
+  }
+
+  void ExpectRefusals(const std::vector<Case>& cases) {
+    for (const Case& c : cases) {
+      std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
+      c.damage(*fs);
+      const FaultFileSystem::Counts before = fs->counts();
+      EXPECT_EQ(Refusal(*fs), c.message) << c.name;
+      EXPECT_EQ(fs->counts().mutations, before.mutations)
+          << c.name << ": a refusal changes nothing";
+      absl::StatusOr<LogReport> report = InspectLog(*fs, kWal, nullptr);
+      ASSERT_TRUE(report.ok()) << c.name;
+      // InspectLog() has no limit on the size of entries.
+      if (c.name == "large entry") continue;
+      ASSERT_TRUE(report->damage.has_value()) << c.name;
+      EXPECT_EQ(
+          c.message.rfind(report->damage->file + ":" + std::to_string(report->damage->offset) +
+                              ": " + report->damage->reason,
+                          0),
+          0u)
+          << c.name;
+    }
+  }
+
+  std::string first_;  // bytes of the first segment
+  std::string third_;
+  std::vector<Placed> records_;  // of the first segment
+  Placed last_;                  // the last record of the last segment
+  std::string at_last_;          // "FILE:OFFSET: " of `last_`
+};
+
+TEST_F(LogRefusalTest, SegmentFiles) {
+  ExpectRefusals({
+      {"empty last", Put(3, ""), PathOf(3) + ":0: the file is empty" + kDamaged},
+      {"empty first", Put(1, ""), PathOf(1) + ":0: the file is empty" + kDamaged},
+      {"truncated in header", Put(3, third_.substr(0, 100)),
        PathOf(3) + ":0: the file ends within the segment header" + kDamaged},
-      {"only a header", put(3, third.substr(0, 4096)),
-       PathOf(3) + ":4096: the file has 4096 bytes, its header says 65536: it was cut or extended" +
-           kImpossible},
-      {"longer", put(3, third + "x"),
-       PathOf(3) + ":65536: the file has 65537 bytes, its header says 65536: it was cut or extended" +
-           kImpossible},
-      {"zeros", put(3, std::string(65536, '\0')),
+      {"truncated after header", Put(3, third_.substr(0, 4096)),
+       PathOf(3) +
+           ":4096: the file has 4096 bytes, its header says 65536: it was truncated or extended" +
+           kInconsistent},
+      {"extended", Put(3, third_ + "x"),
+       PathOf(3) +
+           ":65536: the file has 65537 bytes, its header says 65536: it was truncated or extended" +
+           kInconsistent},
+      {"zeros", Put(3, std::string(65536, '\0')),
        PathOf(3) + ":0: not a segment of a dqueue log (wrong magic)" + kDamaged},
-      {"magic", put(3, other_magic),
-       PathOf(3) + ":0: not a segment of a dqueue log (wrong magic)" + kDamaged},
-      {"header", put(3, flipped_header),
-       PathOf(3) + ":0: segment header checksum mismatch" + kDamaged},
-      {"header values", with_header(impossible_header),
-       PathOf(3) + ":0: segment header with impossible values" + kDamaged},
-      {"missing in the middle",
-       [](FaultFileSystem& fs) { ASSERT_TRUE(fs.Remove(PathOf(2)).ok()); },
+      {"missing in the middle", [](FaultFileSystem& fs) { ASSERT_TRUE(fs.Remove(PathOf(2)).ok()); },
        PathOf(2) + ":0: the segment is missing" + kDamaged},
       {"missing at the beginning",
        [](FaultFileSystem& fs) { ASSERT_TRUE(fs.Remove(PathOf(1)).ok()); },
        PathOf(2) + ":0: the entries 3 to 5 are missing: a segment before this one is gone" +
            kDamaged},
-      {"renamed",
-       [](FaultFileSystem& fs) { ASSERT_TRUE(fs.Rename(PathOf(3), PathOf(5)).ok()); },
-       PathOf(5) + ":0: the file holds segment 0000000000000003.wal: it was copied or renamed" + kImpossible},
-      {"copied", put(4, third),
+      {"renamed", [](FaultFileSystem& fs) { ASSERT_TRUE(fs.Rename(PathOf(3), PathOf(5)).ok()); },
+       PathOf(5) + ":0: the file holds segment 0000000000000003.wal: it was copied or renamed" +
+           kInconsistent},
+      {"copied", Put(4, third_),
        PathOf(4) + ":0: the file holds segment 0000000000000003.wal: it was copied or renamed" +
-           kImpossible},
-      {"exchanged", put(2, third),
+           kInconsistent},
+      {"overwritten by another", Put(2, third_),
        PathOf(2) + ":0: the file holds segment 0000000000000003.wal: it was copied or renamed" +
-           kImpossible},
-      {"another node's", put(3, foreign),
+           kInconsistent},
+      {"not a regular file", [](FaultFileSystem& fs) { fs.PutSpecial(PathOf(3)); },
+       PathOf(3) + ":0: not a regular file" + kInconsistent},
+      {"a directory", [](FaultFileSystem& fs) { ASSERT_TRUE(fs.CreateDirectory(PathOf(4)).ok()); },
+       PathOf(4) + ":0: not a regular file" + kInconsistent},
+  });
+}
+
+TEST_F(LogRefusalTest, SegmentHeaders) {
+  std::string wrong_magic = third_;
+  wrong_magic[0] = 'D';
+  std::string flipped_header = third_;
+  flipped_header[300] ^= 1;
+  const SegmentHeader header = *DecodeSegmentHeader(third_);
+  SegmentHeader of_other_log = header;
+  of_other_log.identity.node_name = "beta";
+  SegmentHeader of_other_state = header;
+  of_other_state.marks.hard_state.vote = raft::NodeId(1);
+  SegmentHeader of_other_predecessor = header;
+  of_other_predecessor.previous_crc ^= 1;
+  SegmentHeader of_other_position = header;
+  of_other_position.base_lsn += 65536;
+  of_other_position.named_end += 65536;
+  SegmentHeader invalid = header;
+  invalid.named_end = invalid.base_lsn;
+  ExpectRefusals({
+      {"wrong magic", Put(3, wrong_magic),
+       PathOf(3) + ":0: not a segment of a dqueue log (wrong magic)" + kDamaged},
+      {"flipped bit in header", Put(3, flipped_header),
+       PathOf(3) + ":0: segment header checksum mismatch" + kDamaged},
+      {"invalid values in header", WithHeader(invalid),
+       PathOf(3) + ":0: segment header with impossible values" + kDamaged},
+      {"another log", WithHeader(of_other_log),
        PathOf(3) + ":0: the segment belongs to another log than " + PathOf(1) +
-           " (node \"beta\", not \"alpha\", or another cluster or incarnation)" + kImpossible},
-      {"another state", with_header(other_state),
+           " (node \"beta\", not \"alpha\", or another cluster or incarnation)" + kInconsistent},
+      {"header of another state", WithHeader(of_other_state),
        PathOf(3) +
            ":0: the segment does not continue the one before it: its header repeats another "
            "state" +
-           kImpossible},
-      {"another predecessor", with_header(other_end),
+           kInconsistent},
+      {"header of another predecessor", WithHeader(of_other_predecessor),
        PathOf(3) +
-           ":0: the segment does not continue the one before it: that one ends differently" +
-           kImpossible},
-      {"another position", with_header(other_place),
+           ":0: the segment does not continue the one before it: the end of that segment is "
+           "different" +
+           kInconsistent},
+      {"header of another position", WithHeader(of_other_position),
        PathOf(3) + ":0: the segment does not continue the one before it: its position is wrong" +
-           kImpossible},
-      {"not a file", [](FaultFileSystem& fs) { fs.PutSpecial(PathOf(3)); },
-       PathOf(3) + ":0: not a regular file" + kImpossible},
-      {"a directory",
-       [](FaultFileSystem& fs) { ASSERT_TRUE(fs.CreateDirectory(PathOf(4)).ok()); },
-       PathOf(4) + ":0: not a regular file" + kImpossible},
-      {"unknown type", forge(typed(99), "?"),
-       at_last + "a record of unknown type 99: it needs a newer dqueue" + kImpossible},
-      {"unknown flag", forge(flagged, EntryPayload(13, 4, 3, "")),
-       at_last + "a record with flags: it needs a newer dqueue" + kImpossible},
-      {"vouching", forge(vouching, EntryPayload(13, 4, 3, "")),
-       at_last + "a record that vouches for what is behind it" + kImpossible},
-      {"index gap", forge(last.header, EntryPayload(14, 4, 3, "")),
-       at_last + "entry 14 after entry 12" + kImpossible},
-      {"decreasing term", forge(last.header, EntryPayload(13, 3, 3, "")),
-       at_last + "entry 13 of term 3 after term 4" + kImpossible},
-      {"term of the future", forge(last.header, EntryPayload(13, 5, 3, "")),
-       at_last + "entry 13 of term 5 in term 4" + kImpossible},
-      {"replaced behind a snapshot", forge(last.header, EntryPayload(3, 4, 3, "")),
-       at_last + "entry 3 replaces one that a snapshot at 3 holds" + kImpossible},
-      {"unknown kind", forge(last.header, EntryPayload(13, 4, 4, "")),
-       at_last + "a record of type ENTRY with a malformed payload" + kImpossible},
-      {"short entry", forge(last.header, "short"),
-       at_last + "a record of type ENTRY with a malformed payload" + kImpossible},
-      {"large entry", forge(last.header, EntryPayload(13, 4, 3, std::string((16 << 10) + 1, 'l'))),
-       at_last + "entry 13 has 16385 bytes, more than the limit of 16384" + kImpossible},
-      {"short vote", forge(typed(1), "short"),
-       at_last + "a record of type HARD_STATE with a malformed payload" + kImpossible},
-      {"changed vote",
-       forge(typed(1), EncodeHardState({raft::Term(4), raft::NodeId(1), raft::Index(0)})),
-       at_last + "the vote in term 4 changes from 7 to 1" + kImpossible},
-      {"short mark", forge(typed(3), "short"),
-       at_last + "a record of type COMPACT with a malformed payload" + kImpossible},
-      {"mark without snapshot",
-       forge(typed(3), EncodeCompactMark({raft::Index(9), raft::Term(3)})),
-       at_last + "compaction to 9 with a snapshot only at 3" + kImpossible},
-      {"snapshot of nothing",
-       forge(typed(4), EncodeSnapshotMeta({raft::Index(99), raft::Term(4), ""})),
-       at_last + "a snapshot at 99 of a log that ends at 12" + kImpossible},
-      {"reset to the past",
-       forge(typed(5), EncodeSnapshotMeta({raft::Index(2), raft::Term(2), ""})),
-       at_last + "a reset to 2 after a snapshot at 3" + kImpossible},
-      {"shutdown with payload", forge(typed(6), "?"),
-       at_last + "a record of type CLEAN_SHUTDOWN with a malformed payload" + kImpossible},
-      {"whole with payload", forge(typed(7), "?"),
-       at_last + "a record of type WHOLE with a malformed payload" + kImpossible},
-      {"damaged payload",
-       [&](FaultFileSystem& fs) { fs.FlipBit(PathOf(1), (records1[2].offset + 50) * 8); },
-       PathOf(1) + ":" + std::to_string(records1[2].offset) +
-           ": payload checksum mismatch in a record of type HARD_STATE" + kDamaged},
-      {"damaged header",
-       [&](FaultFileSystem& fs) { fs.FlipBit(PathOf(1), (records1[2].offset + 10) * 8); },
-       PathOf(1) + ":" + std::to_string(records1[2].offset) + ": record header checksum mismatch" +
-           kDamaged},
-      {"erased record",
-       [&](FaultFileSystem& fs) {
-         std::string bytes = first;
-         bytes.replace(records1[1].offset, 40, 40, '\0');
-         fs.PutFile(PathOf(1), bytes);
-       },
-       PathOf(1) + ":" + std::to_string(records1[1].offset) +
-           ": no record where one was written" + kDamaged},
-      {"record of another place",
-       [&](FaultFileSystem& fs) {
-         std::string bytes = first;
-         bytes.replace(records1[2].offset, 64, first.substr(records1[0].offset, 64));
-         fs.PutFile(PathOf(1), bytes);
-       },
-       PathOf(1) + ":" + std::to_string(records1[2].offset) + ": the record belongs elsewhere" +
-           kDamaged},
-      {"record with another predecessor",
-       [&](FaultFileSystem& fs) {
-         RecordHeader header = records1[2].header;
-         header.previous_crc ^= 1;
-         Forge(fs, 1, records1[2].offset, header,
-               first.substr(records1[2].offset + 40, header.length));
-       },
-       PathOf(1) + ":" + std::to_string(records1[2].offset) +
-           ": the record does not follow the one before it" + kDamaged},
-  };
-  for (const Case& c : cases) {
-    std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
-    c.damage(*fs);
-    const FaultFileSystem::Counts before = fs->counts();
-    EXPECT_EQ(Refusal(*fs), c.message) << c.name;
-    EXPECT_EQ(fs->counts().mutations, before.mutations) << c.name << ": a refusal changes nothing";
-    absl::StatusOr<LogReport> report = InspectLog(*fs, kWal, nullptr);
-    ASSERT_TRUE(report.ok()) << c.name;
-    if (c.name == "large entry") continue;  // a limit of this process, not of the log
-    ASSERT_TRUE(report->damage.has_value()) << c.name;
-    EXPECT_EQ(c.message.rfind(report->damage->file + ":" + std::to_string(report->damage->offset) +
-                                  ": " + report->damage->reason,
-                              0),
-              0u)
-        << c.name;
-  }
+           kInconsistent},
+  });
 }
 
-TEST_F(LogDamageTest, ANewerFormatIsNotDamage) {
+TEST_F(LogRefusalTest, InconsistentRecords) {
+  RecordHeader flagged = last_.header;
+  flagged.flags = 1;
+  RecordHeader durable_after_itself = last_.header;
+  durable_after_itself.durable_lsn = durable_after_itself.lsn + 8;
+  ExpectRefusals({
+      {"unknown type", ForgeLast(LastOfType(99), "?"),
+       at_last_ + "a record of unknown type 99: it needs a newer dqueue" + kInconsistent},
+      {"unknown flag", ForgeLast(flagged, EntryPayload(13, 4, 3, "")),
+       at_last_ + "a record with flags: it needs a newer dqueue" + kInconsistent},
+      {"durable position after itself", ForgeLast(durable_after_itself, EntryPayload(13, 4, 3, "")),
+       at_last_ + "a record that names a durable position after itself" + kInconsistent},
+      {"index gap", ForgeLast(last_.header, EntryPayload(14, 4, 3, "")),
+       at_last_ + "entry 14 after entry 12" + kInconsistent},
+      {"decreasing term", ForgeLast(last_.header, EntryPayload(13, 3, 3, "")),
+       at_last_ + "entry 13 of term 3 after term 4" + kInconsistent},
+      {"term above hard state", ForgeLast(last_.header, EntryPayload(13, 5, 3, "")),
+       at_last_ + "entry 13 of term 5 in term 4" + kInconsistent},
+      {"entry of a snapshot replaced", ForgeLast(last_.header, EntryPayload(3, 4, 3, "")),
+       at_last_ + "entry 3 replaces an entry of the snapshot at 3" + kInconsistent},
+      {"unknown entry kind", ForgeLast(last_.header, EntryPayload(13, 4, 4, "")),
+       at_last_ + "a record of type ENTRY with a malformed payload" + kInconsistent},
+      {"short entry", ForgeLast(last_.header, "short"),
+       at_last_ + "a record of type ENTRY with a malformed payload" + kInconsistent},
+      {"large entry",
+       ForgeLast(last_.header, EntryPayload(13, 4, 3, std::string((16 << 10) + 1, 'l'))),
+       at_last_ + "entry 13 has 16385 bytes, more than the limit of 16384" + kInconsistent},
+      {"short vote", ForgeLast(LastOfType(1), "short"),
+       at_last_ + "a record of type HARD_STATE with a malformed payload" + kInconsistent},
+      {"changed vote",
+       ForgeLast(LastOfType(1), EncodeHardState({raft::Term(4), raft::NodeId(1), raft::Index(0)})),
+       at_last_ + "the vote in term 4 changes from 7 to 1" + kInconsistent},
+      {"short compaction mark", ForgeLast(LastOfType(3), "short"),
+       at_last_ + "a record of type COMPACT with a malformed payload" + kInconsistent},
+      {"compaction above snapshot",
+       ForgeLast(LastOfType(3), EncodeCompactMark({raft::Index(9), raft::Term(3)})),
+       at_last_ + "compaction to 9 with a snapshot only at 3" + kInconsistent},
+      {"snapshot above last entry",
+       ForgeLast(LastOfType(4), EncodeSnapshotMeta({raft::Index(99), raft::Term(4), ""})),
+       at_last_ + "a snapshot at 99 of a log that ends at 12" + kInconsistent},
+      {"reset below snapshot",
+       ForgeLast(LastOfType(5), EncodeSnapshotMeta({raft::Index(2), raft::Term(2), ""})),
+       at_last_ + "a reset to 2 after a snapshot at 3" + kInconsistent},
+      {"shutdown with payload", ForgeLast(LastOfType(6), "?"),
+       at_last_ + "a record of type CLEAN_SHUTDOWN with a malformed payload" + kInconsistent},
+      {"whole with payload", ForgeLast(LastOfType(7), "?"),
+       at_last_ + "a record of type WHOLE with a malformed payload" + kInconsistent},
+  });
+}
+
+TEST_F(LogRefusalTest, DamagedRecords) {
+  ExpectRefusals({
+      {"damaged payload",
+       [&](FaultFileSystem& fs) { fs.FlipBit(PathOf(1), (records_[2].offset + 50) * 8); },
+       PathOf(1) + ":" + std::to_string(records_[2].offset) +
+           ": payload checksum mismatch in a record of type HARD_STATE" + kDamaged},
+      {"damaged header",
+       [&](FaultFileSystem& fs) { fs.FlipBit(PathOf(1), (records_[2].offset + 10) * 8); },
+       PathOf(1) + ":" + std::to_string(records_[2].offset) + ": record header checksum mismatch" +
+           kDamaged},
+      {"zeroed record",
+       [&](FaultFileSystem& fs) {
+         std::string bytes = first_;
+         bytes.replace(records_[1].offset, 40, 40, '\0');
+         fs.PutFile(PathOf(1), bytes);
+       },
+       PathOf(1) + ":" + std::to_string(records_[1].offset) + ": zeros where a record was written" +
+           kDamaged},
+      {"record of another position",
+       [&](FaultFileSystem& fs) {
+         std::string bytes = first_;
+         bytes.replace(records_[2].offset, 64, first_.substr(records_[0].offset, 64));
+         fs.PutFile(PathOf(1), bytes);
+       },
+       PathOf(1) + ":" + std::to_string(records_[2].offset) +
+           ": the record is of another position or segment" + kDamaged},
+      {"record of another predecessor",
+       [&](FaultFileSystem& fs) {
+         RecordHeader header = records_[2].header;
+         header.previous_crc ^= 1;
+         Forge(fs, 1, records_[2].offset, header,
+               first_.substr(records_[2].offset + 40, header.length));
+       },
+       PathOf(1) + ":" + std::to_string(records_[2].offset) +
+           ": the record does not follow the one before it" + kDamaged},
+  });
+}
+
+TEST_F(LogDamageTest, NewerFormatIsNotDamage) {
   std::string bytes = fs_->Bytes(PathOf(3));
   StoreU32(bytes.data() + 12, 2);
   StoreU32(bytes.data() + 8, Crc32c(std::string_view(bytes).substr(12, 500)));
@@ -531,8 +569,8 @@ TEST_F(LogDamageTest, ANewerFormatIsNotDamage) {
 
 // ---- --recover=peers
 
-TEST_F(LogDamageTest, RecoveryKeepsThePrefixAndTheNewestMarks) {
-  // Entry 5 is damaged; the votes of terms 3 and 4, and the snapshot, come after it.
+TEST_F(LogDamageTest, RecoverFromPeersKeepsPrefixAndNewestMarks) {
+  // Entry 5 is damaged. The votes of terms 3 and 4 and the snapshot are in later records.
   const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(1)));
   ASSERT_EQ(records.size(), 8u);
   const Placed& entry5 = records[6];
@@ -551,7 +589,7 @@ TEST_F(LogDamageTest, RecoveryKeepsThePrefixAndTheNewestMarks) {
   EXPECT_EQ(recovered_.raft.compacted_index, raft::Index(2));
   EXPECT_THAT(fs_->Paths(), ElementsAre(PathOf(1), PathOf(4)));
 
-  // The node goes on, restarts, goes on, and is whole at last.
+  // The node writes, restarts, writes again, and then reports that it has caught up.
   RecoveredLog recovered;
   auto log = Log::Open(*fs_, kWal, CrashOptions(), &recovered);
   ASSERT_TRUE(log.ok()) << log.status();
@@ -576,7 +614,7 @@ TEST_F(LogDamageTest, RecoveryKeepsThePrefixAndTheNewestMarks) {
   EXPECT_EQ(recovered.raft.last_index, raft::Index(14));
 }
 
-TEST_F(LogDamageTest, RecoveryGoesOnFromTheSnapshotIfThePrefixDoesNotReachIt) {
+TEST_F(LogDamageTest, RecoverFromPeersFallsBackToSnapshot) {
   const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(1)));
   const Placed& entry2 = records[3];
   fs_->FlipBit(PathOf(1), (entry2.offset + 100) * 8);
@@ -591,7 +629,7 @@ TEST_F(LogDamageTest, RecoveryGoesOnFromTheSnapshotIfThePrefixDoesNotReachIt) {
   EXPECT_EQ(recovered_.raft.hard_state.vote, raft::NodeId(7));
 }
 
-TEST_F(LogDamageTest, RecoveryGoesOnWithoutASegment) {
+TEST_F(LogDamageTest, RecoverFromPeersWithMissingSegment) {
   for (uint64_t sequence : {1, 2}) {
     std::unique_ptr<FaultFileSystem> fs = fs_->Clone();
     ASSERT_TRUE(fs->Remove(PathOf(sequence)).ok());
@@ -603,7 +641,7 @@ TEST_F(LogDamageTest, RecoveryGoesOnWithoutASegment) {
   }
 }
 
-TEST_F(LogDamageTest, RecoveryRefusesIfAVoteMayBeLost) {
+TEST_F(LogDamageTest, RecoverFromPeersRefusesIfVoteMayBeLost) {
   const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(3)));
   size_t vote = 0;
   while (records[vote].header.type != static_cast<uint8_t>(RecordType::kHardState)) ++vote;
@@ -613,18 +651,18 @@ TEST_F(LogDamageTest, RecoveryRefusesIfAVoteMayBeLost) {
     fs->FlipBit(PathOf(3), (hard_state.offset + byte) * 8);
     EXPECT_THAT(Refusal(*fs, true), HasSubstr(kVoteLost));
   }
-  // The header of an entry behind the newest vote: nobody knows what stood there.
+  // With the header of an entry after the newest vote damaged, the record may have been a vote.
   const Placed& entry = records[vote + 1];
   fs_->FlipBit(PathOf(3), (entry.offset + 5) * 8);
   EXPECT_EQ(Refusal(*fs_, true), PathOf(3) + ":" + std::to_string(entry.offset) +
                                      ": record header checksum mismatch" + kVoteLost);
-  // The last segment's header: there may be more votes in it.
+  // The last segment's header is damaged: the segment may hold more votes.
   Build(false);
   fs_->FlipBit(PathOf(3), 100);
   EXPECT_EQ(Refusal(*fs_, true), PathOf(3) + ":0: segment header checksum mismatch" + kVoteLost);
 }
 
-TEST_F(LogDamageTest, RecoveryFromPeersMayBeInterrupted) {
+TEST_F(LogDamageTest, RecoverFromPeersMayBeInterrupted) {
   const std::vector<Placed> records = RecordsOf(fs_->Bytes(PathOf(1)));
   fs_->FlipBit(PathOf(1), (records[6].offset + 100) * 8);
   for (uint64_t m = 0;; ++m) {
@@ -645,7 +683,7 @@ TEST_F(LogDamageTest, RecoveryFromPeersMayBeInterrupted) {
   }
 }
 
-TEST_F(LogDamageTest, RecoveryFromPeersChangesNothingInAHealthyLog) {
+TEST_F(LogDamageTest, RecoverFromPeersKeepsHealthyLog) {
   const absl::StatusOr<ModelState> state = Open(*fs_, true);
   ASSERT_TRUE(state.ok());
   EXPECT_TRUE(*state == model_.now());
@@ -653,9 +691,9 @@ TEST_F(LogDamageTest, RecoveryFromPeersChangesNothingInAHealthyLog) {
   EXPECT_EQ(fs_->Paths().size(), 3u);
 }
 
-// ---- dump
+// ---- InspectLog
 
-TEST_F(LogDamageTest, InspectShowsEveryRecord) {
+TEST_F(LogDamageTest, InspectListsEveryRecord) {
   std::vector<std::string> lines;
   const absl::StatusOr<LogReport> report =
       InspectLog(*fs_, kWal, [&lines](const std::string& line) { lines.push_back(line); });

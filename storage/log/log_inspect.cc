@@ -6,7 +6,7 @@ namespace dqueue::storage {
 
 absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const std::string& directory,
                                      const std::function<void(const std::string&)>& line) {
-  // Without a limit on entries: the option may have changed since.
+  // No limit on the entry size: the option may have been different when the entry was written.
   absl::StatusOr<LogScan> scan = ScanLog(fs, directory, UINT64_MAX, line);
   if (!scan.ok()) return scan.status();
   LogReport report;
@@ -17,9 +17,9 @@ absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const std::string& director
   report.clean_shutdown = scan->clean_shutdown;
   const RecoveryAction action = DecideRecovery(SituationOf(*scan, /*recover_from_peers=*/false));
   switch (action) {
-    case RecoveryAction::kGoOn:
+    case RecoveryAction::kContinue:
       break;
-    case RecoveryAction::kCutTail:
+    case RecoveryAction::kTruncateTail:
       report.torn_bytes = scan->torn_bytes;
       report.clean_shutdown = false;
       break;

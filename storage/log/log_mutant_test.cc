@@ -1,4 +1,4 @@
-// The crash test sees each deliberate bug of storage/log/mutants.h.
+// Each mutant of storage/log/mutants.h must break the crash test.
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -33,7 +33,7 @@ std::string FirstViolation() {
   return {};
 }
 
-TEST_P(LogMutantTest, IsSeen) {
+TEST_P(LogMutantTest, IsDetected) {
   active_mutant = GetParam();
   const std::string violation = FirstViolation();
   EXPECT_NE(violation, "");
@@ -46,8 +46,8 @@ INSTANTIATE_TEST_SUITE_P(Storage, LogMutantTest,
                                          &mutants::kHardStateNotCarried),
                          [](const auto& param) { return std::string(param.param->name); });
 
-// Needs rot, not a crash.
-TEST_F(LogMutantTest, CutAcknowledgedIsSeen) {
+// This mutant shows only with a flipped bit, not with a crash.
+TEST_F(LogMutantTest, CutAcknowledgedIsDetected) {
   for (const bool mutated : {false, true}) {
     FaultFileSystem fs;
     CrashWorkload workload(&fs, 1, 5);

@@ -27,9 +27,9 @@ absl::Status RemoveAll(FileSystem& fs, const std::vector<std::string>& paths) {
   return absl::OkStatus();
 }
 
-// Writes again what no header vouches for, and zeros behind it, then syncs. Bytes that are there
-// already do not change, so that a crash in the middle harms nothing.
-absl::Status SettleTail(File& file, const LogScan& scan) {
+// Rewrites the bytes that no header names as durable, zeroes the bytes after them, and syncs.
+// Existing bytes keep their value, so a crash during this is harmless.
+absl::Status RewriteTail(File& file, const LogScan& scan) {
   const LogEnd& end = scan.end;
   const uint64_t base = end.header.base_lsn;
   const uint64_t size = end.header.segment_bytes;
@@ -44,7 +44,7 @@ absl::Status SettleTail(File& file, const LogScan& scan) {
     if (absl::Status s = file.WriteAt(at, *bytes); !s.ok()) return s;
     at += n;
   }
-  // The first page always, because what is seen as zero there may be something else on the disk.
+  // Always zero the rest of the first page: bytes that read as zero may be different on the disk.
   const std::vector<char> zeros(kPageBytes, '\0');
   const uint64_t torn_end = end.offset + scan.torn_bytes;
   for (uint64_t at = end.offset; at < size;) {
@@ -56,9 +56,9 @@ absl::Status SettleTail(File& file, const LogScan& scan) {
   return file.Sync();
 }
 
-// What --recover=peers goes on with: the undamaged prefix, or, where that does not reach the newest
-// snapshot or does not agree with it, the snapshot alone.
-Marks KeptMarks(LogScan& scan, bool* keep_entries) {
+// The state that --recover=peers continues with: the undamaged prefix. If the prefix does not reach
+// the newest snapshot or contradicts it, the snapshot alone.
+Marks MarksToKeep(LogScan& scan, bool* keep_entries) {
   const Marks& prefix = scan.state.marks();
   const raft::SnapshotMeta& snapshot = scan.newest_snapshot;
   Marks kept;
@@ -90,16 +90,16 @@ Marks KeptMarks(LogScan& scan, bool* keep_entries) {
 absl::Status KeepPrefix(LogScan& scan, LogWriter& writer) {
   DQ_CHECK(scan.hard_state_certain);
   bool keep_entries = false;
-  const Marks kept = KeptMarks(scan, &keep_entries);
-  LogWriter::Beginning beginning;
-  beginning.identity = scan.identity;
-  beginning.sequence = scan.next_sequence;
-  beginning.base_lsn = scan.next_base_lsn;
-  beginning.recovered = true;
+  const Marks kept = MarksToKeep(scan, &keep_entries);
+  LogWriter::NewSegment new_segment;
+  new_segment.identity = scan.identity;
+  new_segment.sequence = scan.next_sequence;
+  new_segment.base_lsn = scan.next_base_lsn;
+  new_segment.recovered = true;
   if (keep_entries) {
-    beginning.previous_sequence = scan.end.header.sequence;
-    beginning.previous_end = scan.end.header.base_lsn + scan.end.offset;
-    beginning.previous_crc = scan.end.crc;
+    new_segment.previous_sequence = scan.end.header.sequence;
+    new_segment.previous_end = scan.end.header.base_lsn + scan.end.offset;
+    new_segment.previous_crc = scan.end.crc;
     scan.state.Override(kept);
     scan.entries.DropTo(kept.compacted.index);
   } else {
@@ -107,12 +107,12 @@ absl::Status KeepPrefix(LogScan& scan, LogWriter& writer) {
     scan.entries.Clear(kept.last_index.Next());
     scan.config_entries.clear();
   }
-  // Segments that the new one does not continue are void once it has its name.
+  // Once the new segment is named, segments that it does not continue are void.
   std::vector<std::shared_ptr<Segment>> before = std::exchange(scan.segments, {});
-  if (absl::Status s = writer.Begin(beginning, scan.state); !s.ok()) return s;
+  if (absl::Status s = writer.StartSegment(new_segment, scan.state); !s.ok()) return s;
   if (absl::Status s = writer.Commit(); !s.ok()) return s;
   for (std::shared_ptr<Segment>& segment : before) {
-    if (keep_entries && segment->sequence <= beginning.previous_sequence) {
+    if (keep_entries && segment->sequence <= new_segment.previous_sequence) {
       scan.segments.push_back(std::move(segment));
     }
   }
@@ -126,7 +126,7 @@ absl::Status KeepPrefix(LogScan& scan, LogWriter& writer) {
 
 RecoverySituation SituationOf(const LogScan& scan, bool recover_from_peers) {
   RecoverySituation situation;
-  situation.impossible = scan.stop && scan.stop->impossible;
+  situation.inconsistent = scan.stop && scan.stop->inconsistent;
   situation.below_durable = scan.stop && scan.stop->lsn < scan.durable_lsn;
   situation.rest_is_zero = !scan.stop;
   situation.recover_from_peers = recover_from_peers;
@@ -145,8 +145,8 @@ raft::Recovered ToRecovered(const LogScan& scan) {
   out.self = scan.identity.node;
   out.incarnation = scan.identity.incarnation;
   out.hard_state = marks.hard_state;
-  // The commit index is a hint: one that a torn tail left behind the end is lowered to it, and what
-  // a snapshot holds is committed.
+  // The commit index is a hint. It may be above the end of a log that lost its tail, and it is at
+  // least the snapshot's index.
   out.hard_state.commit =
       std::clamp(marks.hard_state.commit, marks.snapshot.index, marks.last_index);
   out.compacted_index = marks.compacted.index;
@@ -165,17 +165,17 @@ absl::Status RecoverLog(FileSystem& fs, const std::string& directory, const LogO
   *recovered = RecoveredLog{};
   const RecoveryAction action = DecideRecovery(SituationOf(scan, options.recover_from_peers));
   switch (action) {
-    case RecoveryAction::kRefuseImpossible:
+    case RecoveryAction::kRefuseInconsistent:
     case RecoveryAction::kRefuseDamaged:
     case RecoveryAction::kRefuseVoteLost:
       return Refuse(scan, action);
-    case RecoveryAction::kGoOn:
-    case RecoveryAction::kCutTail: {
+    case RecoveryAction::kContinue:
+    case RecoveryAction::kTruncateTail: {
       if (absl::Status s = RemoveAll(fs, scan.leftover_paths); !s.ok()) return s;
       DQ_CHECK(scan.end.segment != nullptr && scan.state.Complete());
       absl::StatusOr<std::unique_ptr<File>> file = fs.OpenForWrite(scan.end.segment->path);
       if (!file.ok()) return file.status();
-      if (absl::Status s = SettleTail(**file, scan); !s.ok()) return s;
+      if (absl::Status s = RewriteTail(**file, scan); !s.ok()) return s;
       if (absl::Status s = writer.Continue(scan.end, *std::move(file), scan.state); !s.ok()) {
         return s;
       }
@@ -188,8 +188,8 @@ absl::Status RecoverLog(FileSystem& fs, const std::string& directory, const LogO
       if (absl::Status s = KeepPrefix(scan, writer); !s.ok()) return s;
       break;
   }
-  // Void segments must never come back, and names of live ones may be in memory only.
-  std::vector<std::string> rubbish;
+  // Void segments must be gone for good. Names of live segments may not be durable yet.
+  std::vector<std::string> obsolete;
   absl::StatusOr<std::vector<DirectoryEntry>> list = fs.List(directory);
   if (!list.ok()) return list.status();
   for (const DirectoryEntry& entry : *list) {
@@ -197,9 +197,9 @@ absl::Status RecoverLog(FileSystem& fs, const std::string& directory, const LogO
     const std::string path = JoinPath(directory, entry.name);
     const bool live = std::any_of(scan.segments.begin(), scan.segments.end(),
                                   [&](const auto& segment) { return segment->path == path; });
-    if (!live) rubbish.push_back(path);
+    if (!live) obsolete.push_back(path);
   }
-  if (absl::Status s = RemoveAll(fs, rubbish); !s.ok()) return s;
+  if (absl::Status s = RemoveAll(fs, obsolete); !s.ok()) return s;
   if (absl::Status s = fs.SyncDirectory(directory); !s.ok()) return s;
 
   recovered->raft = ToRecovered(scan);

@@ -1,4 +1,4 @@
-// From what a scan found to a log that can be written again.
+// Recovery: turns the result of a scan into a log that can be written.
 #pragma once
 
 #include <memory>
@@ -16,14 +16,14 @@ namespace dqueue::storage {
 
 RecoverySituation SituationOf(const LogScan& scan, bool recover_from_peers);
 
-// What the core is given.
+// The input of raft::Raft.
 raft::Recovered ToRecovered(const LogScan& scan);
 
-// Does what the table says: makes the tail durable (what a scan can see may be only in memory, if
-// just the process died, or if a sync failed before) and cuts what is behind it, or begins a new
-// segment that says what --recover=peers kept. Afterwards `writer` can go on, `scan` describes the
-// log as it now is, and *recovered is complete. May be interrupted at any point and run again.
-// DATA_LOSS: "FILE:OFFSET: reason; what to do".
+// Carries out the decision of recovery_decision.h. Either it makes the tail durable and zeroes the
+// bytes after it, or it starts a new segment that continues the kept prefix. The tail is rewritten
+// because a scan may read bytes that are only in the page cache: the process died alone, or a sync
+// failed. On success `writer` can write, `scan` describes the log as it is now, and *recovered is
+// complete. If interrupted, it can be run again. DATA_LOSS: "FILE:OFFSET: reason; what to do".
 absl::Status RecoverLog(FileSystem& fs, const std::string& directory, const LogOptions& options,
                         LogScan& scan, LogWriter& writer, RecoveredLog* recovered);
 

@@ -11,14 +11,14 @@
 namespace dqueue::storage {
 namespace {
 
-// A stretch of the log that cannot be read, and in which a record that matters may have been.
+// A range of the log that cannot be read and may have held a hard state.
 struct Gap {
   uint64_t begin = 0;
   uint64_t end = 0;
 };
 
-// Two passes in one: Replay() takes in records until the first that cannot be believed; from there
-// on Harvest() only looks for what is still readable.
+// Replay() applies records up to the first invalid one. From there on SearchAfterDamage() only
+// looks for readable records.
 class Scanner {
  public:
   Scanner(SegmentChain chain, uint64_t max_entry_bytes,
@@ -31,7 +31,7 @@ class Scanner {
     scan_.leftover_paths = chain_.leftover_paths;
     for (const ChainLink& link : chain_.links) {
       if (!link.header) continue;
-      // Above previous_end, too.
+      // May be above the next segment's previous_end.
       scan_.durable_lsn = std::max(scan_.durable_lsn, link.header->named_end);
       scan_.next_base_lsn =
           std::max(scan_.next_base_lsn, link.header->base_lsn + link.header->segment_bytes);
@@ -39,7 +39,7 @@ class Scanner {
     for (size_t i = 0; i < chain_.links.size(); ++i) {
       if (absl::Status s = ScanLink(i); !s.ok()) return s;
     }
-    Conclude();
+    Finish();
     return std::move(scan_);
   }
 
@@ -53,7 +53,7 @@ class Scanner {
       const SegmentHeader* next = link.missing_after ? nullptr : after;
       if (absl::Status s = ScanSegment(link, next, last); !s.ok()) return s;
     } else {
-      Stop(link.path, link.problem_offset, link.problem, position_, link.impossible);
+      Stop(link.path, link.problem_offset, link.problem, position_, link.inconsistent);
       SkipTo(after);
     }
     if (link.missing_after) {
@@ -63,19 +63,19 @@ class Scanner {
     return absl::OkStatus();
   }
 
-  // Notes the first place that is wrong.
+  // Records the first invalid position.
   void Stop(const std::string& file, uint64_t offset, const std::string& reason, uint64_t lsn,
-            bool impossible) {
+            bool inconsistent) {
     if (!stopped_) {
       stopped_ = true;
-      stop_ = ScanStop{{file, offset, reason}, lsn, impossible};
-    } else if (impossible && !stop_.impossible) {
-      // Whatever else is wrong, this is not for recovery to mend.
+      stop_ = ScanStop{{file, offset, reason}, lsn, inconsistent};
+    } else if (inconsistent && !stop_.inconsistent) {
+      // An inconsistency takes precedence over damage: recovery must refuse.
       stop_ = ScanStop{{file, offset, reason}, stop_.lsn, true};
     }
   }
 
-  // A whole segment cannot be read. It had a name, so it was durable once.
+  // A whole segment is unreadable. It was named, so it was durable.
   void SkipTo(const SegmentHeader* after) {
     scan_.durable_lsn = std::max(scan_.durable_lsn, position_ + 1);
     const uint64_t end = after != nullptr ? after->previous_end : UINT64_MAX;
@@ -87,27 +87,28 @@ class Scanner {
     if (begin < end) gaps_.push_back({begin, end});
   }
 
-  void Say(const ChainLink& link, uint64_t offset, const std::string& what) {
+  void Print(const ChainLink& link, uint64_t offset, const std::string& what) {
     if (line_) line_(link.path + ":" + std::to_string(offset) + " " + what);
   }
-  void Say(const ChainLink& link, uint64_t offset, const char* before, const RecordHeader& header,
-           std::string_view payload) {
+  void Print(const ChainLink& link, uint64_t offset, const char* before, const RecordHeader& header,
+             std::string_view payload) {
     if (!line_) return;
-    Say(link, offset,
-        before + ("lsn " + std::to_string(header.lsn)) + " durable " +
-            std::to_string(header.durable_lsn) + " " + DescribeRecord(header, payload));
+    Print(link, offset,
+          before + ("lsn " + std::to_string(header.lsn)) + " durable " +
+              std::to_string(header.durable_lsn) + " " + DescribeRecord(header, payload));
   }
 
   absl::Status ScanSegment(const ChainLink& link, const SegmentHeader* next, bool last) {
     const SegmentHeader& h = *link.header;
-    TakeHeader(link);
+    ApplyHeader(link);
     position_ = std::max(position_, h.base_lsn);
-    // Behind the end that the next header names there is nothing.
+    // The log continues in the next segment at `previous_end`; bytes after it are void.
     uint64_t limit = h.segment_bytes;
     if (next != nullptr) {
       if (next->previous_end < h.base_lsn + h.HeaderBytes() ||
           next->previous_end > h.base_lsn + h.segment_bytes) {
-        Stop(link.path, 0, "the next segment says that this one ends elsewhere", h.base_lsn, true);
+        Stop(link.path, 0, "the next segment names an end that is not in this one", h.base_lsn,
+             true);
       } else {
         limit = next->previous_end - h.base_lsn;
       }
@@ -119,43 +120,46 @@ class Scanner {
       absl::StatusOr<uint64_t> reached = Replay(link, reader, limit);
       if (!reached.ok()) return reached.status();
       offset = *reached;
-      stopped_here = stopped_ && !stop_.impossible;
+      stopped_here = stopped_ && !stop_.inconsistent;
       if (!stopped_ && !last) {
         position_ = h.base_lsn + limit;
         return absl::OkStatus();
       }
     }
     uint64_t nonzero_end = offset;
-    if (absl::Status s = Harvest(link, reader, offset, limit, &nonzero_end); !s.ok()) return s;
+    if (absl::Status s = SearchAfterDamage(link, reader, offset, limit, &nonzero_end); !s.ok()) {
+      return s;
+    }
     position_ = h.base_lsn + limit;
     if (last) {
       scan_.torn_bytes = nonzero_end - offset;
       rest_is_zero_ = nonzero_end == offset;
     } else if (next == nullptr && stopped_here && nonzero_end == offset) {
-      stopped_ = false;  // as far as can be seen it ends well: what is wrong comes after it
+      // This segment ends well as far as can be seen; the damage is in a later one.
+      stopped_ = false;
     }
     return absl::OkStatus();
   }
 
-  // The header of a segment, against what came before it.
-  void TakeHeader(const ChainLink& link) {
+  // Checks a segment header against the records before it, and applies it.
+  void ApplyHeader(const ChainLink& link) {
     const SegmentHeader& h = *link.header;
     const Marks& marks = h.marks;
     if (line_) {
-      Say(link, 0,
-          "SEGMENT lsn " + std::to_string(h.base_lsn) + " term " +
-              std::to_string(marks.hard_state.term.value()) + " vote " +
-              std::to_string(marks.hard_state.vote.value()) + " last " +
-              std::to_string(marks.last_index.value()) + " compacted " +
-              std::to_string(marks.compacted.index.value()) + " snapshot " +
-              std::to_string(marks.snapshot.index.value()) + (h.recovered ? " recovered" : ""));
+      Print(link, 0,
+            "SEGMENT lsn " + std::to_string(h.base_lsn) + " term " +
+                std::to_string(marks.hard_state.term.value()) + " vote " +
+                std::to_string(marks.hard_state.vote.value()) + " last " +
+                std::to_string(marks.last_index.value()) + " compacted " +
+                std::to_string(marks.compacted.index.value()) + " snapshot " +
+                std::to_string(marks.snapshot.index.value()) + (h.recovered ? " recovered" : ""));
     }
     if (!stopped_) {
       if (scan_.end.segment == nullptr) {
         scan_.state = LogState(marks);
         scan_.entries.Clear(marks.last_index.Next());
       } else {
-        JoinHeader(link);
+        CheckContinues(link);
       }
     }
     if (!stopped_) {
@@ -168,7 +172,7 @@ class Scanner {
     scan_.newest_compacted = marks.compacted;
   }
 
-  void JoinHeader(const ChainLink& link) {
+  void CheckContinues(const ChainLink& link) {
     const SegmentHeader& h = *link.header;
     const SegmentHeader& before = scan_.end.header;
     const uint64_t before_end = before.base_lsn + before.segment_bytes;
@@ -178,7 +182,7 @@ class Scanner {
     };
     if (h.previous_sequence != before.sequence || h.previous_crc != scan_.end.crc ||
         h.previous_end != before.base_lsn + scan_.end.offset) {
-      return broken("that one ends differently");
+      return broken("the end of that segment is different");
     }
     if (h.recovered ? h.base_lsn < before_end : h.base_lsn != before_end) {
       return broken("its position is wrong");
@@ -188,15 +192,15 @@ class Scanner {
       if (h.marks != marks) broken("its header repeats another state");
       return;
     }
-    // What --recover=peers decided.
+    // The header was written by --recover=peers.
     if (h.marks.last_index != marks.last_index || h.marks.last_term != marks.last_term) {
-      return broken("it was made by a recovery that kept other entries");
+      return broken("it was written by a recovery that kept other entries");
     }
     scan_.state.Override(h.marks);
     scan_.entries.DropTo(h.marks.compacted.index);
   }
 
-  // Takes in records up to the first that cannot be; answers where that is.
+  // Applies records up to the first invalid one. Returns the offset of the end.
   absl::StatusOr<uint64_t> Replay(const ChainLink& link, RecordReader& reader, uint64_t limit) {
     const SegmentHeader& h = *link.header;
     uint64_t offset = h.HeaderBytes();
@@ -211,13 +215,13 @@ class Scanner {
         return offset;
       }
       const RecordHeader& header = *view->header;
-      Say(link, offset, "", header, view->payload);
-      const std::string impossible = Apply(link, offset, header, view->payload);
-      if (!impossible.empty()) {
-        Stop(link.path, offset, impossible, h.base_lsn + offset, true);
+      Print(link, offset, "", header, view->payload);
+      const std::string inconsistent = Apply(link, offset, header, view->payload);
+      if (!inconsistent.empty()) {
+        Stop(link.path, offset, inconsistent, h.base_lsn + offset, true);
         return offset;
       }
-      Note(header, view->payload);
+      CollectMarks(header, view->payload);
       ++scan_.records;
       offset += RecordBytes(header.length);
       scan_.end.offset = offset;
@@ -227,14 +231,15 @@ class Scanner {
     return offset;
   }
 
-  // Takes one whole record into the state. Answers why it cannot be.
+  // Applies a valid record to the state. Returns the reason if the record is inconsistent.
   std::string Apply(const ChainLink& link, uint64_t offset, const RecordHeader& header,
                     std::string_view payload) {
     const auto malformed = [&header] {
       return "a record of type " + RecordTypeName(header.type) + " with a malformed payload";
     };
     if (header.flags != 0) return "a record with flags: it needs a newer dqueue";
-    if (header.durable_lsn > header.lsn) return "a record that vouches for what is behind it";
+    if (header.durable_lsn > header.lsn)
+      return "a record that names a durable position after itself";
     switch (static_cast<RecordType>(header.type)) {
       case RecordType::kHardState: {
         const auto hard_state = DecodeHardState(payload);
@@ -293,8 +298,8 @@ class Scanner {
     return {};
   }
 
-  // What a whole record tells wherever it stands.
-  void Note(const RecordHeader& header, std::string_view payload) {
+  // Collects the facts that a valid record states regardless of its place in the log.
+  void CollectMarks(const RecordHeader& header, std::string_view payload) {
     scan_.durable_lsn = std::max(scan_.durable_lsn, header.durable_lsn);
     switch (static_cast<RecordType>(header.type)) {
       case RecordType::kHardState:
@@ -320,13 +325,13 @@ class Scanner {
     }
   }
 
-  // Looks for whole records behind the first bad byte: headers on multiples of 8 of which checksum,
-  // salt and position all hold. They tell how far the log was durable, and for --recover=peers the
-  // newest marks.
-  absl::Status Harvest(const ChainLink& link, RecordReader& reader, uint64_t offset, uint64_t limit,
-                       uint64_t* nonzero_end) {
+  // Searches for valid record headers after the first invalid byte, at multiples of 8: checksum,
+  // salt and position must match. They show how far the log was durable, and hold the newest marks
+  // for --recover=peers.
+  absl::Status SearchAfterDamage(const ChainLink& link, RecordReader& reader, uint64_t offset,
+                                 uint64_t limit, uint64_t* nonzero_end) {
     const uint64_t base = link.header->base_lsn;
-    uint64_t readable_to = offset;  // end of the last whole header's record
+    uint64_t readable_to = offset;  // end of the last record with a valid header
     for (;;) {
       absl::StatusOr<uint64_t> found = reader.FindCandidate(offset, limit, nonzero_end);
       if (!found.ok()) return found.status();
@@ -339,7 +344,7 @@ class Scanner {
         continue;
       }
       AddGap(base + readable_to, base + offset);
-      TakeBehind(link, offset, *view);
+      TakeAfterDamage(link, offset, *view);
       offset += RecordBytes(view->header->length);
       readable_to = offset;
       *nonzero_end = std::max(*nonzero_end, offset);
@@ -348,34 +353,34 @@ class Scanner {
     return absl::OkStatus();
   }
 
-  // A record behind the first bad byte; its header holds.
-  void TakeBehind(const ChainLink& link, uint64_t offset, const RecordView& view) {
+  // A record after the first invalid byte. Its header is valid.
+  void TakeAfterDamage(const ChainLink& link, uint64_t offset, const RecordView& view) {
     const RecordHeader& header = *view.header;
     scan_.durable_lsn = std::max(scan_.durable_lsn, header.durable_lsn);
     if (view.problem.empty()) {
-      Say(link, offset, "behind the first bad byte: ", header, view.payload);
-      Note(header, view.payload);
+      Print(link, offset, "after the first bad byte: ", header, view.payload);
+      CollectMarks(header, view.payload);
       return;
     }
-    Say(link, offset, "behind the first bad byte: " + view.problem);
+    Print(link, offset, "after the first bad byte: " + view.problem);
     switch (static_cast<RecordType>(header.type)) {
       case RecordType::kEntry:
       case RecordType::kCompact:
       case RecordType::kCleanShutdown:
-        return;  // what is lost is known, and it is no vote
+        return;  // the lost record held no vote
       default:
         AddGap(header.lsn, header.lsn + RecordBytes(header.length));
     }
   }
 
   bool StoppedAtTail() const {
-    return stopped_ && !stop_.impossible && stop_.lsn >= scan_.durable_lsn &&
+    return stopped_ && !stop_.inconsistent && stop_.lsn >= scan_.durable_lsn &&
            scan_.end.segment != nullptr && scan_.end.segment == chain_.links.back().segment;
   }
 
-  void Conclude() {
-    // Where nothing but zeros follow is the end of the log, unless a header says that there was
-    // more.
+  void Finish() {
+    // If only zeros follow and no header names a later position as durable, this is the end of the
+    // log.
     if (StoppedAtTail() && rest_is_zero_) stopped_ = false;
     if ((!stopped_ || StoppedAtTail()) && !scan_.state.Complete()) {
       const raft::Index first = scan_.state.marks().compacted.index.Next();
@@ -400,11 +405,11 @@ class Scanner {
   const std::function<void(const std::string&)>& line_;
 
   bool stopped_ = false;
-  ScanStop stop_;  // if stopped_
+  ScanStop stop_;  // valid if stopped_
   std::vector<Gap> gaps_;
-  uint64_t position_ = 0;        // scanned so far
-  uint64_t hard_state_lsn_ = 0;  // of newest_hard_state
-  bool rest_is_zero_ = false;    // behind the last record of the last segment
+  uint64_t position_ = 0;        // end of the part scanned so far
+  uint64_t hard_state_lsn_ = 0;  // position of newest_hard_state
+  bool rest_is_zero_ = false;    // only zeros follow the last record of the last segment
   LogScan scan_;
 };
 

@@ -1,5 +1,5 @@
-// Reads a whole log and says what is in it, what of it can be believed, and where it stops making
-// sense. Changes nothing. What to do about it is decided in recovery_decision.h.
+// Reads a whole log: its valid records, and the first position where it is not valid. Changes
+// nothing. recovery_decision.h decides what to do with the result.
 #pragma once
 
 #include <cstdint>
@@ -21,34 +21,34 @@
 
 namespace dqueue::storage {
 
-// The first place where the log is not what was written.
+// The first position that does not hold the next record.
 struct ScanStop {
   LogDamage damage;
   uint64_t lsn = 0;
-  // Not a matter of lost bytes: whole and well-formed, but nothing this program would have written
-  // here. Never cut, never skipped.
-  bool impossible = false;
+  // The bytes are intact, but a correct program would not have written them here. Recovery always
+  // refuses.
+  bool inconsistent = false;
 };
 
 struct LogScan {
   Identity identity;
-  // The segments that make up the log, oldest first.
+  // The segments of the log, oldest first.
   std::vector<std::shared_ptr<Segment>> segments;
-  // Everything up to `end`: all valid records of the log, or those before `stop`.
+  // The log up to `end`: all valid records, or those before `stop`.
   LogState state;
   EntryIndex entries;
   std::map<raft::Index, raft::Entry> config_entries;
-  LogEnd end;  // segment == nullptr: not even one segment can be used
+  LogEnd end;  // segment == nullptr: no segment is usable
   uint64_t records = 0;
-  bool clean_shutdown = false;  // the last record says so
+  bool clean_shutdown = false;  // the last record is CLEAN_SHUTDOWN
 
-  std::optional<ScanStop> stop;  // nullopt: behind `end` there are only zeros
-  uint64_t durable_lsn = 0;      // the highest that any valid header names (D)
+  std::optional<ScanStop> stop;  // nullopt: only zeros follow `end`
+  uint64_t durable_lsn = 0;      // D: the highest durable position that a valid header names
   uint64_t torn_bytes = 0;  // from `end` to the last byte that is not zero, in the last segment
 
-  // What can still be read behind `stop`, for recover_from_peers.
+  // Read from valid records after `stop`, for recover_from_peers.
   raft::HardState newest_hard_state;
-  bool hard_state_certain = false;  // no newer one can have been in what is unreadable below D
+  bool hard_state_certain = false;  // no newer hard state can be in the unreadable bytes below D
   raft::SnapshotMeta newest_snapshot;
   CompactMark newest_compacted;
   uint64_t next_sequence = 1;  // above all segments
@@ -57,9 +57,9 @@ struct LogScan {
   std::vector<std::string> leftover_paths;  // files that never became segments
 };
 
-// NOT_FOUND: there is no log. FAILED_PRECONDITION: "FILE:0: … needs a newer dqueue". Otherwise only
-// what FileSystem calls return; damage is in the result.
-// `line`, if set, gets one line for each segment and record.
+// NOT_FOUND: there is no log. FAILED_PRECONDITION: "FILE:0: … needs a newer dqueue". Other errors
+// are those of FileSystem. Damage is part of the result, not an error. `line`, if set, gets one
+// line for each segment and record.
 absl::StatusOr<LogScan> ScanLog(FileSystem& fs, const std::string& directory,
                                 uint64_t max_entry_bytes,
                                 const std::function<void(const std::string&)>& line);

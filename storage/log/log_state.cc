@@ -47,8 +47,8 @@ std::string LogState::ApplyEntry(raft::Index index, raft::Term term) {
   }
   const raft::Index fixed = std::max(marks_.compacted.index, marks_.snapshot.index);
   if (index <= fixed) {
-    return "entry " + Text(index.value()) + " replaces one that a snapshot at " +
-           Text(fixed.value()) + " holds";
+    return "entry " + Text(index.value()) + " replaces an entry of the snapshot at " +
+           Text(fixed.value());
   }
   if (term.value() == 0) return "entry " + Text(index.value()) + " has term 0";
   if (term > marks_.hard_state.term) {

@@ -1,6 +1,6 @@
-// What a log means, without its bytes: the rules by which one record may follow another. Recovery
-// replays records through it and the writer asserts by it, so that nothing is written that would
-// not be read back. No I/O.
+// The meaning of a log without its bytes, and the rules for which record may follow. Recovery
+// applies every record that it reads; the writer applies every record that it writes. So the log
+// never contains a record that recovery would refuse. No I/O.
 #pragma once
 
 #include <deque>
@@ -14,8 +14,8 @@
 
 namespace dqueue::storage {
 
-// What must outlive the segments in which it was recorded; each segment's header repeats it as it
-// was where the segment begins.
+// State that must outlive the segments in which it was recorded. Each segment header repeats the
+// marks as they were at the start of the segment.
 struct Marks {
   raft::HardState hard_state;
   CompactMark compacted;  // entries up to here may be gone
@@ -29,10 +29,11 @@ struct Marks {
 class LogState {
  public:
   LogState() = default;
-  // As at the beginning of a segment: entries up to marks.last_index are in earlier segments.
+  // The state at the start of a segment: entries up to marks.last_index are in earlier segments.
   explicit LogState(Marks marks);
 
-  // Each takes one record in; or answers why it cannot follow what is there, without effect.
+  // Each applies one record. Returns an empty string, or the reason why the record cannot follow;
+  // then the state is unchanged.
   std::string Apply(const raft::HardState& hard_state);
   std::string Apply(const CompactMark& mark);
   std::string ApplyEntry(raft::Index index, raft::Term term);
@@ -40,17 +41,18 @@ class LogState {
   std::string ApplyReset(const raft::SnapshotMeta& meta);
   void ApplyWhole() { marks_.damaged_from = raft::Index(); }
 
-  // What --recover=peers decided: `marks` hold from now on. They end where this ends.
+  // Replaces the marks by those that --recover=peers decided. Requires the same last entry.
   void Override(const Marks& marks);
 
   const Marks& marks() const { return marks_; }
-  // The entries first_present() … marks().last_index are here.
+  // The entries first_present() to marks().last_index are in the segments applied so far.
   raft::Index first_present() const { return first_present_; }
-  // Everything after the compaction mark is here.
+  // True if all entries after the compaction mark are present.
   bool Complete() const { return first_present_ <= marks_.compacted.index.Next(); }
-  // Of an entry that is here, or of the compaction mark, snapshot or last entry.
+  // The term at `index`, if it is a present entry, the compaction mark, the snapshot or the last
+  // entry.
   std::optional<raft::Term> TermAt(raft::Index index) const;
-  // Of the entries that are here.
+  // Term runs of the present entries.
   std::vector<raft::TermRun> Runs() const { return {runs_.begin(), runs_.end()}; }
 
  private:

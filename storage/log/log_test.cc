@@ -1,4 +1,4 @@
-// The log as its users see it: what goes in comes back, in order, once durable.
+// Tests of Log's interface: writes, recovery, compaction, limits and errors.
 #include "storage/log/log.h"
 
 #include <gmock/gmock.h>
@@ -78,7 +78,7 @@ class LogTest : public testing::Test {
   std::vector<uint64_t> durable_;
 };
 
-TEST_F(LogTest, FormatMakesALogThatOpens) {
+TEST_F(LogTest, FormatCreatesALogThatOpens) {
   EXPECT_FALSE(*Log::Exists(fs_, kWal));
   EXPECT_EQ(Log::ReadIdentity(fs_, "data").status().code(), absl::StatusCode::kNotFound);
   Format();
@@ -94,13 +94,13 @@ TEST_F(LogTest, FormatMakesALogThatOpens) {
   EXPECT_EQ(recovered_.torn_bytes, 0u);
 }
 
-TEST_F(LogTest, FormatRefusesADirectoryWithALog) {
+TEST_F(LogTest, FormatRefusesExistingLog) {
   Format();
   const absl::Status s = Log::Format(fs_, kWal, CrashIdentity(), {}, {}, options_);
   EXPECT_EQ(s, absl::AlreadyExistsError("data/wal holds a log already"));
 }
 
-TEST_F(LogTest, OpenOfNothingIsNotFound) {
+TEST_F(LogTest, OpenWithoutLogIsNotFound) {
   EXPECT_EQ(Log::Open(fs_, kWal, options_, &recovered_).status().code(),
             absl::StatusCode::kNotFound);
   ASSERT_TRUE(fs_.CreateDirectory(kWal).ok());
@@ -108,7 +108,7 @@ TEST_F(LogTest, OpenOfNothingIsNotFound) {
             absl::NotFoundError("no log in data/wal"));
 }
 
-TEST_F(LogTest, BadOptionsAreNamed) {
+TEST_F(LogTest, ProblemNamesInvalidOption) {
   struct Case {
     uint64_t segment_bytes;
     int prepared;
@@ -145,7 +145,7 @@ TEST_F(LogTest, BadOptionsAreNamed) {
   }
 }
 
-TEST_F(LogTest, FormatRefusesWhatDoesNotFit) {
+TEST_F(LogTest, FormatRefusesOversizedInput) {
   Identity identity = CrashIdentity();
   identity.node_name = std::string(129, 'n');
   EXPECT_EQ(Log::Format(fs_, kWal, identity, {}, {}, options_),
@@ -168,7 +168,7 @@ TEST_F(LogTest, LargestEntryFitsBesideTheLargestConfiguration) {
   EXPECT_EQ(recovered_.raft.snapshot.config.size(), 16u << 10);
 }
 
-TEST_F(LogTest, WritesComeBack) {
+TEST_F(LogTest, WritesAreRecovered) {
   Format();
   Write(Vote(2, 7, 1));
   Write(Entries(2, 4, 2));
@@ -198,7 +198,7 @@ TEST_F(LogTest, WritesComeBack) {
   EXPECT_EQ(entries[4].term, raft::Term(2));
 }
 
-TEST_F(LogTest, AnEntryWithAnOldIndexSupersedesTheTail) {
+TEST_F(LogTest, OldIndexSupersedesTail) {
   Format();
   Write(Entries(2, 9, 1));
   LogWrite overwrite = Entries(4, 5, 2);
@@ -229,9 +229,8 @@ TEST_F(LogTest, ResetReplacesTheLog) {
   EXPECT_EQ(recovered_.raft.hard_state.commit, raft::Index(100));
 }
 
-// The commit index is only a hint: it is never reported behind the end of the log, nor before a
-// snapshot.
-TEST_F(LogTest, CommitIsPutBetweenSnapshotAndEnd) {
+// The commit index is a hint. It is reported neither above the last entry nor below the snapshot.
+TEST_F(LogTest, CommitIsClampedBetweenSnapshotAndEnd) {
   Format();
   Write(Vote(1, 7, 900));
   Open();
@@ -243,7 +242,7 @@ TEST_F(LogTest, CommitIsPutBetweenSnapshotAndEnd) {
   EXPECT_EQ(recovered_.raft.hard_state.commit, raft::Index(8));
 }
 
-TEST_F(LogTest, OneSyncForEverythingSubmitted) {
+TEST_F(LogTest, OneSyncPerBatch) {
   Format();
   const uint64_t syncs = fs_.counts().syncs;
   const uint64_t writes = fs_.counts().writes;
@@ -259,7 +258,7 @@ TEST_F(LogTest, OneSyncForEverythingSubmitted) {
   EXPECT_FALSE(*log_->Poll());
 }
 
-TEST_F(LogTest, ATokenAloneCompletesWithoutASync) {
+TEST_F(LogTest, TokenWithoutChangesNeedsNoSync) {
   Format();
   const FaultFileSystem::Counts before = fs_.counts();
   LogWrite write;
@@ -268,13 +267,13 @@ TEST_F(LogTest, ATokenAloneCompletesWithoutASync) {
   EXPECT_TRUE(durable_.empty());
   EXPECT_TRUE(*log_->Poll());
   write.token = raft::Token(2);
-  write.hard_state = recovered_.raft.hard_state;  // nothing new
+  write.hard_state = recovered_.raft.hard_state;  // unchanged, so nothing is written
   Write(write);
   EXPECT_THAT(durable_, ElementsAre(1, 2));
   EXPECT_EQ(fs_.counts().mutations, before.mutations);
 }
 
-TEST_F(LogTest, NothingIsReportedDurableWhoseSyncFailed) {
+TEST_F(LogTest, FailedSyncIsNotReportedDurable) {
   Format();
   fs_.FailNth(DiskOp::kSync, 1, absl::InternalError("Input/output error"));
   LogWrite write = Entries(2, 2, 1);
@@ -284,7 +283,7 @@ TEST_F(LogTest, NothingIsReportedDurableWhoseSyncFailed) {
             absl::InternalError("data/wal/0000000000000001.wal: Input/output error"));
   EXPECT_TRUE(durable_.empty());
   const absl::Status unusable =
-      absl::FailedPreconditionError("data/wal: the log has failed and takes no writes");
+      absl::FailedPreconditionError("data/wal: the log has failed and accepts no writes");
   log_->Submit(write);
   EXPECT_EQ(log_->Poll().status(), unusable);
   EXPECT_EQ(log_->PrepareSegments().status(), unusable);
@@ -292,7 +291,7 @@ TEST_F(LogTest, NothingIsReportedDurableWhoseSyncFailed) {
   EXPECT_TRUE(durable_.empty());
 }
 
-TEST_F(LogTest, OnWorkIsCalledWhenThereIsSomethingNew) {
+TEST_F(LogTest, OnWorkIsCalledForFirstSubmit) {
   Format();
   int calls = 0;
   log_->OnWork([&calls] { ++calls; });
@@ -304,7 +303,7 @@ TEST_F(LogTest, OnWorkIsCalledWhenThereIsSomethingNew) {
   EXPECT_EQ(calls, 2);
 }
 
-TEST_F(LogTest, ABatchMayFillManySegments) {
+TEST_F(LogTest, BatchMayFillManySegments) {
   Format();
   LogWrite write = Entries(2, 40, 1, 15000);
   write.token = raft::Token(1);
@@ -323,7 +322,7 @@ TEST_F(LogTest, ABatchMayFillManySegments) {
   }
 }
 
-TEST_F(LogTest, ReadStopsAtTheLimitOfBytes) {
+TEST_F(LogTest, ReadStopsAtByteLimit) {
   Format();
   Write(Entries(2, 20, 1, 68));  // 100 bytes each, as limits count
   EXPECT_EQ(log_->ReadEntries(raft::Index(2), raft::Index(20), 1).size(), 1u);
@@ -337,7 +336,7 @@ TEST_F(LogTest, CompactionRemovesWholeSegments) {
   Format();
   Write(Entries(2, 40, 1, 15000));
   const uint64_t live = log_->stats().live_bytes;
-  // Entry 1 and four of the others fit a segment.
+  // A segment holds entry 1 and four of the others.
   Write(Compact(40, 1, 4));
   EXPECT_EQ(log_->stats().segments, 10u);
   Write(Compact(40, 1, 13));
@@ -345,14 +344,14 @@ TEST_F(LogTest, CompactionRemovesWholeSegments) {
   EXPECT_LT(log_->stats().live_bytes, live);
   EXPECT_FALSE(fs_.DurablyExists(kFirst));
   EXPECT_EQ(log_->ReadEntries(raft::Index(14), raft::Index(14), 1)[0].index, raft::Index(14));
-  // An older mark has no effect.
+  // A mark below the last one is ignored.
   Write(Compact(40, 1, 5));
   Open();
   EXPECT_EQ(recovered_.raft.compacted_index, raft::Index(13));
   EXPECT_EQ(recovered_.raft.compacted_term, raft::Term(1));
   ASSERT_EQ(recovered_.raft.runs.size(), 1u);
   EXPECT_EQ(recovered_.raft.runs[0].first, raft::Index(14));
-  // Everything may go, but never the segment that is being written.
+  // All entries may be discarded, but the current segment is kept.
   Write(Compact(40, 1, 40));
   EXPECT_EQ(log_->stats().segments, 1u);
   EXPECT_EQ(log_->stats().live_bytes, 0u);
@@ -363,8 +362,8 @@ TEST_F(LogTest, CompactionRemovesWholeSegments) {
   EXPECT_EQ(log_->ReadEntries(raft::Index(41), raft::Index(41), 1)[0].index, raft::Index(41));
 }
 
-// A snapshot that was being made while a newer one arrived.
-TEST_F(LogTest, AnOlderSnapshotMarkHasNoEffect) {
+// A local snapshot that completes after a newer one was received.
+TEST_F(LogTest, OlderSnapshotMarkIsIgnored) {
   Format();
   Write(Entries(2, 9, 1));
   Write(Compact(8, 1, 2));
@@ -374,8 +373,8 @@ TEST_F(LogTest, AnOlderSnapshotMarkHasNoEffect) {
   EXPECT_EQ(recovered_.raft.compacted_index, raft::Index(4));
 }
 
-// A compaction whose removals a crash undid is finished by the next start.
-TEST_F(LogTest, OpenRemovesWhatCompactionLeft) {
+// A crash undid the removal of segments; the next Open() repeats it.
+TEST_F(LogTest, OpenFinishesInterruptedCompaction) {
   Format();
   Write(Entries(2, 40, 1, 15000));
   fs_.FailNth(DiskOp::kRemove, 1, absl::InternalError("Input/output error"));
@@ -386,7 +385,7 @@ TEST_F(LogTest, OpenRemovesWhatCompactionLeft) {
   EXPECT_FALSE(fs_.DurablyExists(kFirst));
 }
 
-TEST_F(LogTest, MarksSurviveTheSegmentsTheyWereWrittenIn) {
+TEST_F(LogTest, MarksSurviveRemovalOfTheirSegments) {
   Format();
   Write(Vote(3, 2));
   Write(Entries(2, 30, 3, 15000));
@@ -402,7 +401,7 @@ TEST_F(LogTest, MarksSurviveTheSegmentsTheyWereWrittenIn) {
   EXPECT_EQ(recovered_.raft.snapshot.config, "members");
 }
 
-TEST_F(LogTest, CloseIsRememberedUntilTheNextWrite) {
+TEST_F(LogTest, CleanShutdownIsReportedUntilNextWrite) {
   Format();
   Write(Entries(2, 3, 1));
   log_->Submit(Entries(4, 4, 1));
@@ -433,12 +432,12 @@ TEST_F(LogTest, PreparedSegmentsAreUsed) {
   EXPECT_EQ(fs_.UsedBytes(), used);
   EXPECT_LT(log_->ReservedBytes(), before + 65536 - 4096);
   EXPECT_TRUE(*log_->PrepareSegments());
-  // A prepared file is worth nothing to the next process.
+  // The next process does not use prepared files.
   Open();
   EXPECT_THAT(Files(), ElementsAre("0000000000000001.wal", "0000000000000002.wal"));
 }
 
-TEST_F(LogTest, AFullDiskStopsPreparingAndNotTheLog) {
+TEST_F(LogTest, FullDiskStopsOnlyPrepareSegments) {
   Format();
   fs_.SetCapacity(fs_.UsedBytes() + 1000);
   for (int i = 0; i < 3; ++i) {
@@ -450,7 +449,7 @@ TEST_F(LogTest, AFullDiskStopsPreparingAndNotTheLog) {
   EXPECT_TRUE(*log_->PrepareSegments());
 }
 
-TEST_F(LogTest, WithoutSpaceForASegmentTheLogFails) {
+TEST_F(LogTest, NoSpaceForSegmentFailsLog) {
   Format();
   fs_.SetCapacity(fs_.UsedBytes() + 1000);
   log_->Submit(Entries(2, 9, 1, 15000));
@@ -461,7 +460,7 @@ TEST_F(LogTest, WithoutSpaceForASegmentTheLogFails) {
   EXPECT_GE(recovered_.raft.last_index, raft::Index(1));
 }
 
-TEST_F(LogTest, OpenLeavesFilesAloneThatAreNotItsOwn) {
+TEST_F(LogTest, OpenKeepsUnknownFiles) {
   Format();
   fs_.PutFile("data/wal/README", "hands off");
   fs_.PutFile("data/wal/0000000000000009.free", "old");
@@ -502,8 +501,8 @@ class LogCheckTest : public LogTest {
   }
 };
 
-// What Open() would refuse is never written.
-TEST_F(LogCheckTest, WritesThatBreakRaftsRulesEndTheProcess) {
+// The writer refuses what Open() would refuse.
+TEST_F(LogCheckTest, WritesThatViolateRaftFailChecks) {
   LogWrite too_large = Entries(5, 5, 2, (16 << 10) + 1);
   LogWrite long_config;
   long_config.snapshot =
@@ -515,7 +514,7 @@ TEST_F(LogCheckTest, WritesThatBreakRaftsRulesEndTheProcess) {
       {Entries(5, 5, 1), "entry 5 of term 1 after term 2"},
       {Entries(5, 5, 3), "entry 5 of term 3 in term 2"},
       {Entries(5, 5, 0), "entry 5 has term 0"},
-      {Entries(2, 2, 2), "entry 2 replaces one that a snapshot at 2 holds"},
+      {Entries(2, 2, 2), "entry 2 replaces an entry of the snapshot at 2"},
       {Vote(1, 0), "term 1 after term 2"},
       {Vote(2, 0), "the vote in term 2 changes from 9 to 0"},
       {Vote(2, 8), "the vote in term 2 changes from 9 to 8"},
@@ -547,16 +546,16 @@ TEST_F(LogCheckTest, TokensMustIncrease) {
   write.token = raft::Token(5);
   Write(write);
   log_->Submit(write);
-  EXPECT_THAT(FailedCheck([&] { (void)log_->Poll(); }), HasSubstr("tokens go back"));
+  EXPECT_THAT(FailedCheck([&] { (void)log_->Poll(); }), HasSubstr("tokens must increase"));
 }
 
-TEST_F(LogCheckTest, SubmitAfterCloseEndsTheProcess) {
+TEST_F(LogCheckTest, SubmitAfterCloseFailsCheck) {
   Format();
   ASSERT_TRUE(log_->Close().ok());
   EXPECT_THAT(FailedCheck([&] { log_->Submit(LogWrite()); }), HasSubstr("Submit() after Close()"));
 }
 
-TEST_F(LogCheckTest, AReadOfADamagedEntryEndsTheProcess) {
+TEST_F(LogCheckTest, ReadOfDamagedEntryFailsCheck) {
   Format();
   Write(Entries(2, 2, 1, 100));
   const uint64_t record = 4096 + 64 + RecordBytes(24 + 5);

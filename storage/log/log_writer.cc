@@ -9,11 +9,11 @@
 namespace dqueue::storage {
 namespace {
 
-// Larger batches go to the file in pieces, so that the buffer stays small.
+// A larger batch is written in several pieces, to bound the buffer.
 constexpr size_t kFlushBytes = 1 << 20;
 constexpr size_t kMaxKeptBufferBytes = 8 << 20;
 
-// A record that recovery would refuse must never be written: the caller broke Raft's rules.
+// Recovery would refuse such a record, so it must not be written: the caller violated Raft's rules.
 void MustApply(const std::string& problem) {
   DQ_CHECK_MSG(problem.empty(), "a write that the log cannot hold: " + problem);
 }
@@ -37,7 +37,7 @@ absl::Status LogWriter::Continue(const LogEnd& end, std::unique_ptr<File> file,
   offset_ = written_ = end.offset;
   durable_lsn_ = header_.base_lsn + offset_;
   previous_crc_ = end.crc;
-  // The last block will be written again, with what follows.
+  // The last block is written again together with the next records.
   const size_t in_block = offset_ % kDirectAlignment;
   if (in_block == 0) return absl::OkStatus();
   buffer_.AppendZeros(in_block);
@@ -48,7 +48,7 @@ absl::Status LogWriter::Continue(const LogEnd& end, std::unique_ptr<File> file,
   return absl::OkStatus();
 }
 
-absl::Status LogWriter::Begin(const Beginning& beginning, const LogState& state) {
+absl::Status LogWriter::StartSegment(const NewSegment& new_segment, const LogState& state) {
   DQ_CHECK(written_ == offset_ && unnamed_.empty());
   absl::StatusOr<FreeFile> free = pool_->Take();
   if (!free.ok()) return free.status();
@@ -58,16 +58,16 @@ absl::Status LogWriter::Begin(const Beginning& beginning, const LogState& state)
   }
   state_ = state;
   header_ = SegmentHeader{};
-  header_.identity = beginning.identity;
-  header_.sequence = beginning.sequence;
+  header_.identity = new_segment.identity;
+  header_.sequence = new_segment.sequence;
   header_.segment_bytes = options_.segment_bytes;
-  header_.base_lsn = beginning.base_lsn;
-  header_.previous_sequence = beginning.previous_sequence;
-  header_.previous_end = beginning.previous_end;
-  header_.previous_crc = beginning.previous_crc;
-  header_.recovered = beginning.recovered;
-  header_.salt = SegmentSalt(beginning.identity, beginning.sequence, beginning.base_lsn,
-                             beginning.previous_crc);
+  header_.base_lsn = new_segment.base_lsn;
+  header_.previous_sequence = new_segment.previous_sequence;
+  header_.previous_end = new_segment.previous_end;
+  header_.previous_crc = new_segment.previous_crc;
+  header_.recovered = new_segment.recovered;
+  header_.salt = SegmentSalt(new_segment.identity, new_segment.sequence, new_segment.base_lsn,
+                             new_segment.previous_crc);
   header_.marks = std::move(marks);
 
   segment_ = std::make_shared<Segment>();
@@ -88,14 +88,14 @@ absl::Status LogWriter::Begin(const Beginning& beginning, const LogState& state)
 absl::Status LogWriter::NextSegment() {
   if (absl::Status s = Flush(Extent::kAll); !s.ok()) return s;
   if (absl::Status s = SyncCurrent(); !s.ok()) return s;
-  Beginning next;
+  NewSegment next;
   next.identity = header_.identity;
   next.sequence = header_.sequence + 1;
   next.base_lsn = header_.base_lsn + header_.segment_bytes;
   next.previous_sequence = header_.sequence;
   next.previous_end = header_.base_lsn + offset_;
   next.previous_crc = previous_crc_;
-  return Begin(next, LogState(state_));
+  return StartSegment(next, LogState(state_));
 }
 
 absl::Status LogWriter::AddRecord(RecordType type, std::string_view prefix, std::string_view data) {
@@ -139,12 +139,12 @@ absl::Status LogWriter::AddEntry(const raft::Entry& entry) {
   const absl::Status s =
       AddRecord(RecordType::kEntry, std::string_view(prefix, sizeof prefix), *entry.payload);
   if (!s.ok()) return s;
-  // After the record, because a segment that it opened carries the state before it.
+  // After AddRecord(): if that started a segment, its header carries the state before this entry.
   MustApply(state_.ApplyEntry(entry.index, entry.term));
   const uint64_t length = kEntryPrefixBytes + entry.payload->size();
-  const EntryIndex::Place place = {static_cast<uint32_t>(offset_ - RecordBytes(length)),
-                                   static_cast<uint32_t>(length)};
-  changes_.push_back({Change::kEntry, entry.index, segment_, place});
+  const EntryIndex::Location location = {static_cast<uint32_t>(offset_ - RecordBytes(length)),
+                                         static_cast<uint32_t>(length)};
+  changes_.push_back({Change::kEntry, entry.index, segment_, location});
   return absl::OkStatus();
 }
 
@@ -158,7 +158,7 @@ absl::Status LogWriter::Add(const LogWrite& write) {
     if (absl::Status s = AddRecord(RecordType::kHardState, payload, {}); !s.ok()) return s;
     MustApply(state_.Apply(*write.hard_state));
   }
-  // A reset says all that a snapshot mark would.
+  // A reset implies the snapshot mark.
   if (write.snapshot && !write.reset && write.snapshot->index > state_.marks().snapshot.index) {
     check_config(*write.snapshot);
     const std::string payload = EncodeSnapshotMeta(*write.snapshot);
@@ -204,7 +204,7 @@ absl::Status LogWriter::Flush(Extent extent) {
   if (extent == Extent::kAll && in_block > 0) buffer_.AppendZeros(kDirectAlignment - in_block);
   const size_t bytes = buffer_.size() / kDirectAlignment * kDirectAlignment;
   if (bytes == 0) return absl::OkStatus();
-  // What goes to the file in one piece is synced by its write.
+  // A batch that is written with one call is synced by the same call.
   const bool at_once =
       extent == Extent::kAll && !unsynced_ && unnamed_.empty() && !DQ_MUTANT(mutants::kSyncSkipped);
   const std::span<const char> data = buffer_.first(bytes);

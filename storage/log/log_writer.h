@@ -1,9 +1,9 @@
-// Turns records into synced bytes: the one place that writes segments. Used by the log thread only.
+// Writes records to segments and syncs them. Used only by the log thread.
 //
-// A batch is any number of Add…() and one Commit(). A segment that is full is synced before the
-// next one gets its name, and a segment gets its name (rename, directory sync) only when its header
-// and first records are durable: so a file that is there was complete once, and the existence of a
-// segment proves that everything before it was durable. After an error nothing more may be written.
+// A batch is any number of Add…() calls and one Commit(). A full segment is synced before the next
+// one is named. A segment is named (rename, directory sync) only when its header and first records
+// are durable. So a named file was complete, and its existence proves that everything before it was
+// durable. After an error nothing more may be written.
 #pragma once
 
 #include <cstdint>
@@ -25,30 +25,30 @@
 
 namespace dqueue::storage {
 
-// Where the last record of the log ends.
+// The end of the last record of the log.
 struct LogEnd {
-  SegmentHeader header;              // of the segment that holds it
-  std::shared_ptr<Segment> segment;  // nullptr: there is no segment yet
-  uint64_t offset = 0;               // in the segment; end of its header if it has no record
+  SegmentHeader header;              // of the segment that holds the record
+  std::shared_ptr<Segment> segment;  // nullptr: no segment exists
+  uint64_t offset = 0;               // in the segment; the end of the header if there is no record
   uint32_t crc = 0;                  // payload_crc of the last record
 };
 
 class LogWriter {
  public:
-  // A change of the index of entries, to be published when it is durable.
+  // A change of the EntryIndex, published when it is durable.
   struct Change {
     enum Kind { kEntry, kReset, kCompact } kind;
     raft::Index index;
     std::shared_ptr<Segment> segment;  // kEntry
-    EntryIndex::Place place;           // kEntry
+    EntryIndex::Location location;     // kEntry
   };
 
   LogWriter(FileSystem& fs, std::string directory, const LogOptions& options, SegmentPool* pool);
 
-  // Goes on after `end`, everything before which is durable. `file` is open for writing.
+  // Continues after `end`; everything before it is durable. `file` is open for writing.
   absl::Status Continue(const LogEnd& end, std::unique_ptr<File> file, const LogState& state);
-  // Begins a segment as the first of a log, or, with `previous`, as its next.
-  struct Beginning {
+  // Starts a new segment: the first of a log, or the successor of previous_sequence.
+  struct NewSegment {
     Identity identity;
     uint64_t sequence = 1;
     uint64_t base_lsn = 0;
@@ -57,18 +57,18 @@ class LogWriter {
     uint32_t previous_crc = 0;
     bool recovered = false;
   };
-  absl::Status Begin(const Beginning& beginning, const LogState& state);
+  absl::Status StartSegment(const NewSegment& new_segment, const LogState& state);
 
-  // All the records of one LogWrite, in their order.
+  // Adds all records of one LogWrite, in their order.
   absl::Status Add(const LogWrite& write);
   absl::Status AddCleanShutdown();
-  // Everything added is durable when this returns, and so are the names of new segments. Without
-  // effect if nothing was added.
+  // On return, everything added and the names of new segments are durable. No effect if nothing was
+  // added.
   absl::Status Commit();
 
-  // Since the last call: what Commit() made durable.
+  // Returns the changes committed since the last call.
   std::vector<Change> TakeChanges();
-  // New segments since the last call, open for reading.
+  // Returns the segments started since the last call, open for reading.
   std::vector<std::shared_ptr<Segment>> TakeSegments();
 
   const LogState& state() const { return state_; }
@@ -83,7 +83,7 @@ class LogWriter {
   absl::Status AddEntry(const raft::Entry& entry);
   absl::Status NextSegment();
   enum class Extent { kWholeBlocks, kAll };
-  // Writes what has been added and not written. All of it: SyncCurrent() comes next.
+  // Writes the part of the buffer that is not in the file. After kAll, SyncCurrent() must follow.
   absl::Status Flush(Extent extent);
   absl::Status SyncCurrent();
   absl::Status NameCurrent();
@@ -97,15 +97,15 @@ class LogWriter {
   SegmentHeader header_;
   std::shared_ptr<Segment> segment_;
   std::unique_ptr<File> file_;
-  std::string unnamed_;   // path of the current segment while it has no name of its own
+  std::string unnamed_;   // path of the current segment while it has its .free name; else empty
   uint64_t offset_ = 0;   // in the segment, of the next record
-  uint64_t written_ = 0;  // in the segment; what is before it is in the file
-  // The end of the segment, up to offset_: from the beginning of the block that holds written_.
+  uint64_t written_ = 0;  // in the segment; bytes before it are in the file
+  // The bytes of the segment up to offset_, from the start of the block that contains written_.
   AlignedBuffer buffer_;
   uint64_t durable_lsn_ = 0;
   uint32_t previous_crc_ = 0;
-  bool dirty_ = false;     // something was added since the last sync
-  bool unsynced_ = false;  // something was written since the last sync
+  bool dirty_ = false;     // a record was added since the last sync
+  bool unsynced_ = false;  // bytes were written since the last sync
 
   std::vector<Change> changes_;
   std::vector<std::shared_ptr<Segment>> new_segments_;

@@ -1,7 +1,6 @@
-// One record of the log: a header of 40 bytes, a payload, zeros up to a multiple of 8. The header
-// has a checksum of its own, so that nothing is believed, and nothing allocated, from a length that
-// is not what was written, and so that recovery can step over a damaged payload. docs/storage.md
-// has the layout.
+// A record of the log: a header of 40 bytes, a payload, and zeros up to a multiple of 8.
+// docs/storage.md has the layout. The header has its own checksum, so no length is used before it
+// is verified, and recovery can skip a damaged payload.
 #pragma once
 
 #include <cstdint>
@@ -20,37 +19,38 @@ enum class RecordType : uint8_t {
   kSnapshot = 4,
   kReset = 5,
   kCleanShutdown = 6,
-  kWhole = 7,  // what --recover=peers had lost is back
+  kWhole = 7,  // data lost under --recover=peers is restored
 };
-// "HARD_STATE", …; "type N" for a number that is none of them.
+// "HARD_STATE", …; "type N" for an unknown type.
 std::string RecordTypeName(uint8_t type);
 
 inline constexpr uint64_t kRecordHeaderBytes = 40;
 inline constexpr uint64_t kRecordAlignment = 8;
-inline constexpr uint64_t kEntryPrefixBytes = 24;  // of an entry's payload, before its data
+inline constexpr uint64_t kEntryPrefixBytes = 24;  // in an entry's payload, before its data
 
-// Bytes on disk of a record whose payload has `length` bytes.
+// Size on disk of a record whose payload has `length` bytes.
 constexpr uint64_t RecordBytes(uint64_t length) {
   return (kRecordHeaderBytes + length + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
 }
 
 struct RecordHeader {
-  uint32_t payload_crc = 0;   // CRC-32C of the payload, without the padding
-  uint32_t length = 0;        // of the payload
-  uint8_t type = 0;           // a RecordType if the writer was no newer than this program
-  uint8_t flags = 0;          // none are defined
-  uint64_t lsn = 0;           // position in the log: base of the segment + offset in the file
-  uint64_t durable_lsn = 0;   // everything before this position was durable when it was queued
-  uint32_t salt = 0;          // of the segment
-  uint32_t previous_crc = 0;  // payload_crc of the record before
+  uint32_t payload_crc = 0;  // CRC-32C of the payload without padding
+  uint32_t length = 0;       // of the payload
+  uint8_t type = 0;          // RecordType, or a number that only a newer writer uses
+  uint8_t flags = 0;         // none are defined
+  uint64_t lsn = 0;          // position in the log: base_lsn of the segment + offset in the file
+  uint64_t durable_lsn =
+      0;              // everything before this position was durable when the record was queued
+  uint32_t salt = 0;  // of the segment
+  uint32_t previous_crc = 0;  // payload_crc of the preceding record
   friend bool operator==(const RecordHeader&, const RecordHeader&) = default;
 };
-// `out` has kRecordHeaderBytes.
+// Writes kRecordHeaderBytes to `out`.
 void EncodeRecordHeader(const RecordHeader& header, char* out);
-// nullopt if `bytes` is too short or the checksum does not hold.
+// nullopt if `bytes` is too short or the checksum does not match.
 std::optional<RecordHeader> DecodeRecordHeader(std::string_view bytes);
 
-// Payloads. A decoder answers nullopt for bytes that its encoder could not have made.
+// Payloads. Decoders return nullopt for bytes that are not a valid encoding.
 std::string EncodeHardState(const raft::HardState& hard_state);
 std::optional<raft::HardState> DecodeHardState(std::string_view payload);
 
@@ -62,23 +62,23 @@ struct CompactMark {
 std::string EncodeCompactMark(const CompactMark& mark);
 std::optional<CompactMark> DecodeCompactMark(std::string_view payload);
 
-// Of SNAPSHOT and RESET.
+// Payload of SNAPSHOT and RESET.
 std::string EncodeSnapshotMeta(const raft::SnapshotMeta& meta);
 std::optional<raft::SnapshotMeta> DecodeSnapshotMeta(std::string_view payload);
 
-// What stands before an entry's data; the data follows without a length.
+// The start of an entry's payload. The entry's data follows without a length.
 struct EntryPrefix {
   raft::Index index;
   raft::Term term;
   raft::EntryKind kind = raft::EntryKind::kNoop;
 };
-// `out` has kEntryPrefixBytes.
+// Writes kEntryPrefixBytes to `out`.
 void EncodeEntryPrefix(const EntryPrefix& prefix, char* out);
 std::optional<EntryPrefix> DecodeEntryPrefix(std::string_view payload);
-// With a copy of the data.
+// Copies the data.
 std::optional<raft::Entry> DecodeEntry(std::string_view payload);
 
-// For people: "ENTRY 7^2 command 120 bytes". Never shows data.
+// One line for operators: "ENTRY 7^2 command 120 bytes". Contains no data.
 std::string DescribeRecord(const RecordHeader& header, std::string_view payload);
 
 }  // namespace dqueue::storage

@@ -11,7 +11,7 @@ namespace dqueue::storage {
 namespace {
 
 constexpr uint64_t kSearchBytes = 4096;
-constexpr size_t kAtLsn = 16;  // in a record header
+constexpr size_t kAtLsn = 16;  // offset of lsn in a record header
 
 bool AllZero(std::string_view bytes) {
   return bytes.empty() ||
@@ -35,11 +35,11 @@ absl::StatusOr<RecordView> RecordReader::Read(uint64_t offset, uint64_t limit) {
   const std::optional<RecordHeader> header = DecodeRecordHeader(*bytes);
   if (!header) {
     view.problem =
-        AllZero(*bytes) ? "no record where one was written" : "record header checksum mismatch";
+        AllZero(*bytes) ? "zeros where a record was written" : "record header checksum mismatch";
     return view;
   }
   if (header->lsn != base_lsn_ + offset || header->salt != salt_) {
-    view.problem = "the record belongs elsewhere";
+    view.problem = "the record is of another position or segment";
     return view;
   }
   if (RecordBytes(header->length) > limit - offset) {
@@ -64,14 +64,14 @@ absl::StatusOr<uint64_t> RecordReader::FindCandidate(uint64_t offset, uint64_t l
     const uint64_t piece = std::min(kSearchBytes, limit - offset);
     absl::StatusOr<std::string_view> bytes = window_.Get(offset, piece);
     if (!bytes.ok()) return bytes.status();
-    if (bytes->size() < piece) return limit;  // the file became shorter
+    if (bytes->size() < piece) return limit;  // the file was shortened
     if (!AllZero(*bytes)) {
       *nonzero_end = std::max(*nonzero_end, offset + bytes->find_last_not_of('\0') + 1);
       for (uint64_t at = 0; at + kRecordHeaderBytes <= piece; at += kRecordAlignment) {
         if (LoadU64(bytes->data() + at + kAtLsn) == base_lsn_ + offset + at) return offset + at;
       }
     }
-    // Headers may lie across the edge of two pieces.
+    // A header may cross the border of two pieces, so they overlap.
     if (piece < kSearchBytes) return limit;
     offset += piece - kRecordHeaderBytes + kRecordAlignment;
   }

@@ -1,4 +1,4 @@
-// Reads records of one segment and says what is wrong with one that cannot be believed.
+// Reads the records of one segment and describes what is wrong with an invalid one.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,11 @@
 namespace dqueue::storage {
 
 struct RecordView {
-  // Empty: the whole record is what was written here.
+  // Empty if the record is valid; otherwise what is wrong with it.
   std::string problem;
-  // Set if at least the header is: its checksum, position and salt hold, and its length fits.
+  // Set if the header is valid: checksum, position and salt match, and the length fits the segment.
   std::optional<RecordHeader> header;
-  // If there is no problem; valid until the next Read().
+  // Set if the record is valid. Usable until the next Read().
   std::string_view payload;
 };
 
@@ -27,10 +27,11 @@ class RecordReader {
   // `file` must outlive this.
   RecordReader(const File& file, const SegmentHeader& segment);
 
-  // The record at `offset`, which must end at or before `limit`.
+  // Reads the record at `offset`. The record must end at or before `limit`.
   absl::StatusOr<RecordView> Read(uint64_t offset, uint64_t limit);
-  // The next place in [offset, limit) where a whole record's header might be, in steps of 8;
-  // `limit` if there is none. *nonzero_end: after the last byte seen that is not zero, if any.
+  // Finds the next offset in [offset, limit), a multiple of 8, at which a record header could
+  // start; returns `limit` if there is none. Raises *nonzero_end to the end of the last nonzero
+  // byte seen.
   absl::StatusOr<uint64_t> FindCandidate(uint64_t offset, uint64_t limit, uint64_t* nonzero_end);
 
  private:

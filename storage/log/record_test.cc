@@ -1,4 +1,5 @@
-// The codecs of the log: what was encoded comes back, and anything else is refused.
+// Tests of the codecs of records and segment headers: valid bytes round-trip, all others are
+// rejected.
 #include "storage/log/record.h"
 
 #include <gtest/gtest.h>
@@ -33,7 +34,7 @@ TEST(RecordTest, HeaderRoundTrip) {
   EXPECT_EQ(DecodeRecordHeader(Encoded(header)), header);
 }
 
-// The layout is a promise to files that exist.
+// The layout must never change: existing files have it.
 TEST(RecordTest, HeaderLayout) {
   const std::string bytes = Encoded(SomeHeader());
   ASSERT_EQ(bytes.size(), 40u);
@@ -48,7 +49,7 @@ TEST(RecordTest, HeaderLayout) {
   EXPECT_EQ(LoadU32(bytes.data() + 36), 0xcafebabeu);
 }
 
-TEST(RecordTest, AnyFlippedBitOfAHeaderIsRefused) {
+TEST(RecordTest, FlippedHeaderBitsAreRejected) {
   const std::string bytes = Encoded(SomeHeader());
   for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     std::string damaged = bytes;
@@ -57,7 +58,7 @@ TEST(RecordTest, AnyFlippedBitOfAHeaderIsRefused) {
   }
 }
 
-TEST(RecordTest, ShortAndEmptyHeadersAreRefused) {
+TEST(RecordTest, ShortHeadersAreRejected) {
   const std::string bytes = Encoded(SomeHeader());
   for (size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_EQ(DecodeRecordHeader(std::string_view(bytes).substr(0, size)), std::nullopt);
@@ -97,7 +98,7 @@ TEST(RecordTest, PayloadsRoundTrip) {
   }
 }
 
-TEST(RecordTest, PayloadsThatNoEncoderMadeAreRefused) {
+TEST(RecordTest, InvalidPayloadsAreRejected) {
   for (size_t size = 0; size < 60; ++size) {
     const std::string zeros(size, '\0');
     EXPECT_EQ(DecodeHardState(zeros).has_value(), size == 24) << size;
@@ -118,7 +119,7 @@ TEST(RecordTest, PayloadsThatNoEncoderMadeAreRefused) {
   }
 }
 
-TEST(RecordTest, DescriptionsShowNoData) {
+TEST(RecordTest, DescriptionContainsNoData) {
   const auto describe = [](RecordType type, const std::string& payload) {
     RecordHeader header;
     header.type = static_cast<uint8_t>(type);
@@ -184,7 +185,7 @@ TEST(SegmentHeaderTest, RoundTrip) {
   EXPECT_EQ(back->marks, h.marks);
 }
 
-TEST(SegmentHeaderTest, AnyFlippedBitIsRefusedOrChangesNothing) {
+TEST(SegmentHeaderTest, FlippedBitIsRejectedOrWithoutEffect) {
   const std::string bytes = EncodeSegmentHeader(SomeSegment());
   for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     std::string damaged = bytes;
@@ -198,7 +199,7 @@ TEST(SegmentHeaderTest, AnyFlippedBitIsRefusedOrChangesNothing) {
   }
 }
 
-TEST(SegmentHeaderTest, AnyLengthTooShortIsRefused) {
+TEST(SegmentHeaderTest, ShortHeaderIsRejected) {
   const std::string bytes = EncodeSegmentHeader(SomeSegment());
   for (size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_EQ(DecodeSegmentHeader(std::string_view(bytes).substr(0, size)).status().code(),
@@ -206,7 +207,7 @@ TEST(SegmentHeaderTest, AnyLengthTooShortIsRefused) {
   }
 }
 
-TEST(SegmentHeaderTest, ImpossibleValuesAreRefused) {
+TEST(SegmentHeaderTest, InvalidValuesAreRejected) {
   const std::function<void(SegmentHeader&)> cases[] = {
       [](SegmentHeader& h) { h.sequence = 0; },
       [](SegmentHeader& h) { h.previous_sequence = 9; },
@@ -225,8 +226,8 @@ TEST(SegmentHeaderTest, ImpossibleValuesAreRefused) {
   }
 }
 
-// Nothing is believed from a length whose checksum does not hold, and not much from one whose does.
-TEST(SegmentHeaderTest, ImpossibleSizesAreRefused) {
+// A length is checked even if its checksum matches.
+TEST(SegmentHeaderTest, InvalidSizesAreRejected) {
   const std::pair<size_t, uint64_t> cases[] = {
       {56, 0},         {56, 65536 - 4096}, {56, (uint64_t{1} << 30) + 4096},
       {56, 65536 + 1}, {188, UINT32_MAX},  {188, (1 << 18) + 1},

@@ -1,4 +1,4 @@
-// What a start does with the end of its log: the table of docs/storage.md as code.
+// How recovery treats the tail of the log: the decision table of docs/storage.md.
 #pragma once
 
 #include <span>
@@ -6,32 +6,33 @@
 
 namespace dqueue::storage {
 
-// X is the first place that cannot be read as the log's next record; D the highest position that
-// any valid header names as durable.
+// X is the first position that does not hold the next record. D is the highest durable position
+// that a valid header names.
 struct RecoverySituation {
-  bool impossible = false;  // whole and well-formed, but not what this program would have written
+  bool inconsistent =
+      false;  // the bytes at X are intact, but a correct program would not have written them
   bool below_durable = false;  // X < D
-  bool rest_is_zero = false;   // nothing behind X
+  bool rest_is_zero = false;   // only zeros follow X
   bool recover_from_peers = false;
   bool hard_state_certain = false;  // every unreadable place below D is older than a readable vote
 };
 
 enum class RecoveryAction {
-  kGoOn,              // the log ends at X
-  kCutTail,           // what is behind X was never promised to anybody
-  kRefuseImpossible,  // not a matter of lost bytes
-  kRefuseDamaged,     // acknowledged data is damaged
-  kRefuseVoteLost,    // this node may have forgotten a vote: it must not come back as itself
-  kKeepPrefix,        // go on with what is before X, without a vote until it has caught up
+  kContinue,            // the log ends at X
+  kTruncateTail,        // bytes after X were never acknowledged; remove them
+  kRefuseInconsistent,  // the log is inconsistent, which recovery cannot repair
+  kRefuseDamaged,       // acknowledged data is damaged
+  kRefuseVoteLost,  // this node may have forgotten a vote; it must not rejoin as the same member
+  kKeepPrefix,      // keep what is before X; the node must not vote until caught up
 };
 
 struct RecoveryRule {
-  enum Want { kNo, kYes, kAny };
-  Want impossible;
-  Want below_durable;
-  Want rest_is_zero;
-  Want recover_from_peers;
-  Want hard_state_certain;
+  enum Condition { kNo, kYes, kAny };
+  Condition inconsistent;
+  Condition below_durable;
+  Condition rest_is_zero;
+  Condition recover_from_peers;
+  Condition hard_state_certain;
   RecoveryAction action;
   bool Matches(const RecoverySituation& situation) const;
 };
@@ -40,7 +41,7 @@ struct RecoveryRule {
 std::span<const RecoveryRule> RecoveryRules();
 RecoveryAction DecideRecovery(const RecoverySituation& situation);
 
-// What the operator can do about a refusal.
+// What the operator should do after a refusal; empty for other actions.
 std::string_view RecoveryAdvice(RecoveryAction action);
 
 }  // namespace dqueue::storage

@@ -13,7 +13,7 @@ RecoverySituation SituationOfBits(int bits) {
   return {(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0};
 }
 
-TEST(RecoveryDecisionTest, EverySituationMatchesExactlyOneRule) {
+TEST(RecoveryDecisionTest, EachSituationMatchesOneRule) {
   std::set<const RecoveryRule*> used;
   for (int bits = 0; bits < 1 << kConditions; ++bits) {
     int matches = 0;
@@ -27,20 +27,21 @@ TEST(RecoveryDecisionTest, EverySituationMatchesExactlyOneRule) {
   EXPECT_EQ(used.size(), RecoveryRules().size()) << "a rule that never matches";
 }
 
-// What the rules must never do, said without them.
-TEST(RecoveryDecisionTest, NeverForgetsWhatWasPromised) {
+// Safety rules that the table must keep, checked without using its rows.
+TEST(RecoveryDecisionTest, AcknowledgedDataIsNeverCut) {
   for (int bits = 0; bits < 1 << kConditions; ++bits) {
     const RecoverySituation s = SituationOfBits(bits);
     const RecoveryAction action = DecideRecovery(s);
-    const bool cuts = action == RecoveryAction::kGoOn || action == RecoveryAction::kCutTail;
-    EXPECT_EQ(cuts, !s.below_durable && !s.impossible) << bits;
+    const bool cuts =
+        action == RecoveryAction::kContinue || action == RecoveryAction::kTruncateTail;
+    EXPECT_EQ(cuts, !s.below_durable && !s.inconsistent) << bits;
     if (action == RecoveryAction::kKeepPrefix) {
-      EXPECT_TRUE(s.recover_from_peers && s.hard_state_certain && !s.impossible) << bits;
+      EXPECT_TRUE(s.recover_from_peers && s.hard_state_certain && !s.inconsistent) << bits;
     }
-    if (action == RecoveryAction::kGoOn) {
+    if (action == RecoveryAction::kContinue) {
       EXPECT_TRUE(s.rest_is_zero) << bits;
     }
-    // Whoever is refused is told what to do; the others need no advice.
+    // Each refusal has advice; other actions have none.
     const bool refused = !cuts && action != RecoveryAction::kKeepPrefix;
     EXPECT_EQ(RecoveryAdvice(action).empty(), !refused) << bits;
   }

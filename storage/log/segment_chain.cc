@@ -9,10 +9,10 @@
 namespace dqueue::storage {
 namespace {
 
-void Mark(ChainLink& link, std::string problem, uint64_t offset, bool impossible) {
+void Mark(ChainLink& link, std::string problem, uint64_t offset, bool inconsistent) {
   link.problem = std::move(problem);
   link.problem_offset = offset;
-  link.impossible = impossible;
+  link.inconsistent = inconsistent;
   link.header.reset();
 }
 
@@ -42,7 +42,7 @@ absl::Status ReadHeader(FileSystem& fs, ChainLink& link) {
   if (header->segment_bytes != link.size) {
     Mark(link,
          "the file has " + std::to_string(link.size) + " bytes, its header says " +
-             std::to_string(header->segment_bytes) + ": it was cut or extended",
+             std::to_string(header->segment_bytes) + ": it was truncated or extended",
          std::min(link.size, header->segment_bytes), true);
     return absl::OkStatus();
   }
@@ -89,7 +89,7 @@ absl::StatusOr<SegmentChain> ReadSegmentChain(FileSystem& fs, const std::string&
   absl::StatusOr<std::vector<DirectoryEntry>> list = fs.List(directory);
   if (!list.ok()) return list.status();
   SegmentChain chain;
-  std::vector<ChainLink> all;  // in order of names, which is that of sequences
+  std::vector<ChainLink> all;  // sorted by name, and so by sequence
   for (const DirectoryEntry& entry : *list) {
     const std::string path = JoinPath(directory, entry.name);
     const std::optional<uint64_t> sequence = ParseSegmentName(entry.name);
@@ -111,7 +111,7 @@ absl::StatusOr<SegmentChain> ReadSegmentChain(FileSystem& fs, const std::string&
   CheckIdentities(all, &chain.identity);
   chain.next_sequence = all.back().sequence + 1;
 
-  // From the newest back along previous_sequence.
+  // Follow previous_sequence from the newest segment back.
   uint64_t wanted = all.back().sequence;
   for (auto link = all.rbegin(); link != all.rend(); ++link) {
     if (link->sequence > wanted) {
@@ -119,7 +119,7 @@ absl::StatusOr<SegmentChain> ReadSegmentChain(FileSystem& fs, const std::string&
       continue;
     }
     if (link->sequence < wanted) {
-      // Segments are removed oldest first, so one that is missing above another was lost.
+      // Compaction removes the oldest segments first, so a gap means that a segment was lost.
       link->missing_after = JoinPath(directory, SegmentName(wanted));
     }
     wanted = link->header ? link->header->previous_sequence : link->sequence - 1;

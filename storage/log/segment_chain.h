@@ -1,4 +1,4 @@
-// Which files of a directory make up the log, by their names and headers alone.
+// Finds the segments that make up the log, from file names and segment headers.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,11 @@ struct ChainLink {
   std::string path;
   uint64_t size = 0;
   std::shared_ptr<Segment> segment;     // open for reading; nullptr: not a regular file
-  std::optional<SegmentHeader> header;  // nullopt: `problem` says why
+  std::optional<SegmentHeader> header;  // nullopt: see `problem`
   std::string problem;
   uint64_t problem_offset = 0;
-  bool impossible = false;  // as ScanStop::impossible, of `problem`
-  // The path of a segment that should be between this link and the next, and is not there.
+  bool inconsistent = false;  // `problem` is an inconsistency, as ScanStop::inconsistent
+  // Path of a segment that is missing between this link and the next.
   std::optional<std::string> missing_after;
 };
 
@@ -31,7 +31,7 @@ struct SegmentChain {
   Identity identity;
   std::vector<ChainLink> links;  // oldest first; not empty
   uint64_t next_sequence = 1;    // above all segments
-  // Segments that a later one steps over: see SegmentHeader::previous_sequence.
+  // Segments that a later one skips (SegmentHeader::previous_sequence).
   std::vector<std::string> void_paths;
   // Files that never became segments.
   std::vector<std::string> leftover_paths;
@@ -40,7 +40,7 @@ struct SegmentChain {
 // NOT_FOUND: there is no log. FAILED_PRECONDITION: "FILE:0: … needs a newer dqueue".
 absl::StatusOr<SegmentChain> ReadSegmentChain(FileSystem& fs, const std::string& directory);
 
-// The header at the beginning of a segment file. Errors as of DecodeSegmentHeader.
+// Reads the header at the start of a segment file. Errors as for DecodeSegmentHeader().
 absl::StatusOr<SegmentHeader> ReadSegmentHeader(const File& file);
 
 }  // namespace dqueue::storage

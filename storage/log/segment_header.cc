@@ -17,7 +17,7 @@ constexpr uint32_t kFlagRecovered = 1;
 
 // Offsets in the fixed part.
 enum : size_t {
-  kAtCrc = 8,  // of everything behind it in the fixed part
+  kAtCrc = 8,  // covers the fixed part after it
   kAtVersion = 12,
   kAtClusterHi = 16,
   kAtClusterLo = 24,
@@ -135,7 +135,7 @@ absl::StatusOr<uint64_t> DecodeHeaderBytes(std::string_view fixed) {
   if (LoadU32(p + kAtCrc) != Crc32c(fixed.substr(kAtVersion, kHeaderFixedBytes - kAtVersion))) {
     return absl::DataLossError("segment header checksum mismatch");
   }
-  // Every format keeps magic, checksum and version where they are.
+  // Magic, checksum and version are at the same offsets in every format.
   const uint32_t version = LoadU32(p + kAtVersion);
   if (version != kFormatVersion || (LoadU32(p + kAtFlags) & ~kFlagRecovered) != 0) {
     return absl::FailedPreconditionError("log format " + std::to_string(version) +

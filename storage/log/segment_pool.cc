@@ -44,7 +44,7 @@ absl::StatusOr<FreeFile> SegmentPool::Make() {
     if (status.ok()) return out;
     out.file.reset();
   }
-  // The space goes back at once: others may need it.
+  // Free the space at once: other writers may need it.
   if (absl::Status removed = fs_.Remove(out.path); !removed.ok() && !absl::IsNotFound(removed)) {
     return removed;
   }

@@ -1,6 +1,5 @@
-// Zero-filled files, made ahead of use: a log that only overwrites blocks that are on disk already
-// needs no metadata in its syncs, and cannot run out of space in the middle of a segment.
-// Thread-safe.
+// Keeps zero-filled files ready for new segments. Overwriting blocks that already exist needs no
+// metadata in a sync, and cannot run out of space in the middle of a segment. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +14,7 @@
 
 namespace dqueue::storage {
 
-// Its bytes are zero and durable, its name is not. The file is written directly.
+// A zero-filled file. Its bytes are durable; its name is not. Open for direct writes.
 struct FreeFile {
   std::string path;
   std::unique_ptr<File> file;
@@ -25,10 +24,10 @@ class SegmentPool {
  public:
   SegmentPool(FileSystem& fs, std::string directory, uint64_t segment_bytes, size_t target);
 
-  // Makes one more if fewer than the target are ready. False: there were enough.
-  // RESOURCE_EXHAUSTED: no space; nothing is left behind, and it may be tried again.
+  // Makes one file if fewer than `target` are ready; false otherwise. RESOURCE_EXHAUSTED: no space;
+  // the partial file is removed, and it may be tried again.
   absl::StatusOr<bool> Prepare();
-  // One that is ready, or a new one.
+  // Returns a ready file, or makes one.
   absl::StatusOr<FreeFile> Take();
   size_t ready() const;
 

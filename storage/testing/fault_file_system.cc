@@ -8,7 +8,7 @@
 namespace dqueue::storage {
 namespace {
 
-// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and the same everywhere.
+// SplitMix64 (Steele, Lea, Flood 2014). The sequence is the same on every platform.
 class Rng {
  public:
   explicit Rng(uint64_t seed) : state_(seed) {}
@@ -64,8 +64,8 @@ std::pair<std::string, std::string> Split(const std::string& path) {
   return {whole.substr(0, slash), whole.substr(slash + 1)};
 }
 
-// What is left of a sector when the write of `fresh` over `old` was interrupted. Bytes that are
-// the same in both stay.
+// The content of a sector after an interrupted write of `fresh` over `old`. Bytes that are equal in
+// both are unchanged.
 void Tear(Rng& rng, const char* old, const char* fresh, char* out, size_t size) {
   const size_t cut = rng.Below(size + 1);
   switch (rng.Below(3)) {
@@ -87,25 +87,25 @@ void Tear(Rng& rng, const char* old, const char* fresh, char* out, size_t size) 
 }  // namespace
 
 struct FaultFileSystem::Inode {
-  // A sector's content before a write that is not durable yet; the first of a sector is what is
-  // durable, the later ones are versions that may have reached the disk.
+  // The content of a sector before a write that is not durable. The first version of a sector is
+  // the durable one; later versions may have reached the disk.
   struct Before {
     uint64_t sector;
     size_t at;  // in before_bytes
-    bool lost;  // by a failed sync: no later sync makes it durable
+    bool lost;  // a failed sync dropped the write; a later sync does not make it durable
   };
 
   bool special = false;
   std::string bytes;          // as readers see it
-  uint64_t durable_size = 0;  // of the bytes after undoing every Before
+  uint64_t durable_size = 0;  // size after undoing every Before
   std::vector<Before> before;
-  std::string before_bytes;  // kSectorBytes for each of `before`, zero-padded
+  std::string before_bytes;  // kSectorBytes for each element of `before`, zero-padded
   bool any_lost = false;
 
   bool Clean() const { return before.empty() && durable_size == bytes.size(); }
 
-  // Before `data` is written here. Nothing can go wrong with a sector that does not change, unless
-  // its last change was lost.
+  // Called before `data` is written. Skips sectors that do not change, unless a failed sync may
+  // have lost an earlier change.
   void RememberChanged(uint64_t offset, std::span<const char> data) {
     const uint64_t end = offset + data.size();
     for (uint64_t sector = offset / kSectorBytes; sector * kSectorBytes < end; ++sector) {
@@ -142,7 +142,7 @@ struct FaultFileSystem::Inode {
       Forget();
       return;
     }
-    // A sector that was written again after the failed sync is durable now; the others are not.
+    // A sector rewritten after the failed sync is durable now; the others are not.
     std::set<uint64_t> rewritten;
     for (const Before& b : before) {
       if (!b.lost) rewritten.insert(b.sector);
@@ -173,7 +173,7 @@ struct FaultFileSystem::Inode {
     Forget();
   }
 
-  // `keep`: all or nothing; without, each sector by itself.
+  // `keep` decides for all sectors; if unset, each sector is decided by itself.
   void Crash(std::optional<bool> keep, Rng& rng) {
     if (Clean()) return;
     if (keep.has_value()) {
@@ -196,7 +196,7 @@ struct FaultFileSystem::Inode {
     std::string out = Durable();
     out.resize(whole, '\0');
 
-    std::map<uint64_t, std::vector<const char*>> versions;  // by sector: the durable one first
+    std::map<uint64_t, std::vector<const char*>> versions;  // by sector, the durable version first
     for (const Before& b : before) versions[b.sector].push_back(before_bytes.data() + b.at);
     for (auto& [sector, list] : versions) {
       const uint64_t at = sector * kSectorBytes;
@@ -281,7 +281,7 @@ class FaultFileSystem::Handle : public File {
   absl::StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> out) const override {
     std::lock_guard lock(fs_->mu_);
     if (absl::Status s = Ready(); !s.ok()) return s;
-    if (absl::Status s = fs_->Admit(DiskOp::kRead, path_, nullptr); !s.ok()) return s;
+    if (absl::Status s = fs_->BeginCall(DiskOp::kRead, path_, nullptr); !s.ok()) return s;
     if (offset >= inode_->bytes.size()) return size_t{0};
     const size_t n = std::min<uint64_t>(out.size(), inode_->bytes.size() - offset);
     std::memcpy(out.data(), inode_->bytes.data() + offset, n);
@@ -305,8 +305,8 @@ class FaultFileSystem::Handle : public File {
     std::lock_guard lock(fs_->mu_);
     if (absl::Status s = Ready(); !s.ok()) return s;
     bool half_done = false;
-    if (absl::Status s = fs_->Admit(DiskOp::kSync, path_, &half_done); !s.ok()) {
-      // A sync that fails has lost the writes; one that a stop interrupts leaves them pending.
+    if (absl::Status s = fs_->BeginCall(DiskOp::kSync, path_, &half_done); !s.ok()) {
+      // A failed sync loses the writes; a sync interrupted by StopAfter() leaves them pending.
       if (half_done && !fs_->stopped_) inode_->SyncFailed();
       return s;
     }
@@ -335,11 +335,11 @@ class FaultFileSystem::Handle : public File {
   const uint64_t epoch_;
 };
 
-class FaultFileSystem::Lease : public FileLock {
+class FaultFileSystem::HeldLock : public FileLock {
  public:
-  Lease(FaultFileSystem* fs, std::string path, uint64_t epoch)
+  HeldLock(FaultFileSystem* fs, std::string path, uint64_t epoch)
       : fs_(fs), path_(std::move(path)), epoch_(epoch) {}
-  ~Lease() override {
+  ~HeldLock() override {
     std::lock_guard lock(fs_->mu_);
     if (epoch_ == fs_->epoch_) fs_->locks_.erase(path_);
   }
@@ -353,8 +353,8 @@ class FaultFileSystem::Lease : public FileLock {
 FaultFileSystem::FaultFileSystem() { directories_[""]; }
 FaultFileSystem::~FaultFileSystem() = default;
 
-// Whether a call may go on. *half_done: it fails, and its effect is to be incomplete.
-absl::Status FaultFileSystem::Admit(DiskOp op, const std::string& path, bool* half_done) {
+// Returns an error if the call must fail. *half_done: the failing call takes effect in part.
+absl::Status FaultFileSystem::BeginCall(DiskOp op, const std::string& path, bool* half_done) {
   if (half_done != nullptr) *half_done = false;
   if (stopped_) return absl::UnavailableError(path + ": the machine has stopped");
   const bool mutation = IsMutation(op);
@@ -415,7 +415,7 @@ absl::StatusOr<FaultFileSystem::InodePtr> FaultFileSystem::Find(const std::strin
 
 absl::StatusOr<std::unique_ptr<File>> FaultFileSystem::OpenForRead(const std::string& path) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kOpen, path, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kOpen, path, nullptr); !s.ok()) return s;
   absl::StatusOr<InodePtr> inode = Find(path);
   if (!inode.ok()) return inode.status();
   if ((*inode)->special) return absl::InternalError(path + ": not a regular file");
@@ -424,7 +424,7 @@ absl::StatusOr<std::unique_ptr<File>> FaultFileSystem::OpenForRead(const std::st
 
 absl::StatusOr<std::unique_ptr<File>> FaultFileSystem::OpenForWrite(const std::string& path) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kOpen, path, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kOpen, path, nullptr); !s.ok()) return s;
   absl::StatusOr<InodePtr> inode = Find(path);
   if (!inode.ok()) return inode.status();
   if ((*inode)->special) return absl::InternalError(path + ": not a regular file");
@@ -433,7 +433,7 @@ absl::StatusOr<std::unique_ptr<File>> FaultFileSystem::OpenForWrite(const std::s
 
 absl::StatusOr<std::unique_ptr<File>> FaultFileSystem::Create(const std::string& path) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kCreate, path, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kCreate, path, nullptr); !s.ok()) return s;
   const auto [directory, name] = Split(path);
   Directory* d = FindDirectory(directory);
   if (d == nullptr) return absl::NotFoundError(path + ": No such file or directory");
@@ -458,10 +458,10 @@ absl::StatusOr<std::unique_ptr<File>> FaultFileSystem::Create(const std::string&
 absl::Status FaultFileSystem::Write(Inode& inode, const std::string& path, uint64_t offset,
                                     std::span<const char> data) {
   bool half_done = false;
-  absl::Status admitted = Admit(DiskOp::kWrite, path, &half_done);
-  if (!admitted.ok()) {
+  absl::Status begun = BeginCall(DiskOp::kWrite, path, &half_done);
+  if (!begun.ok()) {
     if (half_done) (void)Store(inode, offset, data.first(data.size() / 2));
-    return admitted;
+    return begun;
   }
   ++counts_.writes;
   const uint64_t end = offset + data.size();
@@ -492,7 +492,7 @@ absl::Status FaultFileSystem::Store(Inode& inode, uint64_t offset, std::span<con
 
 absl::Status FaultFileSystem::Rename(const std::string& from, const std::string& to) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kRename, from, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kRename, from, nullptr); !s.ok()) return s;
   absl::StatusOr<InodePtr> inode = Find(from);
   if (!inode.ok()) return inode.status();
   const auto [directory, name] = Split(from);
@@ -506,7 +506,7 @@ absl::Status FaultFileSystem::Rename(const std::string& from, const std::string&
 
 absl::Status FaultFileSystem::Remove(const std::string& path) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kRemove, path, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kRemove, path, nullptr); !s.ok()) return s;
   absl::StatusOr<InodePtr> inode = Find(path);
   if (!inode.ok()) return inode.status();
   const auto [directory, name] = Split(path);
@@ -516,7 +516,7 @@ absl::Status FaultFileSystem::Remove(const std::string& path) {
 
 absl::StatusOr<std::vector<DirectoryEntry>> FaultFileSystem::List(const std::string& directory) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kList, directory, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kList, directory, nullptr); !s.ok()) return s;
   const std::string path = Normalise(directory);
   const Directory* d = FindDirectory(path);
   if (d == nullptr) return absl::NotFoundError(directory + ": No such file or directory");
@@ -536,7 +536,7 @@ absl::StatusOr<std::vector<DirectoryEntry>> FaultFileSystem::List(const std::str
 
 absl::Status FaultFileSystem::CreateDirectory(const std::string& path) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kCreateDirectory, path, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kCreateDirectory, path, nullptr); !s.ok()) return s;
   const std::string whole = Normalise(path);
   for (size_t slash = 0; slash != std::string::npos;) {
     slash = whole.find('/', slash + 1);
@@ -552,7 +552,7 @@ absl::Status FaultFileSystem::CreateDirectory(const std::string& path) {
 
 absl::Status FaultFileSystem::SyncDirectory(const std::string& path) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kSyncDirectory, path, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kSyncDirectory, path, nullptr); !s.ok()) return s;
   Directory* d = FindDirectory(Normalise(path));
   if (d == nullptr) return absl::NotFoundError(path + ": No such file or directory");
   ++counts_.directory_syncs;
@@ -562,13 +562,13 @@ absl::Status FaultFileSystem::SyncDirectory(const std::string& path) {
 
 absl::StatusOr<bool> FaultFileSystem::Exists(const std::string& path) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kOpen, path, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kOpen, path, nullptr); !s.ok()) return s;
   return FindDirectory(Normalise(path)) != nullptr || Find(path).ok();
 }
 
 absl::StatusOr<std::unique_ptr<FileLock>> FaultFileSystem::Lock(const std::string& path) {
   std::lock_guard lock(mu_);
-  if (absl::Status s = Admit(DiskOp::kLock, path, nullptr); !s.ok()) return s;
+  if (absl::Status s = BeginCall(DiskOp::kLock, path, nullptr); !s.ok()) return s;
   const auto [directory, name] = Split(path);
   Directory* d = FindDirectory(directory);
   if (d == nullptr) return absl::NotFoundError(path + ": No such file or directory");
@@ -581,13 +581,13 @@ absl::StatusOr<std::unique_ptr<FileLock>> FaultFileSystem::Lock(const std::strin
     d->names[name] = inode;
     d->durable[name] = inode;
   }
-  return std::make_unique<Lease>(this, Normalise(path), epoch_);
+  return std::make_unique<HeldLock>(this, Normalise(path), epoch_);
 }
 
 absl::StatusOr<uint64_t> FaultFileSystem::FreeBytes(const std::string& directory) {
   {
     std::lock_guard lock(mu_);
-    if (absl::Status s = Admit(DiskOp::kOpen, directory, nullptr); !s.ok()) return s;
+    if (absl::Status s = BeginCall(DiskOp::kOpen, directory, nullptr); !s.ok()) return s;
     if (capacity_ == UINT64_MAX) return uint64_t{1} << 40;
   }
   const uint64_t used = UsedBytes();
@@ -597,7 +597,7 @@ absl::StatusOr<uint64_t> FaultFileSystem::FreeBytes(const std::string& directory
 
 void FaultFileSystem::CrashLocked(std::optional<bool> keep, uint64_t seed) {
   Rng rng(seed);
-  // Files that only a lost name leads to are gone; files under a name that came back are not.
+  // A file is gone if all its names are lost; a file whose removal was lost is back.
   for (auto& [path, directory] : directories_) directory.Crash(keep, rng);
   std::set<const Inode*> done;
   for (auto& [path, directory] : directories_) {

@@ -1,19 +1,22 @@
-// A disk in memory that does to files what real disks do: it forgets what was not synced, tears
-// sectors, fails, fills up and rots. The same calls and the same seeds give the same bytes. Used by
-// the tests of storage/ and, as the disk of every node, by the simulator.
+// A file system in memory with the faults of real disks: it loses unsynced data, tears sectors,
+// fails calls, fills up and flips bits. The same calls with the same seeds give the same bytes.
+// Used by the tests of storage/ and by the simulator as the disk of each node.
 //
-// Model. Readers see every write at once (the page cache). Durable are: file bytes and size after
-// File::Sync(); a directory's names after SyncDirectory(); directories themselves when
-// CreateDirectory() returns. Crash() decides, for each 512-byte sector written since the last sync
-// and for each directory operation since the last SyncDirectory(), whether it is kept, lost or
-// torn. Bytes that no pending write changed are never harmed: an append cannot destroy its synced
-// neighbour in the same sector. Several pending versions of one sector: any of them may survive.
-// A failed Sync() (FailNth) loses its writes the way Linux does: readers still see them, a later
-// Sync() succeeds, and the next Crash() may drop them.
+// Readers see every write at once, as through a page cache. Durable are: bytes and size of a file
+// after File::Sync(); names after SyncDirectory(); directories when CreateDirectory() returns.
 //
-// Killing only the process is: destroy the objects that use the file system, and build new ones.
+// Crash() decides for each 512-byte sector written since the last sync, and for each directory
+// operation since the last SyncDirectory(), whether it is kept, lost or torn. Of several pending
+// versions of a sector, any may survive. Bytes that no pending write changed are never harmed: an
+// append cannot damage synced bytes in the same sector.
 //
-// Threads: any (one mutex).
+// A failed Sync() (FailNth) loses its writes as on Linux: readers still see them, a later Sync()
+// succeeds, and the next Crash() may drop them.
+//
+// To simulate the death of the process alone, destroy the objects that use the file system and
+// create new ones.
+//
+// Thread-safe (one mutex).
 #pragma once
 
 #include <cstdint>
@@ -33,7 +36,7 @@
 
 namespace dqueue::storage {
 
-// The kinds of calls that can be told to fail. A write is any WriteAt.
+// Kinds of calls that can be made to fail. kWrite is any WriteAt.
 enum class DiskOp {
   kOpen,  // OpenForRead, OpenForWrite
   kRead,
@@ -46,7 +49,7 @@ enum class DiskOp {
   kCreateDirectory,
   kSyncDirectory,
   kLock,
-  kAny,          // any of the above
+  kAny,          // all kinds
   kAnyMutation,  // kCreate, kWrite, kSync, kRename, kRemove, kCreateDirectory, kSyncDirectory
 };
 
@@ -80,54 +83,54 @@ class FaultFileSystem : public FileSystem {
 
   // ---- Crashes
 
-  // The machine loses power: decides the fate of everything pending from `seed`, closes all files
-  // (older File objects fail from now on), releases all locks, clears FailNth and StopAfter.
+  // Power loss. `seed` decides what happens to everything pending. Closes all files (existing File
+  // objects fail from now on), releases all locks, clears FailNth and StopAfter.
   void Crash(uint64_t seed);
-  // As Crash(), but everything pending is kept (true) or lost (false).
+  // As Crash(), but keeps (true) or loses (false) everything pending.
   void CrashKeeping(bool pending);
-  // The machine stops in the middle: of the mutations from now on, the first n are done, the next
-  // is done in part (a write: a prefix) or not at all, and it and every later call of any kind
-  // fails with UNAVAILABLE until Crash().
+  // Stops the machine after n more mutations. The next mutation takes effect in part (a write: a
+  // prefix) or not at all. It and all later calls fail with UNAVAILABLE until Crash().
   void StopAfter(uint64_t n);
   bool stopped() const;
-  // A deep copy with the same durable and pending state; no open files, locks or planned failures.
+  // A deep copy with the same durable and pending state. It has no open files, locks or planned
+  // failures.
   std::unique_ptr<FaultFileSystem> Clone() const;
 
   // ---- Failures
 
-  // The n-th call of that kind from now (1: the next) fails with `status`; a write has then been
-  // done in part, a sync has lost what it should have made durable. Several may be planned.
+  // The n-th call of kind `op` from now (1: the next) fails with `status`. A failed write takes
+  // effect in part; a failed sync loses its writes. Several failures may be planned.
   void FailNth(DiskOp op, uint64_t n, absl::Status status);
-  // As FailNth, but only calls on paths that contain `part` count.
+  // As FailNth, but counts only calls on paths that contain `part`.
   void FailNth(DiskOp op, uint64_t n, absl::Status status, std::string part);
-  // Every call of that kind fails until ClearFailures().
+  // Every call of kind `op` fails until ClearFailures().
   void FailAll(DiskOp op, absl::Status status);
   void ClearFailures();
-  // Bytes that all files together may have (default: no limit); a write that would need more is
-  // done in part and is RESOURCE_EXHAUSTED.
+  // Limits the total size of all files (default: no limit). A write beyond it takes effect in part
+  // and returns RESOURCE_EXHAUSTED.
   void SetCapacity(uint64_t bytes);
   uint64_t UsedBytes() const;
 
-  // ---- Damage and tests' views. A missing file is a failed check.
+  // ---- Damage and inspection. A missing file fails a check.
 
-  // Flips bit `bit` (of byte bit / 8) in what is seen and what is durable.
+  // Flips bit `bit` (of byte bit / 8) in the visible and the durable content.
   void FlipBit(const std::string& path, uint64_t bit);
-  // What readers see now.
+  // The visible content.
   std::string Bytes(const std::string& path) const;
-  // What would certainly survive a crash now. NOT_FOUND if the name is not durable.
+  // The content that survives any crash now. NOT_FOUND if the name is not durable.
   absl::StatusOr<std::string> DurableBytes(const std::string& path) const;
   bool DurablyExists(const std::string& path) const;
-  // Makes or replaces a file, durable at once; its directory is made if missing.
+  // Creates or replaces a file, durably. Creates its directory if missing.
   void PutFile(const std::string& path, std::string bytes);
-  // Puts something there that is not a regular file (a FIFO, say), durable at once.
+  // Puts a non-regular file (such as a FIFO) at `path`, durably.
   void PutSpecial(const std::string& path);
-  // All regular files (as seen now), sorted.
+  // All regular files that are visible, sorted.
   std::vector<std::string> Paths() const;
   Counts counts() const;
 
  private:
   class Handle;
-  class Lease;
+  class HeldLock;
   struct Inode;
   struct Directory;
   struct PlannedFailure {
@@ -140,8 +143,8 @@ class FaultFileSystem : public FileSystem {
 
   static constexpr uint64_t kSectorBytes = 512;
 
-  // All below: with mu_ held.
-  absl::Status Admit(DiskOp op, const std::string& path, bool* half_done);
+  // The functions below require mu_.
+  absl::Status BeginCall(DiskOp op, const std::string& path, bool* half_done);
   Directory* FindDirectory(const std::string& directory);
   const Directory* FindDirectory(const std::string& directory) const;
   absl::StatusOr<InodePtr> Find(const std::string& path) const;
@@ -156,7 +159,7 @@ class FaultFileSystem : public FileSystem {
   std::vector<PlannedFailure> failures_;
   std::optional<uint64_t> mutations_left_;
   bool stopped_ = false;
-  uint64_t epoch_ = 0;  // of open files: Crash() ends them
+  uint64_t epoch_ = 0;  // of open files; Crash() increments it
   uint64_t capacity_ = UINT64_MAX;
   Counts counts_;
 };

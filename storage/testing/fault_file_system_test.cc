@@ -1,4 +1,4 @@
-// The disk that the other tests and the simulator trust to be untrustworthy.
+// Tests of the fault model itself: the other storage tests and the simulator rely on it.
 #include "storage/testing/fault_file_system.h"
 
 #include <gmock/gmock.h>
@@ -56,7 +56,7 @@ TEST_F(FaultFileSystemTest, BehavesAsAFileSystem) {
   EXPECT_THAT(fs_.Paths(), ElementsAre("d/g"));
 }
 
-TEST_F(FaultFileSystemTest, LosesWhatWasNotSynced) {
+TEST_F(FaultFileSystemTest, LosesUnsyncedWrites) {
   auto file = Create("d/f");
   ASSERT_TRUE(file->WriteAt(0, std::string("one")).ok());
   ASSERT_TRUE(file->Sync().ok());
@@ -70,7 +70,7 @@ TEST_F(FaultFileSystemTest, LosesWhatWasNotSynced) {
   EXPECT_FALSE(file->Sync().ok()) << "opened before the crash";
 }
 
-TEST_F(FaultFileSystemTest, NamesAreLostUntilTheDirectoryIsSynced) {
+TEST_F(FaultFileSystemTest, NamesAreDurableAfterDirectorySync) {
   auto file = Create("d/f");
   ASSERT_TRUE(file->WriteAt(0, std::string("one")).ok());
   ASSERT_TRUE(file->Sync().ok());
@@ -88,7 +88,7 @@ TEST_F(FaultFileSystemTest, NamesAreLostUntilTheDirectoryIsSynced) {
   EXPECT_THAT(fs_.Paths(), ElementsAre("d/h"));
 }
 
-// Each sector of two may survive or not, and be torn; neighbours in a sector are safe.
+// Each of the two sectors may be kept, lost or torn. Synced bytes in the same sector are unharmed.
 TEST_F(FaultFileSystemTest, AnySubsetOfSectorsSurvives) {
   std::set<std::string> seen;
   uint64_t torn = 0;
@@ -134,7 +134,7 @@ TEST_F(FaultFileSystemTest, AnyVersionOfASectorSurvives) {
   for (const char* version : {"0", "1", "2", "3"}) EXPECT_TRUE(seen.contains(version)) << version;
 }
 
-TEST_F(FaultFileSystemTest, AGrowingFileMayEndAnywhere) {
+TEST_F(FaultFileSystemTest, GrowingFileMayEndAnywhere) {
   std::set<size_t> sizes;
   for (uint64_t seed = 0; seed < 500; ++seed) {
     FaultFileSystem fs;
@@ -149,7 +149,7 @@ TEST_F(FaultFileSystemTest, AGrowingFileMayEndAnywhere) {
   EXPECT_GT(sizes.size(), 3u);
 }
 
-TEST_F(FaultFileSystemTest, DirectoryOperationsAreLostOneByOne) {
+TEST_F(FaultFileSystemTest, DirectoryOperationsAreLostIndependently) {
   std::set<std::vector<std::string>> seen;
   for (uint64_t seed = 0; seed < 300; ++seed) {
     FaultFileSystem fs;
@@ -184,7 +184,7 @@ TEST_F(FaultFileSystemTest, SameSeedSameBytes) {
   EXPECT_GT(different.size(), 10u);
 }
 
-TEST_F(FaultFileSystemTest, AFailedSyncLosesItsWritesForGood) {
+TEST_F(FaultFileSystemTest, FailedSyncLosesItsWrites) {
   fs_.PutFile("d/f", std::string(1024, 'o'));
   auto file = fs_.OpenForWrite("d/f");
   ASSERT_TRUE((*file)->WriteAt(0, std::string(1024, 'n')).ok());
@@ -212,7 +212,7 @@ TEST_F(FaultFileSystemTest, FailsTheNthCall) {
   EXPECT_TRUE(fs_.Create("d/g").ok());
 }
 
-TEST_F(FaultFileSystemTest, StopsAfterSoManyMutations) {
+TEST_F(FaultFileSystemTest, StopsAfterMutations) {
   auto file = Create("d/f");
   fs_.StopAfter(1);
   EXPECT_TRUE(file->WriteAt(0, std::string("aaaa")).ok());
@@ -242,7 +242,7 @@ TEST_F(FaultFileSystemTest, FillsUp) {
   EXPECT_EQ(*fs_.FreeBytes("d"), 1000u);
 }
 
-TEST_F(FaultFileSystemTest, LocksEndWithTheirHolderOrTheMachine) {
+TEST_F(FaultFileSystemTest, LockEndsWithHolderOrCrash) {
   auto lock = fs_.Lock("d/LOCK");
   ASSERT_TRUE(lock.ok());
   EXPECT_EQ(fs_.Lock("d/LOCK").status(),
@@ -253,11 +253,11 @@ TEST_F(FaultFileSystemTest, LocksEndWithTheirHolderOrTheMachine) {
   fs_.Crash(1);
   auto again = fs_.Lock("d/LOCK");
   ASSERT_TRUE(again.ok());
-  lock->reset();  // of the time before the crash: must not release the new one
+  lock->reset();  // taken before the crash; must not release the new lock
   EXPECT_FALSE(fs_.Lock("d/LOCK").ok());
 }
 
-TEST_F(FaultFileSystemTest, FlipsABitEverywhere) {
+TEST_F(FaultFileSystemTest, FlipBitChangesVisibleAndDurableBytes) {
   fs_.PutFile("d/f", "aa");
   auto file = fs_.OpenForWrite("d/f");
   ASSERT_TRUE((*file)->WriteAt(1, std::string("b")).ok());
@@ -266,7 +266,7 @@ TEST_F(FaultFileSystemTest, FlipsABitEverywhere) {
   EXPECT_EQ(*fs_.DurableBytes("d/f"), "`a");
 }
 
-TEST_F(FaultFileSystemTest, ACloneIsAWorldOfItsOwn) {
+TEST_F(FaultFileSystemTest, CloneIsIndependent) {
   auto file = Create("d/f");
   ASSERT_TRUE(file->WriteAt(0, std::string("one")).ok());
   fs_.StopAfter(0);

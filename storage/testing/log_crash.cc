@@ -84,7 +84,7 @@ std::string CheckAfterCrash(FaultFileSystem& fs, const CrashWorkload& workload) 
       Log::Open(fs, kCrashDirectory, CrashOptions(), &recovered);
   if (!workload.formatted() && absl::IsNotFound(log.status())) {
     const absl::StatusOr<bool> exists = Log::Exists(fs, kCrashDirectory);
-    return exists.ok() && !*exists ? "" : "a log that is not found exists";
+    return exists.ok() && !*exists ? "" : "Exists() is true, but Open() finds no log";
   }
   if (!log.ok()) return std::string(log.status().message());
   const ModelState state = StateOf(recovered, **log);
@@ -109,8 +109,8 @@ std::string CheckAfterCrash(FaultFileSystem& fs, const CrashWorkload& workload) 
     (*log)->Submit(std::move(write));
   }
   const absl::StatusOr<bool> polled = (*log)->Poll();
-  if (!polled.ok()) return "writing on: " + std::string(polled.status().message());
-  if (durable != 5) return "writing on: not reported durable";
+  if (!polled.ok()) return "writing after recovery: " + std::string(polled.status().message());
+  if (durable != 5) return "writing after recovery: not reported durable";
   log->reset();
   fs.CrashKeeping(false);
   log = Log::Open(fs, kCrashDirectory, CrashOptions(), &recovered);

@@ -1,5 +1,5 @@
-// A log that lives on a disk that stops: random writes up to the stop, and the question whether
-// what a start finds afterwards keeps the log's promise. For tests and for the deliberate bugs.
+// Crash tests of the log: a random workload on a disk that stops, and a check that recovery keeps
+// the log's guarantees. Used by the crash tests and the mutant tests.
 #pragma once
 
 #include <cstdint>
@@ -16,22 +16,22 @@ namespace dqueue::storage {
 inline constexpr char kCrashDirectory[] = "data/wal";
 
 Identity CrashIdentity();
-// Segments so small that a short workload fills several.
+// Small segments, so that a short workload fills several.
 LogOptions CrashOptions();
 
-// Formats a log and writes to it, batch by batch, with clean restarts in between.
+// Formats a log, writes batches to it, and reopens it cleanly from time to time.
 class CrashWorkload {
  public:
   CrashWorkload(FaultFileSystem* fs, uint64_t seed, int batches);
 
-  // Until all is done or the disk fails.
+  // Runs until all batches are written or the disk fails.
   void Run();
 
   bool formatted() const { return formatted_; }
   bool finished() const { return finished_; }
   size_t acknowledged() const { return acknowledged_; }  // a position in model()
   const LogModel& model() const { return model_; }
-  // What was wrong although nothing had crashed; empty: nothing.
+  // A broken guarantee before any crash; empty: none.
   const std::string& violation() const { return violation_; }
 
  private:
@@ -52,12 +52,12 @@ class CrashWorkload {
   std::string violation_;
 };
 
-// Opens the log after a crash, compares it with the workload's model, writes on, loses power
-// without anything pending, and opens again. Empty: the promise was kept.
+// Opens the log after a crash and compares it with the workload's model. Then writes more, loses
+// power with nothing pending, and opens it again. Returns the first broken guarantee; empty: none.
 std::string CheckAfterCrash(FaultFileSystem& fs, const CrashWorkload& workload);
 
 // Stops a workload after each of its operations in turn, crashes `crashes` times from there, and
-// checks. The first violation, with where it was; empty: none.
+// checks each crash. Returns the first broken guarantee and where it was; empty: none.
 std::string CrashEverywhere(uint64_t workload_seed, int batches, uint64_t crashes);
 
 }  // namespace dqueue::storage

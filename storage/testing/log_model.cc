@@ -11,7 +11,7 @@ bool SameEntry(const raft::Entry& a, const raft::Entry& b) {
   return a.index == b.index && a.term == b.term && a.kind == b.kind && *a.payload == *b.payload;
 }
 
-// The commit index is a hint; Open() puts it between snapshot and end.
+// The commit index is a hint; Open() clamps it between the snapshot and the last entry.
 raft::Index Commit(const ModelState& s) {
   return std::clamp(s.hard_state.commit, s.snapshot.index, s.last);
 }
@@ -46,7 +46,7 @@ LogModel::LogModel(const raft::HardState& hard_state, const std::vector<raft::En
   write.hard_state = hard_state;
   write.entries = entries;
   Add(write);
-  // Format() is all or nothing.
+  // Format() is atomic, so only its final state counts.
   states_.erase(states_.begin(), states_.end() - 1);
 }
 
@@ -130,7 +130,7 @@ LogWrite RandomWrites::Next(const ModelState& now) {
     write.hard_state = hard_state;
   }
   if (kind >= 92) {
-    // A local snapshot, with or without compaction behind it.
+    // A local snapshot, with or without compaction.
     if (!now.entries.empty()) {
       const raft::Index at =
           std::max(now.snapshot.index, now.entries.begin()->first + Below(now.entries.size()));

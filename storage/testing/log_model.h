@@ -1,4 +1,4 @@
-// What a log should hold: the naive version, in memory, for tests to compare with.
+// A simple model of the log in memory. Tests compare the real log with it.
 #pragma once
 
 #include <cstdint>
@@ -20,25 +20,25 @@ struct ModelState {
   raft::Index last;
   std::map<raft::Index, raft::Entry> entries;  // those after `compacted`
 
-  // As the contract says an Open() reports it.
+  // Compares as Open() reports a log: commit is clamped between the snapshot and the last entry.
   friend bool operator==(const ModelState& a, const ModelState& b);
 };
 std::string Describe(const ModelState& state);
 
-// The state after each record of each write, in order: a crash may leave any of them that is not
-// older than what was acknowledged.
+// The state after each record of each write, in order. A crash may leave any of them that is not
+// older than the last acknowledged one.
 class LogModel {
  public:
   LogModel() : states_(1) {}
-  // Before anything is written: what Format() makes.
+  // The state that Format() creates.
   LogModel(const raft::HardState& hard_state, const std::vector<raft::Entry>& entries);
 
   void Add(const LogWrite& write);
   const ModelState& now() const { return states_.back(); }
   size_t position() const { return states_.size() - 1; }
-  // The newest position not before `acknowledged` at which the state is `state`; -1 if none.
+  // The newest position >= `acknowledged` whose state equals `state`; -1 if none.
   ptrdiff_t Find(const ModelState& state, size_t acknowledged) const;
-  // Goes back to that position: the rest was lost.
+  // Drops the states after `position`.
   void Rewind(size_t position) { states_.resize(position + 1); }
 
  private:
@@ -46,11 +46,11 @@ class LogModel {
   std::vector<ModelState> states_;
 };
 
-// What an opened log holds: RecoveredLog's marks, and the entries read back one by one.
+// The content of an open log: the marks of RecoveredLog, and all entries read back.
 ModelState StateOf(const RecoveredLog& recovered, const Log& log);
 
-// Legal writes, at random: appends small and large, overwritten tails, votes, snapshots,
-// compactions, resets.
+// Generates random legal writes: small and large appends, overwritten tails, votes, snapshots,
+// compactions and resets.
 class RandomWrites {
  public:
   RandomWrites(uint64_t seed, size_t max_payload) : rng_(seed), max_payload_(max_payload) {}
