@@ -11,7 +11,7 @@
 #include <thread>
 #include <utility>
 
-#include "cmd/bench/latencies.h"
+#include "cmd/cluster/latencies.h"
 
 namespace dqueue::cmd {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "client/client.h"
-#include "cmd/bench/local_cluster.h"
+#include "cmd/cluster/local_cluster.h"
 
 namespace dqueue::cmd {
 

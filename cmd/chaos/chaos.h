@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "client/client.h"
-#include "cmd/bench/latencies.h"
-#include "cmd/bench/local_cluster.h"
+#include "cmd/cluster/latencies.h"
+#include "cmd/cluster/local_cluster.h"
 
 namespace dqueue::cmd {
 

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "cmd/bench/latencies.h"
 #include "cmd/flags/escape.h"
 
 namespace dqueue::cmd {
@@ -54,20 +53,6 @@ TEST(Grouped, Thousands) {
   EXPECT_EQ(Grouped(999), "999");
   EXPECT_EQ(Grouped(1000), "1,000");
   EXPECT_EQ(Grouped(1234567), "1,234,567");
-}
-
-TEST(Latencies, Percentiles) {
-  Latencies none;
-  EXPECT_EQ(none.Percentile(0.5), 0);
-  Latencies some;
-  for (int i = 100; i >= 1; --i) some.Add(std::chrono::milliseconds(i));
-  EXPECT_EQ(some.Percentile(0.50), 50);
-  EXPECT_EQ(some.Percentile(0.99), 99);
-  EXPECT_EQ(some.Percentile(1.0), 100);
-  EXPECT_EQ(some.Percentile(0.0), 1);
-  Latencies both = some;
-  both.Add(some);
-  EXPECT_EQ(both.count(), 200u);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "cmd/bench/local_cluster.h"
+#include "cmd/cluster/local_cluster.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -125,8 +125,6 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(const Options&
                       "--data-dir=" + options.directory + "/" + node.name,
                       "--grpc-addr=" + node.address,
                       "--http-addr=off"};
-    node.arguments.insert(node.arguments.end(), options.extra_flags.begin(),
-                          options.extra_flags.end());
     client::ClientOptions client_options;
     client_options.servers = {node.address};
     client_options.timeout = milliseconds(500);

@@ -41,9 +41,8 @@ class LocalCluster {
  public:
   struct Options {
     int nodes = 3;
-    std::string program;    // dqueue
-    std::string directory;  // holds a directory and a log file for each node
-    std::vector<std::string> extra_flags;
+    std::string program{};    // path of dqueue
+    std::string directory{};  // gets a directory and a log file for each node
   };
 
   // Returns when there is a leader.
