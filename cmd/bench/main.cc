@@ -12,6 +12,7 @@
 #include "cmd/flags/connection_flags.h"
 #include "cmd/flags/flags.h"
 #include "cmd/flags/process_start.h"
+#include "cmd/flags/program.h"
 #include "cmd/flags/text_output.h"
 
 namespace dqueue::cmd {
@@ -127,11 +128,6 @@ void PrintJson(const std::vector<BenchResult>& results) {
   std::puts(json.EndArray().EndObject().Take().c_str());
 }
 
-int Complain(ExitCode code, const std::string& message) {
-  std::fprintf(stderr, "dqueue-bench: %s\n", message.c_str());
-  return code;
-}
-
 std::vector<BenchResult> Measure(const std::string& mode, const BenchOptions& options) {
   std::vector<BenchResult> results;
   const bool all = mode == "all";
@@ -158,92 +154,112 @@ std::vector<BenchResult> Measure(const std::string& mode, const BenchOptions& op
   return results;
 }
 
-int Run(const std::vector<std::string>& args) {
-  BenchFlags flags;
-  FlagTable table;
-  AddBenchFlags(&flags, &table);
-  table.Parse(args);
-  table.ApplyEnvironment(ProcessEnvironment());
-  if (table.help_wanted()) {
-    std::fputs(Help().c_str(), stdout);
-    return kExitOk;
-  }
-  if (table.version_wanted()) {
-    std::puts("dqueue-bench " DQUEUE_VERSION);
-    return kExitOk;
-  }
-  if (table.problem()) return Complain(kExitUsage, table.problem()->message);
-  if (table.positionals().size() > 1) {
-    return Complain(kExitUsage, "unexpected argument " + Quoted(table.positionals()[1]));
-  }
-  const std::string mode = table.positionals().empty() ? "e2e" : table.positionals()[0];
-  if (std::find(kModes.begin(), kModes.end(), mode) == kModes.end()) {
-    const std::string nearest = Nearest(mode, kModes);
-    return Complain(kExitUsage,
-                    "unknown mode " + Quoted(mode) +
-                        (nearest.empty() ? "; see --help" : "; did you mean " + nearest + "?"));
-  }
-  BenchOptions& options = flags.options;
-  const bool own_cluster = flags.connection.servers.empty();
-  if (!own_cluster && table.Given("cluster")) {
-    return Complain(kExitUsage, "--server and --cluster exclude each other");
-  }
-  if (!own_cluster && mode == "failover") {
-    return Complain(kExitUsage, "failover kills nodes, so it starts its own: no --server");
-  }
-  if (mode == "failover" && flags.cluster < 3) {
-    return Complain(kExitUsage, "failover needs --cluster 3 or more");
-  }
-  if (mode == "transfer" && own_cluster && flags.cluster < 2) {
-    return Complain(kExitUsage, "transfer needs --cluster 2 or more");
-  }
-  // Its own nodes speak plain text on loopback.
-  if (!own_cluster) {
-    if (absl::Status status = Connect(flags.connection, &options.access); !status.ok()) {
-      return Complain(kExitUsage, std::string(status.message()));
-    }
-  }
-  options.batch = static_cast<int>(flags.batch);
-  options.producers = static_cast<int>(flags.producers);
-  options.workers = static_cast<int>(flags.workers);
-  options.payload_bytes = static_cast<int>(flags.payload);
-  options.in_flight = static_cast<int>(flags.in_flight);
-  options.kills = static_cast<int>(flags.kills);
-  options.transfers = static_cast<int>(flags.transfers);
-  options.gather = !flags.no_gather;
+// An empty list means e2e. The error says what is wrong with the mode.
+absl::StatusOr<std::string> ModeOf(const std::vector<std::string>& positionals) {
+  const std::string mode = positionals.empty() ? "e2e" : positionals[0];
+  if (std::find(kModes.begin(), kModes.end(), mode) != kModes.end()) return mode;
+  const std::string nearest = Nearest(mode, kModes);
+  return absl::InvalidArgumentError(
+      "unknown mode " + Quoted(mode) +
+      (nearest.empty() ? "; see --help" : "; did you mean " + nearest + "?"));
+}
 
-  std::unique_ptr<TemporaryDirectory> directory;
-  std::unique_ptr<LocalCluster> cluster;
-  if (own_cluster) {
-    auto made = TemporaryDirectory::Make(flags.work_dir);
-    if (!made.ok()) return Complain(kExitGeneric, std::string(made.status().message()));
-    directory = *std::move(made);
-    BlockStopSignals();
-    CleanUpOnStopSignal([path = directory->path()] {
-      std::error_code ignored;
-      std::filesystem::remove_all(path, ignored);
-    });
-    LocalCluster::Options cluster_options;
-    cluster_options.nodes = static_cast<int>(flags.cluster);
-    cluster_options.program = SiblingProgram("dqueue");
-    cluster_options.directory = directory->path();
-    auto started = LocalCluster::Start(cluster_options);
-    if (!started.ok()) return Complain(kExitGeneric, std::string(started.status().message()));
-    cluster = *std::move(started);
-    options.cluster = cluster.get();
-    options.access.servers = cluster->servers();
+// Why these flags cannot be combined; empty if they can.
+std::string CombinationProblem(const BenchFlags& flags, const FlagTable& table,
+                               const std::string& mode) {
+  const bool own_cluster = flags.connection.servers.empty();
+  if (!own_cluster && table.Given("cluster")) return "--server and --cluster exclude each other";
+  if (!own_cluster && mode == "failover") {
+    return "failover kills nodes, so it starts its own: no --server";
   }
-  const std::vector<BenchResult> results = Measure(mode, options);
-  flags.output == "json" ? PrintJson(results) : PrintTable(results);
+  if (mode == "failover" && flags.cluster < 3) return "failover needs --cluster 3 or more";
+  if (mode == "transfer" && own_cluster && flags.cluster < 2) {
+    return "transfer needs --cluster 2 or more";
+  }
+  return "";
+}
+
+// Narrows the integers that the flag table holds as int64_t; their ranges fit an int.
+void CopyToOptions(const BenchFlags& flags, BenchOptions* options) {
+  options->batch = static_cast<int>(flags.batch);
+  options->producers = static_cast<int>(flags.producers);
+  options->workers = static_cast<int>(flags.workers);
+  options->payload_bytes = static_cast<int>(flags.payload);
+  options->in_flight = static_cast<int>(flags.in_flight);
+  options->kills = static_cast<int>(flags.kills);
+  options->transfers = static_cast<int>(flags.transfers);
+  options->gather = !flags.no_gather;
+}
+
+// The nodes that this program starts, and their data.
+struct OwnCluster {
+  std::unique_ptr<TemporaryDirectory> directory;  // outlives the nodes
+  std::unique_ptr<LocalCluster> nodes;
+};
+
+// SIGINT and SIGTERM remove the directory and end the process.
+absl::StatusOr<OwnCluster> StartOwnCluster(const BenchFlags& flags) {
+  OwnCluster own;
+  auto directory = TemporaryDirectory::Make(flags.work_dir);
+  if (!directory.ok()) return directory.status();
+  own.directory = *std::move(directory);
+  BlockStopSignals();
+  CleanUpOnStopSignal([path = own.directory->path()] {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  });
+  auto started = LocalCluster::Start({.nodes = static_cast<int>(flags.cluster),
+                                      .program = SiblingProgram("dqueue"),
+                                      .directory = own.directory->path()});
+  if (!started.ok()) return started.status();
+  own.nodes = *std::move(started);
+  return own;
+}
+
+// Prints the problems of the results. Returns the exit status.
+int Judge(const Program& program, const std::vector<BenchResult>& results) {
   int code = kExitOk;
   for (const BenchResult& result : results) {
     if (result.problem.empty()) continue;
-    code = Complain(result.lost > 0 ? kExitVerifyFailed : kExitGeneric,
-                    result.mode + ": " + result.problem);
+    code = program.Complain(result.lost > 0 ? kExitVerifyFailed : kExitGeneric,
+                            result.mode + ": " + result.problem);
   }
-  if (cluster) {
-    if (absl::Status status = cluster->CheckAlive(); !status.ok()) {
-      code = Complain(kExitGeneric, std::string(status.message()));
+  return code;
+}
+
+int Run(const std::vector<std::string>& args, const Environment& environment) {
+  const Program program("dqueue-bench");
+  BenchFlags flags;
+  FlagTable table;
+  AddBenchFlags(&flags, &table);
+  const Start start = ReadCommandLine(args, environment, /*positionals_max=*/1, &table);
+  if (std::optional<int> code = program.Answer(start, Help)) return *code;
+  const absl::StatusOr<std::string> mode = ModeOf(table.positionals());
+  if (!mode.ok()) return program.Complain(kExitUsage, std::string(mode.status().message()));
+  const std::string problem = CombinationProblem(flags, table, *mode);
+  if (!problem.empty()) return program.Complain(kExitUsage, problem);
+
+  BenchOptions& options = flags.options;
+  OwnCluster own;
+  if (flags.connection.servers.empty()) {
+    absl::StatusOr<OwnCluster> started = StartOwnCluster(flags);
+    if (!started.ok()) {
+      return program.Complain(kExitGeneric, std::string(started.status().message()));
+    }
+    own = *std::move(started);
+    options.cluster = own.nodes.get();
+    options.access.servers = own.nodes->servers();
+  } else if (absl::Status status = Connect(flags.connection, &options.access); !status.ok()) {
+    return program.Complain(kExitUsage, std::string(status.message()));
+  }
+  CopyToOptions(flags, &options);
+
+  const std::vector<BenchResult> results = Measure(*mode, options);
+  flags.output == "json" ? PrintJson(results) : PrintTable(results);
+  int code = Judge(program, results);
+  if (own.nodes) {
+    if (absl::Status status = own.nodes->CheckAlive(); !status.ok()) {
+      code = program.Complain(kExitGeneric, std::string(status.message()));
     }
   }
   return FinishOutput() ? code : kExitGeneric;
@@ -252,7 +268,4 @@ int Run(const std::vector<std::string>& args) {
 }  // namespace
 }  // namespace dqueue::cmd
 
-int main(int argc, char** argv) {
-  dqueue::cmd::PrepareProcess();
-  return dqueue::cmd::Run(std::vector<std::string>(argv + 1, argv + argc));
-}
+int main(int argc, char** argv) { return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::Run); }

@@ -1,13 +1,14 @@
 // dqueue-chaos: kills leaders under load and proves that nothing was lost.
 #include <algorithm>
 #include <cstdio>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cmd/chaos/chaos.h"
 #include "cmd/flags/flags.h"
 #include "cmd/flags/process_start.h"
+#include "cmd/flags/program.h"
 #include "cmd/flags/text_output.h"
 
 namespace dqueue::cmd {
@@ -98,28 +99,13 @@ void PrintJson(const ChaosReport& report) {
   std::puts(json.EndArray().EndObject().Take().c_str());
 }
 
-int Complain(ExitCode code, const std::string& message) {
-  std::fprintf(stderr, "dqueue-chaos: %s\n", message.c_str());
-  return code;
-}
-
-int Run(const std::vector<std::string>& args) {
+int Run(const std::vector<std::string>& args, const Environment& environment) {
+  const Program program("dqueue-chaos");
   ChaosFlags flags;
   FlagTable table;
   AddChaosFlags(&flags, &table);
-  table.Parse(args);
-  if (table.help_wanted()) {
-    std::fputs(Help().c_str(), stdout);
-    return kExitOk;
-  }
-  if (table.version_wanted()) {
-    std::puts("dqueue-chaos " DQUEUE_VERSION);
-    return kExitOk;
-  }
-  if (table.problem()) return Complain(kExitUsage, table.problem()->message);
-  if (!table.positionals().empty()) {
-    return Complain(kExitUsage, "unexpected argument " + Quoted(table.positionals()[0]));
-  }
+  const Start start = ReadCommandLine(args, environment, /*positionals_max=*/0, &table);
+  if (std::optional<int> code = program.Answer(start, Help)) return *code;
   ChaosOptions& options = flags.options;
   options.producers = static_cast<int>(flags.producers);
   options.workers = static_cast<int>(flags.workers);
@@ -127,13 +113,12 @@ int Run(const std::vector<std::string>& args) {
   BlockStopSignals();
 
   auto directory = TemporaryDirectory::Make(flags.work_dir);
-  if (!directory.ok()) return Complain(kExitGeneric, std::string(directory.status().message()));
-  LocalCluster::Options cluster_options;
-  cluster_options.nodes = static_cast<int>(flags.cluster);
-  cluster_options.program = SiblingProgram("dqueue");
-  cluster_options.directory = (*directory)->path();
-  auto cluster = LocalCluster::Start(cluster_options);
-  if (!cluster.ok()) return Complain(kExitGeneric, std::string(cluster.status().message()));
+  if (!directory.ok())
+    return program.Complain(kExitGeneric, std::string(directory.status().message()));
+  auto cluster = LocalCluster::Start({.nodes = static_cast<int>(flags.cluster),
+                                      .program = SiblingProgram("dqueue"),
+                                      .directory = (*directory)->path()});
+  if (!cluster.ok()) return program.Complain(kExitGeneric, std::string(cluster.status().message()));
 
   bool interrupted = false;
   const auto pause = [&](std::chrono::milliseconds time) {
@@ -141,14 +126,15 @@ int Run(const std::vector<std::string>& args) {
     return !interrupted;
   };
   const auto say = [&](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
-  say("three nodes run in " + (*directory)->path());
+  say(std::to_string(flags.cluster) + " nodes run in " + (*directory)->path());
   const ChaosReport report = RunChaos(options, cluster->get(), pause, say);
 
   flags.output == "json" ? PrintJson(report) : PrintTable(report);
   if (!report.ok()) {
-    for (const std::string& violation : report.violations) Complain(kExitGeneric, violation);
+    for (const std::string& violation : report.violations)
+      program.Complain(kExitGeneric, violation);
     (*directory)->Keep();
-    Complain(kExitGeneric, "the nodes' data and logs are in " + (*directory)->path());
+    program.Complain(kExitGeneric, "the nodes' data and logs are in " + (*directory)->path());
     if (flags.output != "json") std::puts("result: BROKEN ✗");
     FinishOutput();
     return kExitVerifyFailed;
@@ -160,7 +146,4 @@ int Run(const std::vector<std::string>& args) {
 }  // namespace
 }  // namespace dqueue::cmd
 
-int main(int argc, char** argv) {
-  dqueue::cmd::PrepareProcess();
-  return dqueue::cmd::Run(std::vector<std::string>(argv + 1, argv + argc));
-}
+int main(int argc, char** argv) { return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::Run); }

@@ -1,10 +1,14 @@
 #include "cmd/cli/cli.h"
 
+#include <cstdint>
 #include <cstdio>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "cmd/flags/completion.h"
 #include "cmd/flags/connection_flags.h"
+#include "cmd/flags/program.h"
 #include "cmd/flags/text_output.h"
 
 namespace dqueue::cmd {
@@ -34,9 +38,9 @@ class VersionCommand : public Command {
   int Run(Cli& cli) override {
     if (cli.json) {
       std::puts(
-          JsonWriter().BeginObject().Text("version", DQUEUE_VERSION).EndObject().Take().c_str());
+          JsonWriter().BeginObject().Text("version", ProgramVersion()).EndObject().Take().c_str());
     } else {
-      std::puts(DQUEUE_VERSION);
+      std::puts(ProgramVersion());
     }
     return kExitOk;
   }
@@ -156,10 +160,7 @@ std::string UnknownCommand(const CommandList& commands, std::span<const std::str
          (nearest.empty() ? "; see dqueue-cli --help" : "; did you mean " + nearest + "?");
 }
 
-int Complain(const UsageProblem& problem) {
-  std::fprintf(stderr, "dqueue-cli: %s\n", problem.message.c_str());
-  return problem.code == kExitConfig ? kExitUsage : problem.code;
-}
+Program ThisProgram() { return Program("dqueue-cli"); }
 
 }  // namespace
 
@@ -168,12 +169,13 @@ client::Client& Cli::client() {
   return *client_;
 }
 
-int Cli::Usage(const std::string& message) const { return Complain({kExitUsage, message}); }
+int Cli::Usage(const std::string& message) const {
+  return ThisProgram().Complain(kExitUsage, message);
+}
 
 int Cli::Fail(const client::Status& status, const std::string& what) const {
-  std::fprintf(stderr, "dqueue-cli: %s%s%s\n", what.c_str(), what.empty() ? "" : ": ",
-               Describe(status).c_str());
-  return ExitOf(status.code);
+  return ThisProgram().Complain(ExitOf(status.code),
+                                what + (what.empty() ? "" : ": ") + Describe(status));
 }
 
 ExitCode ExitOf(client::Code code) {
@@ -206,48 +208,40 @@ std::string Describe(const client::Status& status) {
          (status.reason.empty() ? "" : ", " + status.reason) + ")";
 }
 
-int RunCli(const std::vector<std::string>& args, const Environment& environment) {
+namespace {
+
+// RunCli() without the check that the output was written.
+int RunCommandLine(const std::vector<std::string>& args, const Environment& environment) {
+  const Program program = ThisProgram();
   const CommandList commands = MakeCommands();
+  const auto overview = [&] { return Overview(commands); };
   GlobalFlags globals;
   FlagTable table;
   AddGlobalFlags(&globals, &table);
   const size_t before = table.Parse(args, /*stop_at_positional=*/true);
   const std::span<const std::string> rest = std::span(args).subspan(before);
   if (rest.empty()) {
-    if (table.version_wanted() && !table.help_wanted()) {
-      std::puts("dqueue-cli " DQUEUE_VERSION);
-      return FinishOutput() ? kExitOk : kExitGeneric;
-    }
-    if (table.problem() && !table.help_wanted()) return Complain(*table.problem());
-    std::fputs(Overview(commands).c_str(), table.help_wanted() ? stdout : stderr);
-    if (!table.help_wanted()) return kExitUsage;
-    return FinishOutput() ? kExitOk : kExitGeneric;
+    const Start start = DecideStart(table, /*positionals_max=*/0);
+    if (std::optional<int> code = program.Answer(start, overview)) return *code;
+    std::fputs(overview().c_str(), stderr);
+    return kExitUsage;
   }
   const auto [command, words] = FindCommand(commands, rest);
   if (command == nullptr) {
     table.Parse(rest);
-    if (table.help_wanted()) {
-      std::fputs(Overview(commands).c_str(), stdout);
-      return FinishOutput() ? kExitOk : kExitGeneric;
-    }
-    return Complain({kExitUsage, UnknownCommand(commands, rest)});
+    if (table.help_wanted()) return *program.Answer({Start::Kind::kHelp, {}}, overview);
+    return program.Complain(kExitUsage, UnknownCommand(commands, rest));
   }
   command->AddFlags(&table);
-  table.Parse(rest.subspan(words));
-  if (table.help_wanted()) {
-    std::fputs(CommandHelp(*command).c_str(), stdout);
-    return FinishOutput() ? kExitOk : kExitGeneric;
-  }
-  if (table.version_wanted()) {
-    std::puts("dqueue-cli " DQUEUE_VERSION);
-    return FinishOutput() ? kExitOk : kExitGeneric;
-  }
-  table.ApplyEnvironment(environment);
-  if (table.problem()) return Complain(*table.problem());
+  // The number of positional arguments is checked last, after --server.
+  const Start start =
+      ReadCommandLine(rest.subspan(words), environment, /*positionals_max=*/SIZE_MAX, &table);
+  const auto help = [command = command] { return CommandHelp(*command); };
+  if (std::optional<int> code = program.Answer(start, help)) return *code;
   Cli cli;
   if (command->asks_server()) {
     if (absl::Status status = Connect(globals.connection, &cli.client_options); !status.ok()) {
-      return Complain({kExitUsage, std::string(status.message())});
+      return program.Complain(kExitUsage, std::string(status.message()));
     }
   }
   cli.client_options.timeout = globals.timeout;
@@ -260,7 +254,13 @@ int RunCli(const std::vector<std::string>& args, const Environment& environment)
   if (cli.args.size() > command->args_max()) {
     return cli.Usage("unexpected argument " + Quoted(cli.args[command->args_max()]));
   }
-  const int code = command->Run(cli);
+  return command->Run(cli);
+}
+
+}  // namespace
+
+int RunCli(const std::vector<std::string>& args, const Environment& environment) {
+  const int code = RunCommandLine(args, environment);
   if (!FinishOutput() && code == kExitOk) return kExitGeneric;
   return code;
 }

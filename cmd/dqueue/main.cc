@@ -1,5 +1,5 @@
 // dqueue: one node.
-#include <cstdio>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -7,27 +7,22 @@
 #include "cmd/dqueue/node_process.h"
 #include "cmd/flags/log_setup.h"
 #include "cmd/flags/process_start.h"
+#include "cmd/flags/program.h"
 
-int main(int argc, char** argv) {
-  using namespace dqueue::cmd;
-  PrepareProcess();
-  const NodeCommand command =
-      ReadNodeCommand(std::vector<std::string>(argv + 1, argv + argc), ProcessEnvironment());
-  switch (command.kind) {
-    case NodeCommand::Kind::kHelp:
-      std::fputs(NodeHelp().c_str(), stdout);
-      return kExitOk;
-    case NodeCommand::Kind::kVersion:
-      std::puts("dqueue " DQUEUE_VERSION);
-      return kExitOk;
-    case NodeCommand::Kind::kProblem:
-      std::fprintf(stderr, "dqueue: %s\n", command.problem.message.c_str());
-      return command.problem.code;
-    case NodeCommand::Kind::kRun:
-      break;
-  }
+namespace dqueue::cmd {
+namespace {
+
+int Run(const std::vector<std::string>& args, const Environment& environment) {
+  const Program program("dqueue", kExitConfig);
+  const NodeCommand command = ReadNodeCommand(args, environment);
+  if (std::optional<int> code = program.Answer(command.start, NodeHelp)) return *code;
   // Before any thread exists.
   BlockStopSignals();
   SetUpLog(command.config.log_level, command.config.log_format);
   return RunNode(command.config);
 }
+
+}  // namespace
+}  // namespace dqueue::cmd
+
+int main(int argc, char** argv) { return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::Run); }

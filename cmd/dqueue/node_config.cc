@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <random>
 #include <set>
 #include <utility>
@@ -227,60 +228,54 @@ void ResolveKeys(const NodeFlags& flags, NodeConfig* config) {
   }
 }
 
-// The rules that hold between the flags. Fills config.
-absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
-  if (std::string problem = NameProblem(flags.id); !problem.empty()) {
-    return Bad("--id " + Quoted(flags.id) + " " + problem);
+// The members are those of --peers, and this node is one of them.
+absl::Status ResolvePeers(const NodeFlags& flags, NodeConfig* config) {
+  absl::StatusOr<std::vector<node::MemberSpec>> peers = ParsePeers(flags.peers);
+  if (!peers.ok()) return Bad("--peers: " + std::string(peers.status().message()));
+  std::vector<node::MemberSpec>& members = config->node.members;
+  members = *std::move(peers);
+  const auto self = std::find_if(members.begin(), members.end(), [&](const node::MemberSpec& each) {
+    return each.name == flags.id;
+  });
+  if (self == members.end()) {
+    return Bad("--peers does not name this node, " + Quoted(flags.id) +
+               "; it lists all members, this one included");
   }
-  node::Options& options = config->node;
-  options.name = flags.id;
-  options.bootstrap = flags.bootstrap;
-
-  if (absl::Status status = ResolveTls(flags, config); !status.ok()) return status;
-  if (absl::Status status = ResolveListeners(flags, config); !status.ok()) return status;
-  const HostPort grpc = *ParseHostPort(config->grpc_listen);
-
-  if (!flags.peers.empty()) {
-    absl::StatusOr<std::vector<node::MemberSpec>> peers = ParsePeers(flags.peers);
-    if (!peers.ok()) return Bad("--peers: " + std::string(peers.status().message()));
-    options.members = *std::move(peers);
-    const auto self =
-        std::find_if(options.members.begin(), options.members.end(),
-                     [&](const node::MemberSpec& member) { return member.name == flags.id; });
-    if (self == options.members.end()) {
-      return Bad("--peers does not name this node, " + Quoted(flags.id) +
-                 "; it lists all members, this one included");
-    }
-    if (!flags.advertise_addr.empty() && flags.advertise_addr != self->address) {
-      return Bad("--advertise-addr " + flags.advertise_addr +
-                 " and this node's address in --peers, " + self->address +
-                 ", differ; --peers is what the others use, so change that");
-    }
-    config->advertise_addr = self->address;
-    if (absl::Status status = CheckPeerAddresses(flags, config); !status.ok()) return status;
-    if (const HostPort own = *ParseHostPort(self->address); own.port != grpc.port) {
-      config->warnings.push_back("--peers says that this node is at " + self->address +
-                                 ", but it listens at " + config->grpc_listen +
-                                 "; that works only if the port is forwarded");
-    }
-    if (options.members.size() % 2 == 0) {
-      const size_t size = options.members.size();
-      config->warnings.push_back("--peers names " + std::to_string(size) +
-                                 " members; an even number survives no more failures than " +
-                                 std::to_string(size - 1) + " and needs more acknowledgements");
-    }
-  } else {
-    HostPort own = grpc;
-    if (own.IsWildcard()) own = HostPort{"127.0.0.1", grpc.port, false};
-    if (!flags.advertise_addr.empty()) own = *ParseHostPort(flags.advertise_addr);
-    if (own.IsWildcard()) {
-      return Bad("--advertise-addr " + flags.advertise_addr +
-                 " cannot be reached by anybody; name a host");
-    }
-    config->advertise_addr = own.ToString();
-    options.members = {{flags.id, config->advertise_addr}};
+  if (!flags.advertise_addr.empty() && flags.advertise_addr != self->address) {
+    return Bad("--advertise-addr " + flags.advertise_addr +
+               " and this node's address in --peers, " + self->address +
+               ", differ; --peers is what the others use, so change that");
   }
+  config->advertise_addr = self->address;
+  if (absl::Status status = CheckPeerAddresses(flags, config); !status.ok()) return status;
+  if (ParseHostPort(self->address)->port != ParseHostPort(config->grpc_listen)->port) {
+    config->warnings.push_back("--peers says that this node is at " + self->address +
+                               ", but it listens at " + config->grpc_listen +
+                               "; that works only if the port is forwarded");
+  }
+  if (const size_t size = members.size(); size % 2 == 0) {
+    config->warnings.push_back("--peers names " + std::to_string(size) +
+                               " members; an even number survives no more failures than " +
+                               std::to_string(size - 1) + " and needs more acknowledgements");
+  }
+  return absl::OkStatus();
+}
 
+// Without --peers this node is the only member.
+absl::Status ResolveOnlyMember(const NodeFlags& flags, NodeConfig* config) {
+  HostPort own = *ParseHostPort(config->grpc_listen);
+  if (own.IsWildcard()) own = HostPort{"127.0.0.1", own.port, false};
+  if (!flags.advertise_addr.empty()) own = *ParseHostPort(flags.advertise_addr);
+  if (own.IsWildcard()) {
+    return Bad("--advertise-addr " + flags.advertise_addr +
+               " cannot be reached by anybody; name a host");
+  }
+  config->advertise_addr = own.ToString();
+  config->node.members = {{flags.id, config->advertise_addr}};
+  return absl::OkStatus();
+}
+
+absl::Status ResolveTimers(const NodeFlags& flags, node::Options* options) {
   if (flags.heartbeat.count() == 0) return Bad("--heartbeat 0s is no heartbeat; 5ms or more");
   for (const auto& [name, value] : {std::pair{"--heartbeat", flags.heartbeat},
                                     {"--election-timeout", flags.election_timeout}}) {
@@ -293,31 +288,56 @@ absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
                " must be at least 4 times --heartbeat " + FormatDuration(flags.heartbeat) +
                ", else a late heartbeat costs the leader its office");
   }
-  options.raft.heartbeat = flags.heartbeat;
-  options.raft.election_min = flags.election_timeout;
-  options.raft.election_max = 2 * flags.election_timeout;
-  options.broker.lease_timeout = flags.lease_timeout;
-  options.broker.max_retries = static_cast<int32_t>(flags.max_retries);
-  options.snapshot_log_bytes = flags.snapshot_log_bytes;
-  options.reserve_bytes = flags.reserve_bytes;
+  options->raft.heartbeat = flags.heartbeat;
+  options->raft.election_min = flags.election_timeout;
+  options->raft.election_max = 2 * flags.election_timeout;
+  return absl::OkStatus();
+}
+
+// Absolute: a later change of the working directory must not change where the data is.
+absl::Status ResolveDataDirectory(const NodeFlags& flags, node::Options* options) {
+  options->data_dir = flags.data_dir;
+  if (options->data_dir.front() == '/') return absl::OkStatus();
+  char* here = get_current_dir_name();
+  if (here == nullptr) return Bad("--data-dir is relative, and the working directory is gone");
+  options->data_dir = std::string(here) + "/" + flags.data_dir;
+  free(here);
+  return absl::OkStatus();
+}
+
+// The options of the node's own layers.
+absl::Status ResolveNode(const NodeFlags& flags, node::Options* options) {
+  options->bootstrap = flags.bootstrap;
+  if (absl::Status status = ResolveTimers(flags, options); !status.ok()) return status;
+  options->broker.lease_timeout = flags.lease_timeout;
+  options->broker.max_retries = static_cast<int32_t>(flags.max_retries);
+  options->snapshot_log_bytes = flags.snapshot_log_bytes;
+  options->reserve_bytes = flags.reserve_bytes;
   if (flags.recover == "peers") {
-    if (options.members.size() < 2) {
+    if (options->members.size() < 2) {
       return Bad("--recover=peers needs other members to fetch from; --peers names none");
     }
-    options.log.recover_from_peers = true;
+    options->log.recover_from_peers = true;
   }
-  if (std::string problem = options.raft.Problem(); !problem.empty()) return Bad(problem);
-
-  // A later change of the working directory must not change where the data is.
-  options.data_dir = flags.data_dir;
-  if (options.data_dir.front() != '/') {
-    char* here = get_current_dir_name();
-    if (here == nullptr) return Bad("--data-dir is relative, and the working directory is gone");
-    options.data_dir = std::string(here) + "/" + flags.data_dir;
-    free(here);
-  }
+  if (std::string problem = options->raft.Problem(); !problem.empty()) return Bad(problem);
+  if (absl::Status status = ResolveDataDirectory(flags, options); !status.ok()) return status;
   std::random_device random;
-  options.seed = (uint64_t{random()} << 32) | random();
+  options->seed = (uint64_t{random()} << 32) | random();
+  return absl::OkStatus();
+}
+
+// Checks the rules between the flags. Fills config.
+absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
+  if (std::string problem = NameProblem(flags.id); !problem.empty()) {
+    return Bad("--id " + Quoted(flags.id) + " " + problem);
+  }
+  config->node.name = flags.id;
+  if (absl::Status status = ResolveTls(flags, config); !status.ok()) return status;
+  if (absl::Status status = ResolveListeners(flags, config); !status.ok()) return status;
+  const absl::Status members =
+      flags.peers.empty() ? ResolveOnlyMember(flags, config) : ResolvePeers(flags, config);
+  if (!members.ok()) return members;
+  if (absl::Status status = ResolveNode(flags, &config->node); !status.ok()) return status;
 
   ResolveKeys(flags, config);
   config->http_hosts = flags.http_allowed_hosts;
@@ -414,21 +434,16 @@ NodeCommand ReadNodeCommand(const std::vector<std::string>& args, const Environm
   NodeFlags flags;
   FlagTable table;
   AddNodeFlags(&flags, &table);
-  table.Parse(args);
-  table.ApplyEnvironment(environment);
+  NodeCommand command;
+  // Positional arguments are refused below, with a hint.
+  command.start = ReadCommandLine(args, environment, /*positionals_max=*/SIZE_MAX, &table);
+  if (command.start.kind != Start::Kind::kRun) return command;
   flags.http_given = table.Given("http-addr");
 
-  NodeCommand command;
   const auto problem = [&](UsageProblem p) {
-    command.kind = NodeCommand::Kind::kProblem;
-    command.problem = std::move(p);
+    command.start = {Start::Kind::kProblem, std::move(p)};
     return command;
   };
-  if (table.help_wanted() || table.version_wanted()) {
-    command.kind = table.help_wanted() ? NodeCommand::Kind::kHelp : NodeCommand::Kind::kVersion;
-    return command;
-  }
-  if (table.problem()) return problem(*table.problem());
   if (!table.positionals().empty()) {
     const std::string& word = table.positionals().front();
     const bool boolean = word == "true" || word == "false";

@@ -9,6 +9,7 @@
 
 #include "cmd/flags/flags.h"
 #include "cmd/flags/log_setup.h"
+#include "cmd/flags/program.h"
 #include "node/node.h"
 #include "transport/listeners/tls.h"
 
@@ -37,12 +38,9 @@ struct NodeConfig {
 // "id1=host:port,id2=host:port". The error says which part is wrong and why.
 absl::StatusOr<std::vector<node::MemberSpec>> ParsePeers(std::string_view text);
 
-// What the command line and the environment ask for.
 struct NodeCommand {
-  enum class Kind { kRun, kHelp, kVersion, kProblem };
-  Kind kind = Kind::kRun;
-  NodeConfig config;     // of kRun
-  UsageProblem problem;  // of kProblem
+  Start start;
+  NodeConfig config;  // complete if start.kind is kRun
 };
 NodeCommand ReadNodeCommand(const std::vector<std::string>& args, const Environment& environment);
 

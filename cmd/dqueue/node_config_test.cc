@@ -19,7 +19,7 @@ constexpr char kThree[] = "n1=10.0.0.1:9090,n2=10.0.0.2:9090,n3=10.0.0.3:9090";
 
 TEST(NodeConfig, TheDocumentedCommandForOneNode) {
   const NodeCommand command = Read({"--id=dev", "--bootstrap=true"});
-  ASSERT_EQ(command.kind, NodeCommand::Kind::kRun) << command.problem.message;
+  ASSERT_EQ(command.start.kind, Start::Kind::kRun) << command.start.problem.message;
   const NodeConfig& config = command.config;
   EXPECT_EQ(config.node.name, "dev");
   EXPECT_TRUE(config.node.bootstrap);
@@ -46,7 +46,7 @@ TEST(NodeConfig, OneOfThree) {
             "--http-addr=off", "--grpc-addr=127.0.0.1:9090", "--recover=peers", "--reflection",
             "--log-format=json", "--snapshot-log-bytes=64MiB", "--reserve-bytes=1GiB",
             "--tls-cert=c", "--tls-key=k", "--tls-ca=ca"});
-  ASSERT_EQ(command.kind, NodeCommand::Kind::kRun) << command.problem.message;
+  ASSERT_EQ(command.start.kind, Start::Kind::kRun) << command.start.problem.message;
   const NodeConfig& config = command.config;
   EXPECT_EQ(config.node.members.size(), 3u);
   EXPECT_EQ(config.advertise_addr, "10.0.0.2:9090");
@@ -134,7 +134,7 @@ TEST(NodeConfig, Environment) {
                                                          {"DQUEUE_PEERS", kThree},
                                                          {"DQUEUE_INSECURE", "true"},
                                                          {"DQUEUE_MAX_RETRIES", "2"}});
-  ASSERT_EQ(command.kind, NodeCommand::Kind::kRun) << command.problem.message;
+  ASSERT_EQ(command.start.kind, Start::Kind::kRun) << command.start.problem.message;
   EXPECT_EQ(command.config.node.name, "n1");
   EXPECT_EQ(command.config.node.broker.max_retries, 1);
   EXPECT_THAT(command.config.notes,
@@ -142,21 +142,31 @@ TEST(NodeConfig, Environment) {
 }
 
 TEST(NodeConfig, HelpAndVersionWin) {
-  EXPECT_EQ(Read({"--zzz", "--help"}).kind, NodeCommand::Kind::kHelp);
-  EXPECT_EQ(Read({"--id=", "--version"}).kind, NodeCommand::Kind::kVersion);
+  EXPECT_EQ(Read({"--zzz", "--help"}).start.kind, Start::Kind::kHelp);
+  EXPECT_EQ(Read({"--id=", "--version"}).start.kind, Start::Kind::kVersion);
   for (const char* flag : {"--id", "--peers", "--bootstrap", "--data-dir", "--grpc-addr",
                            "--http-addr", "--http-read-only", "--lease-timeout", "--max-retries"}) {
     EXPECT_THAT(NodeHelp(), HasSubstr(flag));
   }
 }
 
-TEST(NodeConfig, BadCommandLines) {
-  struct Case {
-    std::vector<std::string> args;
-    ExitCode code;
-    std::string message;
-  };
-  const Case cases[] = {
+struct BadCase {
+  std::vector<std::string> args;
+  ExitCode code;
+  std::string message;
+};
+
+void ExpectProblems(const std::vector<BadCase>& cases) {
+  for (const BadCase& c : cases) {
+    const NodeCommand command = Read(c.args);
+    EXPECT_EQ(command.start.kind, Start::Kind::kProblem) << testing::PrintToString(c.args);
+    EXPECT_EQ(command.start.problem.message, c.message) << testing::PrintToString(c.args);
+    EXPECT_EQ(command.start.problem.code, c.code) << testing::PrintToString(c.args);
+  }
+}
+
+TEST(NodeConfig, BadFlags) {
+  ExpectProblems({
       {{}, kExitUsage, "--id is required: the name of this node"},
       {{"--id=a", "true"},
        kExitUsage,
@@ -198,6 +208,14 @@ TEST(NodeConfig, BadCommandLines) {
        kExitUsage,
        "--max-retries: \"-1\" is out of range; it must be 0 to 1000"},
       {{"--id=a", "--recover=disk"}, kExitUsage, "--recover: \"disk\" is not one of peers"},
+      {{"--id=a", "--client-addr=localhost"},
+       kExitUsage,
+       "--client-addr: \"localhost\" has no port; write host:port"},
+  });
+}
+
+TEST(NodeConfig, BadMembership) {
+  ExpectProblems({
       {{"--id=a b"},
        kExitConfig,
        "--id \"a b\" has the character \" \"; letters, digits, '-', '_' and '.' are possible"},
@@ -214,21 +232,36 @@ TEST(NodeConfig, BadCommandLines) {
       {{"--id=a", "--advertise-addr=0.0.0.0:9090"},
        kExitConfig,
        "--advertise-addr 0.0.0.0:9090 cannot be reached by anybody; name a host"},
+      {{"--id=a", "--recover=peers"},
+       kExitConfig,
+       "--recover=peers needs other members to fetch from; --peers names none"},
+  });
+}
+
+TEST(NodeConfig, TwoListenersOnOnePort) {
+  ExpectProblems({
       {{"--id=a", "--grpc-addr=:9090", "--http-addr=127.0.0.1:9090", "--insecure"},
        kExitConfig,
        "--grpc-addr :9090 and --http-addr 127.0.0.1:9090 are the same port"},
       {{"--id=a", "--client-addr=127.0.0.1:9090"},
        kExitConfig,
        "--grpc-addr 127.0.0.1:9090 and --client-addr 127.0.0.1:9090 are the same port"},
-      {{"--id=a", "--client-addr=localhost"},
-       kExitUsage,
-       "--client-addr: \"localhost\" has no port; write host:port"},
+  });
+}
+
+TEST(NodeConfig, IncompleteTls) {
+  ExpectProblems({
       {{"--id=a", "--tls-key=k"}, kExitConfig, "--tls-key needs --tls-cert"},
       {{"--id=a", "--tls-ca=k"}, kExitConfig, "--tls-ca needs --tls-cert"},
       {{"--id=a", "--tls-cert=c"}, kExitConfig, "--tls-cert needs --tls-key"},
       {{"--id=n1", "--peers", kThree, "--tls-cert=c", "--tls-key=k"},
        kExitConfig,
        "--tls-cert with --peers needs --tls-ca, which the peers' certificates come from"},
+  });
+}
+
+TEST(NodeConfig, PlainTextBeyondLoopbackIsRefused) {
+  ExpectProblems({
       {{"--id=a", "--grpc-addr=:9090"},
        kExitConfig,
        "--grpc-addr :9090 is reached by other machines, and without TLS they all could read and "
@@ -249,6 +282,11 @@ TEST(NodeConfig, BadCommandLines) {
        "--peers: \"n1\" at 10.0.0.1:9090 is on another machine, and without TLS everybody on the "
        "way could read and change what members say; give --tls-cert, --tls-key and --tls-ca, or "
        "accept it with --insecure"},
+  });
+}
+
+TEST(NodeConfig, BadTimers) {
+  ExpectProblems({
       {{"--id=a", "--heartbeat=0s"}, kExitConfig, "--heartbeat 0s is no heartbeat; 5ms or more"},
       {{"--id=a", "--heartbeat=100ms", "--election-timeout=200ms"},
        kExitConfig,
@@ -257,16 +295,7 @@ TEST(NodeConfig, BadCommandLines) {
       {{"--id=a", "--election-timeout=11m"},
        kExitConfig,
        "--election-timeout 11m must be 5ms to 10m"},
-      {{"--id=a", "--recover=peers"},
-       kExitConfig,
-       "--recover=peers needs other members to fetch from; --peers names none"},
-  };
-  for (const Case& c : cases) {
-    const NodeCommand command = Read(c.args);
-    EXPECT_EQ(command.kind, NodeCommand::Kind::kProblem) << testing::PrintToString(c.args);
-    EXPECT_EQ(command.problem.message, c.message) << testing::PrintToString(c.args);
-    EXPECT_EQ(command.problem.code, c.code) << testing::PrintToString(c.args);
-  }
+  });
 }
 
 TEST(ParsePeers, Bad) {

@@ -12,6 +12,7 @@
 
 #include "cmd/dqueue/first_keys.h"
 #include "cmd/flags/process_start.h"
+#include "cmd/flags/program.h"
 #include "node/runner.h"
 #include "storage/files/file_system.h"
 #include "transport/http/http_facade.h"
@@ -157,7 +158,7 @@ int RunNode(const NodeConfig& config) {
                                   : config.grpc_listen + ", clients at " + config.client_listen;
   spdlog::info(
       "dqueue {} node {} serves gRPC at {}, HTTP at {}, {}, known to others as {}, data in {}",
-      DQUEUE_VERSION, options.name, clients, http ? config.http_listen : "nowhere",
+      ProgramVersion(), options.name, clients, http ? config.http_listen : "nowhere",
       tls ? "with TLS" : "in plain text", config.advertise_addr, options.data_dir);
   // The node itself says who leads, at each change.
   const int signal = WaitForStopSignal();

@@ -2,7 +2,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +12,7 @@
 #include "cmd/flags/flags.h"
 #include "cmd/flags/log_setup.h"
 #include "cmd/flags/process_start.h"
+#include "cmd/flags/program.h"
 #include "cmd/worker/job_runner.h"
 #include "queue/api/limits.h"
 
@@ -76,37 +77,20 @@ std::string DefaultWorkerId() {
          client::NewUuidV7().substr(28);
 }
 
-int Run(const std::vector<std::string>& args) {
+int Run(const std::vector<std::string>& args, const Environment& environment) {
+  const Program program("dqueue-worker");
   WorkerFlags flags;
   FlagTable table;
   AddWorkerFlags(&flags, &table);
-  table.Parse(args);
-  table.ApplyEnvironment(ProcessEnvironment());
-  if (table.help_wanted()) {
-    std::fputs(Help().c_str(), stdout);
-    return kExitOk;
-  }
-  if (table.version_wanted()) {
-    std::puts("dqueue-worker " DQUEUE_VERSION);
-    return kExitOk;
-  }
-  std::string problem;
-  if (table.problem()) {
-    problem = table.problem()->message;
-  } else if (!table.positionals().empty()) {
-    problem = "unexpected argument " + Quoted(table.positionals().front());
-  } else if (absl::Status status = Connect(flags.connection, &flags.client); !status.ok()) {
-    problem = std::string(status.message());
-  }
-  if (!problem.empty()) {
-    std::fprintf(stderr, "dqueue-worker: %s\n", problem.c_str());
-    return kExitUsage;
+  const Start start = ReadCommandLine(args, environment, /*positionals_max=*/0, &table);
+  if (std::optional<int> code = program.Answer(start, Help)) return *code;
+  if (absl::Status status = Connect(flags.connection, &flags.client); !status.ok()) {
+    return program.Complain(kExitUsage, std::string(status.message()));
   }
   SetUpLog(flags.log_level, flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
   if (absl::Status status = RaiseOpenFileLimit(64 + 4 * static_cast<uint64_t>(flags.concurrency));
       !status.ok()) {
-    std::fprintf(stderr, "dqueue-worker: %s\n", std::string(status.message()).c_str());
-    return kExitGeneric;
+    return program.Complain(kExitGeneric, std::string(status.message()));
   }
 
   flags.worker.concurrency = static_cast<int>(flags.concurrency);
@@ -129,7 +113,4 @@ int Run(const std::vector<std::string>& args) {
 }  // namespace
 }  // namespace dqueue::cmd
 
-int main(int argc, char** argv) {
-  dqueue::cmd::PrepareProcess();
-  return dqueue::cmd::Run(std::vector<std::string>(argv + 1, argv + argc));
-}
+int main(int argc, char** argv) { return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::Run); }
