@@ -29,12 +29,12 @@ client::ClientOptions ClientFor(const BenchOptions& options) {
   return result;
 }
 
-// A queue that nobody used before, so that its counts are of this run only.
+// A new queue: its counts are those of this run.
 std::string FreshQueue(const std::string& mode) {
   return "bench-" + mode + "-" + client::NewUuidV7();
 }
 
-// The job's number in front, so that a worker can tell which one it is.
+// The payload begins with the job's number, for NumberOf().
 client::JobSpec MakeJob(const std::string& queue, int64_t number, int payload_bytes) {
   client::JobSpec spec;
   spec.queue = queue;
@@ -51,7 +51,7 @@ int64_t NumberOf(const client::Job& job) {
   return std::strtoll(job.payload.substr(0, kNumberDigits).c_str(), nullptr, 10);
 }
 
-// The first thing that went wrong, from any thread; everybody stops then.
+// The first failure in any thread. All threads stop after it.
 class Failure {
  public:
   void Set(const std::string& text) {
@@ -71,7 +71,7 @@ class Failure {
   std::atomic<bool> failed_{false};
 };
 
-// Time and CPU time of one measured stretch.
+// Wall-clock and CPU time since its creation.
 class Meter {
  public:
   explicit Meter(const BenchOptions& options)
@@ -101,7 +101,7 @@ class Meter {
   Clock::time_point start_;
 };
 
-// Threads that enqueue one job after the other, each with a client of its own.
+// Threads that enqueue one job per call, each with its own client.
 class OneByOne {
  public:
   OneByOne(const BenchOptions& options, const std::string& queue) : calls_(options.producers) {
@@ -111,7 +111,7 @@ class OneByOne {
   }
   ~OneByOne() { Stop(); }
 
-  // Until every thread has begun and ended some more calls.
+  // Waits until every thread has ended kSomeCalls more calls, or one has failed.
   void AwaitCalls() {
     std::unique_lock lock(mutex_);
     const std::vector<uint64_t> before = calls_;
@@ -122,12 +122,12 @@ class OneByOne {
       return true;
     });
   }
-  // Of the calls that have ended since the last time.
+  // The longest call since the last TakeLongest().
   Clock::duration TakeLongest() {
     const std::lock_guard lock(mutex_);
     return std::exchange(longest_, Clock::duration::zero());
   }
-  // How many were acknowledged.
+  // Joins the threads. Returns the number of acknowledged jobs.
   uint64_t Stop() {
     stop_ = true;
     for (std::thread& thread : threads_) {
@@ -157,7 +157,7 @@ class OneByOne {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<uint64_t> calls_;  // of each thread
+  std::vector<uint64_t> calls_;  // ended calls, by thread
   Clock::duration longest_{};
   uint64_t acknowledged_ = 0;
   std::atomic<bool> stop_{false};
@@ -165,37 +165,66 @@ class OneByOne {
   std::vector<std::thread> threads_;
 };
 
-// Numbers jobs, enqueues them in batches from several threads.
-class Producers {
+// Threads that work on one queue until all jobs are done or one thread fails.
+class Crew {
  public:
-  Producers(const BenchOptions& options, std::string queue, Failure* failure)
-      : options_(options),
-        queue_(std::move(queue)),
-        failure_(failure),
-        started_(static_cast<size_t>(options.jobs)) {
-    for (auto& time : started_) time.store(0, std::memory_order_relaxed);
-  }
-
-  // Before a batch is sent, `admit(last job of it)` waits until it may be; false: give up.
-  void Start(std::function<bool(int64_t)> admit) {
-    for (int i = 0; i < options_.producers; ++i) {
-      threads_.emplace_back([this, admit] { Run(admit); });
-    }
-  }
   void Join() {
     for (std::jthread& thread : threads_) thread.join();
     threads_.clear();
   }
+  // Complete after Join().
+  const Latencies& latencies() const { return latencies_; }
+
+ protected:
+  Crew(const BenchOptions& options, std::string queue, Failure* failure)
+      : options_(options), queue_(std::move(queue)), failure_(failure) {}
+  ~Crew() { Join(); }
+
+  // Each thread has latencies of its own, which are merged when `run` returns.
+  void StartThreads(int count, const std::function<void(int index, Latencies*)>& run) {
+    for (int i = 0; i < count; ++i) {
+      threads_.emplace_back([this, run, i] {
+        Latencies latencies;
+        run(i, &latencies);
+        const std::lock_guard lock(mutex_);
+        latencies_.Add(latencies);
+      });
+    }
+  }
+
+  const BenchOptions& options_;
+  const std::string queue_;
+  Failure* const failure_;
+  std::mutex mutex_;
+
+ private:
+  Latencies latencies_;
+  std::vector<std::jthread> threads_;
+};
+
+// Numbers jobs and enqueues them in batches. Latencies are those of batches.
+class Producers : public Crew {
+ public:
+  Producers(const BenchOptions& options, std::string queue, Failure* failure)
+      : Crew(options, std::move(queue), failure), started_(static_cast<size_t>(options.jobs)) {
+    for (auto& time : started_) time.store(0, std::memory_order_relaxed);
+  }
+  ~Producers() { Join(); }
+
+  // Before a batch is sent, `admit(number after its last job)` waits until the batch may be sent.
+  // If it returns false the thread ends.
+  void Start(const std::function<bool(int64_t)>& admit) {
+    StartThreads(options_.producers,
+                 [this, admit](int, Latencies* latencies) { Run(admit, latencies); });
+  }
   uint64_t acknowledged() const { return acknowledged_; }
-  const Latencies& batch_latencies() const { return latencies_; }
   Clock::time_point started(int64_t number) const {
     return Clock::time_point(Clock::duration(started_[static_cast<size_t>(number)].load()));
   }
 
  private:
-  void Run(const std::function<bool(int64_t)>& admit) {
+  void Run(const std::function<bool(int64_t)>& admit, Latencies* latencies) {
     client::Client client(ClientFor(options_));
-    Latencies latencies;
     while (!failure_->failed()) {
       const int64_t first = next_.fetch_add(options_.batch);
       if (first >= options_.jobs) break;
@@ -211,56 +240,41 @@ class Producers {
         started_[static_cast<size_t>(i)] = start.time_since_epoch().count();
       }
       const auto result = client.EnqueueMany(std::move(specs));
-      latencies.Add(Clock::now() - start);
+      latencies->Add(Clock::now() - start);
       if (!result.ok()) return failure_->Set("enqueue: " + result.status.message);
       for (const client::Result<client::Enqueued>& item : result.value) {
         if (!item.ok()) return failure_->Set("enqueue: " + item.status.message);
         ++acknowledged_;
       }
     }
-    const std::lock_guard lock(mutex_);
-    latencies_.Add(latencies);
   }
 
-  const BenchOptions& options_;
-  const std::string queue_;
-  Failure* failure_;
   std::atomic<int64_t> next_{0};
   std::atomic<uint64_t> acknowledged_{0};
   std::vector<std::atomic<int64_t>> started_;
-  std::mutex mutex_;
-  Latencies latencies_;
-  std::vector<std::jthread> threads_;
 };
 
-// Lease and complete in batches from several threads until all jobs are completed.
-class Workers {
+// Leases and completes in batches until all jobs are completed.
+class Workers : public Crew {
  public:
   Workers(const BenchOptions& options, std::string queue, Failure* failure)
-      : options_(options),
-        queue_(std::move(queue)),
-        failure_(failure),
-        executions_(static_cast<size_t>(options.jobs)) {
+      : Crew(options, std::move(queue), failure), executions_(static_cast<size_t>(options.jobs)) {
     for (auto& count : executions_) count.store(0, std::memory_order_relaxed);
   }
+  ~Workers() { Join(); }
 
-  // `completed(numbers, when leased)` is called after each batch, on the worker's thread; it may
-  // note latencies in the thread's own.
+  // Called after each batch, on the worker's thread: the numbers of its jobs, the start of the
+  // lease call, and the latencies to add to.
   using OnCompleted =
       std::function<void(const std::vector<int64_t>&, Clock::time_point, Latencies*)>;
-  void Start(OnCompleted on_completed) {
-    for (int i = 0; i < options_.workers; ++i) {
-      threads_.emplace_back([this, on_completed, i] { Run(on_completed, i); });
-    }
+  void Start(const OnCompleted& on_completed) {
+    StartThreads(options_.workers, [this, on_completed](int index, Latencies* latencies) {
+      Run(on_completed, index, latencies);
+    });
   }
-  void Join() {
-    for (std::jthread& thread : threads_) thread.join();
-    threads_.clear();
-  }
-  const Latencies& latencies() const { return latencies_; }
   int64_t completed() const { return completed_; }
 
-  // Waits until fewer than `room` jobs before `end` are without completion.
+  // Waits until at most `room` of the jobs before number `end` are not completed. False: failed.
   bool WaitForRoom(int64_t end, int64_t room) {
     std::unique_lock lock(mutex_);
     while (end - completed_ > room && !failure_->failed()) {
@@ -277,14 +291,13 @@ class Workers {
   }
 
  private:
-  void Run(const OnCompleted& on_completed, int index) {
+  void Run(const OnCompleted& on_completed, int index, Latencies* latencies) {
     client::Client client(ClientFor(options_));
     client::LeaseOptions lease;
     lease.worker_id = "bench-" + std::to_string(index);
     lease.queues = {queue_};
     lease.max_jobs = std::min(options_.batch, 1000);
     lease.wait = kLeaseWait;
-    Latencies latencies;
     std::vector<int64_t> numbers;
     std::vector<client::Completion> completions;
     while (!failure_->failed() && completed_ < options_.jobs) {
@@ -308,27 +321,19 @@ class Workers {
       for (const client::Status& status : results.value) {
         if (!status.ok()) return failure_->Set("complete: " + status.message);
       }
-      on_completed(numbers, start, &latencies);
+      on_completed(numbers, start, latencies);
       const std::lock_guard lock(mutex_);
       completed_ += static_cast<int64_t>(numbers.size());
       progress_.notify_all();
     }
-    const std::lock_guard lock(mutex_);
-    latencies_.Add(latencies);
   }
 
-  const BenchOptions& options_;
-  const std::string queue_;
-  Failure* failure_;
   std::vector<std::atomic<uint32_t>> executions_;
-  std::mutex mutex_;
   std::condition_variable progress_;
   std::atomic<int64_t> completed_{0};
-  Latencies latencies_;
-  std::vector<std::jthread> threads_;
 };
 
-// What the cluster says of the queue must be what was acknowledged here.
+// Compares the cluster's counts for the queue with the acknowledgements.
 void CheckCounts(const BenchOptions& options, const std::string& queue, uint64_t enqueued,
                  uint64_t completed, BenchResult* result) {
   client::Client client(ClientFor(options));
@@ -353,6 +358,19 @@ void CheckCounts(const BenchOptions& options, const std::string& queue, uint64_t
     problem = std::to_string(result->lost) + " jobs were lost";
   }
   if (result->problem.empty()) result->problem = problem;
+}
+
+// At least the acknowledged jobs must have been enqueued. There may be more: an enqueue whose
+// outcome is unknown may have taken effect.
+void CheckNothingLost(client::Client* client, const std::string& queue, uint64_t acknowledged,
+                      BenchResult* result) {
+  const client::Result<client::Stats> stats = client->GetStats(queue);
+  if (!stats.ok()) {
+    if (result->problem.empty()) result->problem = "stats: " + stats.status.message;
+  } else if (stats.value.total.enqueued < acknowledged) {
+    result->lost = acknowledged - stats.value.total.enqueued;
+    result->problem = std::to_string(result->lost) + " jobs were lost";
+  }
 }
 
 }  // namespace
@@ -390,7 +408,7 @@ BenchResult RunEnqueueBatches(const BenchOptions& options) {
   const Meter meter(options);
   producers.Start([](int64_t) { return true; });
   producers.Join();
-  meter.Stop(producers.acknowledged(), producers.batch_latencies(), &result);
+  meter.Stop(producers.acknowledged(), producers.latencies(), &result);
   result.problem = failure.text();
   CheckCounts(options, queue, producers.acknowledged(), 0, &result);
   return result;
@@ -429,7 +447,6 @@ BenchResult RunEnqueue(const BenchOptions& options) {
   }
   client::Client client(client_options);
   Failure failure;
-  // As long as all slots are taken, the thread that enqueues waits.
   std::mutex mutex;
   std::condition_variable freed;
   int in_flight = 0;
@@ -497,7 +514,7 @@ BenchResult RunFailover(const BenchOptions& options) {
   };
   const Meter meter(options);
   for (int kill = 0; kill < options.kills && result.problem.empty(); ++kill) {
-    // A client that is in the middle of its work.
+    // Connects the client to the current leader.
     for (int i = 0; i < 20; ++i) enqueue();
     const absl::StatusOr<int> leader = cluster.FindLeader(kRecoverLimit);
     if (!leader.ok()) {
@@ -516,15 +533,8 @@ BenchResult RunFailover(const BenchOptions& options) {
     if (!back.ok() && result.problem.empty()) result.problem = std::string(back.message());
   }
   meter.Stop(acknowledged, gaps, &result);
-  result.server_cpu_per_million = -1;  // of elections and restarts: says nothing about jobs
-  // An enqueue whose outcome is not known may have happened: so at least these.
-  const auto stats = client.GetStats(queue);
-  if (!stats.ok()) {
-    if (result.problem.empty()) result.problem = "stats: " + stats.status.message;
-  } else if (stats.value.total.enqueued < acknowledged) {
-    result.lost = acknowledged - stats.value.total.enqueued;
-    result.problem = std::to_string(result.lost) + " jobs were lost";
-  }
+  result.server_cpu_per_million = -1;  // mostly elections and restarts, so not a cost of jobs
+  CheckNothingLost(&client, queue, acknowledged, &result);
   return result;
 }
 
@@ -547,13 +557,7 @@ BenchResult RunTransfer(const BenchOptions& options) {
   const uint64_t acknowledged = load.Stop();
   meter.Stop(acknowledged, gaps, &result);
   if (result.problem.empty()) result.problem = load.failure();
-  const auto stats = client.GetStats(queue);
-  if (!stats.ok()) {
-    if (result.problem.empty()) result.problem = "stats: " + stats.status.message;
-  } else if (stats.value.total.enqueued < acknowledged) {
-    result.lost = acknowledged - stats.value.total.enqueued;
-    result.problem = std::to_string(result.lost) + " jobs were lost";
-  }
+  CheckNothingLost(&client, queue, acknowledged, &result);
   return result;
 }
 
