@@ -180,7 +180,7 @@ class Crew {
       : options_(options), queue_(std::move(queue)), failure_(failure) {}
   ~Crew() { Join(); }
 
-  // Each thread has latencies of its own, which are merged when `run` returns.
+  // Each call of `run` gets its own latencies, which are merged when it returns.
   void StartThreads(int count, const std::function<void(int index, Latencies*)>& run) {
     for (int i = 0; i < count; ++i) {
       threads_.emplace_back([this, run, i] {
@@ -274,7 +274,8 @@ class Workers : public Crew {
   }
   int64_t completed() const { return completed_; }
 
-  // Waits until at most `room` of the jobs before number `end` are not completed. False: failed.
+  // Waits until no more than `room` jobs before number `end` are uncompleted. False: a thread
+  // failed.
   bool WaitForRoom(int64_t end, int64_t room) {
     std::unique_lock lock(mutex_);
     while (end - completed_ > room && !failure_->failed()) {
@@ -360,8 +361,8 @@ void CheckCounts(const BenchOptions& options, const std::string& queue, uint64_t
   if (result->problem.empty()) result->problem = problem;
 }
 
-// At least the acknowledged jobs must have been enqueued. There may be more: an enqueue whose
-// outcome is unknown may have taken effect.
+// The cluster must count all acknowledged jobs. It may count more: an enqueue whose outcome is
+// unknown may have taken effect.
 void CheckNothingLost(client::Client* client, const std::string& queue, uint64_t acknowledged,
                       BenchResult* result) {
   const client::Result<client::Stats> stats = client->GetStats(queue);
@@ -497,7 +498,7 @@ BenchResult RunFailover(const BenchOptions& options) {
   BenchResult result;
   result.mode = "failover";
   if (options.cluster == nullptr) {
-    result.problem = "failover needs a cluster of its own: --cluster, not --server";
+    result.problem = "failover needs its own nodes instead of --server";
     return result;
   }
   LocalCluster& cluster = *options.cluster;

@@ -1,4 +1,4 @@
-// dqueue-bench: how fast is a cluster?
+// dqueue-bench: measures throughput, latency and failover of a cluster.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -35,25 +35,28 @@ struct BenchFlags {
 };
 
 void AddBenchFlags(BenchFlags* flags, FlagTable* table) {
-  // Not by a variable, which was meant for other programs.
-  AddConnectionFlags(&flags->connection, "measure this cluster; none: start one", table, "");
-  table->Integer("cluster", &flags->cluster, 1, 7, "nodes to start");
-  table->Integer("jobs", &flags->options.jobs, 1, 100'000'000, "how many");
-  table->Integer("batch", &flags->batch, 1, 1000, "jobs in a call");
-  table->Integer("producers", &flags->producers, 1, 256, "threads that enqueue");
-  table->Integer("workers", &flags->workers, 1, 256, "threads that lease and complete");
-  table->Integer("payload", &flags->payload, 12, 1 << 20, "bytes in each job");
+  // No environment variable for --server: DQUEUE_ENDPOINT must not send load to a cluster.
+  AddConnectionFlags(&flags->connection,
+                     "addresses of the cluster to measure; none: start one on loopback", table, "");
+  table->Integer("cluster", &flags->cluster, 1, 7, "number of nodes to start (1 to 7)");
+  table->Integer("jobs", &flags->options.jobs, 1, 100'000'000, "number of jobs");
+  table->Integer("batch", &flags->batch, 1, 1000, "jobs per call (1 to 1000)");
+  table->Integer("producers", &flags->producers, 1, 256, "threads that enqueue (1 to 256)");
+  table->Integer("workers", &flags->workers, 1, 256, "threads that lease and complete (1 to 256)");
+  table->Integer("payload", &flags->payload, 12, 1 << 20, "bytes of each payload (12 to 1048576)");
   table->Integer("outstanding", &flags->options.outstanding, 1000, 100'000'000,
-                 "e2e: jobs enqueued and not completed, at most");
-  table->Integer("in-flight", &flags->in_flight, 1, 10000, "enqueue: calls at a time");
-  table->Integer("transfers", &flags->transfers, 1, 10000, "transfer: how often leadership moves");
-  table->Bool("no-gather", &flags->no_gather, "enqueue: each job is a call of its own");
-  table->Integer("kills", &flags->kills, 1, 10000, "failover: how often the leader is killed");
+                 "e2e: maximum of jobs enqueued and not completed");
+  table->Integer("in-flight", &flags->in_flight, 1, 10000,
+                 "enqueue: calls at the same time (1 to 10000)");
+  table->Integer("transfers", &flags->transfers, 1, 10000,
+                 "transfer: number of leadership transfers");
+  table->Bool("no-gather", &flags->no_gather, "enqueue: send each job in its own call");
+  table->Integer("kills", &flags->kills, 1, 10000,
+                 "failover: number of times the leader is killed");
   table->Duration("timeout", &flags->options.timeout, {Millis(100), std::chrono::hours(1)},
-                  "how long a call is tried");
-  table->Text("work-dir", &flags->work_dir, "DIR", "where the nodes' data goes, for a while");
-  table->Choice("output", &flags->output, {"table", "json"}, "for people or for programs")
-      .Short("o");
+                  "time limit of a call, retries included (100ms to 1h)");
+  table->Text("work-dir", &flags->work_dir, "DIR", "parent of the nodes' temporary data directory");
+  table->Choice("output", &flags->output, {"table", "json"}, "output format").Short("o");
 }
 
 const std::vector<std::string> kModes = {"e2e",      "enqueue",  "batches", "drain",
@@ -65,22 +68,23 @@ std::string Help() {
   AddBenchFlags(&flags, &table);
   return "dqueue-bench: measures a cluster through the C++ SDK\n\n"
          "usage: dqueue-bench MODE [flags]\n\n"
-         "  e2e       enqueue, lease and complete in batches, all at the same time\n"
-         "  enqueue   one job a call, --in-flight at a time\n"
+         "  e2e       enqueue, lease and complete in batches at the same time\n"
+         "  enqueue   enqueue one job per call, --in-flight calls at the same time\n"
          "  batches   enqueue in batches\n"
          "  drain     lease and complete in batches\n"
-         "  failover  kill -9 of the leader until the next enqueue succeeds\n"
-         "  transfer  the longest enqueue of --producers threads while leadership is moved\n"
-         "  all       each of them\n\n"
+         "  failover  time from kill -9 of the leader to the next successful enqueue\n"
+         "  transfer  longest enqueue of --producers threads around a leadership transfer\n"
+         "  all       all of these modes\n\n"
          "  dqueue-bench e2e --jobs 1000000\n"
          "  dqueue-bench enqueue --in-flight 1 --jobs 5000 --server 10.0.0.1:9090\n\n"
-         "Without --server it starts nodes of its own on loopback. Latencies are of jobs (e2e),\n"
-         "calls (enqueue), batches (batches, drain), failovers or transfers. CPU is in seconds for "
-         "a million\n"
-         "jobs, of all nodes together and of this program.\n\n"
+         "Without --server it starts its own nodes on loopback. Latencies are those of jobs "
+         "(e2e),\n"
+         "calls (enqueue), batches (batches, drain), failovers or transfers. SERVER CPU (all "
+         "nodes\n"
+         "together) and CLIENT CPU (this program) are CPU-seconds per million jobs.\n\n"
          "flags:\n" +
          table.Help() +
-         "  --help, --version\n\nexit status: 0; 1 error; 2 usage; 9 jobs were lost\n";
+         "  --help, --version\n\nexit status: 0 success; 1 error; 2 usage; 9 jobs were lost\n";
 }
 
 std::string Decimal(double value, int digits) {
@@ -154,7 +158,7 @@ std::vector<BenchResult> Measure(const std::string& mode, const BenchOptions& op
   return results;
 }
 
-// An empty list means e2e. The error says what is wrong with the mode.
+// Returns the mode, e2e by default. INVALID_ARGUMENT: there is no such mode.
 absl::StatusOr<std::string> ModeOf(const std::vector<std::string>& positionals) {
   const std::string mode = positionals.empty() ? "e2e" : positionals[0];
   if (std::find(kModes.begin(), kModes.end(), mode) != kModes.end()) return mode;
@@ -170,7 +174,7 @@ std::string CombinationProblem(const BenchFlags& flags, const FlagTable& table,
   const bool own_cluster = flags.connection.servers.empty();
   if (!own_cluster && table.Given("cluster")) return "--server and --cluster exclude each other";
   if (!own_cluster && mode == "failover") {
-    return "failover kills nodes, so it starts its own: no --server";
+    return "failover kills nodes, so it needs its own nodes instead of --server";
   }
   if (mode == "failover" && flags.cluster < 3) return "failover needs --cluster 3 or more";
   if (mode == "transfer" && own_cluster && flags.cluster < 2) {

@@ -12,8 +12,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// Of the leases, so many in a thousand are failed or forgotten, so that retries and expiries happen
-// between the kills.
+// Shares of leases that are failed or abandoned, so that retries and expirations happen between the
+// kills.
 constexpr int kFailedPerMille = 20;
 constexpr int kForgottenPerMille = 5;
 constexpr milliseconds kLeaseDuration{3000};
@@ -46,7 +46,7 @@ class ChaosRun {
     KillLeaders(pause, say);
     producing_ = false;
     producers.clear();  // joins
-    say("load stopped; finishing the jobs that are left");
+    say("load stopped; completing the remaining jobs");
     WaitUntilDrained();
     working_ = false;
     workers.clear();
@@ -63,7 +63,7 @@ class ChaosRun {
       return std::max(std::chrono::duration_cast<milliseconds>(time - Clock::now()),
                       milliseconds(0));
     };
-    // After the last kill there is time for the load to go on.
+    // The load continues for one interval after the last kill.
     for (Clock::time_point next = start + options_.kill_interval;
          next + options_.kill_interval <= end; next += options_.kill_interval) {
       if (!pause(until(next))) return;
@@ -98,7 +98,7 @@ class ChaosRun {
         spec.queue = queue_;
         spec.type = "chaos";
         spec.payload = "{\"job\":\"" + spec.id + "\"}";
-        // A job may be hit often; it must come through nevertheless.
+        // A job must succeed even if many of its attempts are lost.
         spec.retry.max_retries = 1000;
         spec.retry.max_expirations = 1000;
         spec.retry.backoff = client::RetryPolicy::Backoff::kNone;
@@ -116,7 +116,7 @@ class ChaosRun {
           ledger_.NotAcknowledged(status);
         }
       }
-      // No catching up after an outage: the rate is a limit, not a debt.
+      // Does not catch up after an outage: the rate is a limit.
       next = std::max(next + interval, Clock::now() - interval);
       std::this_thread::sleep_until(next);
     }
@@ -139,7 +139,7 @@ class ChaosRun {
       for (const client::Job& job : jobs.value) {
         ledger_.Leased(job, start);
         const int lot = static_cast<int>(random() % 1000);
-        // Once the load has stopped everything is completed, so that there is an end.
+        // After the load every job is completed, so that the run ends.
         if (producing_ && lot < kFailedPerMille) {
           client::Failure failure;
           failure.id = job.id;
@@ -179,7 +179,7 @@ class ChaosRun {
       }
       std::this_thread::sleep_for(milliseconds(100));
     }
-    ledger_.Violation("jobs were left when the time was over: " + last);
+    ledger_.Violation("jobs remained at the drain limit: " + last);
   }
 
   void Verify() {

@@ -26,7 +26,7 @@ void ChaosLedger::Acknowledged(const std::string& id, Clock::time_point call_sta
   records_.at(id).acknowledged = true;
   ++report_.acknowledged;
   const Clock::time_point now = Clock::now();
-  // A call that began before the kill may have been answered by the dead.
+  // A call that began before the kill may have been answered by the killed leader.
   std::erase_if(open_kills_, [&](Clock::time_point kill) {
     if (call_start < kill) return false;
     report_.gaps.Add(now - kill);
@@ -44,16 +44,17 @@ void ChaosLedger::NotAcknowledged(const client::Status& status) {
 void ChaosLedger::Leased(const client::Job& job, Clock::time_point call_start) {
   const std::lock_guard lock(mutex_);
   const auto found = records_.find(job.id);
-  if (found == records_.end()) return ViolationLocked("leased job " + job.id + " was never sent");
+  if (found == records_.end())
+    return ViolationLocked("leased job " + job.id + " was never submitted");
   JobRecord& record = found->second;
   ++record.executions;
   if (record.outcomes > 0 && record.completed_at < call_start) {
     ViolationLocked("job " + job.id + " was leased after its completion was acknowledged");
   }
-  // Two calls may be answered in one order and get here in the other: only an equal token is
-  // certainly wrong then, so compare what no order can explain.
+  // Concurrent calls may get here in another order than the cluster answered them, so a smaller
+  // token proves nothing. An equal token is a violation in any order.
   if (record.executions > 1 && job.token == record.token) {
-    ViolationLocked("job " + job.id + " was leased twice with the token " + job.token.ToString());
+    ViolationLocked("job " + job.id + " was leased twice with token " + job.token.ToString());
   }
   record.token = std::max(record.token, job.token);
 }
@@ -76,7 +77,7 @@ void ChaosLedger::CompletionAnswered(const client::Completion& completion,
     record.completed_at = Clock::now();
   } else {
     ++report_.outcome_twice;
-    ViolationLocked("job " + completion.id + " was completed twice, last with the token " +
+    ViolationLocked("job " + completion.id + " was completed twice, last with token " +
                     completion.token.ToString());
   }
 }
@@ -108,15 +109,16 @@ void ChaosLedger::Judge(const std::map<std::string, client::JobState>& states) {
                       (found == states.end() ? "gone" : client::JobStateName(found->second)));
     }
     if (record.outcomes > 0 && !succeeded) {
-      ViolationLocked("job " + id + " was completed, but is not succeeded");
+      ViolationLocked("job " + id + " was completed, but its state is not SUCCEEDED");
     }
     if (succeeded && record.executions == 0) {
-      ViolationLocked("job " + id + " is succeeded, but no worker had it");
+      ViolationLocked("job " + id + " is SUCCEEDED, but no worker leased it");
     }
     if (record.executions > 1 + record.given_up) ++report_.executed_twice;
   }
   for (const auto& [id, state] : states) {
-    if (!records_.contains(id)) ViolationLocked("job " + id + " is there, but was never sent");
+    if (!records_.contains(id))
+      ViolationLocked("job " + id + " is in the cluster, but was never submitted");
   }
   if (!open_kills_.empty()) {
     ViolationLocked("after the last kill no enqueue succeeded");

@@ -1,4 +1,4 @@
-// The judge must see each kind of broken promise: a chaos test that cannot fail proves nothing.
+// Each violation of a guarantee must be reported: a chaos test that cannot fail proves nothing.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -39,7 +39,7 @@ class ChaosLedgerTest : public testing::Test {
   uint64_t sequence_ = 100;
 };
 
-TEST_F(ChaosLedgerTest, AllIsWell) {
+TEST_F(ChaosLedgerTest, NoViolation) {
   const std::string a = GoodJob();
   ledger_.Judge({{a, JobState::kSucceeded}});
   const ChaosReport report = ledger_.report();
@@ -67,7 +67,7 @@ TEST_F(ChaosLedgerTest, AcknowledgedAndNotFinished) {
   EXPECT_THAT(Violations(), ElementsAre("job " + id + " was acknowledged and is READY"));
 }
 
-TEST_F(ChaosLedgerTest, NotAcknowledgedMayBeThereOrNot) {
+TEST_F(ChaosLedgerTest, NotAcknowledgedMayExistOrNot) {
   const std::string a = ledger_.Submit();
   const std::string b = ledger_.Submit();
   client::Status unknown;
@@ -108,7 +108,7 @@ TEST_F(ChaosLedgerTest, LeasedAfterItsCompletion) {
               ElementsAre("job " + id + " was leased after its completion was acknowledged"));
 }
 
-TEST_F(ChaosLedgerTest, LeasedWhileTheCompletionWasOnItsWay) {
+TEST_F(ChaosLedgerTest, LeasedWhileTheCompletionWasInFlight) {
   const Clock::time_point before = Clock::now();
   const std::string id = GoodJob();
   Lease(id, 999, before - std::chrono::seconds(1));
@@ -119,11 +119,11 @@ TEST_F(ChaosLedgerTest, LeasedTwiceWithOneToken) {
   const std::string id = ledger_.Submit();
   Lease(id, 5);
   Lease(id, 5);
-  EXPECT_THAT(Violations(), ElementsAre("job " + id + " was leased twice with the token " +
+  EXPECT_THAT(Violations(), ElementsAre("job " + id + " was leased twice with token " +
                                         client::FencingToken{1, 5}.ToString()));
 }
 
-TEST_F(ChaosLedgerTest, ExecutionsThatWereMeantToFailAreNotRepetitions) {
+TEST_F(ChaosLedgerTest, ExecutionsGivenUpOnPurposeAreNotRepetitions) {
   const std::string id = ledger_.Submit();
   Lease(id, 1);
   ledger_.GivenUp(id);
@@ -138,18 +138,18 @@ TEST_F(ChaosLedgerTest, ExecutionsThatWereMeantToFailAreNotRepetitions) {
   EXPECT_TRUE(ledger_.report().ok());
 }
 
-TEST_F(ChaosLedgerTest, JobsFromNowhere) {
+TEST_F(ChaosLedgerTest, UnknownJobs) {
   Lease("ghost", 1);
   ledger_.Judge({{"phantom", JobState::kReady}});
-  EXPECT_THAT(Violations(), ElementsAre("leased job ghost was never sent",
-                                        "job phantom is there, but was never sent"));
+  EXPECT_THAT(Violations(), ElementsAre("leased job ghost was never submitted",
+                                        "job phantom is in the cluster, but was never submitted"));
 }
 
 TEST_F(ChaosLedgerTest, SucceededWithoutAWorker) {
   const std::string id = ledger_.Submit();
   ledger_.Acknowledged(id, Clock::now());
   ledger_.Judge({{id, JobState::kSucceeded}});
-  EXPECT_THAT(Violations(), ElementsAre("job " + id + " is succeeded, but no worker had it"));
+  EXPECT_THAT(Violations(), ElementsAre("job " + id + " is SUCCEEDED, but no worker leased it"));
 }
 
 TEST_F(ChaosLedgerTest, GapEndsWithACallThatBeganAfterTheKill) {
@@ -164,7 +164,7 @@ TEST_F(ChaosLedgerTest, GapEndsWithACallThatBeganAfterTheKill) {
   EXPECT_EQ(ledger_.report().kills, 1);
 }
 
-TEST_F(ChaosLedgerTest, NothingAfterTheLastKill) {
+TEST_F(ChaosLedgerTest, NoEnqueueAfterTheLastKill) {
   ledger_.LeaderKilled(Clock::now());
   ledger_.Judge({});
   EXPECT_THAT(Violations(), ElementsAre("after the last kill no enqueue succeeded"));

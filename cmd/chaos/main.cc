@@ -1,4 +1,4 @@
-// dqueue-chaos: kills leaders under load and proves that nothing was lost.
+// dqueue-chaos: kills leaders under load and checks that no job was lost.
 #include <algorithm>
 #include <cstdio>
 #include <optional>
@@ -26,50 +26,50 @@ struct ChaosFlags {
 
 void AddChaosFlags(ChaosFlags* flags, FlagTable* table) {
   const DurationRange range{Millis(100), std::chrono::hours(24)};
-  table->Duration("duration", &flags->options.duration, range, "how long there is load");
+  table->Duration("duration", &flags->options.duration, range,
+                  "duration of the load (100ms to 24h)");
   table->Duration("kill-interval", &flags->options.kill_interval, range,
-                  "kill -9 of the leader this often");
+                  "time between kills of the leader (100ms to 24h)");
   table->Duration("restart-after", &flags->options.restart_after, {Millis(0), range.max},
-                  "the killed node comes back after this");
-  table->Integer("cluster", &flags->cluster, 3, 7, "nodes");
-  table->Integer("rate", &flags->options.rate, 1, 1'000'000, "jobs enqueued in a second, about");
-  table->Integer("producers", &flags->producers, 1, 64, "threads that enqueue");
-  table->Integer("workers", &flags->workers, 1, 64, "threads that lease and complete");
-  table->Integer("batch", &flags->batch, 1, 1000, "jobs in a call");
-  table->Text("work-dir", &flags->work_dir, "DIR", "where the nodes' data goes, for a while");
-  table->Choice("output", &flags->output, {"table", "json"}, "for people or for programs")
-      .Short("o");
+                  "time until the killed node is restarted (0s to 24h)");
+  table->Integer("cluster", &flags->cluster, 3, 7, "number of nodes (3 to 7)");
+  table->Integer("rate", &flags->options.rate, 1, 1'000'000,
+                 "maximum of jobs enqueued per second (1 to 1000000)");
+  table->Integer("producers", &flags->producers, 1, 64, "threads that enqueue (1 to 64)");
+  table->Integer("workers", &flags->workers, 1, 64, "threads that lease and complete (1 to 64)");
+  table->Integer("batch", &flags->batch, 1, 1000, "jobs per call (1 to 1000)");
+  table->Text("work-dir", &flags->work_dir, "DIR", "parent of the nodes' temporary data directory");
+  table->Choice("output", &flags->output, {"table", "json"}, "output format").Short("o");
 }
 
 std::string Help() {
   ChaosFlags flags;
   FlagTable table;
   AddChaosFlags(&flags, &table);
-  return "dqueue-chaos: kills leaders under load and compares what was promised with what is "
-         "there\n\n"
+  return "dqueue-chaos: kills leaders under load and checks that no job is lost\n\n"
          "usage: dqueue-chaos [flags]\n\n"
          "  dqueue-chaos --duration 60s --kill-interval 10s\n\n"
-         "Starts nodes on loopback, enqueues and works all the time, kills and restarts the "
-         "leader\n"
-         "again and again, then finishes all jobs and checks each of them.\n\n"
+         "Starts nodes on loopback, enqueues and completes jobs, and repeatedly kills and "
+         "restarts\n"
+         "the leader. Then completes all jobs and checks each of them.\n\n"
          "flags:\n" +
          table.Help() +
          "  --help, --version\n\n"
-         "exit status: 0 nothing was lost; 1 error; 2 usage; 9 a promise was broken (the nodes'\n"
-         "data is kept then)\n";
+         "exit status: 0 no violation; 1 error; 2 usage; 9 a violation was found, and the nodes'\n"
+         "data is kept\n";
 }
 
 void PrintTable(const ChaosReport& report) {
   TextTable table({"", ""});
   table.Row({"submitted", Grouped(report.submitted)});
   table.Row({"acknowledged", Grouped(report.acknowledged)});
-  table.Row({"outcome not known", Grouped(report.unknown)});
+  table.Row({"outcome unknown", Grouped(report.unknown)});
   table.Row({"refused", Grouped(report.refused)});
   table.Row({"completed", Grouped(report.completed)});
   table.Row({"lost", Grouped(report.lost)});
   table.Row({"executed more than once", Grouped(report.executed_twice)});
   table.Row({"completed more than once", Grouped(report.outcome_twice)});
-  table.Row({"late outcomes refused", Grouped(report.stale_refused)});
+  table.Row({"completions not acknowledged", Grouped(report.stale_refused)});
   table.Row({"leaders killed", std::to_string(report.kills)});
   char gaps[96];
   std::snprintf(gaps, sizeof gaps, "p50 %.0f ms, max %.0f ms", report.gaps.Percentile(0.5),

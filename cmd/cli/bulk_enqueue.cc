@@ -5,7 +5,7 @@
 namespace dqueue::cmd {
 namespace {
 
-// Enough for the client to have full batches on the way and the next ones ready.
+// Room for the batches in flight and the next ones.
 constexpr size_t kWindowJobs = 10000;
 constexpr size_t kWindowBytes = 32 << 20;
 
@@ -37,7 +37,7 @@ bool BulkEnqueue::Add(client::JobSpec spec) {
     window_bytes_ += bytes;
     slot = &window_.emplace_back(Slot{bytes, std::nullopt});
   }
-  // Only the front is ever removed, and not before it has its result.
+  // `slot` stays valid: an element is removed only at the front, after it has its result.
   client_->EnqueueAsync(std::move(spec), [this, slot](client::Result<client::Enqueued> result) {
     std::lock_guard lock(mutex_);
     slot->result = std::move(result);
@@ -53,7 +53,7 @@ void BulkEnqueue::Finish() {
   }
 }
 
-// Hands out the results at the front of the window.
+// Reports the results at the front of the window. Unlocks during the callback.
 void BulkEnqueue::Deliver(std::unique_lock<std::mutex>& lock) {
   while (!window_.empty() && window_.front().result) {
     const client::Result<client::Enqueued> result = *std::move(window_.front().result);

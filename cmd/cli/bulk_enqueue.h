@@ -1,5 +1,5 @@
-// Enqueues any number of jobs with bounded memory: the client gathers them into batches, and no
-// more than a window of them is without an answer.
+// Enqueues any number of jobs with bounded memory. The client gathers them into batches. Up to
+// 10,000 jobs or 32 MiB wait for their results. One thread.
 #pragma once
 
 #include <condition_variable>
@@ -23,7 +23,7 @@ struct BulkCounts {
 
 class BulkEnqueue {
  public:
-  // Called in the order of Add(), on the thread of Add() or Finish(). `item` counts from 0.
+  // Called for each job in the order of Add(), from Add() or Finish(). `item` counts from 0.
   using OnResult =
       std::function<void(uint64_t item, const client::Result<client::Enqueued>& result)>;
 
@@ -32,14 +32,14 @@ class BulkEnqueue {
   BulkEnqueue(const BulkEnqueue&) = delete;
   BulkEnqueue& operator=(const BulkEnqueue&) = delete;
 
-  // Waits while the window is full. False: a failure of the kind that would meet every job (nobody
-  // can be reached, permission denied) was seen; the job was not sent.
+  // Waits while the window is full. Returns false, and does not send the job, after a failure that
+  // any further job would meet (no node reached, permission denied).
   bool Add(client::JobSpec spec);
   // Waits for all answers.
   void Finish();
 
   const BulkCounts& counts() const { return counts_; }
-  // Of the first job that failed.
+  // The status of the first job that failed.
   const std::optional<client::Status>& first_failure() const { return first_failure_; }
 
  private:
@@ -53,7 +53,7 @@ class BulkEnqueue {
   OnResult on_result_;
   std::mutex mutex_;
   std::condition_variable answered_;
-  std::deque<Slot> window_;  // from item delivered_ on; addresses are stable at both ends
+  std::deque<Slot> window_;  // starts at item delivered_; addresses stay valid
   size_t window_bytes_ = 0;
   uint64_t delivered_ = 0;
   BulkCounts counts_;

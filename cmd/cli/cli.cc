@@ -23,17 +23,19 @@ struct GlobalFlags {
 };
 
 void AddGlobalFlags(GlobalFlags* globals, FlagTable* table) {
-  AddConnectionFlags(&globals->connection, "some or all nodes", table);
+  AddConnectionFlags(&globals->connection, "addresses of some or all nodes", table);
   table->Duration("timeout", &globals->timeout, kTimeoutRange,
-                  "how long a call is tried, retries included");
-  table->Choice("output", &globals->output, {"table", "json"}, "for people or for programs")
+                  "time limit of a call, retries included (1ms to 24h)");
+  table->Choice("output", &globals->output, {"table", "json"}, "output format")
       .Short("o")
       .Env("DQUEUE_OUTPUT");
 }
 
 class VersionCommand : public Command {
  public:
-  CommandText text() const override { return {"version", "", "the version of this program", ""}; }
+  CommandText text() const override {
+    return {"version", "", "print the version of this program", ""};
+  }
   bool asks_server() const override { return false; }
   int Run(Cli& cli) override {
     if (cli.json) {
@@ -49,7 +51,7 @@ class VersionCommand : public Command {
 class CompletionCommand : public Command {
  public:
   CommandText text() const override {
-    return {"completion", "bash", "print completion for a shell",
+    return {"completion", "bash", "print a completion script for a shell",
             "  source <(dqueue-cli completion bash)\n"};
   }
   size_t args_min() const override { return 1; }
@@ -75,7 +77,7 @@ int CompletionCommand::Run(Cli& cli) {
   if (cli.args[0] != "bash") {
     return cli.Usage("completion for " + Quoted(cli.args[0]) + " is not available; bash is");
   }
-  std::vector<CommandWords> words;
+  std::vector<CompletionEntry> words;
   for (const auto& command : MakeCommands()) {
     GlobalFlags globals;
     FlagTable table;
@@ -95,9 +97,9 @@ std::string GlobalHelp() {
 }
 
 constexpr char kExitHelp[] =
-    "exit status: 0 done; 1 error; 2 usage; 3 not found; 4 exists already, wrong state or stale\n"
-    "token; 5 no node or no leader reached, or overloaded; 6 denied; 7 time is over; 8 the job\n"
-    "finished without success (wait); 9 the data is not as promised (log verify, status)\n";
+    "exit status: 0 success; 1 error; 2 usage; 3 not found; 4 exists already, wrong state or\n"
+    "stale token; 5 no node reached, no leader, or overloaded; 6 denied; 7 timeout; 8 the job did\n"
+    "not succeed (wait); 9 damaged or differing data (log verify, status)\n";
 
 std::string Overview(const CommandList& commands) {
   std::vector<std::pair<std::string, std::string>> lines;
@@ -109,12 +111,12 @@ std::string Overview(const CommandList& commands) {
     lines.emplace_back(std::move(left), text.summary);
   }
   std::string out =
-      "dqueue-cli: talk to a dqueue cluster\n\n"
+      "dqueue-cli: command-line client of a dqueue cluster\n\n"
       "usage: dqueue-cli COMMAND [flags]\n\n"
       "  dqueue-cli enqueue -type email -payload '{\"to\":\"user@example.com\"}'\n"
       "  dqueue-cli enqueue --file jobs.json\n"
       "  dqueue-cli stats --server 10.0.0.1:9090,10.0.0.2:9090\n\n"
-      "commands (--help after each says more):\n";
+      "commands (COMMAND --help describes each):\n";
   for (const auto& [left, summary] : lines) {
     out += "  " + left + std::string(width - DisplayWidth(left) + 2, ' ') + summary + "\n";
   }
@@ -132,7 +134,7 @@ std::string CommandHelp(Command& command) {
   return out + "\nflags of all commands:\n" + GlobalHelp() + "\n" + kExitHelp;
 }
 
-// The command at the front of args, and how many words it has.
+// Returns the command at the start of args and its number of words.
 std::pair<Command*, size_t> FindCommand(const CommandList& commands,
                                         std::span<const std::string> args) {
   for (size_t words : {2, 1}) {

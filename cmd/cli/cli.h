@@ -1,5 +1,5 @@
-// dqueue-cli: a table of commands. Each is an object that adds its flags and runs; dispatch, help
-// and completion know nothing of them but this.
+// dqueue-cli: a list of commands. Each command is an object with texts, flags and Run(). Dispatch,
+// help and completion use this interface only.
 #pragma once
 
 #include <memory>
@@ -12,18 +12,18 @@
 
 namespace dqueue::cmd {
 
-// What a command gets from its surroundings.
+// The context of a running command.
 class Cli {
  public:
   client::ClientOptions client_options;
   bool json = false;              // -o json
-  std::vector<std::string> args;  // after the command
+  std::vector<std::string> args;  // positional arguments after the command
   const FlagTable* flags = nullptr;
 
-  // Made when it is first asked for: what is offline never connects.
+  // Created by the first call, so that offline commands never connect.
   client::Client& client();
 
-  // Says what went wrong and returns the exit status that belongs to it.
+  // Prints an error and returns its exit status. `what` comes before the status: an id or address.
   int Usage(const std::string& message) const;
   int Fail(const client::Status& status, const std::string& what = "") const;
 
@@ -31,16 +31,16 @@ class Cli {
   std::unique_ptr<client::Client> client_;
 };
 
-// What the exit status is for a call that ended like this.
+// The exit status for a call that ended with `code`.
 ExitCode ExitOf(client::Code code);
 // "job not found (NOT_FOUND, JOB_NOT_FOUND)".
 std::string Describe(const client::Status& status);
 
 struct CommandText {
-  std::string name;       // one word or two: "log dump"
+  std::string name;       // "enqueue", or two words: "log dump"
   std::string arguments;  // "ID…"
   std::string summary;    // one line
-  std::string details;    // lines; may be empty
+  std::string details;    // more lines for --help; may be empty
 };
 
 class Command {
@@ -48,10 +48,10 @@ class Command {
   virtual ~Command() = default;
   virtual CommandText text() const = 0;
   virtual void AddFlags(FlagTable* table) { (void)table; }
-  // How many positional arguments it wants.
+  // The allowed number of positional arguments.
   virtual size_t args_min() const { return 0; }
   virtual size_t args_max() const { return 0; }
-  // If not, it runs whatever is said about servers, certificates and keys.
+  // False: the command is offline, and the flags of servers, TLS and keys are not checked.
   virtual bool asks_server() const { return true; }
   // Returns the exit status.
   virtual int Run(Cli& cli) = 0;

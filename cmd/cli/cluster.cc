@@ -1,4 +1,4 @@
-// dqueue-cli: the cluster as a whole.
+// dqueue-cli stats, workers, status, transfer.
 #include <algorithm>
 #include <cstdio>
 #include <future>
@@ -13,13 +13,13 @@
 namespace dqueue::cmd {
 namespace {
 
-// Status asks nodes that may be down: no call waits longer for one of them.
+// Limits the call of `status` to each node, because some may be down.
 constexpr Millis kNodeTimeoutMax{3000};
 
 class StatsCommand : public Command {
  public:
   CommandText text() const override {
-    return {"stats", "", "how many jobs are in which state", ""};
+    return {"stats", "", "print the number of jobs in each state, by queue", ""};
   }
   void AddFlags(FlagTable* table) override {
     table->Text("queue", &queue_, "QUEUE", "only this queue");
@@ -68,10 +68,9 @@ class StatsCommand : public Command {
 class WorkersCommand : public Command {
  public:
   CommandText text() const override {
-    return {
-        "workers", "", "who asks for jobs, and what each holds",
-        "Those that have called the leader within five minutes or hold a job. Counts begin with\n"
-        "the worker's first call to this leader.\n"};
+    return {"workers", "", "list workers and the jobs that each holds",
+            "Lists workers that called the leader within five minutes or hold a job. Counts start\n"
+            "with the worker's first call to this leader.\n"};
   }
   int Run(Cli& cli) override {
     const client::Result<std::vector<client::WorkerInfo>> result = cli.client().ListWorkers();
@@ -111,10 +110,11 @@ struct NodeReport {
 class StatusCommand : public Command {
  public:
   CommandText text() const override {
-    return {"status", "", "each node's role, progress and digest",
-            "Asks every node of --server and every member that they name. Nodes that have applied\n"
-            "the same index must have the same digest (else: exit status 9). Exit status 5 if no\n"
-            "node knows a leader.\n"};
+    return {
+        "status", "", "print each node's role, progress and digest",
+        "Asks every node of --server and every member that these nodes name. Nodes that have\n"
+        "applied the same index must have the same digest; otherwise the exit status is 9. The\n"
+        "exit status is 5 if no node knows a leader.\n"};
   }
 
   int Run(Cli& cli) override {
@@ -146,7 +146,7 @@ class StatusCommand : public Command {
   }
 
  private:
-  // The named nodes first, then those that are known to them; each node once.
+  // Asks the nodes of --server first, then the members that they name. Each node is reported once.
   static std::vector<NodeReport> AskAll(const Cli& cli) {
     std::vector<NodeReport> reports;
     std::set<std::string> asked;
@@ -170,7 +170,7 @@ class StatusCommand : public Command {
         }
         reports.push_back(std::move(report));
       }
-      // Members that answered already, under whatever address.
+      // Drops members that have answered already, perhaps at another address.
       std::erase_if(next, [&](const std::string& address) {
         return std::any_of(reports.begin(), reports.end(), [&](const NodeReport& report) {
           return MemberName(reports, address) == report.view.value.node_id && report.view.ok();
@@ -280,8 +280,10 @@ class StatusCommand : public Command {
 class TransferCommand : public Command {
  public:
   CommandText text() const override {
-    return {"transfer", "[NODE]", "hand leadership to a node, or to the one that is furthest",
-            "Calls go on meanwhile. Exit status 4 if the node cannot lead or did not take over.\n"};
+    return {
+        "transfer", "[NODE]", "transfer leadership to a node; none: to the most up-to-date voter",
+        "Calls continue during the transfer. The exit status is 4 if the node cannot lead or did\n"
+        "not take over.\n"};
   }
   size_t args_max() const override { return 1; }
 

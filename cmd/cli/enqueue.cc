@@ -1,4 +1,4 @@
-// dqueue-cli enqueue: one job, a job many times, or a file of jobs.
+// dqueue-cli enqueue: one job, copies of a job, or a file of jobs.
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -19,12 +19,12 @@
 namespace dqueue::cmd {
 namespace {
 
-// More errors than this are counted only.
+// Further errors are counted but not printed.
 constexpr uint64_t kErrorsShownMax = 20;
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
 
-// An open file, or standard input for "-".
+// A file, or standard input for "-".
 class Input {
  public:
   absl::Status Open(const std::string& path) {
@@ -45,7 +45,7 @@ class Input {
   }
   std::istream& stream() { return *stream_; }
   const std::string& name() const { return name_; }
-  uint64_t size() const { return size_; }  // 0: not known
+  uint64_t size() const { return size_; }  // bytes; 0: unknown
 
  private:
   absl::Status Refused(int error) const {
@@ -57,7 +57,8 @@ class Input {
   uint64_t size_ = 0;
 };
 
-// The payload that --payload means: itself, a file's content (@file) or standard input (-).
+// Returns the payload for --payload: its text, the content of a file (@file) or of standard input
+// (-).
 absl::StatusOr<std::string> ReadPayload(const std::string& value) {
   std::string payload = value;
   if (value == "-" || value.rfind('@', 0) == 0) {
@@ -65,14 +66,14 @@ absl::StatusOr<std::string> ReadPayload(const std::string& value) {
     const std::string path = value == "-" ? value : value.substr(1);
     if (absl::Status status = input.Open(path); !status.ok()) return status;
     payload.clear();
-    // One byte more than possible, to see that it is too much.
+    // One byte above the limit, to detect longer input.
     payload.resize(queue::kPayloadBytesMax + 1);
     input.stream().read(payload.data(), static_cast<std::streamsize>(payload.size()));
     payload.resize(static_cast<size_t>(input.stream().gcount()));
   }
   if (payload.size() > queue::kPayloadBytesMax) {
     return Bad("the payload has more than " + std::to_string(queue::kPayloadBytesMax) +
-               " bytes, the most that a job can carry");
+               " bytes, the limit of a payload");
   }
   return payload;
 }
@@ -80,37 +81,40 @@ absl::StatusOr<std::string> ReadPayload(const std::string& value) {
 class EnqueueCommand : public Command {
  public:
   CommandText text() const override {
-    return {
-        "enqueue", "", "add a job, or a file of jobs",
-        "  dqueue-cli enqueue -type email -payload '{\"to\":\"user@example.com\"}'\n"
-        "  dqueue-cli enqueue --type email --payload @mail.json --priority 10 --delay 5m\n"
-        "  dqueue-cli enqueue --file jobs.json\n\n"
-        "Prints the id of one job, or the counts of many. A file holds an array of objects, or\n"
-        "one object a line, with the fields id, type, queue, payload, priority, timeout_ms,\n"
-        "delay_ms, run_at, max_retries, idempotency_key, headers and labels. Flags given with\n"
-        "--file hold for jobs that do not have the field.\n"};
+    return {"enqueue", "", "enqueue a job or a file of jobs",
+            "  dqueue-cli enqueue -type email -payload '{\"to\":\"user@example.com\"}'\n"
+            "  dqueue-cli enqueue --type email --payload @mail.json --priority 10 --delay 5m\n"
+            "  dqueue-cli enqueue --file jobs.json\n\n"
+            "Prints the id of a single job, or counts. A file holds an array of objects, or one\n"
+            "object per line, with the fields id, type, queue, payload, priority, timeout_ms,\n"
+            "delay_ms, run_at, max_retries, idempotency_key, headers and labels. With --file, the\n"
+            "other flags are the defaults of fields that a job does not have.\n"};
   }
 
   void AddFlags(FlagTable* table) override {
     spec_.queue = "default";
-    table->Text("type", &spec_.type, "TYPE", "what the job is; workers choose by it");
-    table->Text("queue", &spec_.queue, "QUEUE", "where it waits");
-    table->Text("payload", &payload_, "TEXT|@FILE|-", "what the worker gets; - is standard input")
+    table->Text("type", &spec_.type, "TYPE", "type of the job; workers can select by type");
+    table->Text("queue", &spec_.queue, "QUEUE", "queue of the job");
+    table
+        ->Text("payload", &payload_, "TEXT|@FILE|-",
+               "payload for the worker; @FILE: a file's content; -: standard input")
         .AllowEmpty();
-    table->Integer("priority", &priority_, 0, queue::kPriorityMax, "higher is sooner");
+    table->Integer("priority", &priority_, 0, queue::kPriorityMax,
+                   "priority; higher is leased first (0 to 255)");
     table->Duration("delay", &spec_.delay, {Millis(0), Millis(queue::kRunTimeAheadMsMax)},
-                    "not before this much time has passed");
-    table->Time("run-at", &spec_.run_time, "not before this time, in RFC 3339");
+                    "earliest start, from now (0s to 87672h)");
+    table->Time("run-at", &spec_.run_time, "earliest start, in RFC 3339");
     table->Integer("max-retries", &max_retries_, 0, queue::kRetriesMax,
-                   "failures after the first before it is dead");
+                   "retries of the failed job before it is dead (0 to 1000); none: the node's");
     table->Text("idempotency-key", &spec_.idempotency_key, "KEY",
-                "a job with the same key creates nothing new");
-    table->Text("id", &spec_.id, "ID", "the job's id, instead of one made here");
-    table->Text("file", &file_, "FILE|-", "jobs in JSON; - is standard input");
-    table->Integer("count", &count_, 1, 100'000'000, "the same job this many times");
+                "a second job with this key creates nothing and prints the first job's id");
+    table->Text("id", &spec_.id, "ID", "id of the job; none: a new UUIDv7");
+    table->Text("file", &file_, "FILE|-", "file of jobs in JSON; -: standard input");
+    table->Integer("count", &count_, 1, 100'000'000,
+                   "number of copies of the job (1 to 100000000)");
     table->Bool("all-or-nothing", &all_or_nothing_,
-                "with --file: create all jobs or none (at most 10,000)");
-    table->Bool("print-ids", &print_ids_, "with --file or --count: print each id, in order");
+                "with --file: create all jobs or none (up to 10,000 jobs)");
+    table->Bool("print-ids", &print_ids_, "with --file or --count: print the ids, in order");
   }
 
   int Run(Cli& cli) override {
@@ -125,7 +129,7 @@ class EnqueueCommand : public Command {
         }
       }
     } else if (all_or_nothing_) {
-      return cli.Usage("--all-or-nothing is for --file");
+      return cli.Usage("--all-or-nothing needs --file");
     }
     if (count_ > 1) {
       for (const char* name : {"id", "idempotency-key"}) {
@@ -160,7 +164,8 @@ class EnqueueCommand : public Command {
       std::puts(json.EndObject().Take().c_str());
     } else {
       std::puts(result.value.id.c_str());
-      if (!result.value.created) std::fputs("dqueue-cli: it was there already\n", stderr);
+      if (!result.value.created)
+        std::fputs("dqueue-cli: the job is there already; nothing was created\n", stderr);
     }
     return kExitOk;
   }
@@ -228,7 +233,7 @@ class EnqueueCommand : public Command {
     return Print(cli, counts, failure, start, kExitOk);
   }
 
-  // What is said of each job as its answer comes.
+  // Prints the id or the error of each job.
   BulkEnqueue::OnResult Report() {
     return [this](uint64_t item, const client::Result<client::Enqueued>& result) {
       if (result.ok()) {
@@ -267,7 +272,7 @@ class EnqueueCommand : public Command {
       }
       std::puts(json.EndArray().EndObject().Take().c_str());
     } else {
-      // With --print-ids standard output holds ids and nothing else.
+      // With --print-ids standard output has the ids only.
       std::fprintf(print_ids_ ? stderr : stdout,
                    "%s jobs: %s created, %s there already, %s failed, in %.2f s\n",
                    Grouped(counts.submitted).c_str(), Grouped(counts.created).c_str(),

@@ -16,7 +16,7 @@ namespace {
 
 namespace json = boost::json;
 
-// A payload of the greatest size, each byte of it escaped, and everything else.
+// Room for a payload of the maximum size with every byte escaped, and for the other fields.
 constexpr size_t kItemBytesMax = 6 * queue::kPayloadBytesMax + (1 << 20);
 constexpr size_t kDepthMax = 64;
 
@@ -86,7 +86,7 @@ absl::Status ReadTexts(const json::value& value, std::map<std::string, std::stri
 
 struct Field {
   std::string_view name;
-  // `source` is the value as it stands in the file.
+  // `source` is the text of the value in the file.
   absl::Status (*read)(const json::value& value, std::string_view source, client::JobSpec* job);
 };
 
@@ -101,8 +101,8 @@ constexpr Field kFields[] = {
      [](const json::value& v, std::string_view source, client::JobSpec* job) {
        job->payload = v.is_string() ? Text(v.get_string()) : std::string(source);
        if (job->payload.size() <= queue::kPayloadBytesMax) return absl::OkStatus();
-       return Bad("has " + std::to_string(job->payload.size()) + " bytes; at most " +
-                  std::to_string(queue::kPayloadBytesMax) + " are possible");
+       return Bad("has " + std::to_string(job->payload.size()) + " bytes; the maximum is " +
+                  std::to_string(queue::kPayloadBytesMax));
      }},
     {"priority",
      [](const json::value& v, std::string_view, client::JobSpec* job) {
@@ -157,7 +157,7 @@ json::parse_options Options() {
 
 struct Member {
   std::string key;
-  std::string_view source;  // of the value
+  std::string_view source;  // the text of the value
 };
 
 bool IsSpace(int c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -169,7 +169,7 @@ size_t SkipString(std::string_view text, size_t i) {
   return i + 1;
 }
 
-// The members of an object, in order. `text` is known to be a valid object.
+// Returns the members of an object, in order. `text` must be a valid JSON object.
 std::vector<Member> Members(std::string_view text) {
   std::vector<Member> members;
   size_t i = text.find('{') + 1;
@@ -213,7 +213,8 @@ absl::StatusOr<client::JobSpec> ParseJob(std::string_view text, const client::Jo
   if (error) {
     return Bad("byte " + std::to_string(used + 1) + ": not valid JSON: " + error.message());
   }
-  if (used != text.size()) return Bad("byte " + std::to_string(used + 1) + ": more after the end");
+  if (used != text.size())
+    return Bad("byte " + std::to_string(used + 1) + ": text after the end of the object");
   const json::value value = parser.release();
   if (!value.is_object()) return Bad("must be an object, not " + KindName(value));
 
@@ -235,7 +236,7 @@ absl::StatusOr<client::JobSpec> ParseJob(std::string_view text, const client::Jo
   if (seen.contains("delay_ms") && seen.contains("run_at")) {
     return Bad("delay_ms and run_at cannot both be set");
   }
-  // One of them in the job replaces the other in the defaults.
+  // Each replaces the other's default.
   if (seen.contains("delay_ms")) job.run_time.reset();
   if (seen.contains("run_at")) job.delay.reset();
   return job;
@@ -271,7 +272,7 @@ absl::StatusOr<bool> JobFileReader::FindItem() {
   constexpr int kEnd = std::istream::traits_type::eof();
   if (layout_ == Layout::kEnded) return false;
   if (layout_ == Layout::kUnknown) {
-    // The byte order mark that some editors write.
+    // A byte order mark is skipped.
     if (Peek() == 0xEF) {
       for (int expected : {0xEF, 0xBB, 0xBF}) {
         if (Take() != expected) return ProblemHere("not JSON and not UTF-8");
@@ -280,7 +281,7 @@ absl::StatusOr<bool> JobFileReader::FindItem() {
     }
     SkipSpace();
     if (Peek() == kEnd)
-      return ProblemHere("is empty; an array of jobs, or a job a line, is needed");
+      return ProblemHere("is empty; expected an array of jobs or one job per line");
     layout_ = Peek() == '[' ? Layout::kArray : Layout::kSequence;
     if (layout_ == Layout::kArray) {
       Take();
@@ -291,27 +292,27 @@ absl::StatusOr<bool> JobFileReader::FindItem() {
     if (layout_ == Layout::kArray && Peek() == ',') {
       Take();
       SkipSpace();
-      if (Peek() == ']') return ProblemHere("a comma before the end of the array");
+      if (Peek() == ']') return ProblemHere("there is a comma before the end of the array");
     } else if (layout_ == Layout::kArray && Peek() != ']' && Peek() != kEnd) {
-      return ProblemHere("a comma or the end of the array is missing here");
+      return ProblemHere("expected a comma or the end of the array");
     }
   }
   if (layout_ == Layout::kArray && Peek() == ']') {
     Take();
     SkipSpace();
-    if (Peek() != kEnd) return ProblemHere("there is more after the array");
+    if (Peek() != kEnd) return ProblemHere("there is text after the array");
     layout_ = Layout::kEnded;
     return false;
   }
   if (Peek() == kEnd) {
-    if (layout_ == Layout::kArray) return ProblemHere("ends in the middle of the array");
+    if (layout_ == Layout::kArray) return ProblemHere("the file ends inside the array");
     layout_ = Layout::kEnded;
     return false;
   }
   if (Peek() != '{') {
     const char c = static_cast<char>(Peek());
-    return ProblemHere("item " + std::to_string(items_) +
-                       ": a job must be an object, but here is " + Quoted(std::string_view(&c, 1)));
+    return ProblemHere("item " + std::to_string(items_) + ": a job must be an object; found " +
+                       Quoted(std::string_view(&c, 1)));
   }
   return true;
 }
@@ -330,7 +331,7 @@ absl::StatusOr<std::string> JobFileReader::TakeObject() {
     }
     const int taken = Take();
     if (taken == std::istream::traits_type::eof()) {
-      return Problem(line, column, item + "the file ends in the middle of it");
+      return Problem(line, column, item + "the file ends inside the object");
     }
     const char c = static_cast<char>(taken);
     text += c;
@@ -348,9 +349,9 @@ absl::StatusOr<std::string> JobFileReader::TakeObject() {
         return ProblemHere(item + "is nested deeper than " + std::to_string(kDepthMax));
       }
     } else if (c == '}' || c == ']') {
-      // Found here, because otherwise the next items would be swallowed.
+      // Checked here, because the parser would see the following items as part of this one.
       if (open.back() != (c == '}' ? '{' : '[')) {
-        return ProblemHere(item + "a bracket is closed that was not opened");
+        return ProblemHere(item + "a closing bracket does not match");
       }
       open.pop_back();
     }

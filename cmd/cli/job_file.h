@@ -1,12 +1,12 @@
-// Reads jobs from JSON, one at a time, however long the file is: an array of objects, or objects
-// one after the other (one a line, usually). A job:
+// Reads jobs from a JSON file of any length, one at a time. The file is an array of objects, or a
+// sequence of objects, usually one per line. A job:
 //
 //   {"id": "job-001", "type": "email", "queue": "mail", "payload": {"to": "user@example.com"},
 //    "priority": 10, "timeout_ms": 5000, "delay_ms": 1000, "run_at": "2026-01-02T03:04:05Z",
 //    "max_retries": 3, "idempotency_key": "k", "headers": {"k": "v"}, "labels": {"k": "v"}}
 //
-// A payload that is a string is carried as its content; any other JSON value as its exact source
-// text, so that no number loses a digit. timeout_ms is the time for one attempt (the lease).
+// All fields are optional. A string as payload stands for its content. Any other JSON value stands
+// for its exact source text, so that numbers keep all digits. timeout_ms is the lease duration.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +20,18 @@
 
 namespace dqueue::cmd {
 
-// One job object. Fields that it does not have keep the value they have in `defaults`.
-// INVALID_ARGUMENT: 'priority: "high" is not a whole number'; a syntax error says "byte N" of text.
+// Parses one job object. Missing fields have the value of `defaults`. INVALID_ARGUMENT names the
+// field and the reason ("priority: must be a whole number, not a string"), or the byte of a syntax
+// error, counted from 1.
 absl::StatusOr<client::JobSpec> ParseJob(std::string_view text, const client::JobSpec& defaults);
 
 class JobFileReader {
  public:
-  // `in` must outlive the reader; `name` is for messages.
+  // `in` must outlive the reader. `name` begins the messages.
   JobFileReader(std::istream& in, std::string name, client::JobSpec defaults);
 
-  // nullopt: the end. INVALID_ARGUMENT: "jobs.json:12:3: item 4: priority: …"; it is final.
+  // Returns the next job; nullopt at the end. INVALID_ARGUMENT: "jobs.json:12:3: item 4: priority:
+  // …" with line and column. Do not call it again after an error.
   absl::StatusOr<std::optional<client::JobSpec>> Next();
 
   uint64_t bytes_read() const { return offset_; }
@@ -42,7 +44,7 @@ class JobFileReader {
   void SkipSpace();
   absl::Status Problem(uint64_t line, uint64_t column, const std::string& what) const;
   absl::Status ProblemHere(const std::string& what) const { return Problem(line_, column_, what); }
-  // Moves to the next object; false: there is none.
+  // Moves to the next object. False: the end.
   absl::StatusOr<bool> FindItem();
   absl::StatusOr<std::string> TakeObject();
 

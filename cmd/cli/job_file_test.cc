@@ -14,7 +14,7 @@ using testing::ElementsAre;
 
 struct ReadAll {
   std::vector<client::JobSpec> jobs;
-  std::string error;  // empty: came to the end
+  std::string error;  // empty: no error
 };
 
 ReadAll Read(const std::string& text, const client::JobSpec& defaults = {}) {
@@ -41,8 +41,7 @@ std::vector<std::string> Ids(const ReadAll& result) {
   return ids;
 }
 
-// The example of the model system's documentation.
-TEST(JobFile, TheDocumentedArray) {
+TEST(JobFile, Array) {
   const ReadAll result = Read(R"([
   {
     "id": "job-001",
@@ -133,21 +132,21 @@ TEST(JobFile, DefaultsFillWhatIsMissing) {
 
 TEST(JobFile, BadFiles) {
   const std::pair<std::string, std::string> cases[] = {
-      {"", "1:1: is empty; an array of jobs, or a job a line, is needed"},
-      {" \n ", "2:2: is empty; an array of jobs, or a job a line, is needed"},
+      {"", "1:1: is empty; expected an array of jobs or one job per line"},
+      {" \n ", "2:2: is empty; expected an array of jobs or one job per line"},
       {"\xEF\xBC", "1:3: not JSON and not UTF-8"},
-      {"nonsense", "1:1: item 0: a job must be an object, but here is \"n\""},
-      {"\"text\"", "1:1: item 0: a job must be an object, but here is \"\\\"\""},
-      {"[1]", "1:2: item 0: a job must be an object, but here is \"1\""},
-      {"[{},]", "1:5: a comma before the end of the array"},
-      {"[{}{}]", "1:4: a comma or the end of the array is missing here"},
-      {"[{}", "1:4: ends in the middle of the array"},
-      {"[{}]x", "1:5: there is more after the array"},
-      {"[{}][]", "1:5: there is more after the array"},
-      {"[{}\n,{\"id\":", "2:2: item 1: the file ends in the middle of it"},
-      {"{\"id\": \"a", "1:1: item 0: the file ends in the middle of it"},
-      {"{]", "1:3: item 0: a bracket is closed that was not opened"},
-      {"[{\"payload\":[}]", "1:15: item 0: a bracket is closed that was not opened"},
+      {"nonsense", "1:1: item 0: a job must be an object; found \"n\""},
+      {"\"text\"", "1:1: item 0: a job must be an object; found \"\\\"\""},
+      {"[1]", "1:2: item 0: a job must be an object; found \"1\""},
+      {"[{},]", "1:5: there is a comma before the end of the array"},
+      {"[{}{}]", "1:4: expected a comma or the end of the array"},
+      {"[{}", "1:4: the file ends inside the array"},
+      {"[{}]x", "1:5: there is text after the array"},
+      {"[{}][]", "1:5: there is text after the array"},
+      {"[{}\n,{\"id\":", "2:2: item 1: the file ends inside the object"},
+      {"{\"id\": \"a", "1:1: item 0: the file ends inside the object"},
+      {"{]", "1:3: item 0: a closing bracket does not match"},
+      {"[{\"payload\":[}]", "1:15: item 0: a closing bracket does not match"},
       {std::string(65, '{'), "1:66: item 0: is nested deeper than 64"},
       {"{\"id\":\"a\"}\n{\"id\":tru}", "2:1: item 1: byte 7: not valid JSON: syntax error"},
       {"{\"id\":\"a\",}", "1:1: item 0: byte 11: not valid JSON: syntax error"},
@@ -192,7 +191,7 @@ TEST(JobFile, PayloadLimit) {
   const std::string largest(1 << 20, 'x');
   EXPECT_EQ(Read("{\"payload\":\"" + largest + "\"}").jobs.at(0).payload.size(), largest.size());
   EXPECT_EQ(Read("{\"payload\":\"" + largest + "y\"}").error,
-            "jobs.json:1:1: item 0: payload: has 1048577 bytes; at most 1048576 are possible");
+            "jobs.json:1:1: item 0: payload: has 1048577 bytes; the maximum is 1048576");
   EXPECT_EQ(Read("{\"payload\":\"" + std::string(8 << 20, 'x') + "\"}").error,
             "jobs.json:1:1: item 0: is longer than 7340032 bytes");
 }

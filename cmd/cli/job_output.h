@@ -1,4 +1,4 @@
-// How jobs, statuses and queues look on the command line.
+// The JSON and text forms of jobs, statuses, queues, workers and keys.
 #pragma once
 
 #include <string>
@@ -9,20 +9,21 @@
 
 namespace dqueue::cmd {
 
-// An object with every field, always the same ones: times in RFC 3339 or null, the token as text.
+// Writes an object that always has all fields. Times are RFC 3339 or null; the token is text. `key`
+// names the object inside another one.
 void WriteJob(const client::Job& job, JsonWriter* json, std::string_view key = {});
-// {"code": "NOT_FOUND", "reason": "JOB_NOT_FOUND", "message": "…"}, within an object that is open.
+// Adds "code": "NOT_FOUND", "reason": "JOB_NOT_FOUND", "message": "…" to the open object.
 void WriteStatus(const client::Status& status, JsonWriter* json);
-// An object with every number of a queue.
+// Writes an object with all numbers of a queue.
 void WriteQueue(const client::QueueStats& q, JsonWriter* json, std::string_view key = {});
 
 void WriteDeadGroup(const client::DeadGroup& group, JsonWriter* json, std::string_view key = {});
 void WriteWorker(const client::WorkerInfo& worker, JsonWriter* json, std::string_view key = {});
 
-// What is known of a key, within an object that is open; never the key itself.
+// Adds the fields of a key to the open object. The secret is not one of them.
 void WriteApiKey(const client::ApiKey& key, JsonWriter* json);
 
-// One line a field, and one an attempt.
+// One line per field and per attempt.
 std::string JobText(const client::Job& job);
 // "2026-01-02T03:04:05.678Z" or "-".
 std::string TimeText(const std::optional<client::WallTime>& time);

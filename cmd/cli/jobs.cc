@@ -1,4 +1,4 @@
-// dqueue-cli: what one does with jobs that are there.
+// dqueue-cli get, list, cancel, retry, delete, wait.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -23,7 +23,7 @@ void PrintJob(const Cli& cli, const client::Job& job) {
 
 class GetCommand : public Command {
  public:
-  CommandText text() const override { return {"get", "ID", "everything about one job", ""}; }
+  CommandText text() const override { return {"get", "ID", "print all fields of a job", ""}; }
   size_t args_min() const override { return 1; }
   size_t args_max() const override { return 1; }
   int Run(Cli& cli) override {
@@ -37,7 +37,7 @@ class GetCommand : public Command {
 class ListCommand : public Command {
  public:
   CommandText text() const override {
-    return {"list", "", "jobs, by queue, type and state",
+    return {"list", "", "list jobs, by queue, type and state",
             "  dqueue-cli list --state dead --queue mail\n"
             "  dqueue-cli list --all --full -o json\n"};
   }
@@ -47,9 +47,9 @@ class ListCommand : public Command {
                   "only jobs in this state");
     table->Text("queue", &filter_.queue, "QUEUE", "only jobs of this queue");
     table->Text("type", &filter_.type, "TYPE", "only jobs of this type");
-    table->Integer("limit", &limit_, 1, 100'000'000, "at most this many");
-    table->Bool("all", &all_, "all of them");
-    table->Bool("full", &filter_.full, "with payloads, results, headers and labels");
+    table->Integer("limit", &limit_, 1, 100'000'000, "maximum number of jobs (1 to 100000000)");
+    table->Bool("all", &all_, "list all jobs, without a limit");
+    table->Bool("full", &filter_.full, "include payloads, results, headers and labels");
   }
   int Run(Cli& cli) override {
     if (all_ && cli.flags->Given("limit")) {
@@ -79,7 +79,7 @@ class ListCommand : public Command {
   }
 
  private:
-  // A page at a time, so that memory does not grow with the list.
+  // Prints one page, so that memory does not grow with the list.
   void PrintPage(const Cli& cli, const std::vector<client::Job>& jobs, bool first,
                  JsonWriter* json) const {
     if (cli.json) {
@@ -113,7 +113,7 @@ class ListCommand : public Command {
   bool all_ = false;
 };
 
-// cancel, retry and delete: the same thing for many ids.
+// The base of cancel, retry and delete: one call for all ids, one result per id.
 class ForEachIdCommand : public Command {
  public:
   size_t args_min() const override { return 1; }
@@ -153,9 +153,7 @@ class ForEachIdCommand : public Command {
 
 class CancelCommand : public ForEachIdCommand {
  public:
-  CommandText text() const override {
-    return {"cancel", "ID…", "jobs that are not finished will not run (again)", ""};
-  }
+  CommandText text() const override { return {"cancel", "ID…", "cancel unfinished jobs", ""}; }
 
  protected:
   client::Result<std::vector<client::Status>> Call(client::Client& client,
@@ -168,7 +166,7 @@ class CancelCommand : public ForEachIdCommand {
 class RetryCommand : public ForEachIdCommand {
  public:
   CommandText text() const override {
-    return {"retry", "ID…", "dead or cancelled jobs become ready again", ""};
+    return {"retry", "ID…", "make dead or cancelled jobs ready again", ""};
   }
 
  protected:
@@ -182,7 +180,7 @@ class RetryCommand : public ForEachIdCommand {
 class DeleteCommand : public ForEachIdCommand {
  public:
   CommandText text() const override {
-    return {"delete", "ID…", "jobs are removed at once, unless they are leased", ""};
+    return {"delete", "ID…", "delete jobs that are not leased", ""};
   }
 
  protected:
@@ -196,9 +194,9 @@ class DeleteCommand : public ForEachIdCommand {
 class WaitCommand : public Command {
  public:
   CommandText text() const override {
-    return {"wait", "ID", "until a job is finished; prints it",
+    return {"wait", "ID", "wait until a job is finished, and print it",
             "  dqueue-cli wait ID --timeout 10m\n\n"
-            "--timeout is how long it waits, here 60s by default.\n"};
+            "--timeout limits the wait; its default is 60s for this command.\n"};
   }
   size_t args_min() const override { return 1; }
   size_t args_max() const override { return 1; }

@@ -1,4 +1,4 @@
-// dqueue-cli: API keys.
+// dqueue-cli key: API keys.
 #include <cstdio>
 #include <utility>
 
@@ -14,23 +14,27 @@ namespace {
 class KeyCreateCommand : public Command {
  public:
   CommandText text() const override {
-    return {"key create", "", "make an API key",
-            "  dqueue-cli key create --name ci --owner build-team --type client\n"
-            "  dqueue-cli key create --name mailer --owner mail --type worker --queues "
-            "'mail,mail-*'\n\n"
-            "The key is on standard output, this once: the cluster keeps only its digest.\n"};
+    return {
+        "key create", "", "create an API key",
+        "  dqueue-cli key create --name ci --owner build-team --type client\n"
+        "  dqueue-cli key create --name mailer --owner mail --type worker --queues "
+        "'mail,mail-*'\n\n"
+        "Prints the key on standard output. It cannot be shown again: the cluster keeps only its\n"
+        "digest.\n"};
   }
   void AddFlags(FlagTable* table) override {
-    table->Text("name", &options_.name, "NAME", "what it is for (required)");
-    table->Text("owner", &options_.owner_id, "OWNER", "who may list and revoke it (required)");
-    table->Choice("type", &type_, {"client", "worker", "admin"}, "what it may do");
-    table->List("scopes", &options_.scopes, "SCOPE,…", "instead of what its type may do");
+    table->Text("name", &options_.name, "NAME", "purpose of the key (required)");
+    table->Text("owner", &options_.owner_id, "OWNER",
+                "owner, whose keys may list and revoke it (required)");
+    table->Choice("type", &type_, {"client", "worker", "admin"},
+                  "type, which gives the key its scopes");
+    table->List("scopes", &options_.scopes, "SCOPE,…", "scopes, instead of those of the type");
     table->List("queues", &options_.queues, "QUEUE,…",
-                "only these: names, or beginnings of names and *");
+                "queues it may use: names, or prefixes followed by *; none: all");
   }
   int Run(Cli& cli) override {
-    if (options_.name.empty()) return cli.Usage("--name is required: what the key is for");
-    if (options_.owner_id.empty()) return cli.Usage("--owner is required: whose key it is");
+    if (options_.name.empty()) return cli.Usage("--name is required: the purpose of the key");
+    if (options_.owner_id.empty()) return cli.Usage("--owner is required: the owner of the key");
     options_.type = *client::ParseKeyType(type_);
     const client::Result<client::NewApiKey> made = cli.client().CreateKey(options_);
     if (!made.ok()) return cli.Fail(made.status);
@@ -55,10 +59,11 @@ class KeyCreateCommand : public Command {
 class KeyListCommand : public Command {
  public:
   CommandText text() const override {
-    return {"key list", "", "the API keys of the caller's owner, or of all for an admin", ""};
+    return {"key list", "", "list the API keys of the caller's owner; with an admin key, all keys",
+            ""};
   }
   void AddFlags(FlagTable* table) override {
-    table->Bool("revoked", &revoked_, "revoked ones too");
+    table->Bool("revoked", &revoked_, "include revoked keys");
   }
   int Run(Cli& cli) override {
     const client::Result<std::vector<client::ApiKey>> keys = cli.client().ListKeys(revoked_);
@@ -92,8 +97,8 @@ class KeyListCommand : public Command {
 class KeyRevokeCommand : public Command {
  public:
   CommandText text() const override {
-    return {"key revoke", "ID", "end an API key for ever",
-            "ID is what key list shows: the part of the key before its secret.\n"};
+    return {"key revoke", "ID", "revoke an API key permanently",
+            "ID is the part of the key before its secret, as key list prints it.\n"};
   }
   size_t args_min() const override { return 1; }
   size_t args_max() const override { return 1; }
@@ -115,7 +120,7 @@ class KeyRevokeCommand : public Command {
 class KeyGenerateCommand : public Command {
  public:
   CommandText text() const override {
-    return {"key generate", "", "write a fresh admin key for --admin-key-file; asks no server",
+    return {"key generate", "", "print a new admin key for --admin-key-file, offline",
             "  (umask 077; dqueue-cli key generate > admin.key)\n"
             "  dqueue --admin-key-file admin.key …\n"};
   }

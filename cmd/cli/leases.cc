@@ -1,4 +1,4 @@
-// dqueue-cli: the worker's side by hand, for scripts and for looking into things.
+// dqueue-cli lease, ack, nack, extend, release: the calls of a worker, for scripts and debugging.
 #include <cstdio>
 #include <utility>
 
@@ -15,21 +15,21 @@ constexpr DurationRange kLeaseRange{Millis(queue::kLeaseMsMin), Millis(queue::kL
 class LeaseCommand : public Command {
  public:
   CommandText text() const override {
-    return {"lease", "", "take jobs, as a worker does",
+    return {"lease", "", "lease ready jobs, as a worker does",
             "  dqueue-cli lease --queue mail --max 10 --wait 20s -o json\n\n"
-            "Each job comes with a token that ack, nack, extend and release need. No job ready is\n"
-            "no error.\n"};
+            "Prints each job with the token that ack, nack, extend and release need. The exit\n"
+            "status is 0 even if no job is ready.\n"};
   }
   void AddFlags(FlagTable* table) override {
     options_.worker_id = "dqueue-cli";
-    table->List("queue", &options_.queues, "QUEUE,…", "from these; default: default");
+    table->List("queue", &options_.queues, "QUEUE,…", "queues to lease from; none: default");
     table->List("type", &options_.types, "TYPE,…", "only jobs of these types");
-    table->Integer("max", &max_, 1, queue::kLeaseJobsMax, "at most this many");
+    table->Integer("max", &max_, 1, queue::kLeaseJobsMax, "maximum number of jobs (1 to 1000)");
     table->Duration("wait", &options_.wait, {Millis(0), Millis(queue::kWaitMsMax)},
-                    "how long to wait for a first one");
-    table->Text("worker-id", &options_.worker_id, "NAME", "who holds them");
+                    "time to wait for the first job (0s to 1m)");
+    table->Text("worker-id", &options_.worker_id, "NAME", "name of the worker that holds the jobs");
     table->Duration("lease-duration", &options_.lease_duration, kLeaseRange,
-                    "the jobs come back after this; default: the node's --lease-timeout");
+                    "lease of the jobs (1s to 12h); none: the job's or the node's --lease-timeout");
   }
   int Run(Cli& cli) override {
     options_.max_jobs = static_cast<int>(max_);
@@ -60,19 +60,19 @@ class LeaseCommand : public Command {
   int64_t max_ = 1;
 };
 
-// What is done to one leased job with its token.
+// The base of commands for one leased job and its token.
 class TokenCommand : public Command {
  public:
   size_t args_min() const override { return 1; }
   size_t args_max() const override { return 1; }
   void AddFlags(FlagTable* table) override {
-    table->Text("token", &token_, "TOKEN", "as lease printed it (required)");
+    table->Text("token", &token_, "TOKEN", "token that lease printed (required)");
   }
   int Run(Cli& cli) override {
-    if (token_.empty()) return cli.Usage("--token is required: what lease printed");
+    if (token_.empty()) return cli.Usage("--token is required: the token that lease printed");
     const std::optional<client::FencingToken> token = client::FencingToken::Parse(token_);
     if (!token) {
-      return cli.Usage("--token: " + Quoted(token_) + " is not a token; one looks like " +
+      return cli.Usage("--token: " + Quoted(token_) + " is not a token; the form is " +
                        client::FencingToken{3, 18, 1234}.ToString());
     }
     client::Result<std::vector<client::Status>> result =
@@ -102,11 +102,11 @@ class TokenCommand : public Command {
 class AckCommand : public TokenCommand {
  public:
   CommandText text() const override {
-    return {"ack", "ID --token T", "the job is done", "  dqueue-cli ack ID --token T\n"};
+    return {"ack", "ID --token T", "complete a leased job", "  dqueue-cli ack ID --token T\n"};
   }
   void AddFlags(FlagTable* table) override {
     TokenCommand::AddFlags(table);
-    table->Text("result", &result_, "TEXT", "kept with the job").AllowEmpty();
+    table->Text("result", &result_, "TEXT", "result to store with the job").AllowEmpty();
   }
 
  protected:
@@ -124,15 +124,15 @@ class NackCommand : public TokenCommand {
  public:
   CommandText text() const override {
     return {"nack", "ID --token T",
-            "the job failed; it is retried, or dead when retries are used up",
+            "fail a leased job; it is retried, or dead without retries left",
             "  dqueue-cli nack ID --token T --reason 'database connection failed'\n"};
   }
   void AddFlags(FlagTable* table) override {
     TokenCommand::AddFlags(table);
-    table->Text("reason", &reason_, "TEXT", "kept with the job").AllowEmpty();
-    table->Bool("reject", &reject_, "dead at once, no retry");
+    table->Text("reason", &reason_, "TEXT", "error to store with the job").AllowEmpty();
+    table->Bool("reject", &reject_, "make the job dead, without a retry");
     table->Duration("delay", &delay_, {Millis(0), Millis(queue::kBackoffMsMax)},
-                    "retry after this, instead of what the job's policy says");
+                    "delay of the retry, instead of the job's policy (0s to 720h)");
   }
 
  protected:
@@ -157,12 +157,12 @@ class NackCommand : public TokenCommand {
 class ExtendCommand : public TokenCommand {
  public:
   CommandText text() const override {
-    return {"extend", "ID --token T", "more time for the job's lease", ""};
+    return {"extend", "ID --token T", "extend the lease of a job", ""};
   }
   void AddFlags(FlagTable* table) override {
     TokenCommand::AddFlags(table);
     table->Duration("lease-duration", &duration_, kLeaseRange,
-                    "the lease ends this long from now; default: the node's --lease-timeout");
+                    "lease from now (1s to 12h); none: the node's --lease-timeout");
   }
 
  protected:
@@ -179,7 +179,7 @@ class ExtendCommand : public TokenCommand {
 class ReleaseCommand : public TokenCommand {
  public:
   CommandText text() const override {
-    return {"release", "ID --token T", "give the job back unharmed", ""};
+    return {"release", "ID --token T", "return a leased job to its queue; no counter changes", ""};
   }
 
  protected:

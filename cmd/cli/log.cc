@@ -1,4 +1,4 @@
-// dqueue-cli log: looks at a node's log on disk. Offline and read-only.
+// dqueue-cli log: prints and verifies a node's log on disk. Offline and read-only.
 #include <cstdio>
 #include <optional>
 #include <utility>
@@ -10,7 +10,7 @@
 namespace dqueue::cmd {
 namespace {
 
-// What every log command does: finds the log and reads all of it.
+// The base of the log commands: finds the log and reads it.
 class LogCommand : public Command {
  public:
   size_t args_min() const override { return 1; }
@@ -18,12 +18,12 @@ class LogCommand : public Command {
   bool asks_server() const override { return false; }
 
  protected:
-  // nullopt: the reason has been said, and *code is the exit status.
+  // nullopt: an error was printed, and *code is the exit status.
   static std::optional<storage::LogReport> Inspect(
       const Cli& cli, const std::function<void(const std::string&)>& line, int* code) {
     storage::FileSystem& fs = storage::PosixFileSystem();
     std::string directory = cli.args[0];
-    // The node's data directory will do as well.
+    // The argument may be the node's data directory.
     if (const absl::StatusOr<bool> wal = fs.Exists(directory + "/wal"); wal.ok() && *wal) {
       directory += "/wal";
     }
@@ -46,7 +46,7 @@ class LogCommand : public Command {
     return std::nullopt;
   }
 
-  // 0, or 9 with the place of the damage on standard error.
+  // Returns 0; 9 after printing the place of the damage.
   static int Judge(const storage::LogReport& report) {
     if (!report.damage) return kExitOk;
     std::fprintf(stderr, "dqueue-cli: %s:%llu: %s\n", report.damage->file.c_str(),
@@ -59,7 +59,7 @@ class LogCommand : public Command {
 class DumpCommand : public LogCommand {
  public:
   CommandText text() const override {
-    return {"log dump", "DIR", "print a log's records, one a line",
+    return {"log dump", "DIR", "print the records of a log, one per line",
             "DIR is a node's data directory, or the wal directory in it.\n"};
   }
   int Run(Cli& cli) override {
@@ -73,9 +73,9 @@ class DumpCommand : public LogCommand {
 class VerifyCommand : public LogCommand {
  public:
   CommandText text() const override {
-    return {"log verify", "DIR", "check a log from end to end",
-            "DIR is a node's data directory, or the wal directory in it. Changes nothing. Exit\n"
-            "status 9 and file:offset: reason on standard error if it is damaged.\n"};
+    return {"log verify", "DIR", "verify all records of a log",
+            "DIR is a node's data directory, or the wal directory in it. Changes nothing. If\n"
+            "the log is damaged, prints file:offset: reason; the exit status is 9.\n"};
   }
   int Run(Cli& cli) override {
     int code = kExitOk;
@@ -95,12 +95,11 @@ class VerifyCommand : public LogCommand {
                 static_cast<unsigned long long>(report.raft.hard_state.term.value()));
     std::printf("%s; %s\n",
                 report.clean_shutdown ? "shut down cleanly" : "in use, or not shut down cleanly",
-                report.damage ? "DAMAGED"
-                : report.torn_bytes > 0
-                    ? ("intact; " + std::to_string(report.torn_bytes) +
-                       " bytes of a write that nobody was promised are at its end")
-                          .c_str()
-                    : "intact");
+                report.damage           ? "DAMAGED"
+                : report.torn_bytes > 0 ? ("intact; " + std::to_string(report.torn_bytes) +
+                                           " bytes of an unacknowledged write at the end")
+                                              .c_str()
+                                        : "intact");
   }
 
   static void PrintJson(const storage::LogReport& report) {

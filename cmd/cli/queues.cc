@@ -1,4 +1,4 @@
-// dqueue-cli: what one does with a queue, or with many of its jobs at once.
+// dqueue-cli pause, resume, purge, dead, redrive.
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,16 +13,16 @@ namespace dqueue::cmd {
 namespace {
 
 constexpr char kQueueRequired[] = "--queue is required: the name of the queue";
-// Asked for in one call.
+// Jobs per call.
 constexpr int kJobsACall = 10000;
-// Bytes of an error in a table.
+// Bytes of an error that a table shows.
 constexpr size_t kErrorShownMax = 80;
 
-// pause and resume: both answer with the queue.
+// The base of pause and resume, whose calls return the queue.
 class QueueCommand : public Command {
  public:
   void AddFlags(FlagTable* table) override {
-    table->Text("queue", &queue_, "QUEUE", "which one (required)");
+    table->Text("queue", &queue_, "QUEUE", "name of the queue (required)");
   }
   int Run(Cli& cli) override {
     if (queue_.empty()) return cli.Usage(kQueueRequired);
@@ -48,14 +48,14 @@ class QueueCommand : public Command {
 class PauseCommand : public QueueCommand {
  public:
   CommandText text() const override {
-    return {"pause", "", "no job of a queue is leased until it is resumed",
+    return {"pause", "", "stop leasing jobs of a queue until it is resumed",
             "  dqueue-cli pause --queue mail\n"
             "  dqueue-cli pause --queue mail --refuse-enqueues\n\n"
-            "Leases that run go on. Pausing again changes --refuse-enqueues.\n"};
+            "Running leases continue. Pausing again changes --refuse-enqueues.\n"};
   }
   void AddFlags(FlagTable* table) override {
     QueueCommand::AddFlags(table);
-    table->Bool("refuse-enqueues", &refuse_enqueues_, "it takes no new jobs either");
+    table->Bool("refuse-enqueues", &refuse_enqueues_, "also refuse new jobs");
   }
 
  protected:
@@ -71,7 +71,7 @@ class PauseCommand : public QueueCommand {
 class ResumeCommand : public QueueCommand {
  public:
   CommandText text() const override {
-    return {"resume", "", "a paused queue goes on", "  dqueue-cli resume --queue mail\n"};
+    return {"resume", "", "resume a paused queue", "  dqueue-cli resume --queue mail\n"};
   }
 
  protected:
@@ -81,7 +81,7 @@ class ResumeCommand : public QueueCommand {
   const char* Done() const override { return "resumed"; }
 };
 
-// Calls until nothing is left, and tells how many jobs it was: "12 jobs purged".
+// Repeats the call until no job is left, then prints the number of jobs: "12 jobs purged".
 template <class F>
 int Sweep(const Cli& cli, const char* done, const F& call) {
   uint64_t jobs = 0;
@@ -104,12 +104,13 @@ class PurgeCommand : public Command {
     return {"purge", "", "delete the waiting jobs of a queue",
             "  dqueue-cli purge --queue mail\n"
             "  dqueue-cli purge --queue mail --state dead,cancelled --yes\n\n"
-            "Jobs that are leased stay. On a terminal it asks first.\n"};
+            "Leased jobs are not deleted. Asks for confirmation on a terminal.\n"};
   }
   void AddFlags(FlagTable* table) override {
-    table->Text("queue", &options_.queue, "QUEUE", "which one (required)");
-    table->List("state", &states_, "STATE,…", "jobs in these states").Default("scheduled,ready");
-    table->Bool("yes", &yes_, "do not ask");
+    table->Text("queue", &options_.queue, "QUEUE", "name of the queue (required)");
+    table->List("state", &states_, "STATE,…", "delete jobs in these states")
+        .Default("scheduled,ready");
+    table->Bool("yes", &yes_, "do not ask for confirmation");
   }
   int Run(Cli& cli) override {
     if (options_.queue.empty()) return cli.Usage(kQueueRequired);
@@ -150,10 +151,10 @@ class PurgeCommand : public Command {
 class DeadCommand : public Command {
  public:
   CommandText text() const override {
-    return {"dead", "", "what dead jobs died of, in groups",
+    return {"dead", "", "group dead jobs by their last error",
             "  dqueue-cli dead --queue mail\n"
             "  dqueue-cli redrive --fingerprint 8a6f0e1c2b3d4f55\n\n"
-            "Errors that differ in numbers, ids and quoted parts only are one group.\n"};
+            "Errors that differ only in numbers, ids and quoted parts form one group.\n"};
   }
   void AddFlags(FlagTable* table) override {
     table->Text("queue", &queue_, "QUEUE", "only jobs of this queue");
@@ -181,7 +182,7 @@ class DeadCommand : public Command {
   }
 
  private:
-  // What fits a line, cut at a character.
+  // The first line, up to kErrorShownMax bytes, cut between characters.
   static std::string Beginning(const std::string& error) {
     size_t end = std::min(error.find('\n'), kErrorShownMax);
     if (end >= error.size()) return error;
@@ -196,15 +197,17 @@ class DeadCommand : public Command {
 class RedriveCommand : public Command {
  public:
   CommandText text() const override {
-    return {"redrive", "", "all dead jobs that match become ready again",
+    return {"redrive", "", "make all matching dead jobs ready again",
             "  dqueue-cli redrive --queue mail --error 'connection refused'\n"
-            "  dqueue-cli redrive --fingerprint 8a6f0e1c2b3d4f55   # a group that dead shows\n"};
+            "  dqueue-cli redrive --fingerprint 8a6f0e1c2b3d4f55   # a group that dead prints\n"};
   }
   void AddFlags(FlagTable* table) override {
     table->Text("queue", &options_.queue, "QUEUE", "only jobs of this queue");
     table->Text("type", &options_.type, "TYPE", "only jobs of this type");
-    table->Text("error", &options_.error_contains, "TEXT", "only if the last error has this in it");
-    table->Text("fingerprint", &options_.error_fingerprint, "HEX", "only jobs of this group");
+    table->Text("error", &options_.error_contains, "TEXT",
+                "only jobs whose last error contains this text");
+    table->Text("fingerprint", &options_.error_fingerprint, "HEX",
+                "only jobs of this group (16 hexadecimal digits)");
   }
   int Run(Cli& cli) override {
     options_.max_jobs = kJobsACall;

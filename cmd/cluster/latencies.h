@@ -1,4 +1,4 @@
-// Durations that were measured, and their percentiles.
+// Measured durations and their percentiles. One thread.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +11,7 @@ namespace dqueue::cmd {
 
 class Latencies {
  public:
+  // Stored in microseconds, 0 to about 71 minutes.
   void Add(std::chrono::steady_clock::duration value) {
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(value).count();
     microseconds_.push_back(static_cast<uint32_t>(std::clamp<int64_t>(us, 0, UINT32_MAX)));
@@ -20,8 +21,8 @@ class Latencies {
                          other.microseconds_.end());
   }
   size_t count() const { return microseconds_.size(); }
-  // The smallest value that `share` (0 to 1) of all do not exceed, in milliseconds; 0 if there are
-  // none.
+  // The smallest measured value, in milliseconds, that a share of at least `share` (0 to 1) of all
+  // values does not exceed. 0 if there are no values.
   double Percentile(double share) const {
     if (microseconds_.empty()) return 0;
     std::vector<uint32_t> copy = microseconds_;

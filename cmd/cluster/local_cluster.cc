@@ -41,8 +41,8 @@ double Seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
 
-// Below the range from which the kernel takes ports for outgoing connections: otherwise one of
-// those could sit on a node's port while the node is down.
+// Ports below the kernel's range for outgoing connections, which could otherwise take a node's port
+// while the node is down.
 std::vector<int> FreePorts(int count) {
   std::random_device random;
   std::vector<int> ports;
@@ -162,10 +162,10 @@ absl::Status LocalCluster::Spawn(Node* node) {
   sigemptyset(&none);
   const pid_t pid = fork();
   if (pid == 0) {
-    // Only calls that are safe in the child of a process with threads.
+    // Only async-signal-safe calls: the parent has threads.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
-    // A group of its own: what stops this program from the terminal must not stop the node first.
+    // A new process group: Ctrl-C must not stop the nodes before this program.
     setpgid(0, 0);
     pthread_sigmask(SIG_SETMASK, &none, nullptr);
     dup2(log, STDOUT_FILENO);
@@ -185,7 +185,7 @@ void LocalCluster::Reap(Node* node) {
   int status = 0;
   while (wait4(node->pid, &status, 0, &usage) < 0 && errno == EINTR) {
   }
-  cpu_of_the_dead_ += Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
+  ended_cpu_seconds_ += Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
   node->pid = -1;
 }
 
@@ -209,7 +209,7 @@ absl::Status LocalCluster::CheckAlive() {
     const std::string how = WIFEXITED(status) ? "exit status " + std::to_string(WEXITSTATUS(status))
                                               : "signal " + std::to_string(WTERMSIG(status));
     return absl::InternalError("node " + node.name + " ended by itself (" + how +
-                               "); it said last:\n" + Tail(node.log));
+                               "); the end of its log:\n" + Tail(node.log));
   }
   return absl::OkStatus();
 }
@@ -223,7 +223,7 @@ absl::StatusOr<int> LocalCluster::FindLeader(milliseconds limit) {
     for (int i = 0; i < size(); ++i) {
       if (!running(i)) continue;
       const auto view = nodes_[i].client->GetCluster(nodes_[i].address);
-      // A deposed leader may not know it yet: the greatest term is right.
+      // A deposed leader may still call itself leader; its term is smaller.
       if (view.ok() && view.value.role == "leader" && view.value.term > leader_term) {
         leader = i;
         leader_term = view.value.term;
@@ -263,18 +263,18 @@ absl::Status LocalCluster::WaitUntilEqual(milliseconds limit) {
     }
     std::this_thread::sleep_for(kLookAgain);
   } while (Clock::now() < end);
-  return absl::DeadlineExceededError("the nodes did not come to the same index:" + last);
+  return absl::DeadlineExceededError("the nodes did not reach the same index:" + last);
 }
 
 double LocalCluster::CpuSeconds() const {
-  double total = cpu_of_the_dead_;
+  double total = ended_cpu_seconds_;
   const double ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
   for (const Node& node : nodes_) {
     if (node.pid <= 0) continue;
     std::ifstream in("/proc/" + std::to_string(node.pid) + "/stat");
     std::string line;
     std::getline(in, line);
-    // The name, in parentheses, may hold anything: count the fields after it.
+    // The second field, the name in parentheses, may contain spaces: fields are counted after it.
     const size_t name_end = line.rfind(')');
     if (name_end == std::string::npos) continue;
     std::istringstream fields(line.substr(name_end + 1));

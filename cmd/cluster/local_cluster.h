@@ -1,7 +1,6 @@
-// Real nodes as child processes on loopback, in a temporary directory: for measuring and for
-// breaking things. They end with the process that started them, whatever happens to it. One thread
-// (which must live as long as the cluster): the kernel ties a child's life to the thread that made
-// it.
+// A cluster of dqueue processes on loopback, for dqueue-bench and dqueue-chaos. The nodes are child
+// processes that end when this process ends, even if it crashes. Use it from one thread, which must
+// outlive the cluster: the kernel kills a child when the thread that started it ends.
 #pragma once
 
 #include <sys/types.h>
@@ -18,7 +17,8 @@
 
 namespace dqueue::cmd {
 
-// A directory of its own below `parent`, which is removed with all in it unless it is kept.
+// A new directory below `parent`. The destructor removes it with its content, unless Keep() was
+// called.
 class TemporaryDirectory {
  public:
   static absl::StatusOr<std::unique_ptr<TemporaryDirectory>> Make(const std::string& parent);
@@ -34,7 +34,7 @@ class TemporaryDirectory {
   bool keep_ = false;
 };
 
-// The program called `name` that lies beside the one that runs.
+// The path of `name` in the directory of the running program.
 std::string SiblingProgram(const std::string& name);
 
 class LocalCluster {
@@ -45,9 +45,9 @@ class LocalCluster {
     std::string directory{};  // gets a directory and a log file for each node
   };
 
-  // Returns when there is a leader.
+  // Starts the nodes and waits up to 20 s for a leader.
   static absl::StatusOr<std::unique_ptr<LocalCluster>> Start(const Options& options);
-  ~LocalCluster();  // kills
+  ~LocalCluster();  // kills the nodes
   LocalCluster(const LocalCluster&) = delete;
   LocalCluster& operator=(const LocalCluster&) = delete;
 
@@ -56,19 +56,22 @@ class LocalCluster {
   const std::string& name(int node) const { return nodes_[node].name; }
   bool running(int node) const { return nodes_[node].pid > 0; }
 
-  // kill -9; returns when the process is gone.
+  // Sends SIGKILL to a running node and waits for its end.
   void Kill(int node);
+  // Starts a killed node again; does not wait for it.
   absl::Status Restart(int node);
-  // Says if a node has ended that was not killed here, and what it wrote last.
+  // INTERNAL: a node ended that Kill() did not end. The message has the end of its log.
   absl::Status CheckAlive();
 
-  // The node that leads. UNAVAILABLE: there was none before the limit.
+  // Returns the index of the leader. UNAVAILABLE: no leader within the limit. INTERNAL: as
+  // CheckAlive().
   absl::StatusOr<int> FindLeader(std::chrono::milliseconds limit);
-  // Until every node runs, agrees on the leader and has applied the same index; then their digests
-  // are compared. INTERNAL: they differ. DEADLINE_EXCEEDED: no such moment before the limit.
+  // Waits until all nodes run, name the same leader and have applied the same index. Then compares
+  // their digests. INTERNAL: the digests differ, or as CheckAlive(). DEADLINE_EXCEEDED: the nodes
+  // did not agree within the limit.
   absl::Status WaitUntilEqual(std::chrono::milliseconds limit);
 
-  // Of all nodes since the start, those that were killed included.
+  // CPU time of all nodes since Start(), killed nodes included.
   double CpuSeconds() const;
 
  private:
@@ -86,10 +89,10 @@ class LocalCluster {
   void Reap(Node* node);
 
   std::vector<Node> nodes_;
-  double cpu_of_the_dead_ = 0;
+  double ended_cpu_seconds_ = 0;
 };
 
-// CPU time used by this process.
+// CPU time of this process, in seconds.
 double OwnCpuSeconds();
 
 }  // namespace dqueue::cmd

@@ -23,7 +23,7 @@ absl::Status FileError(const std::string& path, const std::string& what) {
   return absl::UnavailableError(path + ": " + what + ": " + std::strerror(errno));
 }
 
-// To standard output and not to the log: this is the one time that they are seen.
+// Prints to standard output instead of the log, because a log would keep the secret.
 void Print(const transport::FirstKey& key) {
   std::printf("Created %s key: %s (owner: %s)\n",
               std::string(transport::KeyTypeName(key.type)).c_str(), key.secret.c_str(),
@@ -31,8 +31,7 @@ void Print(const transport::FirstKey& key) {
   std::fflush(stdout);
 }
 
-// What a service prints to the journal is kept, and others may read it. JOURNAL_STREAM:
-// systemd.exec(5).
+// The journal keeps standard output, and others may read it. JOURNAL_STREAM: systemd.exec(5).
 bool PrintsToJournal() {
   const char* journal = std::getenv("JOURNAL_STREAM");
   struct stat out;
@@ -61,7 +60,7 @@ absl::Status WriteAdminKeyFile(const std::string& path, const std::string& secre
   const transport::UniqueFd file(
       open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) {
-    if (errno == EEXIST) return absl::AlreadyExistsError(path + " is there already");
+    if (errno == EEXIST) return absl::AlreadyExistsError(path + " exists already");
     return FileError(path, "create");
   }
   const std::string line = secret + "\n";
@@ -96,12 +95,12 @@ absl::StatusOr<transport::FirstKeys> PlanFirstKeys(const NodeConfig& config) {
     first.keys.push_back(std::move(admin));
     return first;
   }
-  // A cluster gets its first key from whoever sets it up, a node alone is often a trial.
+  // Trial keys are for a single node only. A cluster needs --admin-key-file.
   if (config.node.members.size() > 1) return first;
   if (PrintsToJournal()) {
     spdlog::info(
-        "no API keys are made to try things out with: the journal would keep them; "
-        "--admin-key-file makes one");
+        "no trial API keys are made, because the journal would keep them; --admin-key-file makes "
+        "an admin key");
     return first;
   }
   for (const v1::KeyType type : {v1::KEY_TYPE_CLIENT, v1::KEY_TYPE_WORKER, v1::KEY_TYPE_ADMIN}) {

@@ -1,5 +1,5 @@
-// The keys that a node makes when it starts: three for trying things out on a node alone, or the
-// admin key of --admin-key-file.
+// The API keys that a node makes when it starts: the admin key of --admin-key-file or, on a
+// single node without that flag, one trial key of each type.
 #pragma once
 
 #include <string>
@@ -10,13 +10,14 @@
 
 namespace dqueue::cmd {
 
-// A file with the text of a key: read by its owner alone. INVALID_ARGUMENT: it can be read by
-// others, or holds no admin key; NOT_FOUND; UNAVAILABLE: errno's text.
+// Reads an admin key from a file. INVALID_ARGUMENT: others than the owner have access to the file,
+// or it holds no admin key. NOT_FOUND. UNAVAILABLE: the file cannot be read; errno's text.
 absl::StatusOr<std::string> ReadAdminKeyFile(const std::string& path);
-// Makes the file, for its owner alone. ALREADY_EXISTS; UNAVAILABLE: errno's text.
+// Creates the file with mode 0600 and syncs it. ALREADY_EXISTS. UNAVAILABLE: errno's text.
 absl::Status WriteAdminKeyFile(const std::string& path, const std::string& secret);
 
-// Errors as of ReadAdminKeyFile, but NOT_FOUND: such a file will be made.
+// Decides which keys to make, for transport::ServerOptions. Errors are those of ReadAdminKeyFile()
+// except NOT_FOUND: the file is then written when its key is made.
 absl::StatusOr<transport::FirstKeys> PlanFirstKeys(const NodeConfig& config);
 
 }  // namespace dqueue::cmd

@@ -22,7 +22,7 @@ constexpr char kGrpcPort[] = ":9090";
 constexpr char kHttpPort[] = ":8080";
 constexpr char kLoopback[] = "127.0.0.1";
 
-// The values as they are written; defaults are the defaults of the flags.
+// The values of the flags, initialised with their defaults.
 struct NodeFlags {
   std::string id;
   std::string peers;
@@ -30,7 +30,7 @@ struct NodeFlags {
   std::string data_dir = "./data";
   std::string grpc_addr;  // empty: kGrpcPort
   std::string client_addr;
-  std::string http_addr;  // if it was not given: kHttpPort
+  std::string http_addr;  // used if http_given, else kHttpPort
   bool http_given = false;
   bool http_read_only = false;
   std::vector<std::string> http_allowed_hosts;
@@ -57,67 +57,72 @@ struct NodeFlags {
 void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
   table->Text("id", &flags->id, "NAME", "name of this node, unique in the cluster (required)");
   table->Text("peers", &flags->peers, "ID=HOST:PORT,…",
-              "all members, this node included, the same on each; none: this node alone");
+              "all members, this node included, the same on every node; none: one node alone");
   table->Bool("bootstrap", &flags->bootstrap,
-              "form a new cluster if the data directory is empty; on every member of it");
-  table->Text("data-dir", &flags->data_dir, "DIR", "where this node keeps its log and snapshots");
+              "create a new cluster if the data directory is empty; set it on every member");
+  table->Text("data-dir", &flags->data_dir, "DIR", "directory of this node's log and snapshots");
   table
       ->Text("grpc-addr", &flags->grpc_addr, "HOST:PORT",
-             "listen here for clients and peers (gRPC)")
+             "listening address for clients and peers (gRPC)")
       .Default("127.0.0.1:9090; :9090 with --tls-cert or --insecure");
   table->Text("client-addr", &flags->client_addr, "HOST:PORT",
-              "listen here for clients; --grpc-addr is for peers only then");
-  table->Text("http-addr", &flags->http_addr, "HOST:PORT|off", "listen here for HTTP")
+              "separate listening address for clients; --grpc-addr then serves peers only");
+  table->Text("http-addr", &flags->http_addr, "HOST:PORT|off", "listening address for HTTP")
       .AllowEmpty()
       .Default("127.0.0.1:8080; :8080 with --tls-cert or --insecure");
-  table->Bool("http-read-only", &flags->http_read_only,
-              "refuse what would change something over HTTP");
+  table->Bool("http-read-only", &flags->http_read_only, "refuse changes over HTTP");
   table
       ->List("http-allowed-hosts", &flags->http_allowed_hosts, "HOST,…",
-             "as whom browsers may address HTTP, besides localhost and IP addresses; *: as anybody")
+             "host names accepted in HTTP requests, besides localhost and IP addresses; *: any")
       .Default("the host of --advertise-addr");
   table
       ->Text("advertise-addr", &flags->advertise_addr, "HOST:PORT",
-             "tell others to reach this node here")
+             "address by which peers and clients reach this node")
       .Default("from --peers, else 127.0.0.1 and the port of --grpc-addr");
-  table->Text("tls-cert", &flags->tls_cert, "FILE",
-              "speak TLS on all ports: this node's certificate (PEM), then those up to its CA");
-  table->Text("tls-key", &flags->tls_key, "FILE", "its key, which nobody else may read");
+  table->Text(
+      "tls-cert", &flags->tls_cert, "FILE",
+      "this node's certificate (PEM), then its intermediate CAs; turns on TLS on all ports");
+  table->Text("tls-key", &flags->tls_key, "FILE",
+              "private key of --tls-cert; only its owner may have access to it");
   table->Text("tls-ca", &flags->tls_ca, "FILE",
-              "a peer shows a certificate of this CA that names a member (docs/tls.md)");
+              "CA of the peers' certificates, each of which names a member (docs/tls.md)");
   table->Bool("insecure", &flags->insecure,
-              "allow plain text on addresses that other machines reach");
-  table->Duration("lease-timeout", &flags->lease_timeout,
-                  {Millis(queue::kLeaseMsMin), Millis(queue::kLeaseMsMax)},
-                  "a job comes back if its worker is silent for this long");
-  table->Integer("max-retries", &flags->max_retries, 0, queue::kRetriesMax,
-                 "failures after the first before a job is dead, unless the job says otherwise");
-  table->Duration("heartbeat", &flags->heartbeat, {}, "the leader sends a sign of life this often");
+              "allow plain text on addresses that other machines can reach");
+  table->Duration(
+      "lease-timeout", &flags->lease_timeout,
+      {Millis(queue::kLeaseMsMin), Millis(queue::kLeaseMsMax)},
+      "default lease: a job whose worker is silent for this long is leased again (1s to 12h)");
+  table->Integer(
+      "max-retries", &flags->max_retries, 0, queue::kRetriesMax,
+      "retries of a failed job before it is dead, unless the job sets its own (0 to 1000)");
+  table->Duration("heartbeat", &flags->heartbeat, {},
+                  "interval of the leader's heartbeats (5ms to 10m)");
   table->Duration("election-timeout", &flags->election_timeout, {},
-                  "a follower that hears no leader for this long, up to twice as long, votes");
+                  "a follower starts an election one to two times this after the last heartbeat");
   table->Bytes("snapshot-log-bytes", &flags->snapshot_log_bytes, 1 << 20, uint64_t{1} << 40,
-               "take a snapshot when the log has grown by this");
+               "log growth that triggers a snapshot (1MiB to 1024GiB)");
   table->Bytes("reserve-bytes", &flags->reserve_bytes, 1 << 20, uint64_t{1} << 40,
-               "refuse new jobs when less disk than this is free");
+               "free disk space below which new jobs are refused (1MiB to 1024GiB)");
   table->Choice("recover", &flags->recover, {"peers"},
-                "if the log is damaged, fetch what is lost from the other members");
+                "if the log is damaged, fetch the lost part from the other members");
   table->Choice("auth", &flags->auth, {"on", "off", "auto"},
-                "callers need API keys; auto: on if anybody beyond this machine can call");
-  table->Text("admin-key-file", &flags->admin_key_file, "FILE",
-              "the admin key in it is made valid; no such file: one is made for a cluster without "
-              "keys, and written there");
-  table->Bool("reflection", &flags->reflection, "offer gRPC reflection, for grpcurl and the like");
+                "require API keys; auto: on if other machines can reach this node");
+  table->Text(
+      "admin-key-file", &flags->admin_key_file, "FILE",
+      "admin key to make valid; if there is no such file and the cluster has no keys, a key "
+      "is made and written to it");
+  table->Bool("reflection", &flags->reflection, "serve gRPC reflection, for tools such as grpcurl");
   table->Bool("core-dumps", &flags->core_dumps,
-              "let a crash leave an image of memory, with payloads and secrets, on disk");
+              "allow core dumps, which write payloads and secrets to disk");
   table->Choice("log-level", &flags->log_level, {"trace", "debug", "info", "warn", "error", "off"},
-                "least severity that is logged");
-  table->Choice("log-format", &flags->log_format, {"text", "json"}, "how log lines are written");
+                "lowest severity that is logged");
+  table->Choice("log-format", &flags->log_format, {"text", "json"}, "format of log lines");
   table->SetEnvPrefix("DQUEUE_");
 }
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
 
-// A name as the data of the cluster has it.
+// Why `name` cannot be a member's name; empty if it can.
 std::string NameProblem(std::string_view name) {
   if (name.empty()) return "is empty";
   if (name.size() > queue::kNameBytesMax) {
@@ -128,7 +133,7 @@ std::string NameProblem(std::string_view name) {
                       c == '-' || c == '_' || c == '.';
     if (!good) {
       return "has the character " + Quoted(std::string_view(&c, 1)) +
-             "; letters, digits, '-', '_' and '.' are possible";
+             "; letters, digits, '-', '_' and '.' are allowed";
     }
   }
   return "";
@@ -144,14 +149,14 @@ absl::Status ResolveTls(const NodeFlags& flags, NodeConfig* config) {
   }
   if (flags.tls_key.empty()) return Bad("--tls-cert needs --tls-key");
   if (flags.tls_ca.empty() && !flags.peers.empty()) {
-    return Bad("--tls-cert with --peers needs --tls-ca, which the peers' certificates come from");
+    return Bad("--tls-cert with --peers needs --tls-ca, the CA of the peers' certificates");
   }
   config->tls = transport::TlsFiles{
       .cert = flags.tls_cert, .key = flags.tls_key, .ca = flags.tls_ca, .node_name = flags.id};
   return absl::OkStatus();
 }
 
-// Where to listen, each on a port of its own.
+// Sets the listening addresses. Their ports must differ, and plain text must be allowed.
 absl::Status ResolveListeners(const NodeFlags& flags, NodeConfig* config) {
   const std::string host = config->tls || flags.insecure ? "" : kLoopback;
   config->grpc_listen = flags.grpc_addr.empty() ? host + kGrpcPort : flags.grpc_addr;
@@ -172,7 +177,7 @@ absl::Status ResolveListeners(const NodeFlags& flags, NodeConfig* config) {
     if (!each.text.empty()) listeners.push_back(each);
   }
   for (size_t i = 0; i < listeners.size(); ++i) {
-    // Checked before: it parses.
+    // SyntaxProblem() has checked that it parses.
     const HostPort a = *ParseHostPort(listeners[i].text);
     for (size_t j = i + 1; j < listeners.size(); ++j) {
       const HostPort b = *ParseHostPort(listeners[j].text);
@@ -183,37 +188,37 @@ absl::Status ResolveListeners(const NodeFlags& flags, NodeConfig* config) {
     if (config->tls || a.IsLoopback()) continue;
     if (!flags.insecure) {
       return Bad(std::string(listeners[i].flag) + " " + listeners[i].text +
-                 " is reached by other machines, and without TLS they all could read and change "
-                 "what passes; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept "
-                 "it with --insecure");
+                 " is reached by other machines, and plain text lets others read and change the "
+                 "traffic; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept the "
+                 "risk with --insecure");
     }
     config->warnings.push_back(std::string(listeners[i].flag) + " " + listeners[i].text +
-                               " is in plain text (--insecure): everybody on the way can read and "
-                               "change what passes; keep it in a trusted network");
+                               " is in plain text (--insecure): others can read and change the "
+                               "traffic; use it only in a trusted network");
   }
   return absl::OkStatus();
 }
 
-// What members say to each other must not be in plain text on a network.
+// Messages between members must not cross a network in plain text, unless --insecure allows it.
 absl::Status CheckPeerAddresses(const NodeFlags& flags, NodeConfig* config) {
   if (config->tls) return absl::OkStatus();
   for (const node::MemberSpec& member : config->node.members) {
     if (ParseHostPort(member.address)->IsLoopback()) continue;
     if (!flags.insecure) {
       return Bad("--peers: " + Quoted(member.name) + " at " + member.address +
-                 " is on another machine, and without TLS everybody on the way could read and "
-                 "change what members say; give --tls-cert, --tls-key and --tls-ca, or accept it "
-                 "with --insecure");
+                 " is on another machine, and plain text lets others read and change the members' "
+                 "messages; give --tls-cert, --tls-key and --tls-ca, or accept the risk with "
+                 "--insecure");
     }
-    config->warnings.push_back("members speak plain text (--insecure): everybody who reaches " +
+    config->warnings.push_back("members speak plain text (--insecure): any machine that reaches " +
                                config->grpc_listen +
-                               " can pass for one of them; keep it in a trusted network");
+                               " can impersonate a member; use it only in a trusted network");
     break;
   }
   return absl::OkStatus();
 }
 
-// Whether callers need keys, and what the operator should know about that.
+// Decides whether callers need API keys.
 void ResolveKeys(const NodeFlags& flags, NodeConfig* config) {
   bool beyond = false;
   for (const std::string& listen :
@@ -224,7 +229,7 @@ void ResolveKeys(const NodeFlags& flags, NodeConfig* config) {
   config->admin_key_file = flags.admin_key_file;
   if (!config->auth && beyond) {
     config->warnings.push_back(
-        "--auth off: everybody who reaches this node can read and change all jobs");
+        "--auth off: any caller that reaches this node can read and change all jobs");
   }
 }
 
@@ -244,7 +249,7 @@ absl::Status ResolvePeers(const NodeFlags& flags, NodeConfig* config) {
   if (!flags.advertise_addr.empty() && flags.advertise_addr != self->address) {
     return Bad("--advertise-addr " + flags.advertise_addr +
                " and this node's address in --peers, " + self->address +
-               ", differ; --peers is what the others use, so change that");
+               ", differ; the other members use the address in --peers");
   }
   config->advertise_addr = self->address;
   if (absl::Status status = CheckPeerAddresses(flags, config); !status.ok()) return status;
@@ -268,7 +273,7 @@ absl::Status ResolveOnlyMember(const NodeFlags& flags, NodeConfig* config) {
   if (!flags.advertise_addr.empty()) own = *ParseHostPort(flags.advertise_addr);
   if (own.IsWildcard()) {
     return Bad("--advertise-addr " + flags.advertise_addr +
-               " cannot be reached by anybody; name a host");
+               " is a wildcard address, which no node can connect to; name a host");
   }
   config->advertise_addr = own.ToString();
   config->node.members = {{flags.id, config->advertise_addr}};
@@ -276,7 +281,6 @@ absl::Status ResolveOnlyMember(const NodeFlags& flags, NodeConfig* config) {
 }
 
 absl::Status ResolveTimers(const NodeFlags& flags, node::Options* options) {
-  if (flags.heartbeat.count() == 0) return Bad("--heartbeat 0s is no heartbeat; 5ms or more");
   for (const auto& [name, value] : {std::pair{"--heartbeat", flags.heartbeat},
                                     {"--election-timeout", flags.election_timeout}}) {
     if (value < Millis(5) || value > kTenMinutes) {
@@ -286,7 +290,7 @@ absl::Status ResolveTimers(const NodeFlags& flags, node::Options* options) {
   if (flags.election_timeout < 4 * flags.heartbeat) {
     return Bad("--election-timeout " + FormatDuration(flags.election_timeout) +
                " must be at least 4 times --heartbeat " + FormatDuration(flags.heartbeat) +
-               ", else a late heartbeat costs the leader its office");
+               "; otherwise one late heartbeat can cause an election");
   }
   options->raft.heartbeat = flags.heartbeat;
   options->raft.election_min = flags.election_timeout;
@@ -299,7 +303,7 @@ absl::Status ResolveDataDirectory(const NodeFlags& flags, node::Options* options
   options->data_dir = flags.data_dir;
   if (options->data_dir.front() == '/') return absl::OkStatus();
   char* here = get_current_dir_name();
-  if (here == nullptr) return Bad("--data-dir is relative, and the working directory is gone");
+  if (here == nullptr) return Bad("--data-dir is relative, and the working directory was removed");
   options->data_dir = std::string(here) + "/" + flags.data_dir;
   free(here);
   return absl::OkStatus();
@@ -350,7 +354,7 @@ absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
   return absl::OkStatus();
 }
 
-// Values that are wrong by themselves, whatever the others are.
+// Values that are wrong whatever the other flags are.
 std::optional<UsageProblem> SyntaxProblem(const NodeFlags& flags) {
   const auto usage = [](const std::string& message) { return UsageProblem{kExitUsage, message}; };
   if (flags.id.empty()) return usage("--id is required: the name of this node");
@@ -389,7 +393,7 @@ absl::StatusOr<std::vector<node::MemberSpec>> ParsePeers(std::string_view text) 
   std::set<std::string> addresses;
   for (const std::string& part : SplitCommas(text)) {
     if (part.empty()) {
-      return Bad(text.back() == ',' ? "there is a comma at the end" : "there is an empty item");
+      return Bad(text.back() == ',' ? "has a comma at the end" : "has an empty item");
     }
     if (part.find_first_of(" \t\r\n") != std::string::npos) {
       return Bad(Quoted(part) + " has white space; the form is id1=host:port,id2=host:port");
@@ -424,8 +428,8 @@ absl::StatusOr<std::vector<node::MemberSpec>> ParsePeers(std::string_view text) 
     members.push_back(std::move(member));
   }
   if (members.size() > kMembersMax) {
-    return Bad(std::to_string(members.size()) + " members; at most " + std::to_string(kMembersMax) +
-               " are possible");
+    return Bad("names " + std::to_string(members.size()) + " members; the maximum is " +
+               std::to_string(kMembersMax));
   }
   return members;
 }
@@ -472,13 +476,14 @@ std::string NodeHelp() {
          "    dqueue --id n1 --bootstrap --data-dir /var/lib/dqueue \\\n"
          "        --peers n1=10.0.0.1:9090,n2=10.0.0.2:9090,n3=10.0.0.3:9090 \\\n"
          "        --tls-cert n1.crt --tls-key n1.key --tls-ca ca.crt\n\n"
-         "flags (also by the environment variable that is named; the command line wins):\n" +
+         "flags (the variable in brackets sets a flag too; the command line overrides it):\n" +
          table.Help() +
          "  --help, --version\n\n"
-         "SIGTERM and SIGINT hand leadership over, finish and exit; a second one exits at once.\n\n"
-         "exit status: 0 stopped as asked; 2 usage; 65 damaged or unknown data; 69 the data\n"
-         "directory is in use; 74 a file, directory or socket was refused by the system;\n"
-         "78 settings that cannot work together or do not fit the data directory\n";
+         "SIGTERM and SIGINT transfer leadership, finish running calls and exit. A second signal\n"
+         "exits at once.\n\n"
+         "exit status: 0 stopped by a signal; 2 usage; 65 damaged data or data of an unknown\n"
+         "version; 69 the data directory is in use; 74 the system refused a file, directory or\n"
+         "socket; 78 settings that contradict each other or the data directory\n";
 }
 
 }  // namespace dqueue::cmd

@@ -1,5 +1,5 @@
-// The flags of dqueue, and what they mean together. No side effects: what the machine says (is the
-// directory there, is the port free) is found out by node_process.
+// The flags of dqueue and the rules between them. No side effects: node_process.cc checks files,
+// directories and ports.
 #pragma once
 
 #include <memory>
@@ -21,21 +21,22 @@ struct NodeConfig {
   std::string client_listen;  // empty: clients use grpc_listen
   std::string http_listen;    // empty: no HTTP
   bool http_read_only = false;
-  std::vector<std::string> http_hosts;     // as whom HTTP may be addressed; "*": as anybody
-  std::string advertise_addr;              // host:port told to others
+  std::vector<std::string> http_hosts;     // host names accepted in HTTP requests; "*": any
+  std::string advertise_addr;              // host:port by which others reach this node
   std::optional<transport::TlsFiles> tls;  // none: plain text
   bool reflection = false;
   bool core_dumps = false;
   bool auth = false;           // callers need API keys
-  std::string admin_key_file;  // empty: none
+  std::string admin_key_file;  // empty: no file
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kText;
-  // For the operator, in the log at the start: odd, but it can work.
+  // To be logged at the start. Warnings: settings that are valid but probably unintended.
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
 };
 
-// "id1=host:port,id2=host:port". The error says which part is wrong and why.
+// Parses "id1=host:port,id2=host:port", 1 to 7 members. INVALID_ARGUMENT names the wrong part and
+// the reason.
 absl::StatusOr<std::vector<node::MemberSpec>> ParsePeers(std::string_view text);
 
 struct NodeCommand {

@@ -17,7 +17,7 @@ NodeCommand Read(std::vector<std::string> args, const Environment& environment =
 
 constexpr char kThree[] = "n1=10.0.0.1:9090,n2=10.0.0.2:9090,n3=10.0.0.3:9090";
 
-TEST(NodeConfig, TheDocumentedCommandForOneNode) {
+TEST(NodeConfig, OneNode) {
   const NodeCommand command = Read({"--id=dev", "--bootstrap=true"});
   ASSERT_EQ(command.start.kind, Start::Kind::kRun) << command.start.problem.message;
   const NodeConfig& config = command.config;
@@ -70,7 +70,7 @@ TEST(NodeConfig, OneOfThree) {
   EXPECT_THAT(config.warnings, IsEmpty());
 }
 
-TEST(NodeConfig, ListensOnLoopbackUnlessItIsSafeOrAskedFor) {
+TEST(NodeConfig, ListensOnLoopbackUnlessTlsOrInsecure) {
   const std::vector<std::string> tls = {"--id=a", "--tls-cert=c", "--tls-key=k"};
   EXPECT_EQ(Read(tls).config.grpc_listen, ":9090");
   EXPECT_EQ(Read(tls).config.http_listen, ":8080");
@@ -101,7 +101,7 @@ TEST(NodeConfig, AdvertisesWhereItListens) {
   EXPECT_TRUE(Read({"--id=a", "--http-read-only"}).config.http_read_only);
 }
 
-TEST(NodeConfig, HttpIsAddressedByTheAdvertisedNameAndThoseThatAreGiven) {
+TEST(NodeConfig, HttpHostsAreTheAdvertisedAndTheGivenOnes) {
   EXPECT_THAT(Read({"--id=a"}).config.http_hosts, ElementsAre("127.0.0.1"));
   EXPECT_THAT(Read({"--id=a", "--advertise-addr=n1.example:7001"}).config.http_hosts,
               ElementsAre("n1.example"));
@@ -113,7 +113,7 @@ TEST(NodeConfig, SeedsDiffer) {
   EXPECT_NE(Read({"--id=a"}).config.node.seed, Read({"--id=a"}).config.node.seed);
 }
 
-TEST(NodeConfig, OddButPossible) {
+TEST(NodeConfig, Warnings) {
   const NodeCommand even = Read({"--id=a", "--peers=a=127.0.0.1:9090,b=127.0.0.2:9090"});
   EXPECT_THAT(even.config.warnings,
               ElementsAre("--peers names 2 members; an even number survives no more failures than "
@@ -125,8 +125,7 @@ TEST(NodeConfig, OddButPossible) {
                           "127.0.0.1:7000; that works only if the port is forwarded"));
   const NodeCommand unknown = Read({"--id=n1", "--grpc-addr=127.0.0.1:1"}, {{"DQUEUE_PEER", "x"}});
   EXPECT_THAT(unknown.config.warnings,
-              ElementsAre("the environment variable DQUEUE_PEER means nothing here; did you mean "
-                          "DQUEUE_PEERS?"));
+              ElementsAre("unknown environment variable DQUEUE_PEER; did you mean DQUEUE_PEERS?"));
 }
 
 TEST(NodeConfig, Environment) {
@@ -138,7 +137,7 @@ TEST(NodeConfig, Environment) {
   EXPECT_EQ(command.config.node.name, "n1");
   EXPECT_EQ(command.config.node.broker.max_retries, 1);
   EXPECT_THAT(command.config.notes,
-              ElementsAre("--max-retries of the command line wins over DQUEUE_MAX_RETRIES"));
+              ElementsAre("--max-retries on the command line overrides DQUEUE_MAX_RETRIES"));
 }
 
 TEST(NodeConfig, HelpAndVersionWin) {
@@ -218,7 +217,7 @@ TEST(NodeConfig, BadMembership) {
   ExpectProblems({
       {{"--id=a b"},
        kExitConfig,
-       "--id \"a b\" has the character \" \"; letters, digits, '-', '_' and '.' are possible"},
+       "--id \"a b\" has the character \" \"; letters, digits, '-', '_' and '.' are allowed"},
       {{"--id=" + std::string(129, 'a')},
        kExitConfig,
        "--id \"" + std::string(80, 'a') + "…\" is longer than 128 bytes"},
@@ -227,11 +226,13 @@ TEST(NodeConfig, BadMembership) {
        "--peers does not name this node, \"x\"; it lists all members, this one included"},
       {{"--id=n1", "--peers", kThree, "--insecure", "--advertise-addr=h:1"},
        kExitConfig,
-       "--advertise-addr h:1 and this node's address in --peers, 10.0.0.1:9090, differ; --peers is "
-       "what the others use, so change that"},
+       "--advertise-addr h:1 and this node's address in --peers, 10.0.0.1:9090, differ; the other "
+       "members use the "
+       "address in --peers"},
       {{"--id=a", "--advertise-addr=0.0.0.0:9090"},
        kExitConfig,
-       "--advertise-addr 0.0.0.0:9090 cannot be reached by anybody; name a host"},
+       "--advertise-addr 0.0.0.0:9090 is a wildcard address, which no node can connect to; name a "
+       "host"},
       {{"--id=a", "--recover=peers"},
        kExitConfig,
        "--recover=peers needs other members to fetch from; --peers names none"},
@@ -256,7 +257,7 @@ TEST(NodeConfig, IncompleteTls) {
       {{"--id=a", "--tls-cert=c"}, kExitConfig, "--tls-cert needs --tls-key"},
       {{"--id=n1", "--peers", kThree, "--tls-cert=c", "--tls-key=k"},
        kExitConfig,
-       "--tls-cert with --peers needs --tls-ca, which the peers' certificates come from"},
+       "--tls-cert with --peers needs --tls-ca, the CA of the peers' certificates"},
   });
 }
 
@@ -264,34 +265,35 @@ TEST(NodeConfig, PlainTextBeyondLoopbackIsRefused) {
   ExpectProblems({
       {{"--id=a", "--grpc-addr=:9090"},
        kExitConfig,
-       "--grpc-addr :9090 is reached by other machines, and without TLS they all could read and "
-       "change what passes; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept it "
-       "with --insecure"},
+       "--grpc-addr :9090 is reached by other machines, and plain text lets others read and "
+       "change the traffic; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept the "
+       "risk with --insecure"},
       {{"--id=a", "--client-addr=10.0.0.1:1"},
        kExitConfig,
-       "--client-addr 10.0.0.1:1 is reached by other machines, and without TLS they all could read "
-       "and change what passes; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept "
-       "it with --insecure"},
+       "--client-addr 10.0.0.1:1 is reached by other machines, and plain text lets others read and "
+       "change the traffic; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept the "
+       "risk with --insecure"},
       {{"--id=a", "--http-addr=0.0.0.0:8080"},
        kExitConfig,
-       "--http-addr 0.0.0.0:8080 is reached by other machines, and without TLS they all could read "
-       "and change what passes; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept "
-       "it with --insecure"},
+       "--http-addr 0.0.0.0:8080 is reached by other machines, and plain text lets others read and "
+       "change the traffic; give --tls-cert and --tls-key, or listen on 127.0.0.1, or accept the "
+       "risk with --insecure"},
       {{"--id=n1", "--peers", kThree},
        kExitConfig,
-       "--peers: \"n1\" at 10.0.0.1:9090 is on another machine, and without TLS everybody on the "
-       "way could read and change what members say; give --tls-cert, --tls-key and --tls-ca, or "
-       "accept it with --insecure"},
+       "--peers: \"n1\" at 10.0.0.1:9090 is on another machine, and plain text lets others read "
+       "and "
+       "change the members' messages; give --tls-cert, --tls-key and --tls-ca, or accept the risk "
+       "with --insecure"},
   });
 }
 
 TEST(NodeConfig, BadTimers) {
   ExpectProblems({
-      {{"--id=a", "--heartbeat=0s"}, kExitConfig, "--heartbeat 0s is no heartbeat; 5ms or more"},
+      {{"--id=a", "--heartbeat=0s"}, kExitConfig, "--heartbeat 0s must be 5ms to 10m"},
       {{"--id=a", "--heartbeat=100ms", "--election-timeout=200ms"},
        kExitConfig,
-       "--election-timeout 200ms must be at least 4 times --heartbeat 100ms, else a late heartbeat "
-       "costs the leader its office"},
+       "--election-timeout 200ms must be at least 4 times --heartbeat 100ms; otherwise one late "
+       "heartbeat can cause an election"},
       {{"--id=a", "--election-timeout=11m"},
        kExitConfig,
        "--election-timeout 11m must be 5ms to 10m"},
@@ -301,13 +303,13 @@ TEST(NodeConfig, BadTimers) {
 TEST(ParsePeers, Bad) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "is empty"},
-      {"a=h:1,", "there is a comma at the end"},
-      {"a=h:1,,b=i:1", "there is an empty item"},
+      {"a=h:1,", "has a comma at the end"},
+      {"a=h:1,,b=i:1", "has an empty item"},
       {"a=h:1, b=i:1", "\" b=i:1\" has white space; the form is id1=host:port,id2=host:port"},
       {"h:1", "\"h:1\" has no \"=\"; the form is id1=host:port,id2=host:port"},
       {"=h:1", "the id \"\" is empty"},
       {"a/b=h:1",
-       "the id \"a/b\" has the character \"/\"; letters, digits, '-', '_' and '.' are possible"},
+       "the id \"a/b\" has the character \"/\"; letters, digits, '-', '_' and '.' are allowed"},
       {"a=h", "the address of \"a\": \"h\" has no port; write host:port"},
       {"a=h:70000", "the address of \"a\": \"h:70000\" has a bad port; it must be 1 to 65535"},
       {"a=::1:9090",
@@ -322,7 +324,7 @@ TEST(ParsePeers, Bad) {
        "host"},
       {"a=h:1,a=i:1", "the id \"a\" is there twice"},
       {"a=h:1,b=h:1", "the address \"h:1\" is there twice"},
-      {"a=h:1,b=h:2,c=h:3,d=h:4,e=h:5,f=h:6,g=h:7,i=h:8", "8 members; at most 7 are possible"},
+      {"a=h:1,b=h:2,c=h:3,d=h:4,e=h:5,f=h:6,g=h:7,i=h:8", "names 8 members; the maximum is 7"},
   };
   for (const auto& [text, message] : cases) {
     const auto peers = ParsePeers(text);

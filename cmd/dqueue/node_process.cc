@@ -21,7 +21,7 @@
 namespace dqueue::cmd {
 namespace {
 
-// Listeners, peers, segments and a few hundred clients; the transport asks for more by itself.
+// For listeners, peers, log segments and a few hundred clients. The transport raises its own need.
 constexpr uint64_t kOpenFilesMin = 256;
 constexpr Duration kDrainLimit = std::chrono::seconds(10);
 
@@ -46,7 +46,7 @@ ExitCode ExitOfOpen(const absl::Status& status) {
   }
 }
 
-// Makes the directory and tries its lock, so that each of these problems has its own exit status.
+// Creates the directory and tries its lock, so that each failure has its own exit status.
 std::optional<int> CheckDataDirectory(const std::string& directory) {
   storage::FileSystem& fs = storage::PosixFileSystem();
   if (absl::Status status = fs.CreateDirectory(directory); !status.ok()) {
@@ -60,10 +60,10 @@ std::optional<int> CheckDataDirectory(const std::string& directory) {
   return Refuse(kExitIo, "--data-dir: " + Text(lock.status()));
 }
 
-// The clock decides when delayed jobs run; it does not have to be right, but say so if it is not.
+// Delayed jobs run by the wall clock. A clock that is probably wrong gets a warning.
 std::optional<int> CheckClock() {
   const std::time_t now = std::time(nullptr);
-  if (now < 0) return Refuse(kExitConfig, "the machine's clock is before 1970; set it");
+  if (now < 0) return Refuse(kExitConfig, "the machine's clock is before 1970; set the clock");
   constexpr std::time_t k2024 = 1'704'067'200;
   constexpr std::time_t k2100 = 4'102'444'800;
   if (now < k2024 || now > k2100) {
@@ -79,7 +79,7 @@ int RunNode(const NodeConfig& config) {
   const node::Options& options = config.node;
   for (const std::string& note : config.notes) spdlog::info("{}", note);
   for (const std::string& warning : config.warnings) spdlog::warn("{}", warning);
-  if (geteuid() == 0) spdlog::warn("running as root is not needed; use an account of its own");
+  if (geteuid() == 0) spdlog::warn("running as root is not needed; use a dedicated account");
   if (!config.core_dumps) ForbidCoreDumps();
   if (auto exit_code = CheckClock()) return *exit_code;
   if (absl::Status status = RaiseOpenFileLimit(kOpenFilesMin); !status.ok()) {
@@ -99,9 +99,9 @@ int RunNode(const NodeConfig& config) {
                   "--admin-key-file: " + Text(first_keys.status()));
   }
   if (!config.auth) {
-    spdlog::warn("callers need no API key (--auth on makes them)");
+    spdlog::warn("callers need no API key; --auth on requires keys");
   } else if (first_keys->keys.empty()) {
-    spdlog::info("callers need API keys; a cluster without any gets its first by --admin-key-file");
+    spdlog::info("callers need API keys; --admin-key-file makes the first key of a cluster");
   }
 
   const std::unique_ptr<transport::PeerLinks> links =
@@ -111,7 +111,7 @@ int RunNode(const NodeConfig& config) {
   node::Node& node = (*runner)->node();
   links->Attach(&node);
 
-  // In the reverse order of what they use.
+  // Stopped in the reverse order of their start.
   std::unique_ptr<transport::Server> server;
   std::unique_ptr<transport::HttpFacade> http;
   const auto stop = [&] {
@@ -130,7 +130,7 @@ int RunNode(const NodeConfig& config) {
   server_options.keep_poller_in_reserve = true;
   server_options.auth = config.auth;
   server_options.first_keys = *std::move(first_keys);
-  // One limit holds for both ports.
+  // The limit is that of the gRPC and HTTP ports together.
   if (!config.http_listen.empty()) {
     server_options.max_connections_hint += static_cast<int>(transport::HttpLimits().connections);
   }
@@ -156,13 +156,12 @@ int RunNode(const NodeConfig& config) {
   const std::string clients = config.client_listen.empty()
                                   ? config.grpc_listen
                                   : config.grpc_listen + ", clients at " + config.client_listen;
-  spdlog::info(
-      "dqueue {} node {} serves gRPC at {}, HTTP at {}, {}, known to others as {}, data in {}",
-      ProgramVersion(), options.name, clients, http ? config.http_listen : "nowhere",
-      tls ? "with TLS" : "in plain text", config.advertise_addr, options.data_dir);
-  // The node itself says who leads, at each change.
+  spdlog::info("dqueue {} node {} serves gRPC at {}, {}, {}, advertised as {}, data in {}",
+               ProgramVersion(), options.name, clients,
+               http ? "HTTP at " + config.http_listen : "no HTTP",
+               tls ? "with TLS" : "in plain text", config.advertise_addr, options.data_dir);
   const int signal = WaitForStopSignal();
-  spdlog::info("{}: handing over and stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
+  spdlog::info("{}: transferring leadership and stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
   (*runner)->Drain(kDrainLimit);
   stop();
   spdlog::info("stopped");

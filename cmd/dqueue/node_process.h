@@ -1,4 +1,4 @@
-// A node as a process: opens it, serves until a signal, drains and stops.
+// Runs a node as a process: opens it, serves until a signal, drains and stops.
 #pragma once
 
 #include "absl/status/status.h"
@@ -7,8 +7,8 @@
 
 namespace dqueue::cmd {
 
-// Returns what the process exits with; the reason of a failure has been logged as one line.
-// SIGINT and SIGTERM must be blocked in every thread.
+// Returns the exit status of the process when the node has stopped or cannot start. The reason of a
+// failure is logged in one line. SIGINT and SIGTERM must be blocked in every thread.
 int RunNode(const NodeConfig& config);
 
 }  // namespace dqueue::cmd

@@ -13,13 +13,14 @@ std::string Function(const std::string& program) {
 
 }  // namespace
 
-std::string BashCompletion(const std::string& program, const std::vector<CommandWords>& commands) {
+std::string BashCompletion(const std::string& program,
+                           const std::vector<CompletionEntry>& commands) {
   std::string first_words;
   std::map<std::string, std::string> second_words;
   std::string flag_cases;
-  // Values of a flag are the same wherever it appears.
+  // By flag. A flag has the same choices in every command.
   std::map<std::string, std::string> choices;
-  for (const CommandWords& command : commands) {
+  for (const CompletionEntry& command : commands) {
     const size_t space = command.name.find(' ');
     const std::string first = command.name.substr(0, space);
     if (space == std::string::npos || !second_words.contains(first)) first_words += " " + first;

@@ -1,4 +1,4 @@
-// Completion for bash, from the same table that parses.
+// Shell completion, generated from the flag tables.
 #pragma once
 
 #include <string>
@@ -8,12 +8,13 @@
 
 namespace dqueue::cmd {
 
-struct CommandWords {
-  std::string name;  // one word or two
+struct CompletionEntry {
+  std::string name;  // "enqueue", or two words: "log dump"
   std::vector<Flag> flags;
 };
 
-// A script to be sourced by bash.
-std::string BashCompletion(const std::string& program, const std::vector<CommandWords>& commands);
+// Returns a bash script that completes commands, flags and choices when it is sourced.
+std::string BashCompletion(const std::string& program,
+                           const std::vector<CompletionEntry>& commands);
 
 }  // namespace dqueue::cmd

@@ -13,7 +13,7 @@ namespace {
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
 
-// The one line in a file that is nobody else's.
+// Reads the key from a file that only its owner can access.
 absl::Status ReadKeyFile(const std::string& path, std::string* key) {
   const std::string name = "--api-key-file " + Quoted(path) + ": ";
   absl::StatusOr<std::string> text = transport::ReadSecretFile(path, {.pipes = true});
@@ -28,25 +28,25 @@ absl::Status ReadKeyFile(const std::string& path, std::string* key) {
 void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table,
                         const std::string& variable) {
   table->List("server", &flags->servers, "HOST:PORT,…", help).Env(variable);
-  table->Bool("tls", &flags->tls, "by TLS; so do https://HOST:PORT, --ca, --cert")
+  table->Bool("tls", &flags->tls, "use TLS; https://HOST:PORT, --ca and --cert imply it")
       .Env("DQUEUE_TLS");
-  table
-      ->Text("ca", &flags->ca, "FILE", "servers' certificates come from it; none: the system's CAs")
+  table->Text("ca", &flags->ca, "FILE", "CA of the servers' certificates; none: the system's CAs")
       .Env("DQUEUE_CA");
-  table->Text("cert", &flags->cert, "FILE", "show this certificate to servers").Env("DQUEUE_CERT");
-  table->Text("key", &flags->key, "FILE", "the key of --cert").Env("DQUEUE_KEY");
+  table->Text("cert", &flags->cert, "FILE", "client certificate to show to servers")
+      .Env("DQUEUE_CERT");
+  table->Text("key", &flags->key, "FILE", "private key of --cert").Env("DQUEUE_KEY");
   table
       ->Text("server-name", &flags->server_name, "NAME",
-             "that servers' certificates must have; none: the host of --server")
+             "name required in servers' certificates; none: the host of --server")
       .Env("DQUEUE_SERVER_NAME");
   table
       ->Text("api-key-file", &flags->api_key_file, "FILE",
-             "holds the API key, and nobody else may read it")
+             "file with the API key; only its owner may have access to it")
       .Env("DQUEUE_API_KEY_FILE");
   table
       ->Text("api-key", &flags->api_key, "KEY",
-             "the API key itself; others on this machine see it in ps, so rather use the file or "
-             "the variable")
+             "API key; other users of this machine can see it in ps, so prefer the file or the "
+             "variable")
       .Env("DQUEUE_TOKEN");
 }
 

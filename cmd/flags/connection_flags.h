@@ -1,5 +1,4 @@
-// The flags of all programs that talk to a cluster: which servers, by which certificates, with
-// which key.
+// The flags of all programs that call a cluster: servers, TLS and API key. May include client/.
 #pragma once
 
 #include <string>
@@ -22,13 +21,13 @@ struct ConnectionFlags {
   std::string api_key{};
 };
 
-// `help` and `variable`: of --server.
+// Adds a row for each field. `help` and `variable` are those of --server.
 void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table,
                         const std::string& variable = "DQUEUE_ENDPOINT");
 
-// Fills servers, tls and api_key; reads the file of the key. INVALID_ARGUMENT: the flag, its value
-// and what is wrong. To be called before anything else of gRPC's: from then on its own log, which
-// repeats what callers are told, is off unless GRPC_VERBOSITY says otherwise.
+// Checks the flags, reads the API key file and fills servers, tls and api_key of `options`.
+// INVALID_ARGUMENT names the flag, its value and the reason. Call it before any gRPC function: it
+// turns gRPC's own log off, which repeats returned errors. GRPC_VERBOSITY overrides that.
 absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* options);
 
 }  // namespace dqueue::cmd

@@ -20,7 +20,7 @@ class ConnectionFlagsTest : public testing::Test {
     std::ofstream(file_) << text;
     chmod(file_.c_str(), mode);
   }
-  // The error, or "".
+  // Returns the error, or "".
   std::string Read(const std::vector<std::string>& args, const Environment& environment = {}) {
     ConnectionFlags flags;
     FlagTable table;
@@ -45,7 +45,7 @@ TEST_F(ConnectionFlagsTest, PlainTextByDefault) {
   EXPECT_FALSE(options_.tls);
 }
 
-TEST_F(ConnectionFlagsTest, ManyWaysToAskForTls) {
+TEST_F(ConnectionFlagsTest, FlagsThatImplyTls) {
   Write("x");
   for (const std::vector<std::string>& args :
        std::vector<std::vector<std::string>>{{"--tls"},
@@ -63,7 +63,7 @@ TEST_F(ConnectionFlagsTest, ManyWaysToAskForTls) {
   EXPECT_EQ(options_.tls->server_name, "n1");
 }
 
-TEST_F(ConnectionFlagsTest, TheKeyOfTheApi) {
+TEST_F(ConnectionFlagsTest, ApiKeyFromVariableFlagOrFile) {
   EXPECT_EQ(Read({}, {{"DQUEUE_TOKEN", "k1"}}), "");
   EXPECT_EQ(options_.api_key, "k1");
   EXPECT_EQ(Read({"--api-key=k2"}, {{"DQUEUE_TOKEN", "k1"}}), "");

@@ -6,7 +6,7 @@
 namespace dqueue::cmd {
 namespace {
 
-// Bytes of the UTF-8 character at the front of text; 0 if there is none.
+// Returns the length of the UTF-8 character at the start of text; 0 if there is none.
 size_t CharacterLength(std::string_view text) {
   const auto byte = [&](size_t i) {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
@@ -29,7 +29,7 @@ size_t CharacterLength(std::string_view text) {
   return 0;
 }
 
-// Of a whole UTF-8 character.
+// `character` is one valid UTF-8 character.
 uint32_t CodePoint(std::string_view character) {
   const auto first = static_cast<unsigned char>(character[0]);
   if (character.size() == 1) return first;
@@ -39,8 +39,8 @@ uint32_t CodePoint(std::string_view character) {
   return code;
 }
 
-// A terminal may take it for an order (C0, C1), or it changes where a line ends or which way it
-// runs, so that a reader sees another text than there is.
+// Characters that make a reader see other text than there is: terminal control characters (C0, C1),
+// line separators, and controls of the direction of text.
 bool Misleads(uint32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029 ||
          (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);

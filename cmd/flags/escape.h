@@ -1,4 +1,4 @@
-// Text from elsewhere, made safe to print.
+// Escapes text from outside the program (jobs, peers, clients) before it is printed.
 #pragma once
 
 #include <string>
@@ -6,16 +6,17 @@
 
 namespace dqueue::cmd {
 
-// As RFC 3629 has it: no overlong forms, no surrogates.
+// Valid UTF-8 by RFC 3629: no overlong forms, no surrogates.
 bool IsUtf8(std::string_view text);
-// Control characters, and bytes that are not UTF-8, as \xNN; those of more than a byte, and what
-// ends lines or turns their direction, as \uNNNN; backslashes doubled.
+// For a line of a terminal or log. One-byte control characters and bytes that are not UTF-8 become
+// \xNN. Longer control characters, line separators and characters that change the direction of
+// text become \uNNNN. Backslashes are doubled.
 std::string EscapedForText(std::string_view text);
-// Between the quotes of a JSON string, with the same characters escaped. Bytes that are not UTF-8
-// become \u00NN.
+// For the inside of a JSON string. Escapes the same characters, quotes, and \n, \r, \t in JSON's
+// own form. Bytes that are not UTF-8 become \u00NN.
 std::string EscapedForJson(std::string_view text);
 
-// With what is not UTF-8 replaced by U+FFFD.
+// Replaces each byte that is not part of valid UTF-8 by U+FFFD.
 std::string MadeUtf8(std::string_view text);
 
 }  // namespace dqueue::cmd

@@ -1,4 +1,4 @@
-// What the programs say with their exit status. Stable: scripts depend on it.
+// Exit statuses of all programs. Stable: scripts depend on them.
 #pragma once
 
 namespace dqueue::cmd {
@@ -7,19 +7,19 @@ enum ExitCode : int {
   kExitOk = 0,
   kExitGeneric = 1,
   kExitUsage = 2,
-  // dqueue-cli, dqueue-worker, dqueue-bench, dqueue-chaos.
+  // Of dqueue-cli, dqueue-worker, dqueue-bench and dqueue-chaos.
   kExitNotFound = 3,
   kExitConflict = 4,     // already exists, wrong state, stale token
   kExitUnavailable = 5,  // no node reached, no leader, overloaded
   kExitDenied = 6,
   kExitTimeout = 7,
-  kExitJobFailed = 8,     // wait: the job is finished, but did not succeed
-  kExitVerifyFailed = 9,  // log verify, status, bench and chaos: the data is not as promised
-  // dqueue, as in sysexits.h.
-  kExitData = 65,    // damaged or unknown data
+  kExitJobFailed = 8,     // wait: the job finished as DEAD or CANCELLED
+  kExitVerifyFailed = 9,  // log verify, status, bench, chaos: lost, damaged or differing data
+  // Of dqueue; numbers above 64 are those of sysexits.h.
+  kExitData = 65,    // the data is damaged, or of an unknown version
   kExitLocked = 69,  // the data directory is in use
-  kExitIo = 74,      // the system refused: file, directory, socket
-  kExitConfig = 78,  // flags that are well-formed but cannot work
+  kExitIo = 74,      // the system refused a file, directory or socket
+  kExitConfig = 78,  // well-formed settings that contradict each other or the data
 };
 
 }  // namespace dqueue::cmd

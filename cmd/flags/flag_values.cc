@@ -25,11 +25,11 @@ absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-// A decimal number as whole * 10^-digits, so that nothing is rounded.
+// The decimal number mantissa * 10^-fraction_digits, exact.
 struct Decimal {
   uint64_t mantissa = 0;
   int fraction_digits = 0;
-  size_t length = 0;  // characters read; 0: no number here
+  size_t length = 0;  // characters read; 0: not a number
   bool overflow = false;
 };
 
@@ -58,7 +58,7 @@ Decimal ReadDecimal(std::string_view text) {
   return result;
 }
 
-// decimal * unit, if that is a whole number; kTooLarge if it does not fit.
+// Returns decimal * unit; kTooLarge if it overflows; nullopt if it is not a whole number.
 std::optional<uint64_t> Scale(const Decimal& decimal, uint64_t unit) {
   if (decimal.overflow) return kTooLarge;
   if (decimal.fraction_digits > 18) return std::nullopt;
@@ -81,7 +81,7 @@ constexpr Unit kDurationUnits[] = {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 
 constexpr Unit kByteUnits[] = {
     {"B", 1},         {"KB", 1000},     {"MB", 1'000'000}, {"GB", 1'000'000'000},
     {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
-// Long enough for any timeout, and sums of such times stay far from overflow.
+// Ten years: sums of such durations cannot overflow.
 constexpr uint64_t kDurationMsMax = 3653ULL * 24 * 3600 * 1000;
 
 const Unit* FindUnit(std::string_view name, std::span<const Unit> units) {
@@ -115,7 +115,7 @@ std::string Quoted(std::string_view text) {
   const bool cut = end > kQuotedMax;
   if (cut) {
     end = kQuotedMax;
-    // Not in the middle of a character of several bytes.
+    // Cut between UTF-8 characters.
     while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
   }
   std::string out = "\"";
@@ -249,7 +249,7 @@ std::string FormatTime(WallTime value) {
 
 bool HostPort::IsLoopback() const {
   in_addr v4{};
-  // Of "127.evil.example" nobody knows where it is.
+  // A name such as "127.evil.example" can resolve to any address.
   const bool is_v4 = inet_pton(AF_INET, host.c_str(), &v4) == 1;
   return host == "localhost" || host == "::1" || (is_v4 && ntohl(v4.s_addr) >> 24 == 127);
 }

@@ -175,7 +175,7 @@ TEST(ParseHostPort, Bad) {
   for (const auto& [text, error] : cases) EXPECT_EQ(ErrorOf(ParseHostPort(text)), error) << text;
 }
 
-TEST(CheckServers, AcceptsWhatPeopleWrite) {
+TEST(CheckServers, SchemesAndSlashesAreOptional) {
   EXPECT_TRUE(
       CheckServers({"localhost:9090", "http://10.0.0.1:9090", "https://h:1", "http://[::1]:9090/"})
           .ok());
@@ -189,7 +189,7 @@ TEST(SplitCommas, KeepsEmptyItems) {
   EXPECT_THAT(SplitCommas("a,,b,"), testing::ElementsAre("a", "", "b", ""));
 }
 
-TEST(Nearest, FindsWhatWasMeant) {
+TEST(Nearest, FindsMisspelledNames) {
   const std::vector<std::string> names = {"data-dir", "id", "peers", "http-addr", "grpc-addr"};
   EXPECT_EQ(Nearest("dat-dir", names), "data-dir");
   EXPECT_EQ(Nearest("data-dri", names), "data-dir");

@@ -299,7 +299,7 @@ void FlagTable::ApplyEnvironment(const Environment& environment) {
     if (found == environment.end() || found->second.empty()) continue;
     if (const auto given = given_.find(flag.name); given != given_.end()) {
       if (given->second != found->second) {
-        notes_.push_back("--" + flag.name + " of the command line wins over " + flag.env);
+        notes_.push_back("--" + flag.name + " on the command line overrides " + flag.env);
       }
       continue;
     }
@@ -338,7 +338,7 @@ std::string FlagTable::Help() const {
 }
 
 std::vector<std::string> UnknownVariables(const FlagTable& table, const Environment& environment) {
-  // Of dqueue-cli, and those that dqueue-worker gives to its commands.
+  // Variables of dqueue-cli, and those that dqueue-worker sets for its commands.
   std::vector<std::string> known = {"DQUEUE_ENDPOINT",    "DQUEUE_OUTPUT",       "DQUEUE_JOB_ID",
                                     "DQUEUE_QUEUE",       "DQUEUE_TYPE",         "DQUEUE_ATTEMPT",
                                     "DQUEUE_FENCE",       "DQUEUE_WORKER_ID",    "DQUEUE_TLS",
@@ -352,7 +352,7 @@ std::vector<std::string> UnknownVariables(const FlagTable& table, const Environm
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     if (name.rfind("DQUEUE_PORT", 0) == 0 || name.rfind("DQUEUE_SERVICE_", 0) == 0) continue;
     const std::string nearest = Nearest(name, known);
-    warnings.push_back("the environment variable " + name + " means nothing here" +
+    warnings.push_back("unknown environment variable " + name +
                        (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
   }
   return warnings;

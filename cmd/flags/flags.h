@@ -1,12 +1,15 @@
-// Command-line flags, by a table. One row gives a flag its name, its kind and range, its help, its
-// environment variable and its completion; nothing about a flag is written twice.
+// A table of command-line flags. Each row defines a flag's name, type, range, help text,
+// environment variable and completion.
 //
-// Long flags with one dash or two ("-type", "--type"), "--flag value" or "--flag=value"; booleans
-// alone or with "=true" or "=false". The same flag twice must have the same value, unless it is a
-// list. "--" ends the flags. The command line wins over the environment, and that over the default.
-// A value that begins with "-" must be given with "=", unless it is "-" or a negative number.
+// Syntax: long flags have one dash or two ("-type", "--type") and are written "--flag value" or
+// "--flag=value". Booleans are written "--flag", "--flag=true" or "--flag=false". "--" ends the
+// flags. A value that begins with "-" needs "=", unless it is "-" or a negative number. A flag that
+// is repeated must have the same value, unless it is a list.
 //
-// The first problem is kept; --help and --version win over all problems.
+// Precedence: command line, environment, default.
+//
+// Errors: the table keeps the first problem. --help and --version are recognised in spite of
+// problems.
 #pragma once
 
 #include <cstdint>
@@ -25,24 +28,24 @@
 
 namespace dqueue::cmd {
 
-// Variables that begin with "DQUEUE_", by name.
+// The environment variables that begin with "DQUEUE_", by name.
 using Environment = std::map<std::string, std::string>;
 Environment ProcessEnvironment();
 
 struct Flag {
   std::string name;        // without dashes
   std::string short_name;  // one letter, for "-o"; empty: none
-  std::string value_name;  // in the help: "DURATION"; empty for a boolean
+  std::string value_name;  // shown in the help: "DURATION"; empty for a boolean
   std::string help;
-  std::string default_text;  // in the help; empty: none
-  std::string env;           // variable that also sets it; empty: none
+  std::string default_text;  // shown in the help; empty: none
+  std::string env;           // environment variable of the flag; empty: none
   std::vector<std::string> choices;
   bool boolean = false;
-  bool list = false;  // may be repeated; values add up
+  bool list = false;  // a repeated flag adds values
   bool allow_empty = false;
   std::function<absl::Status(std::string_view)> set;
 
-  // Makes a table readable: table.Text(…).Env("DQUEUE_ENDPOINT").
+  // For chains: table.Text(…).Env("DQUEUE_ENDPOINT").
   Flag& Env(std::string variable) {
     env = std::move(variable);
     return *this;
@@ -66,7 +69,7 @@ struct DurationRange {
   Millis max = std::chrono::hours(87672);
 };
 
-// The program could not make sense of its input: say `message`, exit with `code`.
+// Why a program cannot start: print `message`, exit with `code`.
 struct UsageProblem {
   ExitCode code = kExitUsage;
   std::string message;
@@ -78,12 +81,14 @@ class FlagTable {
   FlagTable(const FlagTable&) = delete;
   FlagTable& operator=(const FlagTable&) = delete;
 
-  // Each adds a row. What `out` holds now is the default. `out` must outlive the table.
+  // Each adds a row. The default is the current value of `out`, which must outlive the table. The
+  // returned reference is valid until the next row is added.
   Flag& Bool(std::string name, bool* out, std::string help);
   Flag& Text(std::string name, std::string* out, std::string value_name, std::string help);
   Flag& Choice(std::string name, std::string* out, std::vector<std::string> choices,
                std::string help);
-  // Separated by commas, or the flag repeated. The first value given replaces the default.
+  // Items are separated by commas or given by repeated flags, without white space. The first value
+  // replaces the default. Repeated items count once.
   Flag& List(std::string name, std::vector<std::string>* out, std::string value_name,
              std::string help);
   Flag& Integer(std::string name, int64_t* out, int64_t min, int64_t max, std::string help);
@@ -92,31 +97,32 @@ class FlagTable {
   Flag& Duration(std::string name, Millis* out, DurationRange range, std::string help);
   Flag& Duration(std::string name, std::optional<Millis>* out, DurationRange range,
                  std::string help);
-  // At least min bytes.
+  // A size with a unit, `min` to `max` bytes.
   Flag& Bytes(std::string name, uint64_t* out, uint64_t min, uint64_t max, std::string help);
   Flag& Time(std::string name, std::optional<WallTime>* out, std::string help);
 
-  // Every row without a variable of its own gets PREFIX + NAME_IN_CAPITALS.
+  // Sets the variable of each row that has none to `prefix` + NAME_IN_CAPITALS.
   void SetEnvPrefix(const std::string& prefix);
 
-  // May be called again with more arguments after more rows were added. Stops before the first
-  // positional argument if `stop_at_positional`. Returns how many arguments were used.
+  // Parses arguments. With `stop_at_positional` it stops before the first positional argument. May
+  // be called again for the remaining arguments, after more rows were added. Returns the number of
+  // parsed arguments.
   size_t Parse(std::span<const std::string> args, bool stop_at_positional = false);
-  // Afterwards: flags that were not given take their variable's value, if there is one. An empty
-  // variable counts as not set. A malformed one is a problem with kExitConfig.
+  // Sets flags that are not on the command line from their variables. Call it after Parse(). An
+  // empty variable counts as not set. A malformed variable is a problem with kExitConfig.
   void ApplyEnvironment(const Environment& environment);
 
   bool help_wanted() const { return help_; }
   bool version_wanted() const { return version_; }
   const std::optional<UsageProblem>& problem() const { return problem_; }
   const std::vector<std::string>& positionals() const { return positionals_; }
-  // For a log: which variables were hidden by the command line.
+  // Lines for a log: the variables that the command line overrode.
   const std::vector<std::string>& notes() const { return notes_; }
-  // On the command line or in the environment.
+  // The flag was on the command line or in the environment.
   bool Given(std::string_view name) const;
 
   const std::vector<Flag>& rows() const { return rows_; }
-  // One row a flag, aligned; ends with a line feed.
+  // The help text: one line per flag, aligned. Ends with a line feed.
   std::string Help() const;
 
  private:
@@ -137,8 +143,9 @@ class FlagTable {
   bool version_ = false;
 };
 
-// Warnings for variables that begin with "DQUEUE_" and mean nothing to this table or to the other
-// programs. (Kubernetes makes DQUEUE_PORT… and DQUEUE_SERVICE_… for a service of that name.)
+// Returns a warning for each variable that begins with "DQUEUE_" and belongs neither to this table
+// nor to another program. DQUEUE_PORT… and DQUEUE_SERVICE_… are ignored: Kubernetes sets them for a
+// service named dqueue.
 std::vector<std::string> UnknownVariables(const FlagTable& table, const Environment& environment);
 
 }  // namespace dqueue::cmd

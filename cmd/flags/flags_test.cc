@@ -170,7 +170,7 @@ TEST(Flags, BadInput) {
       {{"--server", "a:1, b:2"}, "--server: \"a:1, b:2\" has white space in the item \" b:2\""},
       {{"--run-at", "soon"},
        "--run-at: \"soon\" is not an RFC 3339 time with a zone, for example 2026-01-02T03:04:05Z"},
-      // The first problem counts.
+      // The first of two problems is kept.
       {{"--zzz", "--id="}, "unknown flag --zzz; --help lists the flags"},
   };
   for (const auto& [args, message] : cases) {
@@ -221,7 +221,7 @@ TEST(Flags, EnvironmentIsWeakerThanTheCommandLine) {
   EXPECT_TRUE(s.table.Given("max-retries"));
   EXPECT_FALSE(s.table.Given("id"));
   EXPECT_THAT(s.table.notes(),
-              ElementsAre("--data-dir of the command line wins over DQUEUE_DATA_DIR"));
+              ElementsAre("--data-dir on the command line overrides DQUEUE_DATA_DIR"));
 }
 
 TEST(Flags, MalformedVariableIsAConfigurationProblem) {
@@ -244,9 +244,9 @@ TEST(Flags, UnknownVariablesAreNamed) {
                                          {"DQUEUE_SERVICE_HOST", "10.0.0.1"},
                                          {"DQUEUE_DATADIR", "/x"},
                                          {"DQUEUE_COLOUR", "red"}}),
-              ElementsAre("the environment variable DQUEUE_COLOUR means nothing here",
-                          "the environment variable DQUEUE_DATADIR means nothing here; did you "
-                          "mean DQUEUE_DATA_DIR?"));
+              ElementsAre("unknown environment variable DQUEUE_COLOUR",
+                          "unknown environment variable DQUEUE_DATADIR; did you mean "
+                          "DQUEUE_DATA_DIR?"));
 }
 
 TEST(Flags, HelpShowsDefaultsAndVariables) {

@@ -1,5 +1,5 @@
-// The program's log, on standard error: one line an event, in UTC. What peers and clients sent is
-// escaped, so that nobody can forge a line.
+// The program's log on standard error: one line per event, with the time in UTC. Messages are
+// escaped (escape.h), so text from peers and clients cannot forge a line.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@ namespace dqueue::cmd {
 
 enum class LogFormat { kText, kJson };
 
-// level: trace, debug, info, warn, error or off. Replaces spdlog's default logger.
+// Replaces spdlog's default logger. `level`: trace, debug, info, warn, error or off.
 void SetUpLog(const std::string& level, LogFormat format);
 
 }  // namespace dqueue::cmd

@@ -28,14 +28,14 @@ sigset_t StopSignals() {
   return set;
 }
 
-// Only what is safe in a signal handler.
+// Calls only async-signal-safe functions.
 extern "C" void StopAtOnce(int signal_number) {
   constexpr char kLine[] = "second signal: stopping at once\n";
   [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, kLine, sizeof kLine - 1);
   _exit(128 + signal_number);
 }
 
-void LetTheNextSignalStopAtOnce() {
+void StopAtOnceOnNextSignal() {
   struct sigaction action = {};
   action.sa_handler = StopAtOnce;
   sigaction(SIGINT, &action, nullptr);
@@ -50,12 +50,12 @@ void PrepareProcess() {
   for (int fd = 0; fd <= 2; ++fd) {
     if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
     const int opened = open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
-    // The lowest free number is the one that was just found closed.
+    // open() returns the lowest free number, which is `fd`.
     DQ_CHECK_MSG(opened == fd, "cannot open /dev/null for a closed standard stream");
   }
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
-  // Debian builds Abseil with it on; inside gRPC it costs several percent of all time.
+  // Debian's Abseil has it on; in gRPC it costs several percent of CPU time.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
 
@@ -94,7 +94,7 @@ int WaitForStopSignal() {
   int number = 0;
   while (sigwait(&set, &number) != 0) {
   }
-  LetTheNextSignalStopAtOnce();
+  StopAtOnceOnNextSignal();
   return number;
 }
 
@@ -103,12 +103,12 @@ int WaitForStopSignal(int milliseconds) {
   const timespec limit = {milliseconds / 1000, (milliseconds % 1000) * 1'000'000L};
   const int number = sigtimedwait(&set, nullptr, &limit);
   if (number <= 0) return 0;
-  LetTheNextSignalStopAtOnce();
+  StopAtOnceOnNextSignal();
   return number;
 }
 
 void CleanUpOnStopSignal(std::function<void()> clean_up) {
-  // It has no end of its own: the process ends first.
+  // Detached: the thread ends the process.
   std::thread([clean_up = std::move(clean_up)] {
     const int number = WaitForStopSignal();
     clean_up();

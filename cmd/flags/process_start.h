@@ -1,4 +1,4 @@
-// What every program does first, so that the rest need not think of it.
+// Process-wide settings: standard streams, signals, core dumps, open files.
 #pragma once
 
 #include <cstdint>
@@ -8,31 +8,30 @@
 
 namespace dqueue::cmd {
 
-// Standard input, output and error exist (closed ones become /dev/null: otherwise the next file or
-// socket would take their number and be written to by accident). A write to a closed pipe or beyond
-// the file size limit fails with an error instead of ending the process. Abseil's search for mutex
-// deadlocks is off.
+// To be called first in main(). Opens closed standard streams as /dev/null: otherwise the next file
+// or socket would get their number and their output. Ignores SIGPIPE and SIGXFSZ, so that such
+// writes return an error. Turns Abseil's mutex deadlock detection off.
 void PrepareProcess();
 
-// A crash leaves no image of this process' memory, and no other process of the same account can
-// look into it or attach to it.
+// Turns core dumps off. Other processes of the same account can no longer read this process's
+// memory or attach to it.
 void ForbidCoreDumps();
 
-// Raises the limit of open files to the hard limit. RESOURCE_EXHAUSTED, naming both numbers, if it
-// is then still below `needed`.
+// Raises the soft limit of open files to the hard limit. RESOURCE_EXHAUSTED if that is below
+// `needed`; the message has both numbers.
 absl::Status RaiseOpenFileLimit(uint64_t needed);
 
-// Blocks SIGINT and SIGTERM for this thread and those it will start. Before any other thread
-// exists.
+// Blocks SIGINT and SIGTERM in this thread and in threads that it starts later. Call it before
+// other threads exist.
 void BlockStopSignals();
-// Waits for SIGINT or SIGTERM; they must be blocked. Returns the signal. From then on another one
-// ends the process at once with 128 + signal.
+// Waits for SIGINT or SIGTERM, which must be blocked, and returns its number. A later one ends the
+// process at once with exit status 128 + signal.
 int WaitForStopSignal();
-// Like WaitForStopSignal(), but gives up after `milliseconds`: returns 0.
+// The same with a time limit. Returns 0 if no signal came within it.
 int WaitForStopSignal(int milliseconds);
 
-// For programs that leave things behind: a thread waits for SIGINT or SIGTERM (they must be
-// blocked), calls `clean_up` and ends the process with 128 + signal.
+// Starts a thread that waits for SIGINT or SIGTERM, which must be blocked, then calls `clean_up`
+// and ends the process with exit status 128 + signal.
 void CleanUpOnStopSignal(std::function<void()> clean_up);
 
 }  // namespace dqueue::cmd

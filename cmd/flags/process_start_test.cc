@@ -7,7 +7,7 @@
 namespace dqueue::cmd {
 namespace {
 
-TEST(ProcessStart, NoCoreDumpsAndNobodyLooksIn) {
+TEST(ProcessStart, ForbidCoreDumps) {
   ASSERT_EQ(prctl(PR_GET_DUMPABLE), 1);
   ForbidCoreDumps();
   EXPECT_EQ(prctl(PR_GET_DUMPABLE), 0);

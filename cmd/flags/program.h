@@ -25,7 +25,7 @@ namespace dqueue::cmd {
 // The version of all programs: "1.2.3".
 const char* ProgramVersion();
 
-// What the command line asks for.
+// The decision after reading the command line.
 struct Start {
   enum class Kind { kRun, kHelp, kVersion, kProblem };
   Kind kind = Kind::kRun;

@@ -9,7 +9,7 @@ namespace {
 using testing::ElementsAre;
 using testing::Pair;
 
-// What a program with one flag and room for one positional argument does.
+// The effects of Answer() for a program with one flag and up to one positional argument.
 struct Outcome {
   std::optional<int> code;
   std::string out;
@@ -33,7 +33,7 @@ Outcome StartWith(const std::vector<std::string>& args, const Environment& envir
   return outcome;
 }
 
-TEST(Program, RunsWithoutAWord) {
+TEST(Program, PrintsNothingIfItRuns) {
   const Outcome outcome = StartWith({"--jobs=2", "word"}, {{"DQUEUE_JOBS", "3"}});
   EXPECT_EQ(outcome.code, std::nullopt);
   EXPECT_EQ(outcome.out, "");
@@ -79,7 +79,7 @@ TEST(Program, ExitStatusOfAMalformedVariable) {
   EXPECT_EQ(StartWith({"--jobs=2"}, environment).code, std::nullopt);
 }
 
-TEST(Program, RunGetsArgumentsAndEnvironment) {
+TEST(Program, RunProgramPassesArgumentsAndEnvironment) {
   setenv("DQUEUE_PROGRAM_TEST", "value", 1);
   char name[] = "program";
   char word[] = "word";

@@ -1,4 +1,4 @@
-// What dqueue-cli and dqueue-bench write for people and programs: tables, JSON, a progress bar.
+// Output of the programs: tables, JSON, a progress bar.
 #pragma once
 
 #include <chrono>
@@ -11,17 +11,17 @@
 
 namespace dqueue::cmd {
 
-// Characters, each taken for one column. text: UTF-8.
+// The number of characters of UTF-8 text. Each counts as one column.
 size_t DisplayWidth(std::string_view text);
 
-// Columns as wide as they need; control characters escaped.
+// A table with aligned columns. Cells are escaped (EscapedForText).
 class TextTable {
  public:
   explicit TextTable(std::vector<std::string> header) : header_(std::move(header)) {}
-  // As many cells as the header has.
+  // Adds a row. It must have as many cells as the header.
   void Row(std::vector<std::string> cells);
   bool empty() const { return rows_.empty(); }
-  // Lines without trailing spaces.
+  // One line per row, without trailing spaces.
   std::string ToString(bool with_header = true) const;
 
  private:
@@ -29,8 +29,8 @@ class TextTable {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// JSON on one line, piece by piece. Commas are put where they belong. Bytes that are not UTF-8 must
-// not get here (see Payload()).
+// Writes JSON on one line and adds the commas. Calls must be balanced. `key` is empty for array
+// items and for the outermost value. Text must be UTF-8; Bytes() takes any bytes.
 class JsonWriter {
  public:
   JsonWriter& BeginObject(std::string_view key = {});
@@ -40,16 +40,16 @@ class JsonWriter {
   JsonWriter& Text(std::string_view key, std::string_view value);
   JsonWriter& Unsigned(std::string_view key, uint64_t value);
   JsonWriter& Signed(std::string_view key, int64_t value);
-  // With three decimals; what is not finite becomes null.
+  // Three decimals. A value that is not finite becomes null.
   JsonWriter& Real(std::string_view key, double value);
   JsonWriter& Bool(std::string_view key, bool value);
   JsonWriter& Null(std::string_view key);
-  // "payload": "text"; for bytes that are not UTF-8 "payload": null, "payload_base64": "…".
+  // UTF-8: "key": "text". Other bytes: "key": null, "key_base64": "…".
   JsonWriter& Bytes(std::string_view key, const std::string& value);
-  // A value in an array.
+  // A string in an array.
   JsonWriter& Item(std::string_view value);
 
-  // What was written since the last call.
+  // Returns the text since the last Take(), so that long output can be printed in pieces.
   std::string Take();
 
  private:
@@ -59,18 +59,20 @@ class JsonWriter {
 };
 
 std::string Base64(std::string_view bytes);
-// "12,345,678".
+// Decimal digits in groups of three: "12,345,678".
 std::string Grouped(uint64_t value);
 
-// One line on standard error, rewritten in place; nothing if that is not a terminal.
+// A line on standard error that is rewritten in place. Prints nothing if standard error is not a
+// terminal.
 class ProgressBar {
  public:
-  // total 0: unknown.
+  // `what` begins the line. `total` is the end of `position`; 0: unknown.
   ProgressBar(std::string what, uint64_t total);
-  ~ProgressBar();  // ends the line
+  ~ProgressBar();  // clears the line
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
-  // Cheap: draws at most ten times a second. `position` is in units of the total.
+  // `position` is in units of the total; `count` is the number of jobs so far. Draws at most ten
+  // times a second.
   void Update(uint64_t position, uint64_t count);
 
  private:
@@ -82,8 +84,7 @@ class ProgressBar {
   std::chrono::steady_clock::time_point last_;
 };
 
-// Flushes standard output. False (and a line on standard error) if what was written could not be
-// delivered.
+// Flushes standard output. Returns false, and prints an error, if a write failed.
 bool FinishOutput();
 
 }  // namespace dqueue::cmd

@@ -17,10 +17,10 @@ TEST(Escape, Utf8) {
   EXPECT_EQ(MadeUtf8("a\xFF\xE2\x82z€"), "a\uFFFD\uFFFD\uFFFDz€");
 }
 
-TEST(Escape, NobodyForgesALine) {
+TEST(Escape, LinesCannotBeForged) {
   EXPECT_EQ(EscapedForText("a\nb\x1b[31m\xFF€\\"), "a\\x0ab\\x1b[31m\\xff€\\\\");
   EXPECT_EQ(EscapedForJson("a\n\t\r\x01\"b\"\\\xFF€"), "a\\n\\t\\r\\u0001\\\"b\\\"\\\\\\u00ff€");
-  // Orders to terminals in two bytes, the end of a line in three, letters from right to left.
+  // A two-byte terminal control, a line separator, and right-to-left controls.
   EXPECT_EQ(EscapedForText("\u009b1mé\u2028\u202e\u2066\u200f"),
             "\\u009b1mé\\u2028\\u202e\\u2066\u200f");
   EXPECT_EQ(EscapedForJson("\u0085\u2029\u00a0"), "\\u0085\\u2029\u00a0");
@@ -37,7 +37,7 @@ TEST(TextTable, AlignsByCharacters) {
   EXPECT_EQ(table.ToString(/*with_header=*/false), "é    1\nxyz  a\\x0ab\n");
 }
 
-TEST(JsonWriter, PutsCommasWhereTheyBelong) {
+TEST(JsonWriter, Commas) {
   JsonWriter json;
   json.BeginObject().Text("a", "x\"y").Unsigned("b", UINT64_MAX).BeginArray("c").Item("1");
   EXPECT_EQ(json.Take(), R"({"a":"x\"y","b":18446744073709551615,"c":["1")");

@@ -25,7 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Where the kernel cannot tell when a process ends (no pidfd), look this often.
+// Polling interval for the end of the process on kernels without pidfd.
 constexpr int kLookAgainMs = 50;
 
 class Descriptor {
@@ -64,7 +64,7 @@ void DoNotBlock(const Descriptor& descriptor) {
   fcntl(descriptor.get(), F_SETFL, fcntl(descriptor.get(), F_GETFL) | O_NONBLOCK);
 }
 
-// This process's variables with some replaced or added.
+// This process's variables, with those of `added` replaced or added.
 std::vector<std::string> Variables(const std::map<std::string, std::string>& added) {
   std::vector<std::string> result;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
@@ -72,7 +72,7 @@ std::vector<std::string> Variables(const std::map<std::string, std::string>& add
     if (!added.contains(text.substr(0, text.find('=')))) result.push_back(text);
   }
   for (const auto& [name, value] : added) {
-    // A zero byte would end the text early; no name or number that is passed has one.
+    // A variable ends at its first zero byte.
     result.push_back(name + "=" + value.substr(0, value.find('\0')));
   }
   return result;
@@ -83,7 +83,7 @@ class RunningCommand {
   RunningCommand(const CommandRequest& request, CommandOutcome* outcome)
       : request_(request), outcome_(outcome) {}
 
-  // False: outcome->start_error says why.
+  // False: outcome->start_error has the reason.
   bool Start() {
     std::optional<Pipe> input = MakePipe();
     std::optional<Pipe> output = MakePipe();
@@ -97,7 +97,7 @@ class RunningCommand {
     output_ = std::move(output->read);
     error_ = std::move(error->read);
     for (const Descriptor* stream : {&input_, &output_, &error_}) DoNotBlock(*stream);
-    // Debian 12's header of this call is not for C++.
+    // Debian 12's <sys/pidfd.h> does not compile as C++.
     ended_ = Descriptor(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
     outcome_->started = true;
     return true;
@@ -109,7 +109,7 @@ class RunningCommand {
     [[maybe_unused]] const ssize_t ignored = write(stop_event_.get(), &one, sizeof one);
   }
 
-  // Until the command has ended.
+  // Returns when the command has ended.
   void Serve(const std::stop_token& stop) {
     if (request_.input.empty()) input_.Close();
     std::optional<Clock::time_point> kill_at;
@@ -129,8 +129,8 @@ class RunningCommand {
       ReadOutput();
       ReadError();
     }
-    // What it wrote before it ended is still in the pipes. Something that it left running may hold
-    // them open for ever: so take what is there and go.
+    // The pipes may still hold output. A background process can keep them open, so this reads only
+    // the available bytes.
     ReadOutput();
     ReadError();
   }
@@ -152,7 +152,8 @@ class RunningCommand {
 
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
-    // A group of its own, so that all that it starts can be stopped; signals as a program expects.
+    // A new process group, so that the command's children are stopped too. Signals have their
+    // defaults.
     posix_spawnattr_setflags(
         &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setpgroup(&attributes, 0);
@@ -182,7 +183,7 @@ class RunningCommand {
     int status = 0;
     const pid_t got = waitpid(pid_, &status, WNOHANG);
     if (got == 0 || (got < 0 && errno == EINTR)) return false;
-    DQ_CHECK_MSG(got == pid_, "the command was waited for by somebody else");
+    DQ_CHECK_MSG(got == pid_, "another waitpid() has taken the command's status");
     outcome_->exited = WIFEXITED(status);
     outcome_->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
     outcome_->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -218,16 +219,16 @@ class RunningCommand {
       } else if (errno == EAGAIN) {
         return;
       } else if (errno != EINTR) {
-        input_.Close();  // EPIPE: the command has closed its input, which it may
+        input_.Close();  // EPIPE: the command has closed its input
       }
     }
   }
 
-  // Reads what is there now. Calls take(bytes).
+  // Reads the available bytes and passes them to take().
   template <class Take>
   static void ReadAll(Descriptor& stream, Take take) {
     std::array<char, 65536> buffer;
-    // Bounded, so that a command that writes without end does not keep the other streams waiting.
+    // Bounded, so that endless output on one stream does not starve the others.
     for (int i = 0; i < 16 && stream.open(); ++i) {
       const ssize_t n = read(stream.get(), buffer.data(), buffer.size());
       if (n > 0) {

@@ -28,7 +28,7 @@ size_t OpenDescriptors() {
   return static_cast<size_t>(std::distance(begin(entries), end(entries)));
 }
 
-// Requests the stop when the command has made the file READY.
+// Requests the stop when the command has created the file $READY.
 class StopWhenReady {
  public:
   explicit StopWhenReady(CommandRequest* request)
@@ -127,14 +127,14 @@ TEST_F(CommandRunnerTest, CommandNotFound) {
   EXPECT_THAT(outcome.error_tail, HasSubstr("/no/such/program"));
 }
 
-TEST_F(CommandRunnerTest, SignalsAreAsAProgramExpects) {
-  // Ignored here; the child must end by it (141 is what a shell says of a member of a pipeline).
+TEST_F(CommandRunnerTest, SignalsHaveTheirDefaults) {
+  // This process ignores SIGPIPE; the command must not inherit that.
   const CommandOutcome outcome = Shell("kill -PIPE $$; echo survived");
   EXPECT_EQ(outcome.signal, SIGPIPE);
   EXPECT_EQ(outcome.output, "");
 }
 
-TEST_F(CommandRunnerTest, SomethingLeftRunningIsNotWaitedFor) {
+TEST_F(CommandRunnerTest, BackgroundProcessIsNotWaitedFor) {
   const auto start = std::chrono::steady_clock::now();
   const CommandOutcome outcome = Shell("sleep 30 & echo $!");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
@@ -152,7 +152,7 @@ TEST_F(CommandRunnerTest, StopEndsTheWholeGroup) {
   EXPECT_TRUE(outcome.stopped);
   EXPECT_FALSE(outcome.exited);
   EXPECT_EQ(outcome.signal, SIGTERM);
-  // The shell's child too; somebody else reaps it, so it may be a zombie for a moment.
+  // The shell's child must end too. init reaps it, so it can be a zombie for a moment.
   const std::string child = outcome.output.substr(0, outcome.output.find('\n'));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   for (bool running = true; running && std::chrono::steady_clock::now() < deadline;) {
@@ -176,7 +176,7 @@ TEST_F(CommandRunnerTest, StopIsFollowedByAKill) {
   EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(200));
 }
 
-TEST_F(CommandRunnerTest, AStoppedCommandMayStillFinishItsWork) {
+TEST_F(CommandRunnerTest, AStoppedCommandCanFinish) {
   CommandRequest request;
   request.command =
       "trap 'echo cleaned; exit 0' TERM; : > \"$READY\"; while :; do sleep 0.01; done";
@@ -187,7 +187,7 @@ TEST_F(CommandRunnerTest, AStoppedCommandMayStillFinishItsWork) {
   EXPECT_EQ(outcome.output, "cleaned\n");
 }
 
-TEST_F(CommandRunnerTest, StopThatCameBeforeTheStart) {
+TEST_F(CommandRunnerTest, StopBeforeTheStart) {
   std::stop_source stop;
   stop.request_stop();
   CommandRequest request;
@@ -197,7 +197,7 @@ TEST_F(CommandRunnerTest, StopThatCameBeforeTheStart) {
   EXPECT_EQ(outcome.signal, SIGTERM);
 }
 
-TEST_F(CommandRunnerTest, ManyAtOnceLeakNothing) {
+TEST_F(CommandRunnerTest, ConcurrentCommandsLeakNoDescriptors) {
   const size_t before = OpenDescriptors();
   {
     std::vector<std::jthread> threads;
@@ -205,7 +205,7 @@ TEST_F(CommandRunnerTest, ManyAtOnceLeakNothing) {
       threads.emplace_back([t] {
         for (int i = 0; i < 20; ++i) {
           const std::string input = std::to_string(t) + "-" + std::to_string(i);
-          // Nothing of the others' pipes may be open here: only 0, 1, 2 and the listing itself.
+          // Pipes of other commands must not be open: only 0, 1, 2 and the directory itself.
           const CommandOutcome outcome = Shell("cat; ls /proc/self/fd | wc -l", input);
           EXPECT_EQ(outcome.output, input + "4\n");
         }

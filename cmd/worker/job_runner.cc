@@ -1,5 +1,7 @@
 #include "cmd/worker/job_runner.h"
 
+#include <spdlog/spdlog.h>
+
 #include <cstdio>
 #include <cstring>
 #include <string_view>
@@ -7,7 +9,6 @@
 
 #include "cmd/flags/escape.h"
 #include "cmd/worker/command_runner.h"
-#include "spdlog/spdlog.h"
 
 namespace dqueue::cmd {
 namespace {
@@ -41,12 +42,11 @@ client::Verdict RunJobCommand(const std::string& command, client::JobContext& co
   }
   if (outcome.exited && outcome.exit_code == 0) {
     if (outcome.output_truncated) {
-      spdlog::warn("job {}: the command printed more than {} bytes; the result is their beginning",
-                   job.id, request.output_bytes_max);
+      spdlog::warn("job {}: the output was cut to {} bytes", job.id, request.output_bytes_max);
     }
     return client::Complete(std::move(outcome.output));
   }
-  // Not its fault: somebody else's turn, without a mark against the job.
+  // The worker stopped the command, so the attempt does not count as a failure.
   if (outcome.stopped) return client::Release();
   std::string error = Ending(outcome);
   if (!outcome.error_tail.empty()) error += ": " + MadeUtf8(outcome.error_tail);
@@ -65,7 +65,7 @@ client::Verdict PrintJob(client::JobContext& context) {
   const std::string line = job.id + " queue=" + job.queue + " type=" + job.type +
                            " attempt=" + std::to_string(context.attempt()) + " payload=" + payload +
                            "\n";
-  std::fwrite(line.data(), 1, line.size(), stdout);  // locks the stream
+  std::fwrite(line.data(), 1, line.size(), stdout);
   std::fflush(stdout);
   return client::Complete();
 }

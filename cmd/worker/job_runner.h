@@ -1,4 +1,4 @@
-// What dqueue-worker does with a job: runs a command for it, or prints it.
+// The handlers of dqueue-worker: run a command for a job, or print the job.
 #pragma once
 
 #include <string>
@@ -7,15 +7,16 @@
 
 namespace dqueue::cmd {
 
-// Exit status by which a command says that a job must not be tried again.
+// A command exits with this status to reject its job: the job is dead without a retry.
 inline constexpr int kRejectExitCode = 100;
 
-// Runs `command` with sh. Exit status 0 completes the job with what it printed as the result, 100
-// rejects it, anything else fails it with the end of what it wrote to standard error.
+// Runs `command` with sh. Exit status 0 completes the job with its standard output as the result,
+// 100 rejects it, any other fails it with the end of its standard error. A command that was stopped
+// (RunCommand) and did not exit with 0 releases its job.
 client::Verdict RunJobCommand(const std::string& command, client::JobContext& context,
                               const std::string& worker_id);
 
-// One line on standard output, whole even when several threads print.
+// Prints one line on standard output and completes the job. Lines of several threads do not mix.
 client::Verdict PrintJob(client::JobContext& context);
 
 }  // namespace dqueue::cmd

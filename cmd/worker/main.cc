@@ -1,4 +1,4 @@
-// dqueue-worker: runs a command for each job.
+// dqueue-worker: leases jobs and runs a command for each.
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -31,43 +31,47 @@ struct WorkerFlags {
 };
 
 void AddWorkerFlags(WorkerFlags* flags, FlagTable* table) {
-  AddConnectionFlags(&flags->connection, "some or all nodes", table);
-  table->List("queue", &flags->worker.queues, "QUEUE,…", "take jobs from these");
+  AddConnectionFlags(&flags->connection, "addresses of some or all nodes", table);
+  table->List("queue", &flags->worker.queues, "QUEUE,…", "queues to take jobs from");
   table->List("type", &flags->types, "TYPE,…", "only jobs of these types");
-  table->Integer("concurrency", &flags->concurrency, 1, 1000, "jobs at a time");
-  table->Text("exec", &flags->exec, "COMMAND", "run this by sh for each job; none: print the job");
-  table->Duration("lease-duration", &flags->worker.lease_duration,
-                  {Millis(queue::kLeaseMsMin), Millis(queue::kLeaseMsMax)},
-                  "a job comes back if this worker is silent for this long");
+  table->Integer("concurrency", &flags->concurrency, 1, 1000,
+                 "jobs to run at the same time (1 to 1000)");
+  table->Text("exec", &flags->exec, "COMMAND",
+              "shell command to run for each job; none: print the job");
+  table->Duration(
+      "lease-duration", &flags->worker.lease_duration,
+      {Millis(queue::kLeaseMsMin), Millis(queue::kLeaseMsMax)},
+      "lease of a job; it is leased again if this worker is silent for this long (1s to 12h)");
   table->Duration("drain-limit", &flags->worker.drain_limit, {Millis(0), std::chrono::hours(24)},
-                  "on SIGTERM, how long running jobs may go on");
+                  "time that running jobs have to finish after SIGTERM (0s to 24h)");
   table->Text("worker-id", &flags->worker.worker_id, "NAME",
-              "who holds the jobs; default: host, process and a random number");
+              "name of this worker; none: host, process id and a random number");
   table->Choice("log-level", &flags->log_level, {"trace", "debug", "info", "warn", "error", "off"},
-                "least severity that is logged");
-  table->Choice("log-format", &flags->log_format, {"text", "json"}, "how log lines are written");
+                "lowest severity that is logged");
+  table->Choice("log-format", &flags->log_format, {"text", "json"}, "format of log lines");
 }
 
 std::string Help() {
   WorkerFlags flags;
   FlagTable table;
   AddWorkerFlags(&flags, &table);
-  return "dqueue-worker: takes jobs and runs a command for each\n\n"
+  return "dqueue-worker: leases jobs and runs a command for each\n\n"
          "usage: dqueue-worker [flags]\n\n"
          "  dqueue-worker --queue mail --concurrency 8 --exec './send-mail'\n\n"
          "The command gets the payload on standard input, and the variables DQUEUE_JOB_ID,\n"
-         "DQUEUE_QUEUE, DQUEUE_TYPE, DQUEUE_ATTEMPT, DQUEUE_FENCE and DQUEUE_WORKER_ID. What it\n"
-         "prints (up to 1 MiB) is the result. Exit status 0 completes the job, 100 rejects it "
-         "(dead,\n"
-         "no retry), anything else fails it with the last 4 KiB of its standard error. When the\n"
-         "worker must stop, or has lost the job, the command's process group gets SIGTERM and, 10 "
-         "s\n"
-         "later, SIGKILL.\n\n"
+         "DQUEUE_QUEUE, DQUEUE_TYPE, DQUEUE_ATTEMPT, DQUEUE_FENCE and DQUEUE_WORKER_ID. Its\n"
+         "standard output (up to 1 MiB) is the result. Exit status 0 completes the job. Exit "
+         "status\n"
+         "100 rejects it: the job is dead without a retry. Any other status fails the job with "
+         "the\n"
+         "last 4 KiB of standard error. If the worker must stop or has lost the lease, the "
+         "command's\n"
+         "process group gets SIGTERM and, 10 s later, SIGKILL.\n\n"
          "flags:\n" +
          table.Help() +
          "  --help, --version\n\n"
-         "SIGTERM and SIGINT finish what runs and exit; a second one exits at once.\n"
-         "exit status: 0 stopped as asked; 2 usage\n";
+         "SIGTERM and SIGINT finish running jobs and exit. A second signal exits at once.\n\n"
+         "exit status: 0 stopped by a signal; 1 error; 2 usage\n";
 }
 
 std::string DefaultWorkerId() {
