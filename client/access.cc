@@ -13,7 +13,7 @@ namespace {
 constexpr char kSystemRoots[] = "/etc/ssl/certs/ca-certificates.crt";
 constexpr size_t kKeyBytesMax = 4096;
 
-// False: *problem says why.
+// False: *problem has the reason.
 bool ReadFile(const char* field, const std::string& path, std::string* text, Status* problem) {
   errno = 0;
   std::ifstream in(path, std::ios::binary);
@@ -21,7 +21,7 @@ bool ReadFile(const char* field, const std::string& path, std::string* text, Sta
   if (in) bytes << in.rdbuf();
   *text = std::move(bytes).str();
   if (in && text->find("-----BEGIN ") != std::string::npos) return true;
-  const std::string why = !in && errno != 0 ? std::strerror(errno) : "there is no PEM in it";
+  const std::string why = !in && errno != 0 ? std::strerror(errno) : "the file has no PEM block";
   *problem = {Code::kInvalidArgument, "BAD_OPTIONS", std::string(field) + " " + path + ": " + why};
   return false;
 }
@@ -40,7 +40,7 @@ Access Access::From(const ClientOptions& options) {
   };
   access.tls = options.tls.has_value() || any("https://");
   if (access.tls && any("http://")) {
-    return bad("a server with http:// asks for plain text, and other options for TLS");
+    return bad("a server with http:// requires plain text, but another option requires TLS");
   }
   if (!options.api_key.empty()) {
     const bool printable = std::all_of(options.api_key.begin(), options.api_key.end(),
@@ -57,7 +57,7 @@ Access Access::From(const ClientOptions& options) {
   }
   const TlsOptions tls = options.tls.value_or(TlsOptions());
   if (tls.cert_file.empty() != tls.key_file.empty()) {
-    return bad("tls.cert_file and tls.key_file belong together; one of them is missing");
+    return bad("tls.cert_file and tls.key_file must be set together");
   }
   grpc::SslCredentialsOptions ssl;
   const std::string roots = tls.ca_file.empty() ? kSystemRoots : tls.ca_file;
@@ -74,13 +74,13 @@ Access Access::From(const ClientOptions& options) {
 
 std::string Access::Explained(const std::string& message) const {
   const auto has = [&](const char* text) { return message.find(text) != std::string::npos; };
-  // Told if the answer to the handshake is read before the connection ends.
+  // gRPC reports this only if it reads the TLS alert before the connection ends.
   if (has("certificate verify failed")) {
     return message +
            "; the server's certificate does not come from a CA that this client trusts, or has "
            "expired";
   }
-  // Mostly gRPC tells no more of a handshake that failed.
+  // Most failed handshakes look like this to gRPC.
   const bool broke = has("Socket closed") || has("Connection reset") ||
                      has("handshaker shutdown") || has("Handshake read failed");
   if (broke && !tls) return message + "; this client speaks plain text: does the server want TLS?";

@@ -1,4 +1,4 @@
-// How servers are reached: plain or by TLS, and with which key of the API.
+// Credentials of connections and calls: plain text or TLS, and the API key.
 #pragma once
 
 #include <grpcpp/client_context.h>
@@ -14,18 +14,19 @@ namespace dqueue::client {
 struct Access {
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   bool tls = false;
-  std::string server_name;    // that certificates must have; empty: the host of the address
-  std::string authorization;  // of each call; empty: none
-  Status problem;             // why nothing can be called at all
+  std::string server_name;    // name required in certificates; empty: the host of the address
+  std::string authorization;  // metadata of each call; empty: none
+  Status problem;             // not OK: no call is possible
 
-  // Reads the files that the options name. Fails with INVALID_ARGUMENT in `problem`.
+  // Reads the files that the options name. INVALID_ARGUMENT in `problem`: the options contradict
+  // each other, or a file cannot be used.
   static Access From(const ClientOptions& options);
 
-  // To be called with each call.
+  // Adds the API key to a call. Must be called for every call.
   void Authorize(grpc::ClientContext* context) const {
     if (!authorization.empty()) context->AddMetadata("authorization", authorization);
   }
-  // What gRPC says of a failed connection, with what it most likely means.
+  // Returns gRPC's message about a failed connection, followed by the probable cause.
   std::string Explained(const std::string& message) const;
 };
 

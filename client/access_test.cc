@@ -31,13 +31,13 @@ class AccessTest : public testing::Test {
   const std::string file_ = testing::TempDir() + "/access_test_" + std::to_string(getpid());
 };
 
-TEST_F(AccessTest, TheSchemeOrTheOptionsAskForTls) {
+TEST_F(AccessTest, SchemeOrOptionsTurnTlsOn) {
   const TlsOptions tls{.ca_file = file_};
   EXPECT_FALSE(Access::From(With({"h:1"})).tls);
   EXPECT_FALSE(Access::From(With({"http://h:1", "i:1"})).tls);
   EXPECT_TRUE(Access::From(With({"h:1"}, tls)).tls);
   EXPECT_TRUE(Access::From(With({"https://h:1", "i:1"}, tls)).tls);
-  // The system's CAs: they are there, or it says what is missing.
+  // The system's CA file exists or is reported as missing.
   const Access system = Access::From(With({"https://h:1"}));
   EXPECT_TRUE(system.tls);
   if (!system.problem.ok()) {
@@ -52,17 +52,17 @@ TEST_F(AccessTest, BadOptions) {
   };
   const Case cases[] = {
       {With({"http://h:1", "https://i:1"}),
-       "a server with http:// asks for plain text, and other options for TLS"},
+       "a server with http:// requires plain text, but another option requires TLS"},
       {With({"http://h:1"}, TlsOptions{.ca_file = file_}),
-       "a server with http:// asks for plain text, and other options for TLS"},
+       "a server with http:// requires plain text, but another option requires TLS"},
       {With({"h:1"}, TlsOptions{.ca_file = "/nowhere/ca"}),
        "tls.ca_file /nowhere/ca: No such file or directory"},
       {With({"h:1"}, TlsOptions{.ca_file = "/dev/null"}),
-       "tls.ca_file /dev/null: there is no PEM in it"},
+       "tls.ca_file /dev/null: the file has no PEM block"},
       {With({"h:1"}, TlsOptions{.ca_file = file_, .cert_file = file_}),
-       "tls.cert_file and tls.key_file belong together; one of them is missing"},
+       "tls.cert_file and tls.key_file must be set together"},
       {With({"h:1"}, TlsOptions{.ca_file = file_, .key_file = file_}),
-       "tls.cert_file and tls.key_file belong together; one of them is missing"},
+       "tls.cert_file and tls.key_file must be set together"},
       {With({"h:1"}, TlsOptions{.ca_file = file_, .cert_file = file_, .key_file = "/nowhere/key"}),
        "tls.key_file /nowhere/key: No such file or directory"},
       {With({"h:1"}, {}, "two words"), "the API key must be 1 to 4096 visible ASCII characters"},
@@ -74,7 +74,7 @@ TEST_F(AccessTest, BadOptions) {
     const Access access = Access::From(c.options);
     EXPECT_EQ(access.problem.code, Code::kInvalidArgument) << c.message;
     EXPECT_EQ(access.problem.message, c.message);
-    // Each kind of call says so.
+    // Every kind of call returns the problem.
     Client client(c.options);
     EXPECT_EQ(client.Get("x").status.message, c.message);
     EXPECT_EQ(client.GetCluster("h:1").status.message, c.message);
@@ -82,7 +82,7 @@ TEST_F(AccessTest, BadOptions) {
   }
 }
 
-TEST_F(AccessTest, TheKeyGoesWithEachCall) {
+TEST_F(AccessTest, EachCallCarriesTheKey) {
   FakeServer server;
   std::atomic<int> with_key{0};
   const auto look = [&](grpc::ServerContext* context) {
@@ -108,7 +108,7 @@ TEST_F(AccessTest, TheKeyGoesWithEachCall) {
   EXPECT_EQ(with_key, 3);
 }
 
-TEST_F(AccessTest, SaysWhatAFailedConnectionMeans) {
+TEST_F(AccessTest, ExplainsFailedConnections) {
   Access plain;
   EXPECT_THAT(plain.Explained("Socket closed"), HasSubstr("does the server want TLS?"));
   EXPECT_THAT(plain.Explained("tcp handshaker shutdown"), HasSubstr("does the server want TLS?"));

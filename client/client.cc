@@ -11,17 +11,17 @@
 namespace dqueue::client {
 namespace {
 
-// A call takes at most so many items and bytes (queue/api/limits.h has 10,000 and 16 MiB).
+// Limits of one call, within those of the server (queue/api/limits.h: 10,000 items, 16 MiB).
 constexpr size_t kItemsMax = 10000;
 constexpr size_t kBytesMax = 15 << 20;
-// Of a failure's text (the server would cut it there).
+// The server cuts the text of a failure at the same length.
 constexpr size_t kErrorBytesKept = 4096;
 
 constexpr Duration kPollMin{5};
 constexpr Duration kPollMax{200};
 
-// Sends items in as few calls as the limits allow; one status each. A call that fails gives its
-// items its own status, and is the outer status if it is the first.
+// Sends items in as few calls as the limits allow. Returns one status per item. Items of a failed
+// call get its status; the outer status is that of the first failed call.
 template <class Request, class Response, class Item, class Fill, class Cost, class Invoke>
 Result<std::vector<Status>> SendItems(Rpc& rpc, const CallSpec& spec,
                                       const std::vector<Item>& items, const Request& prototype,
@@ -45,7 +45,7 @@ Result<std::vector<Status>> SendItems(Rpc& rpc, const CallSpec& spec,
       return invoke(server, context, request, &response);
     });
     if (status.ok() && response.results_size() != static_cast<int>(count)) {
-      status = {Code::kInternal, "", "the server answered for another number of items"};
+      status = {Code::kInternal, "", "the server returned a wrong number of results"};
     }
     for (size_t i = 0; i < count; ++i) {
       result.value.push_back(status.ok() ? FromRpcStatus(response.results(static_cast<int>(i)))
@@ -69,7 +69,7 @@ Result<Response> CallJobs(Rpc& rpc, const CallSpec& spec,
   return result;
 }
 
-// A server takes its time to look at all jobs; another would begin anew.
+// A sweep visits all jobs, and a retry starts again, so an attempt may take all of the call's time.
 CallSpec SweepSpec(Duration timeout) {
   return {.changes = true, .timeout = timeout, .attempt_max = timeout};
 }
@@ -105,7 +105,7 @@ Result<Enqueued> Client::Enqueue(JobSpec spec) {
     const std::lock_guard lock(waiter.mutex);
     waiter.result = std::move(result);
     waiter.done = true;
-    // Under the lock: the waiter is gone as soon as it is released.
+    // Under the lock: the waiter is destroyed as soon as it sees `done`.
     waiter.wake.notify_one();
   });
   std::unique_lock lock(waiter.mutex);
@@ -133,7 +133,7 @@ Result<std::vector<Result<Enqueued>>> Client::EnqueueMany(std::vector<JobSpec> s
   for (size_t i = 0; i < specs.size(); ++i) {
     const std::string bad_field = FieldNotUtf8(specs[i]);
     if (!bad_field.empty()) {
-      // The server could not tell which job it is.
+      // Checked here: the server cannot decode such a request, so it cannot name the job.
       result.status = {Code::kInvalidArgument, "INVALID_FIELD",
                        "jobs[" + std::to_string(i) + "]." + bad_field + ": not valid UTF-8"};
       for (auto& each : result.value) each.status = result.status;
@@ -151,7 +151,7 @@ Result<std::vector<Result<Enqueued>>> Client::EnqueueMany(std::vector<JobSpec> s
     request.set_request_id(NewUuidV7());
     size_t bytes = 0;
     size_t count = 0;
-    // All or nothing is one call, whatever its size; the server knows its limit.
+    // all_or_nothing is a single call. The server checks its size.
     while (next + count < specs.size() && (all_or_nothing || count < kItemsMax)) {
       JobSpec& spec = specs[next + count];
       const size_t more = CostOf(spec);
@@ -165,7 +165,7 @@ Result<std::vector<Result<Enqueued>>> Client::EnqueueMany(std::vector<JobSpec> s
       return server.jobs->EnqueueJobs(context, request, &response);
     });
     if (status.ok() && response.results_size() != static_cast<int>(count)) {
-      status = {Code::kInternal, "", "the server answered for another number of jobs"};
+      status = {Code::kInternal, "", "the server returned a wrong number of results"};
     }
     for (size_t i = 0; i < count; ++i) {
       Result<Enqueued>& each = result.value[next + i];
@@ -175,7 +175,7 @@ Result<std::vector<Result<Enqueued>>> Client::EnqueueMany(std::vector<JobSpec> s
       }
       auto* answer = response.mutable_results(static_cast<int>(i));
       if (answer->has_error()) each.status = FromRpcStatus(answer->error());
-      // An id that was made here cannot have existed: then this very call's first try created it.
+      // An id made by this client is new, so an existing job was created by an earlier attempt.
       each.value.created =
           answer->created() || (id_made_here[next + i] && answer->id() == each.value.id);
       each.value.id = std::move(*answer->mutable_id());
@@ -301,7 +301,7 @@ Result<DeadGroups> Client::GroupDeadJobs(const std::string& queue, const std::st
   v1::GroupDeadJobsRequest request;
   request.set_queue(MakeUtf8(queue, queue.size()));
   request.set_type(MakeUtf8(type, type.size()));
-  // It looks at every job: an attempt may take as long as the call.
+  // As in SweepSpec().
   auto answer = CallJobs(impl_->rpc,
                          {.timeout = impl_->options.timeout, .attempt_max = impl_->options.timeout},
                          &v1::JobService::Stub::GroupDeadJobs, request);

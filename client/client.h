@@ -1,9 +1,21 @@
-// The C++ SDK. Client for producers and people, Worker for handlers. No gRPC or Protobuf type
-// appears here.
+// The C++ SDK of dqueue. Client is for producers and administration, Worker (worker.h) for job
+// handlers. No gRPC or Protobuf type appears in these headers.
 //
-// A Client knows some or all nodes, finds the leader, follows it, and retries what is safe to
-// retry: every change carries ids made on this side, so a repeated call creates nothing twice.
-// Thread-safe; share one per process.
+//   dqueue::client::Client client({.servers = {"10.0.0.1:9090", "10.0.0.2:9090"}});
+//   const auto enqueued = client.Enqueue({.queue = "mail", .type = "welcome", .payload = "{}"});
+//   if (!enqueued.ok()) …  // enqueued.status.code, .reason, .message
+//
+// A Client knows the addresses of some or all nodes. It finds the leader, follows changes of
+// leadership and retries failed attempts until the call's time limit. Every change carries ids that
+// the client makes before the first attempt, so a retry creates nothing twice; the exception is
+// CreateKey().
+//
+// Threads: all functions of Client are thread-safe. Share one Client per process. Functions that
+// return a Result block until the answer is known or ClientOptions::timeout has passed.
+//
+// Errors: a function never throws for a failed call. Code defines what the caller can rely on.
+// docs/api.md lists the reasons and the limits of all fields; a value beyond a limit is answered
+// with kInvalidArgument, or with kResourceExhausted if it is too large.
 #pragma once
 
 #include <chrono>
@@ -18,6 +30,7 @@
 
 namespace dqueue::client {
 
+// All durations are whole milliseconds.
 using Duration = std::chrono::milliseconds;
 using WallTime = std::chrono::system_clock::time_point;
 
@@ -26,24 +39,26 @@ enum class Code {
   kInvalidArgument,
   kNotFound,
   kAlreadyExists,
-  kFailedPrecondition,
-  kResourceExhausted,
-  kUnavailable,     // no node could be reached, or no leader, until the time was over
-  kUnknownOutcome,  // the same, and the change may or may not have happened
+  kFailedPrecondition,  // the state of the job, lease or queue does not allow the change
+  kResourceExhausted,   // a limit was reached; nothing was changed
+  kUnavailable,         // no node or no leader answered in time; nothing was changed
+  kUnknownOutcome,      // as kUnavailable, but the change may have taken effect
   kDeadlineExceeded,
   kPermissionDenied,
   kInternal,
 };
+// "OK", "INVALID_ARGUMENT", …
 const char* CodeName(Code code);
 
 // Members have initialisers so that designated initialisers of callers give no warnings.
 struct Status {
   Code code = Code::kOk;
-  std::string reason{};  // of the server's ErrorInfo: "LEASE_STALE", …
-  std::string message{};
+  std::string reason{};   // stable, for programs: "LEASE_STALE", …; may be empty
+  std::string message{};  // for people; may change between versions
   bool ok() const { return code == Code::kOk; }
 };
 
+// `value` is meaningful if ok(), unless a function says more.
 template <class T>
 struct Result {
   Status status;
@@ -51,60 +66,77 @@ struct Result {
   bool ok() const { return status.ok(); }
 };
 
+// kDead: in the dead-letter set of the queue. kUnknown: a state of a newer server.
 enum class JobState { kUnknown, kScheduled, kReady, kLeased, kSucceeded, kDead, kCancelled };
-const char* JobStateName(JobState state);                        // "SCHEDULED", …
-std::optional<JobState> ParseJobState(const std::string& name);  // case-insensitive
+// "SCHEDULED", …
+const char* JobStateName(JobState state);
+// Accepts the names in upper and lower case.
+std::optional<JobState> ParseJobState(const std::string& name);
 
-// Ordered: a later lease of a job has the greater token. Give ToString() to downstream systems as a
-// fence.
+// Identifies a lease. Ordered by (term, sequence): a later lease of a job has the greater token.
+// Pass ToString() to downstream systems as a fence: they refuse writes with a smaller token than
+// the greatest one they have seen.
 struct FencingToken {
   uint64_t term = 0;
   uint64_t sequence = 0;
-  uint64_t job = 0;  // which job: once a job is purged, another one can have its id
+  uint64_t job = 0;  // tells apart jobs that have the same id one after the other
   friend auto operator<=>(const FencingToken&, const FencingToken&) = default;
-  // Fixed width (hexadecimal), so that it also orders as text:
+  // Hexadecimal with a fixed width, so that it has the same order as text:
   // "0000000000000003-0000000000000012-00000000000004d2".
   std::string ToString() const;
+  // Accepts the results of ToString() only.
   static std::optional<FencingToken> Parse(const std::string& text);
 };
 
+// When a failed job runs again. The delay after the n-th failure is base (kFixed), base * n
+// (kLinear) or base * 2^(n-1) (kExponential), up to max_delay, times a random factor from 1 -
+// jitter to 1 + jitter.
 struct RetryPolicy {
-  enum class Backoff { kDefault, kNone, kFixed, kLinear, kExponential };
-  std::optional<int> max_retries{};
+  enum class Backoff { kDefault, kNone, kFixed, kLinear, kExponential };  // kDefault: kExponential
+  std::optional<int> max_retries{};  // retries after failures, 0 to 1000; unset: the node's
   Backoff backoff = Backoff::kDefault;
-  std::optional<Duration> base{};
-  std::optional<Duration> max_delay{};
-  std::optional<double> jitter{};
-  std::optional<int> max_expirations{};
+  std::optional<Duration> base{};        // 1 ms to 24 h; unset: 1 s
+  std::optional<Duration> max_delay{};   // base to 30 days; unset: 1 h, or base if that is longer
+  std::optional<double> jitter{};        // 0 to 1; unset: 0.2
+  std::optional<int> max_expirations{};  // retries after expired leases, 0 to 1000; unset: 10
 };
 
+// A job to enqueue. All fields are optional. Texts other than the payload must be UTF-8.
 struct JobSpec {
-  std::string id{};  // empty: made here (UUIDv7)
-  std::string queue{};
-  std::string type{};
-  std::string payload{};
-  int priority = 0;
+  // 1 to 128 characters of [A-Za-z0-9._:-]; empty: a new UUIDv7. An id that exists with the same
+  // content is answered with Enqueued::created == false, with other content by kAlreadyExists.
+  std::string id{};
+  std::string queue{};    // 1 to 128 of [A-Za-z0-9._-], not starting with '_'; empty: "default"
+  std::string type{};     // 1 to 128 of [A-Za-z0-9._:/-]; empty: "default"
+  std::string payload{};  // up to 1 MiB of any bytes
+  int priority = 0;       // 0 to 255; higher is leased first
+  // The earliest start: a time up to ten years ahead, or a delay from now. Not both.
   std::optional<WallTime> run_time{};
   std::optional<Duration> delay{};
-  std::optional<WallTime> expire_time{};
+  std::optional<WallTime> expire_time{};  // the job is dead if it is not finished by this time
   RetryPolicy retry{};
+  // Up to 256 bytes; empty: none. A queue holds one job per key within the window, 1 s to 30 days
+  // (unset: 24 h).
   std::string idempotency_key{};
   std::optional<Duration> idempotency_window{};
-  std::string ordering_key{};
+  std::string ordering_key{};  // up to 128 bytes; stored and returned, without effect on the order
+  // Up to 64 entries each, keys of 1 to 128 bytes, values up to 1 KiB.
   std::map<std::string, std::string> headers{};
   std::map<std::string, std::string> labels{};
+  // How long the finished job can be read, 0 to 365 days; unset: 1 h, or 14 days if it is dead.
   std::optional<Duration> retention{};
+  // 1 s to 12 h. Used by lease calls that do not set LeaseOptions::lease_duration.
   std::optional<Duration> lease_duration{};
 };
 
 // An attempt at a job that ended without success.
 struct Attempt {
-  int number = 0;         // counted from 1 over the job's life
-  std::string end;        // "FAILED", "REJECTED", "EXPIRED"
+  int number = 0;         // counts from 1 over the job's life
+  std::string end;        // "FAILED", "REJECTED" or "EXPIRED" (the lease ran out)
   std::string worker_id;  // may be empty
   std::optional<WallTime> end_time;
-  std::optional<Duration> held;  // not known if the leader changed meanwhile
-  std::string error;             // its first 512 bytes
+  std::optional<Duration> held;  // from lease to end; unset if the leader changed meanwhile
+  std::string error;             // the first 512 bytes
 };
 
 struct Job {
@@ -115,51 +147,66 @@ struct Job {
   int max_retries = 0;
   std::string idempotency_key, ordering_key;
   std::map<std::string, std::string> headers, labels;
-  int delivered = 0, failed = 0, expired = 0;
-  std::string result, last_error, dead_reason;
-  // While leased.
+  int delivered = 0;  // ended leases: completed, failed or expired
+  int failed = 0;
+  int expired = 0;
+  std::string result;       // of a succeeded job, up to 1 MiB
+  std::string last_error;   // of the last failure or expiration, up to 4 KiB
+  std::string dead_reason;  // "FAILED", "LEASE_EXPIRED", "JOB_EXPIRED", "REJECTED"; empty: not dead
+  // Of a leased job.
   FencingToken token;
   std::string worker_id;
-  Duration lease_remaining{};
-  // The last ten, oldest first. Of Get(), and of List() with `full`.
+  Duration lease_remaining{};  // at the time of the answer
+  // The last ten, oldest first. Set by Get(), and by List() with ListFilter::full.
   std::vector<Attempt> attempts;
 };
 
 struct Enqueued {
   std::string id{};
-  bool created = true;  // false: it was there already
+  bool created = true;  // false: the job existed already, by its id or idempotency key
 };
 
 struct QueueStats {
   std::string queue;
+  // Jobs in each state now.
   uint64_t scheduled = 0, ready = 0, leased = 0, succeeded = 0, dead = 0, cancelled = 0;
-  uint64_t enqueued = 0, purged = 0;
+  // Totals since the cluster was created. The states and `purged` add up to `enqueued`.
+  uint64_t enqueued = 0;
+  uint64_t purged = 0;  // removed by a call or after their retention
   uint64_t completions = 0, failures = 0, expirations = 0, deaths = 0, cancellations = 0,
            retries = 0;
-  Duration oldest_ready_age{};
-  bool paused = false;  // of one queue, not of the total; so is the next
+  Duration oldest_ready_age{};  // of the job that has been ready for longest; 0: none is ready
+  // Always false in Stats::total.
+  bool paused = false;
   bool refuses_enqueues = false;
 };
 struct Stats {
   QueueStats total;
-  std::vector<QueueStats> queues;
-  uint64_t applied_index = 0;
+  std::vector<QueueStats> queues;  // by name, up to 1000
+  uint64_t applied_index = 0;      // the log index that the counts belong to
 };
 
 struct ClusterMember {
   std::string id, address;
-  bool voter = false, leader = false, reachable = false;
+  bool voter = false, leader = false;
+  // What the leader knows of the member; false and 0 in the views of other nodes.
+  bool reachable = false;
   uint64_t match_index = 0;
 };
+// The cluster as one node sees it.
 struct ClusterView {
-  std::string cluster_id, node_id, role, leader_id, leader_address, version;
-  uint64_t term = 0, commit_index = 0, applied_index = 0, last_index = 0, snapshot_index = 0,
-           state_digest = 0;
+  std::string cluster_id;
+  std::string node_id;                    // the node that answered
+  std::string role;                       // "leader", "follower", "candidate", "pre-candidate"
+  std::string leader_id, leader_address;  // empty: no leader is known
+  std::string version;                    // of the node's program
+  uint64_t term = 0, commit_index = 0, applied_index = 0, last_index = 0, snapshot_index = 0;
+  uint64_t state_digest = 0;  // nodes with the same applied_index must have the same digest
   std::vector<ClusterMember> members;
 };
 
 enum class KeyType { kUnknown, kClient, kWorker, kAdmin };
-// "client", "worker", "admin".
+// "client", "worker", "admin"; "unknown".
 std::string_view KeyTypeName(KeyType type);
 std::optional<KeyType> ParseKeyType(const std::string& name);
 
@@ -167,125 +214,129 @@ struct KeyOptions {
   std::string name{};      // 1 to 128 bytes
   std::string owner_id{};  // 1 to 128 bytes
   KeyType type = KeyType::kClient;
-  std::vector<std::string> scopes{};  // empty: those of the type
-  std::vector<std::string> queues{};  // names, or beginnings of names and '*'; empty: all
+  std::vector<std::string> scopes{};  // empty: the scopes of the type
+  std::vector<std::string> queues{};  // queue names, or prefixes followed by '*'; empty: all
 };
 struct ApiKey {
   std::string id, name, owner_id;
   KeyType type = KeyType::kUnknown;
   std::vector<std::string> scopes, queues;
-  std::optional<WallTime> create_time, revoke_time, last_use_time;
+  std::optional<WallTime> create_time;
+  std::optional<WallTime> revoke_time;    // unset: valid
+  std::optional<WallTime> last_use_time;  // to the minute; unset: never used
 };
 struct NewApiKey {
   ApiKey key;
-  std::string secret;  // the key itself: this is the only time that it is told
+  std::string secret;  // the key to authenticate with; no other call returns it
 };
 
+// Empty fields match all jobs.
 struct ListFilter {
   std::string queue{};
   std::string type{};
   std::optional<JobState> state{};
-  int page_size = 50;
-  std::string page_token{};
-  bool full = false;
+  int page_size = 50;        // 1 to 1000
+  std::string page_token{};  // JobPage::next_page_token; empty: the first page
+  bool full = false;         // include payloads, results, headers, labels and attempts
 };
 struct JobPage {
-  std::vector<Job> jobs;
-  std::string next_page_token;
+  std::vector<Job> jobs;        // may be fewer than page_size on any page
+  std::string next_page_token;  // empty: this is the last page
 };
 
-// Jobs of one queue; of no state: SCHEDULED and READY.
 struct PurgeOptions {
   std::string queue{};
-  std::vector<JobState> states{};
-  int max_jobs = 1000;  // of one call, 1 to 10,000
+  std::vector<JobState> states{};  // any but kLeased; empty: kScheduled and kReady
+  int max_jobs = 1000;             // per call, 1 to 10,000
 };
-// Dead jobs; what is empty fits all.
+// Empty fields match all dead jobs.
 struct RedriveOptions {
   std::string queue{};
   std::string type{};
-  std::string error_contains{};
-  int max_jobs = 1000;              // of one call, 1 to 10,000
-  std::string error_fingerprint{};  // of a DeadGroup
+  std::string error_contains{};     // case-sensitive text in the last error, up to 4 KiB
+  int max_jobs = 1000;              // per call, 1 to 10,000
+  std::string error_fingerprint{};  // DeadGroup::error_fingerprint
 };
 struct SweepResult {
-  // Those that an attempt changed whose answer was lost do not count.
-  uint64_t jobs = 0;
-  bool more = false;  // some that match are left: call again
+  uint64_t jobs = 0;  // without jobs that an attempt changed whose answer was lost
+  bool more = false;  // matching jobs may be left: call again
 };
 
-// Dead jobs of one queue, type and reason whose last errors are the same but for numbers, ids and
-// quoted parts.
+// Dead jobs of one queue, type and reason whose last errors differ only in numbers, ids and quoted
+// parts.
 struct DeadGroup {
-  std::string queue, type, reason;  // as Job::dead_reason
+  std::string queue, type, reason;  // `reason` as Job::dead_reason
   std::string error_fingerprint;    // 16 hexadecimal digits
-  std::string error;                // of one of the jobs, up to 512 bytes
+  std::string error;                // the last error of one of the jobs, up to 512 bytes
   uint64_t jobs = 0;
-  std::optional<WallTime> first_time, last_time;  // when the first and the last of them died
+  std::optional<WallTime> first_time, last_time;  // first and last death in the group
   std::vector<std::string> sample_ids;            // up to 5
 };
 struct DeadGroups {
-  std::vector<DeadGroup> groups;  // the largest first; at most 500
-  bool more = false;              // there are others, or the time was over before all were seen
+  std::vector<DeadGroup> groups;  // by size, largest first; up to 500
+  bool more = false;              // incomplete: more groups exist, or the time limit was reached
 };
 
 struct WorkerInfo {
   std::string id, host;
-  std::optional<WallTime> first_time, last_time;                   // of its calls to this leader
-  bool waiting = false;                                            // for jobs, now
-  int leased = 0;                                                  // jobs that it holds now
-  uint64_t delivered = 0, completed = 0, failed = 0, expired = 0;  // since first_time
-  std::vector<std::string> queues, types;                          // of its last lease call
+  std::optional<WallTime> first_time, last_time;  // first and last call to this leader
+  bool waiting = false;                           // a lease call of the worker is waiting now
+  int leased = 0;                                 // jobs that the worker holds now
+  // Since first_time.
+  uint64_t delivered = 0, completed = 0, failed = 0, expired = 0;
+  std::vector<std::string> queues, types;  // of the last lease call
 };
 
 struct LeaseOptions {
-  std::string worker_id{};
-  std::vector<std::string> queues{};
-  std::vector<std::string> types{};
-  int max_jobs = 1;
-  Duration wait{0};
+  std::string worker_id{};            // 1 to 128 bytes
+  std::vector<std::string> queues{};  // up to 100; empty: "default"
+  std::vector<std::string> types{};   // up to 100; empty: all types
+  int max_jobs = 1;                   // 1 to 1000
+  Duration wait{0};                   // for the first job, 0 to 60 s
+  // 1 s to 12 h; unset: the job's own, else the node's --lease-timeout.
   std::optional<Duration> lease_duration{};
-  std::string host{};  // the machine, for people; up to 255 bytes
+  std::string host{};  // shown in WorkerInfo; up to 255 bytes
 };
 struct Completion {
   std::string id{};
   FencingToken token{};
-  std::string result{};
+  std::string result{};  // up to 1 MiB of any bytes
 };
 struct Failure {
   std::string id{};
   FencingToken token{};
-  std::string error{};
-  bool reject = false;
-  std::optional<Duration> retry_delay{};
+  std::string error{};                    // cut to 4 KiB; bytes that are not UTF-8 become '?'
+  bool reject = false;                    // the job is dead without a retry
+  std::optional<Duration> retry_delay{};  // 0 to 30 days, instead of the RetryPolicy
 };
 struct LeaseRef {
   std::string id{};
   FencingToken token{};
 };
 
-// Files are PEM, and read once, when the client is made.
+// Files are PEM. They are read once, when the client is created. If one cannot be used, every call
+// fails with kInvalidArgument.
 struct TlsOptions {
-  std::string ca_file{};  // whose certificates servers must have; empty: the system's CAs
-  // What this client shows, if the servers want that; both or none.
+  std::string ca_file{};  // CA of the servers' certificates; empty: the system's CAs
+  // Client certificate and its private key; both or neither.
   std::string cert_file{};
   std::string key_file{};
-  std::string server_name{};  // that certificates must have; empty: the host of each address
+  std::string server_name{};  // name required in certificates; empty: the host of each address
 };
 
 struct ClientOptions {
-  // host:port of some or all nodes. "https://" in front of one asks for TLS with all; "http://"
-  // says plain text.
+  // "host:port" of some or all nodes. "https://" before any address turns on TLS for all servers;
+  // "http://" requires plain text.
   std::vector<std::string> servers = {"127.0.0.1:9090"};
-  // TLS with all servers, also those that these name as the leader. None, and no "https://": plain
-  // text.
+  // TLS for all servers, including leaders that these name. Unset, and no "https://": plain text.
   std::optional<TlsOptions> tls{};
-  // Sent with each call ("authorization: Bearer"); empty: none. Without TLS everybody on the way
-  // can read it.
+  // Sent with each call as "authorization: Bearer"; empty: none. 1 to 4096 visible ASCII
+  // characters. Plain text exposes it to the network.
   std::string api_key{};
-  // How long a call keeps trying, retries included.
+  // Time limit of a call, retries included.
   Duration timeout{15000};
-  // Concurrent Enqueue() calls are gathered into batches while a call is in flight.
+  // Enqueue() gathers concurrent jobs into batches of up to this size. While max_batches_in_flight
+  // batches wait for an answer, the next one collects jobs.
   int max_batch_jobs = 2000;
   size_t max_batch_bytes = 2 << 20;
   int max_batches_in_flight = 2;
@@ -293,67 +344,85 @@ struct ClientOptions {
 
 class Client {
  public:
+  // Does not connect. Errors in the options are returned by each call.
   explicit Client(ClientOptions options);
+  // Cancels calls of Enqueue() and EnqueueAsync(), and returns when each has its result:
+  // kUnavailable, or kUnknownOutcome if the job was sent. No other call may be running.
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // One job; gathered with others that are enqueued at the same time.
+  // Enqueues one job. kOk: the job is on disk on a majority of the nodes. Concurrent calls share
+  // batches. Up to 1,000,000 jobs and 256 MiB wait in the client; then Enqueue() blocks for room
+  // and EnqueueAsync() fails with CLIENT_QUEUE_FULL (kResourceExhausted).
   Result<Enqueued> Enqueue(JobSpec spec);
   std::future<Result<Enqueued>> EnqueueAsync(JobSpec spec);
-  void EnqueueAsync(JobSpec spec,
-                    std::function<void(Result<Enqueued>)> done);  // called on a client thread
-  // Many in one call; one result each, in order. The outer status is of the call. With
-  // all_or_nothing, either all are created or none.
+  // `done` is called exactly once: in this thread if the job is refused at once, else on a thread
+  // of the client. It must not block.
+  void EnqueueAsync(JobSpec spec, std::function<void(Result<Enqueued>)> done);
+  // Enqueues many jobs, in several calls if they exceed the limits of one. Returns one result per
+  // job, in order. The outer status is that of the first call that failed. With `all_or_nothing`
+  // there is one call, of up to 10,000 jobs and 16 MiB, which creates all jobs or none.
   Result<std::vector<Result<Enqueued>>> EnqueueMany(std::vector<JobSpec> specs,
                                                     bool all_or_nothing = false);
 
+  // kNotFound: no such job, or its retention has passed.
   Result<Job> Get(const std::string& id);
   Result<JobPage> List(const ListFilter& filter);
-  // One status each, in order.
+  // Cancels unfinished jobs. Returns one status per id, in order. The outer status is that of the
+  // first call that failed.
   Result<std::vector<Status>> Cancel(const std::vector<std::string>& ids);
+  // Makes dead or cancelled jobs ready again, with counters reset. Results as of Cancel().
   Result<std::vector<Status>> Retry(const std::vector<std::string>& ids);
+  // The counts of one queue, or of all queues if `queue` is empty.
   Result<Stats> GetStats(const std::string& queue = "");
 
-  // No job of the queue is leased until it is resumed. With refuse_enqueues it takes no new jobs
-  // either: QUEUE_PAUSED. Both answer with the queue as it is then, and may be repeated.
+  // PauseQueue() stops leasing from a queue; running leases continue. With `refuse_enqueues` new
+  // jobs fail with QUEUE_PAUSED. It creates the queue if needed. Both return the queue as it is
+  // afterwards, and may be repeated.
   Result<QueueStats> PauseQueue(const std::string& queue, bool refuse_enqueues = false);
   Result<QueueStats> ResumeQueue(const std::string& queue);
-  // At once, whatever their state, unless leased: INVALID_STATE. One status each, in order; after a
-  // lost answer JOB_NOT_FOUND may mean that this very call deleted the job.
+  // Deletes jobs in any state but kLeased (INVALID_STATE). Results as of Cancel(). After a lost
+  // answer JOB_NOT_FOUND can mean that this call deleted the job.
   Result<std::vector<Status>> DeleteJobs(const std::vector<std::string>& ids);
-  // Deletes the jobs that match.
+  // Deletes matching jobs.
   Result<SweepResult> PurgeQueue(const PurgeOptions& options);
-  // Retry() of the dead jobs that match.
+  // Makes matching dead jobs ready again, as Retry() does.
   Result<SweepResult> RedriveJobs(const RedriveOptions& options);
-  // What the dead jobs of a queue and type (empty: all) died of.
+  // Groups the dead jobs of a queue and type (empty: all) by their last error.
   Result<DeadGroups> GroupDeadJobs(const std::string& queue = "", const std::string& type = "");
-  // Who has asked the leader for jobs within five minutes, or holds some; by id.
+  // Workers that called the leader within five minutes or hold a job, by id.
   Result<std::vector<WorkerInfo>> ListWorkers();
 
-  // If the answer is lost on the way, a repetition makes another key: the first is then in the
-  // list, and nobody's.
+  // Creates an API key. Not idempotent: if an answer is lost, the retry makes another key, and the
+  // list has both.
   Result<NewApiKey> CreateKey(const KeyOptions& options);
-  // Those of the caller's owner; of everybody with an admin key. By create_time.
+  // The keys of the caller's owner, or all keys for an admin key, by create_time. `revoked`: also
+  // revoked keys.
   Result<std::vector<ApiKey>> ListKeys(bool revoked = false);
-  // `id`: or the key itself. Also ends calls that run with it, within seconds.
+  // Revokes a key permanently. `id` is ApiKey::id or the key itself. Running calls with the key end
+  // within seconds.
   Result<ApiKey> RevokeKey(const std::string& id);
 
-  // Of the node at `server` (empty: any).
+  // The view of the node at `server`, which is asked once within 2 s; empty: of any node.
   Result<ClusterView> GetCluster(const std::string& server = "");
-  // Hands leadership to the voter `to` (empty: to whoever is furthest) and returns the name of the
-  // new leader. NOT_A_VOTER: `to` cannot lead; TRANSFER_FAILED: given up, all goes on as before.
+  // Transfers leadership to the voter `to`, or to the most up-to-date one if `to` is empty. Returns
+  // the id of the new leader. NOT_A_VOTER: `to` cannot lead. TRANSFER_FAILED: the old leader stays.
   Result<std::string> TransferLeadership(const std::string& to = "");
-  // Returns when the job is finished (SUCCEEDED, DEAD, CANCELLED) or after `limit` with
-  // DEADLINE_EXCEEDED.
+  // Polls until the job is finished (kSucceeded, kDead or kCancelled). kDeadlineExceeded: it is not
+  // finished after `limit`; `value` is then the job as last seen.
   Result<Job> WaitForCompletion(const std::string& id, Duration limit);
 
-  // For workers that do without Worker.
+  // The calls of a worker, for programs that do not use Worker. Lease() returns no job if none is
+  // ready within LeaseOptions::wait. The others return one status per item, in order, as Cancel().
+  // LEASE_STALE, LEASE_EXPIRED or INVALID_STATE: the lease is lost, and the change has no effect.
   Result<std::vector<Job>> Lease(const LeaseOptions& options);
   Result<std::vector<Status>> Complete(const std::vector<Completion>& items);
   Result<std::vector<Status>> Fail(const std::vector<Failure>& items);
+  // The leases end `lease_duration` from now, 1 s to 12 h; unset: the node's --lease-timeout.
   Result<std::vector<Status>> Extend(const std::vector<LeaseRef>& items,
                                      std::optional<Duration> lease_duration = {});
+  // Returns the jobs to their queues, ready at once. No counter changes.
   Result<std::vector<Status>> Release(const std::vector<LeaseRef>& items);
 
   const ClientOptions& options() const;
@@ -364,7 +433,7 @@ class Client {
   std::shared_ptr<Impl> impl_;
 };
 
-// RFC 9562; ordered by creation time.
+// A new UUID by RFC 9562, version 7. UUIDs of one process are ordered by creation. Thread-safe.
 std::string NewUuidV7();
 
 }  // namespace dqueue::client

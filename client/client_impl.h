@@ -1,4 +1,4 @@
-// What Client and Worker share.
+// The part of Client that Worker uses too.
 #pragma once
 
 #include <memory>
@@ -19,11 +19,11 @@ class Client::Impl {
   ~Impl() { enqueues->Stop(); }
 
   Result<Job> Get(const std::string& id, Duration timeout);
-  // As Client::Lease, with the caller's request id: repeating it gets the same jobs. `cancel` may
-  // be null.
+  // As Client::Lease(). A call with the `request_id` of an earlier one returns the jobs of that one
+  // while they are still held. `cancel` may be null.
   Result<std::vector<Job>> Lease(const LeaseOptions& lease, const std::string& request_id,
                                  CallCancel* cancel);
-  // worker_id: for people, may be empty. A new leader learns from it who holds the jobs.
+  // `worker_id` tells a new leader which worker holds the jobs, for WorkerInfo. May be empty.
   Result<std::vector<Status>> Extend(const std::vector<LeaseRef>& items,
                                      const std::string& worker_id,
                                      std::optional<Duration> lease_duration, Duration timeout,

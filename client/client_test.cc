@@ -37,7 +37,7 @@ grpc::Status NotLeader(const std::string& address) {
                    {{"leader_id", "n"}, {"leader_address", address}});
 }
 
-// An address that refuses connections.
+// Returns an address that refuses connections.
 std::string DeadAddress() {
   FakeServer server;
   return server.address();
@@ -108,7 +108,7 @@ TEST(ClientTest, DefiniteErrorsAreNotRetried) {
   }
 }
 
-TEST(ClientTest, AnErrorOfOneJobIsItsOwn) {
+TEST(ClientTest, ErrorsBelongToSingleJobs) {
   FakeServer server;
   server.enqueue.Next([](grpc::ServerContext*, const v1::EnqueueJobsRequest& request,
                          v1::EnqueueJobsResponse* response) {
@@ -132,7 +132,7 @@ TEST(ClientTest, AnErrorOfOneJobIsItsOwn) {
   EXPECT_TRUE(result.value[2].ok());
 }
 
-TEST(ClientTest, TimeoutTellsWhetherItMayHaveHappened) {
+TEST(ClientTest, TimeoutDistinguishesUnknownOutcomes) {
   for (const auto& [reason, code] : {std::pair{"NO_LEADER", Code::kUnavailable},
                                      std::pair{"COMMIT_UNKNOWN", Code::kUnknownOutcome}}) {
     FakeServer server;
@@ -143,7 +143,7 @@ TEST(ClientTest, TimeoutTellsWhetherItMayHaveHappened) {
     ClientOptions options = OptionsFor({server.address()});
     options.timeout = 200ms;
     Client client(options);
-    // The time may also end during a try, and then nothing is known of it.
+    // The time limit can also end an attempt, whose outcome is then unknown.
     const auto comes = [code = code](const auto& call) {
       Code got = call();
       for (int i = 0; i < 20 && got == Code::kUnknownOutcome && got != code; ++i) got = call();
@@ -155,7 +155,7 @@ TEST(ClientTest, TimeoutTellsWhetherItMayHaveHappened) {
   }
 }
 
-TEST(ClientTest, NobodyThere) {
+TEST(ClientTest, NoServerReachable) {
   ClientOptions options = OptionsFor({DeadAddress(), DeadAddress()});
   options.timeout = 200ms;
   Client client(options);
@@ -166,7 +166,7 @@ TEST(ClientTest, NobodyThere) {
   EXPECT_EQ(nowhere.Get("x").status.reason, "NO_SERVERS");
 }
 
-TEST(ClientTest, ADeadServerCostsNoWaiting) {
+TEST(ClientTest, AnUnreachableServerIsSkippedWithoutWaiting) {
   FakeServer live;
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 4; ++i) {
@@ -209,7 +209,7 @@ TEST(ClientTest, FollowsTheLeaderThatAForwardedAnswerNames) {
   EXPECT_EQ(leader.get.requests().size(), 2u);
 }
 
-TEST(ClientTest, ALeaderThatCannotBeReachedIsLeftToForwarding) {
+TEST(ClientTest, AnUnreachableLeaderIsReachedByForwarding) {
   FakeServer follower;
   const std::string dead = DeadAddress();
   follower.get.Always([&](grpc::ServerContext* context, const v1::GetJobRequest& request,
@@ -242,7 +242,7 @@ TEST(ClientTest, WhenTheLeaderDiesAnotherServerIsAskedAtOnce) {
             leader.enqueue.requests().back().jobs(0).id());
 }
 
-// Two servers, of which the leader answers nothing any more.
+// Two servers; the leader stops answering.
 class HangTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -258,7 +258,7 @@ class HangTest : public testing::Test {
   FakeServer* leader_ = nullptr;
 };
 
-TEST_F(HangTest, AServerWithoutASignOfLifeIsLeftSoon) {
+TEST_F(HangTest, ASilentServerIsAbandonedSoon) {
   leader_->cluster.Always(FakeServer::Hang<v1::GetClusterRequest, v1::GetClusterResponse>);
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_TRUE(client_.Get("x").ok());
@@ -266,7 +266,7 @@ TEST_F(HangTest, AServerWithoutASignOfLifeIsLeftSoon) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 1800ms) << "less than one attempt";
 }
 
-TEST_F(HangTest, ALongPollLeavesItToo) {
+TEST_F(HangTest, ALongPollAbandonsItToo) {
   leader_->cluster.Always(FakeServer::Hang<v1::GetClusterRequest, v1::GetClusterResponse>);
   FakeServer& other = leader_ == &first_ ? second_ : first_;
   other.lease.Next([](grpc::ServerContext*, const auto&, v1::LeaseJobsResponse* response) {
@@ -280,14 +280,14 @@ TEST_F(HangTest, ALongPollLeavesItToo) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
 }
 
-TEST_F(HangTest, AServerThatIsOnlySlowKeepsItsCall) {
-  // It answers the question, so the call goes on; the attempt's own limit ends it.
+TEST_F(HangTest, ASlowServerKeepsItsCall) {
+  // It answers the probe, so the call continues until the limit of the attempt.
   EXPECT_TRUE(client_.Get("x").ok());
   EXPECT_GE(leader_->cluster.requests().size(), 1u);
   EXPECT_EQ(leader_->get.requests().size(), 2u);
 }
 
-TEST(ClientTest, GathersWhileACallIsOnItsWay) {
+TEST(ClientTest, GathersJobsWhileACallIsInFlight) {
   FakeServer server;
   std::latch release(1);
   const auto succeed = [](const v1::EnqueueJobsRequest& request,
@@ -330,7 +330,7 @@ TEST(ClientTest, BatchesKeepTheirLimits) {
     int max_jobs;
     size_t max_bytes;
     size_t payload;
-    std::vector<int> sizes;  // after the first call
+    std::vector<int> sizes;  // of the batches after the first
   };
   for (const Row& row : {Row{4, 1 << 20, 10, {4, 4, 1}}, Row{100, 3000, 800, {3, 3, 3}},
                          Row{100, 100, 500, {1, 1, 1, 1, 1, 1, 1, 1, 1}}}) {
@@ -380,7 +380,7 @@ TEST(ClientTest, ManyCallersShareBatches) {
   EXPECT_LT(requests.size(), 1600u);
 }
 
-TEST(ClientTest, AnAnswerForAnIdMadeHereWasThisCallsOwnDoing) {
+TEST(ClientTest, ExistingJobWithAnIdMadeHereCountsAsCreated) {
   const auto existed = [](grpc::ServerContext*, const v1::EnqueueJobsRequest& request,
                           v1::EnqueueJobsResponse* response) {
     for (const auto& job : request.jobs()) response->add_results()->set_id(job.id());
@@ -407,7 +407,7 @@ TEST(ClientTest, AnAnswerForAnIdMadeHereWasThisCallsOwnDoing) {
 
 TEST(ClientTest, EnqueueManySplitsAtTheServersLimits) {
   FakeServer server;
-  // On a slow machine a call may be repeated, with its request id: that is not another batch.
+  // On a slow machine a call can be retried with its request id, which is not a new batch.
   const auto requests_of = [&server] {
     auto requests = server.enqueue.requests();
     const auto repeated = [](const auto& a, const auto& b) {
@@ -437,7 +437,7 @@ TEST(ClientTest, EnqueueManySplitsAtTheServersLimits) {
   EXPECT_TRUE(requests[4].all_or_nothing());
 }
 
-TEST(ClientTest, AnswersForAnotherNumberOfItemsAreRefused) {
+TEST(ClientTest, WrongNumberOfResultsIsAnError) {
   FakeServer server;
   const auto empty = [](grpc::ServerContext*, const auto&, auto*) { return grpc::Status::OK; };
   server.enqueue.Always(empty);
@@ -448,7 +448,7 @@ TEST(ClientTest, AnswersForAnotherNumberOfItemsAreRefused) {
   EXPECT_EQ(client.Complete({{"a", {1, 1}, ""}}).value[0].code, Code::kInternal);
 }
 
-TEST(ClientTest, TextThatIsNotUtf8IsRefusedHere) {
+TEST(ClientTest, TextThatIsNotUtf8IsRefused) {
   FakeServer server;
   Client client(OptionsFor({server.address()}));
   JobSpec bad = Spec();
@@ -458,7 +458,7 @@ TEST(ClientTest, TextThatIsNotUtf8IsRefusedHere) {
   EXPECT_TRUE(server.enqueue.requests().empty());
 }
 
-TEST(ClientTest, DestructionAnswersEveryone) {
+TEST(ClientTest, DestructionAnswersAllCalls) {
   FakeServer server;
   server.enqueue.Always(FakeServer::Hang<v1::EnqueueJobsRequest, v1::EnqueueJobsResponse>);
   ClientOptions options = OptionsFor({server.address()});
@@ -600,7 +600,7 @@ TEST(ClientTest, OperationsOnQueues) {
   EXPECT_THAT(server.remove.requests()[0].ids(), ElementsAre("a", "b"));
 }
 
-TEST(ClientTest, SweepsTellHowManyAndWhetherMoreIsLeft) {
+TEST(ClientTest, SweepsReturnCountAndMore) {
   FakeServer server;
   Client client(OptionsFor({server.address()}));
   server.purge.NextError(FakeError(StatusCode::UNAVAILABLE, "COMMIT_UNKNOWN"));

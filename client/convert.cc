@@ -108,13 +108,14 @@ Attempt FromProto(v1::Attempt&& in) {
   return out;
 }
 
-// The length of the character at the start of `text`; 0 if there is no whole, valid one (RFC 3629).
+// Returns the length of the UTF-8 character at the start of `text`; 0 if it is not valid (RFC
+// 3629).
 size_t Utf8Length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
   if (first < 0x80) return 1;
   size_t length = 0;
-  unsigned char low = 0x80;  // of the second byte
+  unsigned char low = 0x80;  // range of the second byte
   unsigned char high = 0xbf;
   if (first >= 0xc2 && first <= 0xdf) {
     length = 2;

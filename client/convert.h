@@ -1,4 +1,4 @@
-// Between the SDK's words and the wire's.
+// Converts between SDK types and wire messages.
 #pragma once
 
 #include <grpcpp/support/status.h>
@@ -11,9 +11,9 @@
 
 namespace dqueue::client {
 
-// Takes the texts out of `spec`.
+// Moves the texts out of `spec`.
 void ToProto(JobSpec&& spec, v1::JobSpec* out);
-// Takes the texts out of `job`.
+// Moves the texts out of `job`.
 Job FromProto(v1::Job&& job);
 QueueStats FromProto(const v1::QueueStats& stats);
 Stats FromProto(const v1::GetStatsResponse& response);
@@ -28,14 +28,14 @@ WallTime GetTime(const google::protobuf::Timestamp& time);
 Status FromRpcStatus(const google::rpc::Status& status);
 Code FromRpcCode(int code);
 
-// The first text in the spec that is not UTF-8, by its field's name; empty if all are. (One such
-// job would make a whole batch undecodable.)
+// The name of the first text field that is not UTF-8; empty if there is none. One such job would
+// make its batch undecodable.
 std::string FieldNotUtf8(const JobSpec& spec);
 bool IsUtf8(std::string_view text);
-// Bad bytes become '?'; cut to `max_bytes` at a character.
+// Replaces bytes that are not UTF-8 by '?' and cuts the text to `max_bytes`, between characters.
 std::string MakeUtf8(std::string_view text, size_t max_bytes);
 
-// What batching counts a job as.
+// The size of a job in bytes, for the limits of batches. An estimate.
 size_t CostOf(const JobSpec& spec);
 
 }  // namespace dqueue::client

@@ -56,7 +56,7 @@ TEST(Convert, EveryFieldOfASpec) {
   EXPECT_EQ(proto.lease_duration().seconds(), 5);
 }
 
-TEST(Convert, WhatIsNotSetIsNotSent) {
+TEST(Convert, UnsetFieldsAreNotSent) {
   JobSpec spec;
   spec.id = "x";
   v1::JobSpec proto;
@@ -104,7 +104,7 @@ TEST(Convert, AJob) {
   EXPECT_EQ(job.lease_remaining, 2s);
 }
 
-TEST(Convert, AnItemsStatus) {
+TEST(Convert, StatusOfAnItem) {
   google::rpc::Status proto;
   EXPECT_TRUE(FromRpcStatus(proto).ok());
   proto.set_code(9);
@@ -136,7 +136,7 @@ TEST(Utf8, GoodAndBad) {
   EXPECT_EQ(MakeUtf8("ab\xc3\xa4", 4), "ab\xc3\xa4");
 }
 
-TEST(Utf8, TheFieldOfASpecThatIsNot) {
+TEST(Utf8, NamesTheFieldOfASpec) {
   const std::string bad = "\xff";
   EXPECT_EQ(FieldNotUtf8({.payload = bad}), "") << "payloads are bytes";
   EXPECT_EQ(FieldNotUtf8({.id = bad}), "id");

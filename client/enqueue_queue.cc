@@ -16,12 +16,12 @@ Status Closed() { return {Code::kUnavailable, "CLIENT_CLOSED", "the client is be
 
 Status Full() {
   return {Code::kResourceExhausted, "CLIENT_QUEUE_FULL",
-          "too many jobs wait in this client to be sent; slow down"};
+          "too many jobs wait in this client; enqueue more slowly"};
 }
 
 }  // namespace
 
-// One call and its repetitions. Request and answer live in one arena.
+// A call with its retries. Request and response live in one arena.
 struct EnqueueQueue::Batch {
   struct Caller {
     Clock::time_point deadline;
@@ -32,10 +32,10 @@ struct EnqueueQueue::Batch {
   google::protobuf::Arena arena;
   v1::EnqueueJobsRequest* request = nullptr;
   v1::EnqueueJobsResponse* response = nullptr;
-  std::vector<Caller> callers;  // of request->jobs(), in order
+  std::vector<Caller> callers;  // in the order of request->jobs()
   std::optional<RetryState> retry;
   std::shared_ptr<Server> server;
-  // Of the attempt under way; guarded by the queue's mutex, for Stop().
+  // Of the current attempt. Guarded by the queue's mutex, because Stop() cancels it.
   std::unique_ptr<grpc::ClientContext> context;
   std::optional<WatchedAttempt> watched;
 
@@ -99,7 +99,7 @@ void EnqueueQueue::Pump(bool in_this_thread) {
     }
     room_.notify_all();
     Fill(*batch, std::move(jobs));
-    // A job that travels alone is its caller's, who waits anyway: no change of threads.
+    // A batch of one job is sent in the waiting caller's thread, which saves two thread switches.
     Send(batch, in_this_thread && batch->callers.size() == 1);
     in_this_thread = false;
   }
@@ -190,7 +190,7 @@ void EnqueueQueue::OnSent(const std::shared_ptr<Batch>& batch, const grpc::Statu
     return;
   }
   rpc_->servers().OnSuccess(batch->server, *context);
-  // The next batch leaves before this one's callers are woken: they will make the one after it.
+  // Sends the next batch before it wakes the callers, whose next jobs form the batch after it.
   Landed();
   Answer(*batch);
   Forget(batch);
@@ -235,7 +235,7 @@ bool EnqueueQueue::DropLate(Batch& batch) {
 
 void EnqueueQueue::Answer(Batch& batch) {
   if (batch.response->results_size() != batch.request->jobs_size()) {
-    AnswerAll(batch, {Code::kInternal, "", "the server answered for another number of jobs"});
+    AnswerAll(batch, {Code::kInternal, "", "the server returned a wrong number of results"});
     return;
   }
   for (size_t i = 0; i < batch.callers.size(); ++i) {
@@ -245,7 +245,7 @@ void EnqueueQueue::Answer(Batch& batch) {
     if (result->has_error()) answer.status = FromRpcStatus(result->error());
     answer.value.id = std::move(*result->mutable_id());
     const std::string& asked = batch.request->jobs(static_cast<int>(i)).id();
-    // An id that was made here cannot have existed: then this very call's first try created it.
+    // An id made by this client is new, so an existing job was created by an earlier attempt.
     answer.value.created = result->created() || (caller.id_made_here && answer.value.id == asked);
     caller.done(std::move(answer));
   }

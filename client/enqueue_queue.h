@@ -1,6 +1,6 @@
-// Gathers jobs that are enqueued at the same time into few calls. While max_batches_in_flight calls
-// are on their way the next batch forms; a job that finds none on its way leaves at once, alone.
-// No thread waits for a call but the one whose job it carries.
+// Gathers concurrently enqueued jobs into batches, one call each. While max_batches_in_flight calls
+// wait for an answer, new jobs form the next batch; otherwise a job is sent at once. Thread-safe.
+// Calls are asynchronous, except that a blocking caller sends a batch of one job in its own thread.
 #pragma once
 
 #include <condition_variable>
@@ -26,11 +26,11 @@ class EnqueueQueue : public std::enable_shared_from_this<EnqueueQueue> {
 
   EnqueueQueue(Rpc* rpc, const ClientOptions& options) : rpc_(rpc), options_(options) {}
 
-  // `done` is called exactly once: in this thread if the job is refused, else on one of the
-  // client's. With `block`, waits for room instead of refusing.
+  // Adds a job. `done` is called exactly once, on a thread of the client or in this thread. Without
+  // room, CLIENT_QUEUE_FULL is the result; with `block`, only after the job's time limit.
   void Add(JobSpec spec, bool block, Done done);
-  // Jobs that have not left are refused, calls on their way are cut off; returns when all have been
-  // answered.
+  // Refuses waiting jobs and later ones, and cancels calls in flight. Returns when every job has
+  // its result.
   void Stop();
 
  private:
@@ -43,8 +43,8 @@ class EnqueueQueue : public std::enable_shared_from_this<EnqueueQueue> {
   };
   struct Batch;
 
-  // Forms and sends batches while the limits allow. `in_this_thread`: the caller waits for the job
-  // that it added last.
+  // Forms and sends batches while the limits allow. `in_this_thread`: the caller blocks anyway, so
+  // the first batch may be sent in this thread.
   void Pump(bool in_this_thread);
   std::vector<Waiting> TakeLocked();
   void Fill(Batch& batch, std::vector<Waiting> jobs);
@@ -52,13 +52,13 @@ class EnqueueQueue : public std::enable_shared_from_this<EnqueueQueue> {
   void Send(const std::shared_ptr<Batch>& batch, bool in_this_thread);
   void OnSent(const std::shared_ptr<Batch>& batch, const grpc::Status& status);
   void OnFailed(const std::shared_ptr<Batch>& batch, const grpc::Status& status);
-  // Answers the jobs whose time is over and takes them out of the request; false if none are left.
+  // Answers jobs beyond their deadline and removes them from the request. False: no job is left.
   static bool DropLate(Batch& batch);
   void Answer(Batch& batch);
   static void AnswerAll(Batch& batch, const Status& status);
-  // A call has come back for good: another may leave.
+  // A call has ended and will not be retried. Sends the next batch.
   void Landed();
-  // Its callers have been answered.
+  // Removes a batch whose callers have been answered.
   void Forget(const std::shared_ptr<Batch>& batch);
   void Fail(const std::shared_ptr<Batch>& batch, const Status& status);
 

@@ -1,4 +1,4 @@
-// The SDK in one page: enqueue some jobs, work on them, wait until they are done.
+// Example of the SDK: enqueues jobs, handles them and waits until they are finished.
 //
 //   dqueue-example [host:port,host:port,…]
 #include <iostream>
@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
   if (argc > 1) options.servers = Split(argv[1]);
   dq::Client client(options);
 
-  // A queue of this run's own, so that runs do not take each other's jobs.
+  // A new queue, so that concurrent runs do not share jobs.
   const std::string queue = "example-" + dq::NewUuidV7();
   std::vector<std::string> ids;
   for (int i = 1; i <= 5; ++i) {
@@ -52,9 +52,9 @@ int main(int argc, char** argv) {
   work.concurrency = 2;
   dq::Worker worker(options, work);
   worker.Handle("greet", [](dq::JobContext& job) {
-    // Handlers may fail; a later attempt makes it good.
+    // A failed job is retried.
     if (job.attempt() == 1 && job.payload().find("guest 3") != std::string::npos) {
-      return dq::Fail("not in the mood");
+      return dq::Fail("first attempt fails");
     }
     return dq::Complete("hello, " + job.payload());
   });

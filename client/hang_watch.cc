@@ -30,7 +30,7 @@ HangWatch::~HangWatch() {
 }
 
 uint64_t HangWatch::Add(const std::shared_ptr<Server>& server, grpc::ClientContext* context) {
-  // With one server there is nowhere else to go.
+  // With one server a call cannot go elsewhere.
   if (servers_->count() < 2) return 0;
   const std::lock_guard lock(mutex_);
   const uint64_t id = next_id_++;
@@ -93,7 +93,7 @@ void HangWatch::OnAnswer(const std::shared_ptr<Question>& question, const grpc::
       if (attempt.server == question->server) attempt.context->TryCancel();
     }
   }
-  // Under the lock: after it the watch may be gone.
+  // Under the lock: the watch may be destroyed after it.
   wake_.notify_all();
 }
 

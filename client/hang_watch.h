@@ -1,7 +1,8 @@
-// Notices servers that hang: frozen, or cut off without a word. When an attempt has had no answer
-// for a while, its server is asked for a sign of life; if none comes, the attempts at it are
-// cancelled, so that they are made again elsewhere. Without this a frozen leader would cost every
-// call a whole attempt, and a long poll all of its wait.
+// Abandons calls to servers that stopped answering: frozen, or cut off without a closed connection.
+// If an attempt has no answer for a while, its server gets a probe (GetCluster). If the probe
+// fails, all attempts at that server are cancelled, and their calls retry elsewhere. Without this,
+// a frozen leader would delay each call by a whole attempt and a long poll by all of its wait. With
+// a single server it does nothing. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -17,8 +18,8 @@ namespace dqueue::client {
 
 class HangWatch {
  public:
-  // An attempt that is silent for so long makes its server suspect; later signs of life are asked
-  // for ever less often.
+  // The first probe is sent kSilence after the start of an attempt. The interval of further probes
+  // doubles up to kAskAgainMax. A probe without an answer within kAnswerWithin has failed.
   static constexpr Duration kSilence{300};
   static constexpr Duration kAskAgainMax{10000};
   static constexpr Duration kAnswerWithin{400};
@@ -28,7 +29,7 @@ class HangWatch {
   HangWatch(const HangWatch&) = delete;
   HangWatch& operator=(const HangWatch&) = delete;
 
-  // `context` must stay valid until Remove() with the id that this returns.
+  // Starts watching an attempt. `context` must stay valid until Remove() of the returned id.
   uint64_t Add(const std::shared_ptr<Server>& server, grpc::ClientContext* context);
   void Remove(uint64_t id);
 
@@ -48,15 +49,15 @@ class HangWatch {
   Servers* const servers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::map<uint64_t, Attempt> attempts_;  // by age
+  std::map<uint64_t, Attempt> attempts_;  // oldest first
   uint64_t next_id_ = 1;
-  std::map<Server*, std::shared_ptr<Question>> questions_;  // under way
+  std::map<Server*, std::shared_ptr<Question>> questions_;  // probes without an answer yet
   bool idle_ = false;
   bool stop_ = false;
   std::thread thread_;
 };
 
-// Watches one attempt for as long as it lives.
+// Watches one attempt during its own lifetime.
 class WatchedAttempt {
  public:
   WatchedAttempt(HangWatch* watch, const std::shared_ptr<Server>& server,

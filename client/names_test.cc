@@ -15,7 +15,7 @@ TEST(FencingToken, PrintsFixedWidthHexadecimal) {
             "ffffffffffffffff-0000000000000000-0000000000000001");
 }
 
-TEST(FencingToken, OrdersTheSameAsTextAndAsNumbers) {
+TEST(FencingToken, TextHasTheOrderOfNumbers) {
   const std::vector<FencingToken> ordered = {{0, 0},  {0, 1},     {0, 10}, {1, 0},         {9, 9},
                                              {10, 1}, {10, 1, 2}, {16, 0}, {UINT64_MAX, 1}};
   for (size_t i = 1; i < ordered.size(); ++i) {
@@ -31,7 +31,7 @@ TEST(FencingToken, ParsesWhatItPrints) {
   }
 }
 
-TEST(FencingToken, RefusesEverythingElse) {
+TEST(FencingToken, RefusesOtherText) {
   for (const char* text : {
            "",
            "3-18-1",
@@ -65,7 +65,7 @@ TEST(JobState, NamesAndBack) {
   }
 }
 
-TEST(Code, EachHasANameOfItsOwn) {
+TEST(Code, NamesDiffer) {
   std::vector<std::string> names;
   for (int code = 0; code <= static_cast<int>(Code::kInternal); ++code) {
     names.emplace_back(CodeName(static_cast<Code>(code)));

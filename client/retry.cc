@@ -15,7 +15,7 @@ Step RetryState::OnFailure(const FailedAttempt& failure, Clock::time_point now) 
   if (failure.maybe_done && changes_) unknown_ = true;
   last_ = failure.status;
 
-  // AIP-194: UNAVAILABLE, and RESOURCE_EXHAUSTED when the server says when.
+  // AIP-194 retries UNAVAILABLE. RESOURCE_EXHAUSTED is retried only with RetryInfo.
   const std::string& reason = failure.status.reason;
   const bool full =
       failure.status.code == Code::kResourceExhausted && failure.retry_after.count() > 0;
@@ -25,7 +25,7 @@ Step RetryState::OnFailure(const FailedAttempt& failure, Clock::time_point now) 
     step.status = failure.status;
     return step;
   }
-  // Another server may do better at once; the full one and the electing cluster need time.
+  // Another server can succeed at once. An overloaded server or an election needs a wait.
   const bool elsewhere = failure.transport || reason == "SHUTTING_DOWN" ||
                          (reason == "NOT_LEADER" && !failure.leader_address.empty());
   step.avoid_server = failure.transport || reason == "SHUTTING_DOWN" || reason == "NO_LEADER";

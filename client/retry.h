@@ -1,4 +1,4 @@
-// What to do after an attempt failed: the whole policy of the SDK, without a socket or a clock.
+// The SDK's retry policy: decides what follows a failed attempt. Pure: no I/O, no clock.
 #pragma once
 
 #include <chrono>
@@ -12,25 +12,25 @@ namespace dqueue::client {
 
 using Clock = std::chrono::steady_clock;
 
-// An attempt that failed, told by the server or by the transport.
+// A failed attempt, as reported by the server or by gRPC.
 struct FailedAttempt {
-  Status status;  // reason empty: not from a dqueue server
-  std::string leader_address;
-  Duration retry_after{0};  // greater than 0: the server says that waiting this long helps
-  // Of transport failures (connection refused, broken, timed out).
+  Status status;               // empty reason: not from a dqueue server
+  std::string leader_address;  // named by the server; empty: none
+  Duration retry_after{0};     // the server's RetryInfo; 0: none
+  // The connection was refused, broke or timed out.
   bool transport = false;
-  // The request may have been carried out.
+  // The request may have taken effect.
   bool maybe_done = false;
 };
 
 struct Step {
   enum class Kind {
-    kGiveUp,  // answer `status`
-    kRetry,   // after `wait`
+    kGiveUp,  // return `status` to the caller
+    kRetry,   // try again after `wait`
   };
   Kind kind = Kind::kGiveUp;
   Duration wait{0};
-  // Ask another server than the one that failed.
+  // Prefer another server for the next attempts.
   bool avoid_server = false;
   Status status;
 };
@@ -40,15 +40,15 @@ class RetryState {
   static constexpr Duration kBackOffMin{10};
   static constexpr Duration kBackOffMax{500};
 
-  // `changes`: repeating could matter, so an unknown outcome is told. `servers`: how many there are
-  // to try before waiting.
+  // `changes`: the call changes state, so an unknown outcome is reported as such. `servers`: how
+  // many servers to try before the first wait. `seed`: of the jitter.
   RetryState(Clock::time_point deadline, bool changes, size_t servers, uint64_t seed);
 
   Step OnFailure(const FailedAttempt& failure, Clock::time_point now);
-  // The answer when the time is over.
+  // The result of the call at its deadline.
   Status OutOfTime() const;
   Clock::time_point deadline() const { return deadline_; }
-  // An earlier attempt may have been carried out.
+  // An earlier attempt may have taken effect.
   bool unknown() const { return unknown_; }
 
  private:

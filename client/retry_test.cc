@@ -75,7 +75,7 @@ TEST(RetryState, DecisionTable) {
   }
 }
 
-TEST(RetryState, TriesEveryServerBeforeItWaits) {
+TEST(RetryState, TriesAllServersBeforeWaiting) {
   RetryState state = NewState(true, 3);
   for (int round = 0; round < 2; ++round) {
     for (int server = 0; server < 3; ++server) {
@@ -97,14 +97,14 @@ TEST(RetryState, BackOffGrowsToItsLimit) {
   }
 }
 
-TEST(RetryState, WaitsAtLeastAsLongAsTheServerSays) {
+TEST(RetryState, WaitsAtLeastRetryAfter) {
   RetryState state = NewState();
   const Step step =
       state.OnFailure(FromServer(Code::kResourceExhausted, "DISK_LOW", seconds(1)), kStart);
   EXPECT_GE(step.wait, Duration(1000));
 }
 
-TEST(RetryState, OutOfTimeTellsWhetherItMayHaveHappened) {
+TEST(RetryState, OutOfTimeReportsUnknownOutcomes) {
   struct Row {
     bool changes;
     FailedAttempt first;
@@ -130,7 +130,7 @@ TEST(RetryState, OutOfTimeTellsWhetherItMayHaveHappened) {
   }
 }
 
-TEST(RetryState, ADefiniteAnswerAfterAnUnknownOneIsTheAnswer) {
+TEST(RetryState, ADefiniteAnswerReplacesAnUnknownOutcome) {
   RetryState state = NewState();
   EXPECT_EQ(state.OnFailure(Transport(true), kStart).kind, Step::Kind::kRetry);
   const Step step = state.OnFailure(FromServer(Code::kNotFound, "JOB_NOT_FOUND"), kStart);

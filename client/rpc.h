@@ -1,4 +1,4 @@
-// Blocking calls with retries, in the caller's thread.
+// Blocking calls with retries, in the caller's thread. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -11,11 +11,11 @@
 
 namespace dqueue::client {
 
-// How long one attempt of a call that does not wait on purpose may take: long for a healthy
-// cluster, short enough to look for another leader when one hangs.
+// Time limit of one attempt, without the wait of a long poll: long for a healthy cluster, short
+// enough to look for another leader when one hangs.
 inline constexpr Duration kAttemptMax{2000};
 
-// Ends a call from another thread.
+// Cancels a running call, and all later calls with the same object, from another thread.
 class CallCancel {
  public:
   void Cancel();
@@ -23,9 +23,10 @@ class CallCancel {
 
  private:
   friend class Rpc;
-  bool Begin(grpc::ClientContext* context);  // false: cancelled already
+  // Registers an attempt. False: cancelled.
+  bool Begin(grpc::ClientContext* context);
   void End();
-  // False if cancelled.
+  // False: cancelled.
   bool Wait(Duration time);
 
   mutable std::mutex mutex_;
@@ -35,11 +36,11 @@ class CallCancel {
 };
 
 struct CallSpec {
-  bool changes = false;
-  Duration timeout{};  // retries included
+  bool changes = false;  // see RetryState
+  Duration timeout{};    // retries included
   Duration attempt_max = kAttemptMax;
   CallCancel* cancel = nullptr;  // may be null
-  bool any_server = false;       // the answer says nothing about who leads
+  bool any_server = false;       // followers answer too, so a success does not identify the leader
 };
 
 class Rpc {
@@ -48,9 +49,9 @@ class Rpc {
 
   explicit Rpc(const ClientOptions& options) : servers_(options.servers, Access::From(options)) {}
 
-  // Until it succeeds, fails for good, or the time is over.
+  // Retries until success, a final error, the time limit or a cancellation.
   Status Call(const CallSpec& spec, const Invoke& invoke);
-  // One attempt at one server.
+  // Makes one attempt at one server.
   Status CallServer(Server& server, Duration timeout, const Invoke& invoke);
 
   Servers& servers() { return servers_; }

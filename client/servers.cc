@@ -14,10 +14,10 @@
 namespace dqueue::client {
 namespace {
 
-// As transport/calls/unary_call.h says it; the SDK shares no code with the servers.
+// Equal to the key in transport/calls/unary_call.h. The SDK shares no code with the servers.
 constexpr char kLeaderAddressKey[] = "dqueue-leader-address";
 constexpr std::chrono::milliseconds kAvoidFor{1000};
-// A leader's address that servers know but this machine cannot reach: stay with forwarding.
+// For a leader address that this machine cannot reach: followers forward the calls meanwhile.
 constexpr std::chrono::seconds kAvoidNamedFor{30};
 constexpr size_t kEntriesMax = 64;
 
@@ -28,15 +28,14 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const Acc
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 10);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  // In spite of its name: how long one attempt to connect may take.
+  // Despite its name, this is the time limit of one connection attempt.
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);
   args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 3000);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // Repetition is this SDK's business.
+  // The SDK retries itself.
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // A call goes through as little as possible: its deadline counts, but nothing is compressed, and
-  // no statistics are kept.
+  // Leaves out filters that cost CPU time, such as compression and statistics. Deadlines are kept.
   args.SetInt(GRPC_ARG_MINIMAL_STACK, 1);
   args.SetInt(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 1);
   args.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
@@ -52,11 +51,11 @@ Duration FromProtoDuration(const google::protobuf::Duration& duration) {
 
 }  // namespace
 
-// Never freed; here so that leak checkers can reach it.
+// Never freed. Global, so that leak checkers find it reachable.
 void* anchor_of_callback_threads = nullptr;
 
 void KeepCallbackThreads() {
-  // A channel without credentials is lame: its calls fail at once, and count as use.
+  // Calls on a channel without credentials fail at once, but they keep the threads in use.
   struct Anchor {
     std::unique_ptr<v1::JobService::Stub> stub =
         v1::JobService::NewStub(grpc::CreateChannel("", nullptr));
@@ -103,7 +102,7 @@ Servers::Servers(const std::vector<std::string>& addresses, Access access)
     }
   }
   configured_ = entries_.size();
-  // So that many clients do not all begin with the same one.
+  // Clients start with different servers.
   if (configured_ > 0) {
     next_ = static_cast<size_t>(Clock::now().time_since_epoch().count() / 1000) % configured_;
   }
@@ -158,7 +157,7 @@ void Servers::SetLeaderLocked(const std::string& address) {
   const size_t index = FindOrAddLocked(address);
   if (index == kNone || index == leader_) return;
   leader_ = index;
-  // Among the configured ones the word of a follower is newer than an old failure.
+  // The hint is newer than an earlier failure of this server.
   if (index < configured_) entries_[index].avoid_until = Clock::time_point::min();
 }
 
@@ -169,7 +168,7 @@ void Servers::OnSuccess(const std::shared_ptr<Server>& server, const grpc::Clien
   if (it != metadata.end()) {
     SetLeaderLocked(std::string(it->second.data(), it->second.size()));
   } else if (leader_ == kNone || entries_[leader_].server != server) {
-    // It answered by itself, so it leads.
+    // It did not forward the call, so it is the leader.
     SetLeaderLocked(server->address);
   }
 }
@@ -216,7 +215,7 @@ FailedAttempt ReadFailure(const grpc::Status& status, const Access& access) {
     return failure;
   }
   failure.status.message = access.Explained(failure.status.message);
-  // gRPC's own words. What it answers for a broken connection differs with the moment.
+  // An error of gRPC itself. Broken connections have several codes, depending on the moment.
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
       failure.transport = true;

@@ -1,5 +1,4 @@
-// The nodes that a client knows, a channel to each, and which of them is believed to lead.
-// Thread-safe.
+// The servers that a client knows, a channel to each, and the probable leader. Thread-safe.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -30,20 +29,22 @@ struct Server {
 
 class Servers {
  public:
-  // "http://", "https://" and slashes at the end are cut off; duplicates count once. If there is a
-  // problem with the access there are no servers.
+  // Normalises the addresses (NormalAddress) and drops duplicates. No servers if `access` has a
+  // problem.
   Servers(const std::vector<std::string>& addresses, Access access);
 
   const Access& access() const { return access_; }
+  // The number of configured servers.
   size_t count() const { return configured_; }
-  // Why count() is 0.
+  // The error of calls if count() is 0.
   Status NoServers() const;
-  // The leader if known, else any, preferring servers that did not fail lately. Null only if no
-  // address was given.
+  // Returns the leader if it is known, else a configured server, preferably one without a recent
+  // failure. Null if count() is 0.
   std::shared_ptr<Server> Pick();
+  // Returns the known server with this address, or a new one.
   std::shared_ptr<Server> ByAddress(const std::string& address);
 
-  // What an attempt has taught.
+  // Records the result of an attempt: who leads, and which server to avoid for a while.
   void OnSuccess(const std::shared_ptr<Server>& server, const grpc::ClientContext& context);
   void OnFailure(const std::shared_ptr<Server>& server, const FailedAttempt& failure, bool avoid);
 
@@ -59,21 +60,22 @@ class Servers {
 
   const Access access_;
   mutable std::mutex mutex_;
-  size_t configured_ = 0;       // the first entries; later ones are leaders that servers named
-  std::vector<Entry> entries_;  // never shrinks, bounded
+  size_t configured_ = 0;       // number of configured entries; the rest are named leaders
+  std::vector<Entry> entries_;  // never shrinks; its size is limited
   size_t leader_ = kNone;
   size_t next_ = 0;
 };
 
-// To be called before a call that ends in a callback. gRPC 1.51 ends its callback threads with the
-// last channel that uses them; if that is destroyed on one of these threads, the thread would join
-// itself. From here on this process keeps them. Not earlier: while there are none, a thread that
-// waits for a call reads its answer from the socket itself, which saves two changes of threads.
+// Keeps gRPC's callback threads until the process ends. Call it before each asynchronous call. gRPC
+// 1.51 ends these threads with the last channel that uses them; if a channel is destroyed on one of
+// them, the thread would join itself. Do not call it earlier: without callback threads, a blocking
+// call reads its answer from the socket in the caller's thread, which saves two thread switches.
 void KeepCallbackThreads();
 
+// Removes "http://", "https://" or "dns:///" and slashes at the end.
 std::string NormalAddress(std::string address);
 
-// Reads what the server, or gRPC in its place, said.
+// Reads the error of a failed attempt: the server's details, or gRPC's own error.
 FailedAttempt ReadFailure(const grpc::Status& status, const Access& access);
 
 }  // namespace dqueue::client

@@ -1,4 +1,4 @@
-// Runs functions later, on a thread that starts with the first of them.
+// Runs functions after a delay, on one thread that starts with the first function. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -19,7 +19,8 @@ class Timer {
   Timer& operator=(const Timer&) = delete;
 
   void After(Duration wait, std::function<void()> run);
-  // What waits is run now, and what is added later is run at once, in the adder's thread.
+  // Runs all waiting functions now and returns when they have ended. A later After() runs its
+  // function at once in the calling thread.
   void Stop();
 
  private:

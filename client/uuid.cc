@@ -10,7 +10,7 @@
 namespace dqueue::client {
 namespace {
 
-// A forked child must not repeat its parent's random bits.
+// Reseeds after fork(), so that a child does not repeat its parent's random bits.
 std::atomic<uint64_t>& ForkGeneration() {
   static std::atomic<uint64_t> generation{1};
   static const int registered = pthread_atfork(nullptr, nullptr, [] { ++ForkGeneration(); });
@@ -34,7 +34,7 @@ uint64_t RandomBits() {
   return source.engine();
 }
 
-// In 1/4096 ms since 1970; never the same twice.
+// Units of 1/4096 ms since 1970. Each call returns a greater number.
 uint64_t NextTick() {
   static std::atomic<uint64_t> last{0};
   const auto now = std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -42,7 +42,7 @@ TEST(UuidV7, BeginsWithTheTime) {
   const uint64_t before = now_ms();
   const uint64_t ms = MillisecondsOf(NewUuidV7());
   EXPECT_GE(ms, before);
-  // The sub-millisecond part may run ahead of the clock, by one for 4096 made at once.
+  // The time can be ahead of the clock by 1 ms per 4096 UUIDs made at once.
   EXPECT_LE(ms, now_ms() + 100);
 }
 
@@ -55,7 +55,7 @@ TEST(UuidV7, OrderedByCreation) {
   }
 }
 
-TEST(UuidV7, NeverTwiceFromManyThreads) {
+TEST(UuidV7, UniqueAcrossThreads) {
   constexpr int kThreads = 4;
   constexpr int kEach = 20000;
   std::vector<std::vector<std::string>> made(kThreads);

@@ -10,7 +10,7 @@ constexpr size_t kBatchMax = 1000;
 constexpr Duration kPauseMin{50};
 constexpr Duration kPauseMax{1000};
 
-// The answer settles it, for good or bad.
+// The lease is lost: a repetition would get the same answer.
 bool IsLost(const Status& status) {
   return status.code == Code::kNotFound || status.reason == "LEASE_STALE" ||
          status.reason == "LEASE_EXPIRED" || status.reason == "INVALID_STATE";
@@ -108,8 +108,8 @@ std::vector<VerdictReporter::Report> VerdictReporter::Send(std::vector<Report> r
       } else if (IsOpen(status)) {
         open.push_back(std::move(report));
       } else if (report.verdict.kind == Verdict::Kind::kComplete) {
-        // The verdict itself is refused (a result that is too large): without this the job would
-        // run again and again.
+        // The server refuses the verdict itself, for example a result that is too large. Fails the
+        // job, which would otherwise run again and again.
         report.verdict = {Verdict::Kind::kFail, "the result was refused: " + status.message, {}};
         open.push_back(std::move(report));
       } else {

@@ -1,6 +1,6 @@
-// Tells the cluster what became of jobs: gathers verdicts into CompleteJobs, FailJobs and
-// ReleaseJobs calls, and repeats them through changes of leader until the answer is definite or the
-// lease is long gone.
+// Reports verdicts to the cluster, on its own thread. Gathers them into CompleteJobs, FailJobs and
+// ReleaseJobs calls and repeats each until its answer is definite or its time has passed.
+// Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -22,25 +22,26 @@ class VerdictReporter {
     std::string id;
     FencingToken token;
     Verdict verdict;
-    // When the verdict cannot count any more: the lease has run out long ago.
+    // The lease expired so long before this time that the verdict can have no effect.
     Clock::time_point give_up;
   };
-  // `counted`: false if the lease was lost before. Called on the reporter's thread.
+  // Called once per report, on the reporter's thread. `counted`: the verdict took effect.
   using Settled = std::function<void(const Report& report, bool counted)>;
 
   VerdictReporter(Client* client, Settled settled);
-  ~VerdictReporter();  // Finish() with no more time
+  ~VerdictReporter();  // calls Finish() with a deadline of now
   VerdictReporter(const VerdictReporter&) = delete;
   VerdictReporter& operator=(const VerdictReporter&) = delete;
 
   void Add(Report report);
+  // The number of reports that are not settled.
   size_t pending() const;
-  // Returns when every report is settled; those left at `deadline` are settled as lost.
+  // Returns when every report is settled. Reports that are open at `deadline` are settled as lost.
   void Finish(Clock::time_point deadline);
 
  private:
   void Run();
-  // Sends the reports; those whose outcome is open come back.
+  // Sends the reports. Returns those without a definite answer.
   std::vector<Report> Send(std::vector<Report> reports);
 
   Client* const client_;

@@ -30,7 +30,7 @@ constexpr Duration kGiveUpAfterMin{60000};
 constexpr int kConcurrencyMax = 1000;
 constexpr int kLeaseJobsMax = 1000;
 
-// Empty if the machine does not say.
+// Empty if the host name is unknown.
 std::string HostName() {
   char host[65] = "";
   if (gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
@@ -42,7 +42,7 @@ std::string MakeWorkerId() {
   return HostName() + ":" + std::to_string(getpid()) + ":" + random;
 }
 
-// Without a lock: a handler's stop callbacks run here.
+// Must be called without a lock: stop callbacks of handlers run here.
 void RequestStop(std::vector<std::stop_source> stops) {
   for (std::stop_source& stop : stops) stop.request_stop();
 }
@@ -72,7 +72,7 @@ class Worker::Impl {
   struct Held {
     Job job;
     std::stop_source stop;
-    Clock::time_point until;  // when the lease ends if nothing extends it
+    Clock::time_point until;  // end of the lease unless it is extended
     Clock::time_point extended;
     bool lost = false;
   };
@@ -96,14 +96,14 @@ class Worker::Impl {
   CallCancel extend_cancel_;
 
   mutable std::mutex mutex_;
-  std::condition_variable slots_;   // a handler became free, or draining
-  std::condition_variable jobs_;    // a job to handle, or no more to come
-  std::condition_variable extend_;  // stop of the extension thread
+  std::condition_variable slots_;   // a handler became free, or draining has begun
+  std::condition_variable jobs_;    // a job is ready to handle, or leasing has ended
+  std::condition_variable extend_;  // the extension thread must end
   std::condition_variable idle_;    // a handler ended
   std::deque<std::shared_ptr<Held>> ready_;
-  // By id; a job may be leased again while an older verdict of it is still on its way.
+  // By id. A job can be leased again while the verdict of an older lease is not settled.
   std::unordered_multimap<std::string, std::shared_ptr<Held>> held_;
-  int busy_ = 0;  // handlers running, or jobs waiting in ready_
+  int busy_ = 0;  // running handlers plus jobs in ready_
   bool started_ = false;
   bool draining_ = false;
   bool leasing_ended_ = false;
@@ -146,7 +146,7 @@ void Worker::Impl::LeaseLoop() {
   if (!handlers_.contains("")) {
     for (const auto& [type, handler] : handlers_) lease.types.push_back(type);
   }
-  // Verdicts on their way are bounded too: a cluster that takes none gets no more jobs either.
+  // Limits unsettled verdicts too: if the cluster accepts no verdicts, no more jobs are leased.
   const size_t pending_max = 1000 + 4 * static_cast<size_t>(options_.concurrency);
   std::string request_id = NewUuidV7();
   Duration pause = kLeasePauseMin;
@@ -162,7 +162,7 @@ void Worker::Impl::LeaseLoop() {
     Result<std::vector<Job>> leased = client_.impl_->Lease(lease, request_id, &lease_cancel_);
     const Clock::time_point now = Clock::now();
     if (!leased.ok()) {
-      // After an unknown outcome the same id fetches the jobs that may already be ours.
+      // After an unknown outcome the same id returns the jobs that may have been leased already.
       if (leased.status.code != Code::kUnknownOutcome) request_id = NewUuidV7();
       if (!lease_cancel_.cancelled()) {
         Say("leasing failed: " + std::string(CodeName(leased.status.code)) + " " +
@@ -264,7 +264,7 @@ void Worker::Impl::OnSettled(const VerdictReporter::Report& report, bool counted
     Forget(report.id, report.token);
     slots_.notify_one();
   }
-  if (!counted) Say("the lease of job " + report.id + " was lost before its verdict counted");
+  if (!counted) Say("the lease of job " + report.id + " was lost before its verdict took effect");
 }
 
 // Requires mutex_.
@@ -318,8 +318,8 @@ void Worker::Impl::ExtendAll() {
         held.lost = true;
         stops.push_back(held.stop);
       } else if (Clock::now() > held.until + options_.lease_duration) {
-        // Nobody was reached for so long that others will have the job by now. Should the verdict
-        // still count, it will be taken.
+        // The lease expired long ago by this clock, so another worker probably has the job. The
+        // verdict is still reported, because it may take effect.
         stops.push_back(held.stop);
       }
     }
@@ -372,7 +372,7 @@ void Worker::Impl::RunUntilSignal() {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   sigset_t before;
-  // Threads made from here on inherit the mask, so the signals wait for this one.
+  // Threads started after this inherit the mask, so that only this thread takes the signals.
   pthread_sigmask(SIG_BLOCK, &signals, &before);
   Start();
   int signal = 0;
@@ -386,7 +386,7 @@ void Worker::Impl::RunUntilSignal() {
   while (!drained.load()) {
     const timespec pause{0, 50'000'000};
     const int second = sigtimedwait(&signals, nullptr, &pause);
-    // No destructors: handlers are still running. Their leases run out.
+    // _Exit: destructors would wait for handlers. Leases expire by themselves.
     if (second == SIGINT || second == SIGTERM) std::_Exit(128 + second);
   }
   drain.join();

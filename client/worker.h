@@ -1,6 +1,17 @@
-// Runs handlers for jobs. Leases only as many jobs as it can start at once; extends all leases from
-// a thread of its own, so a handler may take as long as it likes; keeps retrying a completion
-// through a change of leader while there is a chance that it counts.
+// Runs handlers for jobs.
+//
+//   dqueue::client::Worker worker({.servers = {"10.0.0.1:9090"}}, {.queues = {"mail"}});
+//   worker.Handle("welcome", [](dqueue::client::JobContext& job) {
+//     …                                        // returns Complete(), Fail(), Reject() or Release()
+//   });
+//   worker.RunUntilSignal();
+//
+// A Worker leases only as many jobs as it can start at once. It extends all leases from its own
+// thread, so a handler may run for any time. It repeats a verdict through changes of leadership
+// until the answer is definite or the lease is long lost.
+//
+// Delivery is at least once: a job whose lease is lost runs again elsewhere. Handlers protect their
+// side effects with JobContext::fence().
 #pragma once
 
 #include <functional>
@@ -13,28 +24,36 @@
 
 namespace dqueue::client {
 
-// What a handler makes of a job.
+// The outcome of a handler. Make it with the functions below.
 struct Verdict {
   enum class Kind { kComplete, kFail, kReject, kRelease };
   Kind kind = Kind::kComplete;
-  std::string text{};                     // result, or error
+  std::string text{};                     // result of kComplete; error of kFail and kReject
   std::optional<Duration> retry_delay{};  // of kFail
 };
+// The job has succeeded. `result` is up to 1 MiB of any bytes; a larger one fails the job.
 Verdict Complete(std::string result = "");
+// The job is retried by its RetryPolicy or after `retry_delay` (0 to 30 days); it is dead if no
+// retry is left. `error` is cut to 4 KiB.
 Verdict Fail(std::string error, std::optional<Duration> retry_delay = {});
-Verdict Reject(std::string error);  // to the dead-letter set, no retry
-Verdict Release();                  // somebody else's turn; no counter changes
+// The job is dead without a retry.
+Verdict Reject(std::string error);
+// The job is ready again for any worker. No counter changes.
+Verdict Release();
 
+// The job of a running handler. Valid until the handler returns.
 class JobContext {
  public:
   JobContext(const Job& job, std::stop_token stop) : job_(job), stop_(std::move(stop)) {}
   const Job& job() const { return job_; }
   const std::string& payload() const { return job_.payload; }
-  // 1 for the first attempt.
+  // Counts from 1: failures and expired leases so far, plus one.
   int attempt() const { return 1 + job_.failed + job_.expired; }
-  // Guard side effects with it: refuse writes with a smaller one.
+  // The token of this lease. A later lease of the job has a greater one. Store it with side effects
+  // and refuse writes with a smaller token.
   FencingToken fence() const { return job_.token; }
-  // Requested when the lease is lost (the verdict will not count) or the worker must stop now.
+  // Requested when the lease is lost, so that the verdict will not count, or when the drain limit
+  // has passed. Stop callbacks run on a thread of the worker or in Drain().
   std::stop_token stop() const { return stop_; }
 
  private:
@@ -42,41 +61,51 @@ class JobContext {
   std::stop_token stop_;
 };
 
-// Runs on one of the worker's threads. An exception fails the job with its what().
+// Runs on one of the worker's threads, several at the same time. An exception fails the job with
+// its what().
 using Handler = std::function<Verdict(JobContext&)>;
 
 struct WorkerOptions {
-  std::string worker_id{};  // empty: host:pid:random
-  std::vector<std::string> queues = {"default"};
-  int concurrency = 1;  // handlers at a time, 1 to 1000
-  Duration lease_duration{30000};
-  Duration drain_limit{30000};  // how long Drain() waits for handlers before it asks them to stop
-  // Problems that a person should see (no payloads). May be called from any of the worker's
-  // threads.
+  std::string worker_id{};                        // 1 to 128 bytes; empty: host:pid:random
+  std::vector<std::string> queues = {"default"};  // up to 100
+  int concurrency = 1;                            // handlers that run at the same time, 1 to 1000
+  Duration lease_duration{30000};                 // 1 s to 12 h; overrides JobSpec::lease_duration
+  Duration drain_limit{30000};                    // see Worker::Drain()
+  // Gets problems and progress as text for a log, without payloads. Called from any thread
+  // of the worker, several at the same time, and from RunUntilSignal(). Null: no log.
   std::function<void(const std::string&)> log_line{};
 };
 
 struct WorkerStats {
-  uint64_t leased = 0, completed = 0, failed = 0, released = 0;
-  uint64_t lost = 0;  // leases lost before the verdict counted
+  uint64_t leased = 0;
+  // Verdicts that took effect. `failed` includes rejected jobs.
+  uint64_t completed = 0, failed = 0, released = 0;
+  uint64_t lost = 0;  // leases lost before the verdict took effect
 };
 
+// Handle(), Start(), Drain() and RunUntilSignal() must be called from one thread; stats() is
+// thread-safe.
 class Worker {
  public:
+  // Does not connect. Errors in the options are reported to log_line while it runs.
   Worker(ClientOptions client, WorkerOptions options);
-  ~Worker();  // Drain()
+  ~Worker();  // calls Drain()
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Before Start(). Type "" handles every type without a handler of its own; without it only types
-  // with handlers are leased.
+  // Sets the handler of a type. Call it before Start(). The handler of type "" gets all types that
+  // have no handler; without it, only types with a handler are leased.
   void Handle(const std::string& type, Handler handler);
+  // Starts the worker's threads and returns. A second call does nothing.
   void Start();
-  // No new jobs; waits for running handlers (then asks them to stop, and waits for as long as they
-  // take), reports their verdicts, releases jobs that no handler has begun.
+  // Stops leasing, releases jobs whose handler has not started and waits for running handlers.
+  // After drain_limit it requests their stop and waits until they return. Then it reports the
+  // verdicts, again for up to drain_limit. Returns when all threads have ended. The worker cannot
+  // be started again.
   void Drain();
-  // Start(), then Drain() on SIGINT or SIGTERM; a second signal ends the process at once. Call it
-  // before other threads exist.
+  // Calls Start(), waits for SIGINT or SIGTERM, then calls Drain(). A second signal ends the
+  // process at once with exit status 128 + signal. Call it before other threads exist: it blocks
+  // the signals in this thread and in those that it starts.
   void RunUntilSignal();
   WorkerStats stats() const;
 

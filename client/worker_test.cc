@@ -25,7 +25,7 @@ ClientOptions OptionsFor(const FakeServer& server) {
   return options;
 }
 
-// Hands out jobs "1", "2", … of these types, each once, as many as are asked for; then nothing.
+// Leases out jobs "1", "2", … of these types, each once, up to max_jobs per call; then none.
 class Supply {
  public:
   Supply(FakeServer* server, std::vector<std::string> types) : types_(std::move(types)) {
@@ -118,7 +118,7 @@ TEST(WorkerTest, VerdictsBecomeCalls) {
   EXPECT_EQ(failures, 4);
 }
 
-TEST(WorkerTest, LeasesWhatItCanStart) {
+TEST(WorkerTest, LeasesOnlyWhatItCanStart) {
   FakeServer server;
   Supply supply(&server, {"slow", "slow"});
   std::latch go(1);
@@ -155,13 +155,14 @@ TEST(WorkerTest, AHandlerForEveryTypeLeasesEveryType) {
   EXPECT_EQ(server.complete.requests()[0].items(0).result(), "unheard-of");
 }
 
-TEST(WorkerTest, AfterAnUnknownOutcomeTheSameLeaseIsAskedFor) {
+TEST(WorkerTest, AnUnknownOutcomeRepeatsTheSameLease) {
   FakeServer server;
   for (int i = 0; i < 40; ++i) {
     server.lease.NextError(grpc::Status(StatusCode::UNAVAILABLE, "Socket closed"));
   }
   ClientOptions options = OptionsFor(server);
-  // So that the SDK's own retries end before the server is well again. The long poll adds to it.
+  // The SDK's own retries must end while the server still fails. The wait of the long poll adds to
+  // the timeout.
   options.timeout = 100ms;
   Worker worker(options, {});
   worker.Handle("", [](JobContext&) { return Complete(); });
@@ -256,11 +257,11 @@ TEST(WorkerTest, VerdictsAreRepeatedUntilTheAnswerIsDefinite) {
             "the result was refused: fake PAYLOAD_TOO_LARGE");
 }
 
-TEST(WorkerTest, DrainEndsTheLongPollAndReleasesWhatWasNotBegun) {
+TEST(WorkerTest, DrainEndsTheLongPollAndReleasesUnstartedJobs) {
   FakeServer server;
   std::latch begun(1);
   std::latch go(1);
-  // More jobs than asked for: all but the first wait for a handler.
+  // The server returns more jobs than requested; all but the first wait for a handler.
   server.lease.Next([](grpc::ServerContext*, const auto&, v1::LeaseJobsResponse* response) {
     for (const char* id : {"1", "2", "3"}) {
       v1::Job* job = response->add_jobs();
@@ -295,7 +296,7 @@ TEST(WorkerTest, DrainDoesNotWaitForTheLongPoll) {
   const auto begin = std::chrono::steady_clock::now();
   worker.Drain();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
-  worker.Drain();  // again: nothing
+  worker.Drain();  // a second call does nothing
 }
 
 TEST(WorkerTest, DrainAsksHandlersToStopAfterItsLimit) {
@@ -314,7 +315,7 @@ TEST(WorkerTest, DrainAsksHandlersToStopAfterItsLimit) {
   EXPECT_EQ(worker.stats().released, 1u);
 }
 
-TEST(WorkerTest, SaysWhatIsWrong) {
+TEST(WorkerTest, LogsProblems) {
   FakeServer server;
   server.lease.Always([](grpc::ServerContext*, const auto&, v1::LeaseJobsResponse*) {
     return FakeError(StatusCode::INVALID_ARGUMENT, "INVALID_FIELD");
@@ -337,7 +338,7 @@ TEST(WorkerTest, SaysWhatIsWrong) {
   EXPECT_EQ(lines[0], "leasing failed: INVALID_ARGUMENT INVALID_FIELD fake INVALID_FIELD");
 }
 
-// In a process of its own: signals are the process's.
+// Runs in a child process, because signals concern the whole process.
 TEST(WorkerDeathTest, ASignalDrains) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto run = [] {
@@ -370,7 +371,7 @@ TEST(WorkerDeathTest, ASecondSignalEndsTheProcess) {
     FakeServer server;
     Supply supply(&server, {"stubborn"});
     Worker worker(OptionsFor(server), {.log_line = [](const std::string&) {
-                    // Draining has begun: the first signal was taken.
+                    // Draining has begun, so the first signal was handled.
                     kill(getpid(), SIGINT);
                   }});
     worker.Handle("", [&](JobContext&) -> Verdict {

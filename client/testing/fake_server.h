@@ -1,5 +1,6 @@
-// An in-process dqueue server whose answers are scripted, for tests of the SDK. Each method has a
-// function to set; what is not set succeeds. Requests are recorded.
+// An in-process gRPC server with scripted answers, for tests of the SDK. Each method has a
+// FakeMethod that records requests and succeeds unless a test sets another answer. Has no
+// KeyService.
 #pragma once
 
 #include <grpcpp/server.h>
@@ -46,7 +47,7 @@ inline grpc::Status FakeError(grpc::StatusCode code, const std::string& reason,
   return grpc::Status(code, status.message(), status.SerializeAsString());
 }
 
-// A method: what it answers, and what it was asked.
+// The answers and the requests of one method. Thread-safe.
 template <class Request, class Response>
 class FakeMethod {
  public:
@@ -54,7 +55,7 @@ class FakeMethod {
 
   explicit FakeMethod(Answer answer) : default_(std::move(answer)) {}
 
-  // The next calls, one each; afterwards the default again.
+  // Sets the answer of the next call; several answers are used in order. Then the default applies.
   void Next(Answer answer) {
     const std::lock_guard lock(mutex_);
     script_.push_back(std::move(answer));
@@ -70,7 +71,7 @@ class FakeMethod {
     const std::lock_guard lock(mutex_);
     return requests_;
   }
-  // Waits until the method has been called so often.
+  // Waits up to 20 s until the method has been called `count` times. False: time is over.
   bool WaitForCalls(size_t count) {
     std::unique_lock lock(mutex_);
     return called_.wait_for(lock, std::chrono::seconds(20),
@@ -104,7 +105,7 @@ class FakeServer {
   ~FakeServer() { Stop(); }
 
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
-  // Connections break, and new ones are refused.
+  // Breaks connections and refuses new ones until Restart().
   void Stop() {
     if (server_ == nullptr) return;
     server_->Shutdown(std::chrono::system_clock::now());
@@ -174,13 +175,13 @@ class FakeServer {
         return grpc::Status::OK;
       }};
 
-  // Holds the call until it is cancelled: a long poll.
+  // A long poll without jobs: holds the call until it is cancelled.
   static grpc::Status NothingToLease(grpc::ServerContext* context, const v1::LeaseJobsRequest&,
                                      v1::LeaseJobsResponse*) {
     while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return grpc::Status::CANCELLED;
   }
-  // Until the client gives the attempt up.
+  // Holds the call until the client cancels it.
   template <class Request, class Response>
   static grpc::Status Hang(grpc::ServerContext* context, const Request&, Response*) {
     while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
