@@ -368,7 +368,7 @@ Result<Job> Client::WaitForCompletion(const std::string& id, Duration limit) {
   std::optional<Job> seen;
   while (true) {
     const auto left = std::chrono::duration_cast<Duration>(end - Clock::now());
-    Result<Job> job = impl_->Get(id, std::clamp(left, kPollMin, impl_->options.timeout));
+    Result<Job> job = impl_->Get(id, std::min(std::max(left, kPollMin), impl_->options.timeout));
     if (job.ok() && IsFinished(job.value.state)) return job;
     if (job.ok()) seen = job.value;
     const bool is_over = Clock::now() + pause >= end;

@@ -497,6 +497,14 @@ TEST(ClientTest, WaitForCompletionPollsUntilFinished) {
   EXPECT_EQ(client.WaitForCompletion("x", 10s).status.code, Code::kNotFound);
 }
 
+// A call's time limit can be shorter than the client's shortest poll.
+TEST(ClientTest, WaitForCompletionWithAShortTimeout) {
+  ClientOptions options = OptionsFor({DeadAddress()});
+  options.timeout = 1ms;
+  Client client(options);
+  EXPECT_EQ(client.WaitForCompletion("x", 20ms).status.code, Code::kUnavailable);
+}
+
 TEST(ClientTest, TransferLeadershipNamesTheNewLeader) {
   FakeServer server;
   Client client(OptionsFor({server.address()}));
