@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "cmd/dqueue/first_keys.h"
 #include "cmd/flags/process_start.h"
@@ -73,10 +74,9 @@ std::optional<int> CheckClock() {
   return std::nullopt;
 }
 
-}  // namespace
-
-int RunNode(const NodeConfig& config) {
-  const node::Options& options = config.node;
+// Logs the notes of the configuration and prepares the process. Returns an exit status if the node
+// cannot start.
+std::optional<int> PrepareToStart(const NodeConfig& config) {
   for (const std::string& note : config.notes) spdlog::info("{}", note);
   for (const std::string& warning : config.warnings) spdlog::warn("{}", warning);
   if (geteuid() == 0) spdlog::warn("running as root is not needed; use a dedicated account");
@@ -85,6 +85,33 @@ int RunNode(const NodeConfig& config) {
   if (absl::Status status = RaiseOpenFileLimit(kOpenFilesMin); !status.ok()) {
     return Refuse(kExitConfig, Text(status));
   }
+  return std::nullopt;
+}
+
+transport::ServerOptions ServerOptionsOf(const NodeConfig& config,
+                                         std::shared_ptr<transport::TlsStore> tls,
+                                         transport::FirstKeys first_keys) {
+  transport::ServerOptions options;
+  options.listen = config.grpc_listen;
+  options.client_listen = config.client_listen;
+  options.tls = std::move(tls);
+  options.node_name = config.node.name;
+  options.reflection = config.reflection;
+  options.keep_poller_in_reserve = true;
+  options.auth = config.auth;
+  options.first_keys = std::move(first_keys);
+  // The limit is that of the gRPC and HTTP ports together.
+  if (!config.http_listen.empty()) {
+    options.max_connections_hint += static_cast<int>(transport::HttpLimits().connections);
+  }
+  return options;
+}
+
+}  // namespace
+
+int RunNode(const NodeConfig& config) {
+  const node::Options& options = config.node;
+  if (auto exit_code = PrepareToStart(config)) return *exit_code;
   std::shared_ptr<transport::TlsStore> tls;
   if (config.tls) {
     auto opened = transport::TlsStore::Open(*config.tls);
@@ -121,20 +148,8 @@ int RunNode(const NodeConfig& config) {
     runner->reset();
   };
 
-  transport::ServerOptions server_options;
-  server_options.listen = config.grpc_listen;
-  server_options.client_listen = config.client_listen;
-  server_options.tls = tls;
-  server_options.node_name = options.name;
-  server_options.reflection = config.reflection;
-  server_options.keep_poller_in_reserve = true;
-  server_options.auth = config.auth;
-  server_options.first_keys = *std::move(first_keys);
-  // The limit is that of the gRPC and HTTP ports together.
-  if (!config.http_listen.empty()) {
-    server_options.max_connections_hint += static_cast<int>(transport::HttpLimits().connections);
-  }
-  auto started = transport::Server::Start(server_options, &node);
+  auto started =
+      transport::Server::Start(ServerOptionsOf(config, tls, *std::move(first_keys)), &node);
   if (!started.ok()) {
     stop();
     return Refuse(kExitIo, Text(started.status()));
