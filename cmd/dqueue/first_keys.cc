@@ -99,8 +99,8 @@ absl::StatusOr<transport::FirstKeys> PlanFirstKeys(const NodeConfig& config) {
   if (config.node.members.size() > 1) return first;
   if (PrintsToJournal()) {
     spdlog::info(
-        "no trial API keys are made, because the journal would keep them; --admin-key-file makes "
-        "an admin key");
+        "no API keys are made, because the journal would keep these trial keys; --admin-key-file "
+        "makes an admin key");
     return first;
   }
   for (const v1::KeyType type : {v1::KEY_TYPE_CLIENT, v1::KEY_TYPE_WORKER, v1::KEY_TYPE_ADMIN}) {

@@ -97,8 +97,9 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
       "retries of a failed job before it is dead, unless the job sets its own (0 to 1000)");
   table->Duration("heartbeat", &flags->heartbeat, {},
                   "interval of the leader's heartbeats (5ms to 10m)");
-  table->Duration("election-timeout", &flags->election_timeout, {},
-                  "a follower starts an election one to two times this after the last heartbeat");
+  table->Duration(
+      "election-timeout", &flags->election_timeout, {},
+      "a follower starts an election one to two times this after the last heartbeat (5ms to 10m)");
   table->Bytes("snapshot-log-bytes", &flags->snapshot_log_bytes, 1 << 20, uint64_t{1} << 40,
                "log growth that triggers a snapshot (1MiB to 1024GiB)");
   table->Bytes("reserve-bytes", &flags->reserve_bytes, 1 << 20, uint64_t{1} << 40,
