@@ -25,8 +25,9 @@ declare -A may=(
   [cmd/dqueue]='base cmd/flags transport node queue/api storage/files'
   [cmd/cli]='base cmd/flags client queue/api storage/log transport/keys'
   [cmd/worker]='base cmd/flags client queue/api'
-  [cmd/bench]='base cmd/flags client'
-  [cmd/chaos]='base cmd/flags cmd/bench client'
+  [cmd/cluster]='base cmd/flags client'
+  [cmd/bench]='base cmd/flags cmd/cluster client'
+  [cmd/chaos]='base cmd/flags cmd/cluster client'
   [sim]='base node storage queue raft proto'
 )
 # Consensus is pure: no log, wire format, file, thread, or clock.
