@@ -112,7 +112,6 @@ absl::Status NodeImpl::Start(Time now) {
 void NodeImpl::MakeBroker(uint64_t salt) {
   queue::JobTimes times;
   if (broker_ != nullptr) times = broker_->times();
-  broker_.reset();  // before the new one, so that only one is the state machine's observer
   broker_ = std::make_unique<queue::Broker>(options_.broker, state_.get(),
                                             options_.seed ^ (self_.value() + salt));
   broker_->SetTimes(std::move(times));

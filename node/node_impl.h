@@ -129,7 +129,7 @@ class NodeImpl final : public Node {
   };
   std::deque<Committed> committed_;
   std::deque<raft::ReadOutcome> confirmed_;  // wait for the state machine to reach their index
-  std::vector<queue::CommandResult> results_;
+  queue::Effects effects_;  // of the entry applied last, if this node leads
 
   // Snapshots.
   bool snapshot_in_state_ = false;               // the state machine is producing an image

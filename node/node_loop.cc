@@ -199,8 +199,8 @@ void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
   for (const raft::Entry& entry : entries) {
     const bool mine = !committed_.empty() && committed_.front().index == entry.index;
     if (entry.kind == raft::EntryKind::kCommand) {
-      results_.clear();
-      state_->Apply(entry.index, *entry.payload, mine ? &results_ : nullptr);
+      const bool collects = mine || serving_;
+      state_->Apply(entry.index, *entry.payload, collects ? &effects_ : nullptr);
       TellKeys();
     } else {
       state_->ApplyNothing(entry.index);
@@ -213,8 +213,10 @@ void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
     if (mine) {
       const auto proposed = proposed_.extract(committed_.front().batch_id);
       if (!proposed.empty()) metrics_.commit_time.Observe(now - proposed.mapped());
-      broker_->OnApplied(now, committed_.front().batch_id, results_);
+      broker_->OnApplied(now, committed_.front().batch_id, effects_);
       committed_.pop_front();
+    } else if (serving_ && entry.kind == raft::EntryKind::kCommand) {
+      broker_->OnApplied(now, std::nullopt, effects_);
     }
     DQ_CHECK(committed_.empty() || committed_.front().index > entry.index);
   }

@@ -129,7 +129,7 @@ void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
   DQ_CHECK(restoring_ && !serving_ && committed_.empty());
   if (!(manifest.meta == *restoring_)) return;  // a newer one was installed meanwhile
   restoring_.reset();
-  broker_.reset();  // it watches the old state machine
+  broker_.reset();  // it refers to the old state machine
   state_ = std::move(state);
   MakeBroker(++broker_salt_);
   TellKeys();

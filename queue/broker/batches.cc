@@ -88,7 +88,6 @@ void BrokerImpl::Append(int field, const google::protobuf::MessageLite& message,
 }
 
 std::optional<Batch> BrokerImpl::TakeBatch(Time now, int64_t wall_ms) {
-  AnswerDeparted();
   if (!serving_) return std::nullopt;
   if (std::exchange(own_batch_refused_, false)) own_batches_after_ = now + kOwnBatchWait;
   Chunk chunk;
@@ -234,10 +233,13 @@ void BrokerImpl::OnProposal(const raft::ProposalOutcome& outcome) {
   }
 }
 
-void BrokerImpl::OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results) {
-  const auto it = in_flight_.find(batch_id);
+void BrokerImpl::OnApplied(Time now, std::optional<uint64_t> batch_id, const Effects& effects) {
+  OnEvents(effects.events);
+  if (!batch_id) return;
+  const std::vector<CommandResult>& results = effects.results;
+  const auto it = in_flight_.find(*batch_id);
   DQ_CHECK_MSG(it != in_flight_.end() && it->second.committed,
-               "batch " + std::to_string(batch_id) + " was not reported as committed");
+               "batch " + std::to_string(*batch_id) + " was not reported as committed");
   const InFlight batch = std::move(it->second);
   in_flight_.erase(it);
   DQ_CHECK_MSG(results.size() == batch.commands.size(),
@@ -253,7 +255,6 @@ void BrokerImpl::OnApplied(Time now, uint64_t batch_id, const std::vector<Comman
     ref.work->Set(ref.item, results[i], /*newer=*/!ref.ended_before);
     PartDone(ref.work);
   }
-  AnswerDeparted();
   ServeUnconfirmed(now);
 }
 

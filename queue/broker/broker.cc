@@ -51,7 +51,6 @@ BrokerImpl::BrokerImpl(const BrokerOptions& options, StateMachine* state, uint64
       next_round_(FirstId(seed, 4)) {
   DQ_CHECK(state_ != nullptr);
   DQ_CHECK_MSG(options_.Problem().empty(), options_.Problem());
-  state_->SetObserver(this);
 }
 
 BrokerImpl::~BrokerImpl() {
@@ -61,7 +60,6 @@ BrokerImpl::~BrokerImpl() {
       if (ref.work != nullptr) PartFailed(ref.work, Work::Failure::kUnknown);
     }
   }
-  state_->SetObserver(nullptr);
 }
 
 void BrokerImpl::BecomeLeader(Time now, raft::Term term) {
@@ -100,7 +98,6 @@ void BrokerImpl::StepDown(const LeaderHint& hint, Work::Failure failure) {
   workers_.Clear();
   state_->ReleaseAll();
   sleepers_.clear();
-  departed_.clear();
   timers_.clear();
   pending_commands_ = 0;
   pending_bytes_ = 0;
@@ -133,20 +130,26 @@ Broker::Gauges BrokerImpl::gauges() const {
   return gauges;
 }
 
-void BrokerImpl::OnReady(JobRef job, std::string_view queue) {
-  if (!serving_ || sleepers_.empty()) return;
-  const auto it = sleepers_.find(queue);
-  if (it == sleepers_.end()) return;
-  WakeFirst(it->first, state_->View(job).type);
+void BrokerImpl::OnEvents(const std::vector<StateEvent>& events) {
+  if (!serving_) return;
+  for (const StateEvent& event : events) {
+    std::visit([this](const auto& e) { On(e); }, event);
+  }
 }
 
-void BrokerImpl::OnHoldEnded(JobRef job) {
-  if (!serving_) return;
+void BrokerImpl::On(const JobsReady& event) {
+  for (uint32_t i = 0; i < event.count && !sleepers_.empty(); ++i) {
+    WakeFirst(event.queue, event.type);
+  }
+}
+
+void BrokerImpl::On(const HoldEnded& event) {
+  const JobRef job = event.job;
   if (!deletions_.empty()) {
-    const auto deletion = deletions_.find(state_->Sequence(job));
+    const auto deletion = deletions_.find(event.sequence);
     if (deletion != deletions_.end()) deletion->second.held = false;
   }
-  if (LogKnows(job, leases_.Fence(job))) leases_.ForgetFence(job);
+  if (event.last_token >= leases_.Fence(job)) leases_.ForgetFence(job);
   const LeaseInfo* lease = leases_.Find(job);
   if (lease == nullptr) return;
   if (lease->acking()) {
@@ -156,15 +159,22 @@ void BrokerImpl::OnHoldEnded(JobRef job) {
     return;
   }
   // Cancelled, say: if the job is brought back, older tokens must not count again.
-  EndLease(job, /*remember=*/!LogKnows(job, lease->token), /*release=*/false);
+  EndLease(job, /*remember=*/event.last_token < lease->token, /*release=*/false);
 }
 
-void BrokerImpl::OnPurged(JobRef job) {
-  if (!serving_) return;
-  leases_.ForgetFence(job);
+void BrokerImpl::On(const JobPurged& event) {
+  leases_.ForgetFence(event.job);
   // Only a command in flight can have kept it, which the log will refuse: of a job that is over, or
   // was deleted though an earlier leader's lease of it went on.
-  if (leases_.Find(job) != nullptr) EndLease(job, /*remember=*/false, /*release=*/false);
+  if (leases_.Find(event.job) != nullptr) {
+    EndLease(event.job, /*remember=*/false, /*release=*/false);
+  }
+}
+
+void BrokerImpl::ReleaseJob(JobRef job) {
+  if (!state_->Release(job) || sleepers_.empty()) return;
+  const JobView view = state_->View(job);
+  WakeFirst(view.queue, view.type);
 }
 
 Error BrokerImpl::NotServing() const {
@@ -243,8 +253,8 @@ std::optional<Batch> Broker::TakeBatch(Time now, int64_t wall_ms) {
   return impl_->TakeBatch(now, wall_ms);
 }
 void Broker::OnProposal(const raft::ProposalOutcome& outcome) { impl_->OnProposal(outcome); }
-void Broker::OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results) {
-  impl_->OnApplied(now, batch_id, results);
+void Broker::OnApplied(Time now, std::optional<uint64_t> batch_id, const Effects& effects) {
+  impl_->OnApplied(now, batch_id, effects);
 }
 bool Broker::WantsConfirmation() const { return impl_->WantsConfirmation(); }
 uint64_t Broker::BeginConfirmation() { return impl_->BeginConfirmation(); }

@@ -116,8 +116,8 @@ class BrokerImpl;
 
 class Broker {
  public:
-  // `state` must outlive it; the broker becomes its observer. `seed` feeds job ids and jitter (each
-  // term has a stream of its own), and where the ids of batches and rounds begin.
+  // `state` must outlive it. `seed` feeds job ids and jitter (each term has a stream of its own), and
+  // where the ids of batches and rounds begin.
   Broker(const BrokerOptions& options, StateMachine* state, uint64_t seed);
   ~Broker();
 
@@ -141,8 +141,10 @@ class Broker {
   // so or the node wants no more this turn. Adds expiries of leases and ticks that are due.
   std::optional<Batch> TakeBatch(Time now, int64_t wall_ms);
   void OnProposal(const raft::ProposalOutcome& outcome);
-  // After the state machine has applied the entry that OnProposal said was committed.
-  void OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
+  // After the state machine has applied an entry with commands, with the effects that it had. While
+  // the broker leads, every such entry must be reported. batch_id: the batch that OnProposal said
+  // was committed in it; nullopt if this broker did not propose the entry.
+  void OnApplied(Time now, std::optional<uint64_t> batch_id, const Effects& effects);
 
   // True if someone waits for a confirmation that no running round can give.
   bool WantsConfirmation() const;

@@ -32,11 +32,10 @@ class Loop {
       outcome.id = batch->id;
       outcome.kind = raft::ProposalOutcome::Kind::kCommitted;
       broker_.OnProposal(outcome);
-      results_.clear();
       const auto start = std::chrono::steady_clock::now();
-      state_.Apply(raft::Index(++index_), *batch->payload, &results_);
+      state_.Apply(raft::Index(++index_), *batch->payload, &effects_);
       apply_ += std::chrono::steady_clock::now() - start;
-      broker_.OnApplied(now_, batch->id, results_);
+      broker_.OnApplied(now_, batch->id, effects_);
     }
     if (broker_.WantsConfirmation()) {
       const uint64_t id = broker_.BeginConfirmation();
@@ -77,7 +76,7 @@ class Loop {
   StateMachine state_;
   Time now_{std::chrono::hours(1)};
   uint64_t index_ = 0;
-  std::vector<CommandResult> results_;
+  Effects effects_;
   std::chrono::steady_clock::duration apply_{};
   Broker broker_;
 };

@@ -132,18 +132,21 @@ struct LeaseRequest {
   uint32_t held = 0;
 };
 
-class BrokerImpl : public Observer {
+class BrokerImpl {
  public:
   BrokerImpl(const BrokerOptions& options, StateMachine* state, uint64_t seed);
-  ~BrokerImpl() override;
+  ~BrokerImpl();
 
   // ---- broker.cc ----
   void BecomeLeader(Time now, raft::Term term);
   void StepDown(const LeaderHint& hint, Work::Failure failure);
   Broker::Gauges gauges() const;
-  void OnReady(JobRef job, std::string_view queue) override;
-  void OnHoldEnded(JobRef job) override;
-  void OnPurged(JobRef job) override;
+  void OnEvents(const std::vector<StateEvent>& events);
+  void On(const JobsReady& event);
+  void On(const HoldEnded& event);
+  void On(const JobPurged& event);
+  // Ends the hold of the job and wakes the first call that waits for it.
+  void ReleaseJob(JobRef job);
   // An error if a call of this deadline cannot be served now.
   std::optional<Error> Admit(Time now, Time deadline) const;
   std::optional<Error> AdmitWork(Time now, Time deadline) const;
@@ -206,7 +209,7 @@ class BrokerImpl : public Observer {
   void Append(int field, const google::protobuf::MessageLite& message, const CommandRef& ref);
   std::optional<Batch> TakeBatch(Time now, int64_t wall_ms);
   void OnProposal(const raft::ProposalOutcome& outcome);
-  void OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
+  void OnApplied(Time now, std::optional<uint64_t> batch_id, const Effects& effects);
   void AddExpiries(Time now, Chunk* chunk);
   bool TickIsDue(int64_t log_time_ms) const;
   Time NextExpiry() const;
@@ -239,7 +242,6 @@ class BrokerImpl : public Observer {
   void ForgetWake(uint64_t number, LeaseWait* wait);
   // Answers and forgets the call; if it was woken and left its job to others, wakes the next.
   void FinishLease(uint64_t number, Outcome<v1::LeaseJobsResponse> outcome);
-  void AnswerDeparted();
   // With the deliberate bug only.
   void ServeUnconfirmed(Time now);
   uint32_t NewLeaseRequest(std::string key);
@@ -358,7 +360,6 @@ class BrokerImpl : public Observer {
   std::map<uint64_t, ReadWait> read_waits_;
   size_t waiting_works_ = 0;
   std::map<std::string, Sleepers, std::less<>> sleepers_;
-  std::vector<uint64_t> departed_;  // lease calls whose callers have gone
   absl::btree_set<std::pair<Time, uint64_t>> timers_;
 
   // Purges and redrives that have not seen all jobs, and whose turn is next.

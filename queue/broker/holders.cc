@@ -26,7 +26,7 @@ void BrokerImpl::EndLease(JobRef job, bool remember, bool release) {
   }
   workers_.Release(lease->owner.worker);
   leases_.Remove(job, remember);
-  if (release) state_->Release(job);
+  if (release) ReleaseJob(job);
 }
 
 std::optional<Error> BrokerImpl::CheckAdoption(JobRef job, const JobView& view, LeaseToken token,

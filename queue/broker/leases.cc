@@ -122,7 +122,7 @@ void BrokerImpl::TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse
       }
       if (KeptForDeletion(ref)) continue;
       if (bytes >= kAnswerBytesMax) {
-        state_->Release(ref);
+        ReleaseJob(ref);
         continue;
       }
       const JobView view = state_->View(ref);
@@ -266,11 +266,11 @@ void BrokerImpl::WakeFirst(std::string_view queue, std::string_view type) {
     const auto it = lease_waits_.find(number);
     DQ_CHECK(it != lease_waits_.end());
     LeaseWait& wait = it->second;
-    Unsleep(number, &wait);
     if (IsCancelled(wait.call)) {
-      departed_.push_back(number);  // answered later: the state machine may be in the middle
+      FinishLease(number, v1::LeaseJobsResponse());
       continue;
     }
+    Unsleep(number, &wait);
     SetTimer(number, &wait.timer, wait.call.deadline);
     sleepers_[reason.queue].woken.insert(number);
     wait.woken = std::move(reason);
@@ -303,12 +303,6 @@ void BrokerImpl::FinishLease(uint64_t number, Outcome<v1::LeaseJobsResponse> out
     WakeFirst(reason->queue, reason->type);
   }
   done(std::move(outcome));
-}
-
-void BrokerImpl::AnswerDeparted() {
-  for (const uint64_t number : std::exchange(departed_, {})) {
-    if (lease_waits_.contains(number)) FinishLease(number, v1::LeaseJobsResponse());
-  }
 }
 
 void BrokerImpl::ServeUnconfirmed(Time now) {

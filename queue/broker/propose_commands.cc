@@ -267,7 +267,7 @@ void BrokerImpl::SettleDeletion(uint64_t job_sequence) {
   if (--it->second.commands > 0) return;
   const Deletion deletion = it->second;
   deletions_.erase(it);
-  if (deletion.held) state_->Release(deletion.job);
+  if (deletion.held) ReleaseJob(deletion.job);
 }
 
 }  // namespace dqueue::queue

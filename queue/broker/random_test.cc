@@ -220,7 +220,8 @@ class BrokerRandomTest : public BrokerTest, public testing::WithParamInterface<i
       LoseOne();
       applied_elsewhere = applied_elsewhere && OneIn(2);
       if (applied_elsewhere) {
-        state_->Apply(raft::Index(++index_), *batch.payload, nullptr);
+        state_->Apply(raft::Index(++index_), *batch.payload, &effects_);
+        broker_->OnApplied(now_, std::nullopt, effects_);
       }
     }
     if (!step_down_first) StepDown();

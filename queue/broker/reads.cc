@@ -143,7 +143,6 @@ Time BrokerImpl::Deadline(Time now, int64_t wall_ms) const {
 }
 
 void BrokerImpl::OnTimer(Time now) {
-  AnswerDeparted();
   while (!timers_.empty() && timers_.begin()->first <= now) EndWait(now, timers_.begin()->second);
   for (Chunk& chunk : chunks_) {
     const size_t commands = chunk.commands.size();

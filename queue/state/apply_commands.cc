@@ -70,7 +70,7 @@ CommandResult StateMachine::Impl::Complete(const CommandView& command) {
   EndChange(slot);
   if (DQ_MUTANT(mutants::kRedeliverAfterDone)) {
     ready.Insert(job.lane, DeliveryPlace(slot), job.since_ms);
-    if (observer != nullptr) observer->OnReady(JobRef{slot}, queues[ready.queue_of(job.lane)].name);
+    NoteReady(slot);
   }
   return Answer(ResultCode::kOk, job.job_state());
 }
@@ -204,7 +204,7 @@ CommandResult StateMachine::Impl::SetQueue(const CommandView& command) {
     queues.SetSettings(queue, settings);
   }
   if (before.paused && !settings.paused) {
-    ready.ForEachHead(queue, [this](uint32_t slot) { TellReady(slot); });
+    ready.ForEachHead(queue, [this](uint32_t slot) { NoteReady(slot); });
   }
   return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
 }

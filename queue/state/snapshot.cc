@@ -515,9 +515,7 @@ absl::Status StateMachine::Restorer::Impl::Finish(raft::Index index, uint64_t di
 }
 
 StateMachine::Restorer::Restorer(StateMachine* target) : impl_(std::make_unique<Impl>(target)) {
-  Observer* const observer = target->impl_->observer;
   target->impl_ = std::make_unique<StateMachine::Impl>();
-  target->impl_->observer = observer;
 }
 
 StateMachine::Restorer::~Restorer() = default;

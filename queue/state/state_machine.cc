@@ -32,8 +32,7 @@ int64_t FirstTime(const OrderedSlots& slots) {
 
 // ---- the log ----
 
-void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes,
-                               std::vector<CommandResult>* results) {
+void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes, Effects* effects) {
   const auto entry = [index] { return "entry " + std::to_string(index.value()); };
   DQ_CHECK_MSG(index == applied.Next(),
                entry() + " cannot follow " + std::to_string(applied.value()));
@@ -41,10 +40,12 @@ void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes,
   DQ_CHECK_MSG(status != ReadStatus::kMalformed, entry() + " is no batch of commands");
   DQ_CHECK_MSG(status == ReadStatus::kOk,
                entry() + " holds a command or field unknown to this version: upgrade this node");
-  if (results != nullptr) {
-    results->clear();
-    results->reserve(batch.commands.size());
+  if (effects != nullptr) {
+    effects->Clear();
+    effects->results.reserve(batch.commands.size());
   }
+  collected = effects;
+  noted_lane = kNoSlot;
   applied = index;
   id_hashes.clear();
   next_id = 0;
@@ -55,8 +56,9 @@ void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes,
   Advance(batch.time_ms);
   for (const CommandView& command : batch.commands) {
     CommandResult result = Execute(command);
-    if (results != nullptr) results->push_back(std::move(result));
+    if (effects != nullptr) effects->results.push_back(std::move(result));
   }
+  collected = nullptr;
   queues.Settle();
 }
 
@@ -187,10 +189,32 @@ uint32_t StateMachine::Impl::AddQueue(std::string_view name) {
   return queue;
 }
 
-void StateMachine::Impl::TellReady(uint32_t slot) const {
-  if (observer == nullptr) return;
-  const QueueRecord& queue = queues[ready.queue_of(jobs[slot].lane)];
-  if (!queue.settings.paused) observer->OnReady(JobRef{slot}, queue.name);
+bool StateMachine::Impl::CanBeTaken(const JobRecord& job) const {
+  return !queues[ready.queue_of(job.lane)].settings.paused;
+}
+
+void StateMachine::Impl::NoteReady(uint32_t slot) {
+  if (collected == nullptr) return;
+  const uint32_t lane = jobs[slot].lane;
+  if (lane == noted_lane) {
+    ++std::get<JobsReady>(collected->events.back()).count;
+    return;
+  }
+  collected->events.push_back(
+      JobsReady{queues[ready.queue_of(lane)].name, std::string(ready.type_of(lane)), 1});
+  noted_lane = lane;
+}
+
+void StateMachine::Impl::NoteHoldEnded(uint32_t slot) {
+  if (collected == nullptr) return;
+  collected->events.push_back(HoldEnded{JobRef{slot}, jobs[slot].sequence, jobs[slot].last_token});
+  noted_lane = kNoSlot;
+}
+
+void StateMachine::Impl::NotePurged(uint32_t slot) {
+  if (collected == nullptr) return;
+  collected->events.push_back(JobPurged{JobRef{slot}});
+  noted_lane = kNoSlot;
 }
 
 OrderedSlot StateMachine::Impl::DeliveryPlace(uint32_t slot) const {
@@ -240,7 +264,7 @@ void StateMachine::Impl::Unplace(uint32_t slot) {
   JobRecord& job = jobs[slot];
   if (job.held()) {
     UnholdSlot(slot);
-    if (observer != nullptr) observer->OnHoldEnded(JobRef{slot});
+    NoteHoldEnded(slot);
   } else {
     ErasePlace(slot);
   }
@@ -259,7 +283,7 @@ void StateMachine::Impl::Place(uint32_t slot) {
                  .second);
   }
   Count(slot, TotalOf(job.job_state()));
-  if (job.job_state() == v1::JOB_STATE_READY) TellReady(slot);
+  if (job.job_state() == v1::JOB_STATE_READY && CanBeTaken(job)) NoteReady(slot);
 }
 
 void StateMachine::Impl::Move(uint32_t slot, v1::JobState state) {
@@ -285,7 +309,7 @@ void StateMachine::Impl::Purge(uint32_t slot) {
   if (DQ_MUTANT(mutants::kRedeliverAfterDone) && IsFinished(job.job_state())) {
     if (job.held()) {
       UnholdSlot(slot);
-      if (observer != nullptr) observer->OnHoldEnded(JobRef{slot});
+      NoteHoldEnded(slot);
     } else if (ready.Contains(job.lane, DeliveryPlace(slot))) {
       ready.Erase(job.lane, DeliveryPlace(slot), job.since_ms);
     }
@@ -296,7 +320,7 @@ void StateMachine::Impl::Purge(uint32_t slot) {
   block_bytes -= job.spec_size + kAllocationOverhead + job.outcome.allocated();
   ready.ReleaseLane(job.lane);
   jobs.Free(slot);
-  if (observer != nullptr) observer->OnPurged(JobRef{slot});
+  NotePurged(slot);
 }
 
 void StateMachine::Impl::DropKey(uint32_t slot) {
@@ -336,11 +360,8 @@ size_t StateMachine::Impl::MemoryBytes() const {
 StateMachine::StateMachine() : impl_(std::make_unique<Impl>()) {}
 StateMachine::~StateMachine() = default;
 
-void StateMachine::SetObserver(Observer* observer) { impl_->observer = observer; }
-
-void StateMachine::Apply(raft::Index index, std::string_view batch,
-                         std::vector<CommandResult>* results) {
-  impl_->Apply(index, batch, results);
+void StateMachine::Apply(raft::Index index, std::string_view batch, Effects* effects) {
+  impl_->Apply(index, batch, effects);
 }
 
 void StateMachine::ApplyNothing(raft::Index index) {
@@ -426,7 +447,7 @@ bool StateMachine::Hold(JobRef job) {
   return true;
 }
 
-void StateMachine::Release(JobRef job) {
+bool StateMachine::Release(JobRef job) {
   const JobRecord& record = impl_->Checked(job);
   DQ_CHECK_MSG(record.held(), "only a held job can be released");
   impl_->UnholdSlot(job.slot);
@@ -435,7 +456,7 @@ void StateMachine::Release(JobRef job) {
   } else {
     DQ_CHECK(impl_->InsertPlace(job.slot));
   }
-  impl_->TellReady(job.slot);
+  return impl_->CanBeTaken(record);
 }
 
 void StateMachine::ReleaseAll() {

@@ -51,6 +51,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -62,8 +63,8 @@
 
 namespace dqueue::queue {
 
-// A job in this process's memory. Valid until the job is purged (Observer::OnPurged) or the state
-// machine is restored.
+// A job in this process's memory. Valid until the job is purged (JobPurged) or the state machine is
+// restored.
 struct JobRef {
   uint32_t slot = UINT32_MAX;
   friend auto operator<=>(const JobRef&, const JobRef&) = default;
@@ -112,17 +113,39 @@ struct CommandResult {
   std::shared_ptr<const KeyRecord> key;
 };
 
-// Told while a batch is applied (or a hold ends); must not call back into the state machine.
-class Observer {
- public:
-  virtual ~Observer() = default;
-  // A job can be taken from this queue now. When a queue is resumed: the best job of each type.
-  virtual void OnReady(JobRef job, std::string_view queue) = 0;
-  // A held job left READY by a command (completed, failed, expired, cancelled, killed, deleted):
-  // its hold is over.
-  virtual void OnHoldEnded(JobRef job) = 0;
-  // The job is gone; soon this JobRef may be another's.
-  virtual void OnPurged(JobRef job) = 0;
+// Jobs of this queue and type became ready, one after the other, and the queue was not paused.
+// Resuming a queue reports one job for each type that has ready jobs.
+struct JobsReady {
+  std::string queue;
+  std::string type;
+  uint32_t count = 0;
+};
+
+// A command ended the hold of this job: it completed, failed, expired, cancelled, killed or deleted
+// the job. The job may be purged, and its JobRef reused, later in the same entry; the other fields
+// are those of the moment when the hold ended.
+struct HoldEnded {
+  JobRef job;
+  uint64_t sequence = 0;
+  LeaseToken last_token;
+};
+
+// The job is gone. Its JobRef may be reused from here on.
+struct JobPurged {
+  JobRef job;
+};
+
+using StateEvent = std::variant<JobsReady, HoldEnded, JobPurged>;
+
+// What one entry did. Reused from one entry to the next, so that the vectors keep their memory.
+struct Effects {
+  std::vector<CommandResult> results;  // one for each command
+  std::vector<StateEvent> events;           // in the order in which they happened
+
+  void Clear() {
+    results.clear();
+    events.clear();
+  }
 };
 
 // What the lease side needs to know of a live job. Views are valid until the next change.
@@ -175,14 +198,11 @@ class StateMachine {
   StateMachine(const StateMachine&) = delete;
   StateMachine& operator=(const StateMachine&) = delete;
 
-  // May be null.
-  void SetObserver(Observer* observer);
-
   // Applies the entry at `index`, which must be applied_index() + 1 (skip entries that are no
   // commands with ApplyNothing). A batch that does not parse, or holds an unknown command, ends the
-  // process: a replica must not skip what others may have applied. `results`, if not null, receives
-  // one result for each command.
-  void Apply(raft::Index index, std::string_view batch, std::vector<CommandResult>* results);
+  // process: a replica must not skip what others may have applied. `effects`, if not null, is
+  // overwritten with the entry's results and events. Null (on a follower): nothing is collected.
+  void Apply(raft::Index index, std::string_view batch, Effects* effects);
   void ApplyNothing(raft::Index index);
 
   raft::Index applied_index() const;
@@ -217,8 +237,9 @@ class StateMachine {
   // Holds this job if it is READY and not held (adoption of a lease of an earlier leader). False
   // otherwise.
   bool Hold(JobRef job);
-  // Ends a hold: back into the ready order, at its old place.
-  void Release(JobRef job);
+  // Ends a hold: the job returns to the ready order, at its old place. True if it can be taken now:
+  // its queue is not paused.
+  bool Release(JobRef job);
   // Ends all holds (leadership lost).
   void ReleaseAll();
   bool HasQueue(std::string_view queue) const;
@@ -270,9 +291,8 @@ class StateMachine {
   raft::Index snapshot_index() const;
   uint64_t snapshot_digest() const;
 
-  // Replaces everything but the observer by an image, fed in pieces of any size; the observer is
-  // told nothing. Believes nothing that it reads. After an error the state machine must be thrown
-  // away.
+  // Replaces the whole state by an image, fed in pieces of any size. Trusts nothing that it reads.
+  // After an error the state machine must be thrown away.
   class Restorer {
    public:
     explicit Restorer(StateMachine* target);

@@ -51,8 +51,8 @@ std::string EnqueueBatch(uint64_t first, int count, int queues, int types) {
 }
 
 void Apply(StateMachine& machine, const std::string& batch) {
-  static std::vector<CommandResult> results;
-  machine.Apply(machine.applied_index().Next(), batch, &results);
+  static Effects effects;
+  machine.Apply(machine.applied_index().Next(), batch, &effects);
 }
 
 std::unique_ptr<StateMachine> Filled(uint64_t jobs, int queues = 1, int types = 1) {

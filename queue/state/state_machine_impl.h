@@ -60,7 +60,7 @@ struct EnqueuedTogether;
 
 struct StateMachine::Impl {
   // ---- state_machine.cc ----
-  void Apply(raft::Index index, std::string_view bytes, std::vector<CommandResult>* results);
+  void Apply(raft::Index index, std::string_view bytes, Effects* effects);
   void Advance(int64_t batch_time_ms);
   int64_t NextTickMs() const;
   uint64_t DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum,
@@ -73,8 +73,12 @@ struct StateMachine::Impl {
   // By number; kNoSlot: there is none, or nothing can be taken from it.
   uint32_t FindOpenQueue(std::string_view name) const;
   uint32_t AddQueue(std::string_view name);
-  // To the observer, if it can be taken.
-  void TellReady(uint32_t slot) const;
+  // True if the queue of the job is not paused.
+  bool CanBeTaken(const JobRecord& job) const;
+  // Add events to `collected`, if there is one.
+  void NoteReady(uint32_t slot);
+  void NoteHoldEnded(uint32_t slot);
+  void NotePurged(uint32_t slot);
   size_t MemoryBytes() const;
 
   // Moving a job between the ordered structures. A change of a job is: BeginChange, Unplace, set
@@ -83,7 +87,7 @@ struct StateMachine::Impl {
   void EndChange(uint32_t slot);
   // Out of the order or timer that its state put it in; ends its hold.
   void Unplace(uint32_t slot);
-  // Into what its state asks for, and counted. Tells the observer if it is ready.
+  // Into what its state asks for, and counted. Notes that it is ready, if it is.
   void Place(uint32_t slot);
   // Unplace and Place with a new state that begins now.
   void Move(uint32_t slot, v1::JobState state);
@@ -168,7 +172,8 @@ struct StateMachine::Impl {
   size_t block_bytes = 0;  // of spec and outcome blocks
 
   // Of this process.
-  Observer* observer = nullptr;
+  Effects* collected = nullptr;     // of the entry that is being applied; null: nothing is noted
+  uint32_t noted_lane = kNoSlot;    // of the last event, if that is a JobsReady
   std::vector<uint32_t> held;
   // Names the arrangement of jobs in slots: page tokens of one arrangement mean nothing in another.
   uint64_t arrangement = 0;

@@ -25,16 +25,11 @@ std::string Text(const CommandResult& result) {
   return text;
 }
 
-// Keeps the observer's promises: who may be taken, and whose hold is over, follows from what it was
-// told alone.
-class HoldWatcher : public Observer {
- public:
-  void OnReady(JobRef job, std::string_view) override { ready.push_back(job); }
-  void OnHoldEnded(JobRef job) override { ended.push_back(job); }
-  void OnPurged(JobRef) override {}
-  std::vector<JobRef> ready;
-  std::vector<JobRef> ended;
-};
+size_t HoldsEnded(const Effects& effects) {
+  return static_cast<size_t>(std::count_if(
+      effects.events.begin(), effects.events.end(),
+      [](const StateEvent& event) { return std::holds_alternative<HoldEnded>(event); }));
+}
 
 void CompareAll(const StateMachine& machine, const QueueModel& model) {
   ASSERT_EQ(machine.job_count(), model.jobs().size());
@@ -105,18 +100,16 @@ void RunAgainstModel(uint64_t seed, int batches, int max_commands) {
   StateMachine machine;  // with holds, as on a leader
   StateMachine replica;  // without
   QueueModel model;
-  HoldWatcher watcher;
-  machine.SetObserver(&watcher);
+  Effects effects;
   for (int i = 0; i < batches; ++i) {
     const BatchBuilder batch = workload.Batch(max_commands);
     std::vector<JobRef> held_before;
     for (const auto& [id, job] : model.jobs()) {
       if (job.held) held_before.push_back(machine.Find(id));
     }
-    watcher.ended.clear();
-    watcher.ready.clear();
-    const std::vector<CommandResult> results = ApplyNext(machine, batch);
-    ApplyNext(replica, batch);
+    machine.Apply(machine.applied_index().Next(), batch.Bytes(), &effects);
+    const std::vector<CommandResult>& results = effects.results;
+    replica.Apply(replica.applied_index().Next(), batch.Bytes(), nullptr);
     const std::vector<CommandResult> expected = model.Apply(batch.batch());
     ASSERT_EQ(results.size(), expected.size());
     for (size_t r = 0; r < results.size(); ++r) {
@@ -128,7 +121,7 @@ void RunAgainstModel(uint64_t seed, int batches, int max_commands) {
     ASSERT_EQ(machine.Digest(), replica.Digest());
     size_t still_held = 0;
     for (const auto& [id, job] : model.jobs()) still_held += job.held ? 1 : 0;
-    ASSERT_EQ(watcher.ended.size(), held_before.size() - still_held);
+    ASSERT_EQ(HoldsEnded(effects), held_before.size() - still_held);
 
     // What the leader does between entries.
     if (workload.Chance(40)) {
@@ -172,7 +165,6 @@ void RunAgainstModel(uint64_t seed, int batches, int max_commands) {
     }
     if (::testing::Test::HasFatalFailure()) return;
   }
-  machine.SetObserver(nullptr);
 }
 
 class ModelTest : public ::testing::TestWithParam<uint64_t> {};

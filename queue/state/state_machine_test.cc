@@ -45,23 +45,26 @@ int64_t Ms(const google::protobuf::Timestamp& t) {
 
 void Tick(StateMachine& machine, int64_t time_ms) { ApplyNext(machine, BatchBuilder(time_ms)); }
 
-// Writes down what it is told.
-class Recorder : public Observer {
- public:
-  explicit Recorder(const StateMachine* machine) : machine_(machine) {}
-  void OnReady(JobRef job, std::string_view queue) override {
-    events.push_back("ready " + std::string(machine_->View(job).id) + " in " + std::string(queue));
+std::string EventText(const StateEvent& event) {
+  if (const auto* ready = std::get_if<JobsReady>(&event)) {
+    return std::to_string(ready->count) + " ready in " + ready->queue + "/" + ready->type;
   }
-  void OnHoldEnded(JobRef job) override {
-    events.push_back("hold ended " + std::string(machine_->View(job).id));
+  if (const auto* ended = std::get_if<HoldEnded>(&event)) {
+    return "hold of job " + std::to_string(ended->sequence) + " ended, last token " +
+           std::to_string(ended->last_token.term) + "." +
+           std::to_string(ended->last_token.sequence);
   }
-  void OnPurged(JobRef) override { events.push_back("purged"); }
-  std::vector<std::string> Take() { return std::exchange(events, {}); }
-  std::vector<std::string> events;
+  return "purged";
+}
 
- private:
-  const StateMachine* machine_;
-};
+// The events of the batch, applied as the next entry.
+std::vector<std::string> EventsOf(StateMachine& machine, const BatchBuilder& batch) {
+  Effects effects;
+  machine.Apply(machine.applied_index().Next(), batch.Bytes(), &effects);
+  std::vector<std::string> texts;
+  for (const StateEvent& event : effects.events) texts.push_back(EventText(event));
+  return texts;
+}
 
 class StateMachineTest : public ::testing::Test {
  protected:
@@ -130,9 +133,11 @@ TEST_F(StateMachineTest, ABatchThatCannotBeUnderstoodEndsTheProcess) {
 }
 
 TEST_F(StateMachineTest, EachCommandHasItsResultInOrder) {
-  std::vector<CommandResult> results(7);
+  Effects effects;
+  std::vector<CommandResult>& results = effects.results;
+  results.resize(7);
   machine_.Apply(raft::Index(1),
-                 BatchBuilder(1).Enqueue(MakeJob("a")).Cancel("b").Cancel("a").Bytes(), &results);
+                 BatchBuilder(1).Enqueue(MakeJob("a")).Cancel("b").Cancel("a").Bytes(), &effects);
   ASSERT_EQ(results.size(), 3u);
   EXPECT_EQ(results[0].code, ResultCode::kOk);
   EXPECT_EQ(results[1].code, ResultCode::kNotFound);
@@ -822,45 +827,69 @@ TEST_F(StateMachineTest, HoldsChangeNeitherStateNorDigest) {
   EXPECT_THAT(TakeIds(machine_, {"q"}, 9), ElementsAre("a", "b", "c"));
 }
 
-TEST_F(StateMachineTest, TheObserverHearsOfReadyJobsAndEndedHolds) {
-  Recorder recorder(&machine_);
-  machine_.SetObserver(&recorder);
+TEST_F(StateMachineTest, EventsReportReadyJobsAndEndedHolds) {
   auto later = MakeJob("later", "q2");
   later.set_run_time_ms(5000);
-  Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Enqueue(later));
-  EXPECT_THAT(recorder.Take(), ElementsAre("ready a in q"));
-  Tick(machine_, 5000);
-  EXPECT_THAT(recorder.Take(), ElementsAre("ready later in q2"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Enqueue(MakeJob("a")).Enqueue(later)),
+              ElementsAre("1 ready in q/t"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(5000)), ElementsAre("1 ready in q2/t"));
 
   const auto hold = [&](std::string_view id) { ASSERT_TRUE(machine_.Hold(machine_.Find(id))); };
   hold("a");
-  machine_.Release(machine_.Find("a"));
-  EXPECT_THAT(recorder.Take(), ElementsAre("ready a in q"));
+  EXPECT_TRUE(machine_.Release(machine_.Find("a")));
   hold("a");
-  Apply(BatchBuilder(5000).Fail("a", {1, 1}));
-  EXPECT_THAT(recorder.Take(), ElementsAre("hold ended a", "ready a in q"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(5000).Fail("a", {1, 1})),
+              ElementsAre("hold of job 1 ended, last token 1.1", "1 ready in q/t"));
   hold("a");
-  Apply(BatchBuilder(5000).Fail("a", {1, 1}));
-  EXPECT_THAT(recorder.Take(), IsEmpty()) << "a repeated command ends nothing";
-  Apply(BatchBuilder(5000).Expire("a", {1, 2}));
-  EXPECT_THAT(recorder.Take(), ElementsAre("hold ended a", "ready a in q"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(5000).Fail("a", {1, 1})), IsEmpty())
+      << "a repeated command ends nothing";
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(5000).Expire("a", {1, 2})),
+              ElementsAre("hold of job 1 ended, last token 1.2", "1 ready in q/t"));
   hold("a");
-  Apply(BatchBuilder(5000).Fail("a", {1, 3}, "", 6000));
-  EXPECT_THAT(recorder.Take(), ElementsAre("hold ended a"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(5000).Fail("a", {1, 3}, "", 6000)),
+              ElementsAre("hold of job 1 ended, last token 1.3"));
   Tick(machine_, 6000);
   hold("a");
-  recorder.Take();
-  Apply(BatchBuilder(6000).Complete("a", {1, 4}));
-  EXPECT_THAT(recorder.Take(), ElementsAre("hold ended a"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(6000).Complete("a", {1, 4})),
+              ElementsAre("hold of job 1 ended, last token 1.4"));
   hold("later");
-  Apply(BatchBuilder(6000).Cancel("later"));
-  EXPECT_THAT(recorder.Take(), ElementsAre("hold ended later"));
-  Apply(BatchBuilder(6000).Retry("later"));
-  EXPECT_THAT(recorder.Take(), ElementsAre("ready later in q2"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(6000).Cancel("later")),
+              ElementsAre("hold of job 2 ended, last token 0.0"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(6000).Retry("later")),
+              ElementsAre("1 ready in q2/t"));
   hold("later");
   machine_.ReleaseAll();
-  EXPECT_THAT(recorder.Take(), ElementsAre("ready later in q2"));
-  machine_.SetObserver(nullptr);
+  EXPECT_TRUE(machine_.HasReady(std::vector<std::string>{"q2"}, {}));
+}
+
+TEST_F(StateMachineTest, RunsOfReadyJobsOfOneTypeAreOneEvent) {
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000)
+                                     .Enqueue(MakeJob("a"))
+                                     .Enqueue(MakeJob("b"))
+                                     .Enqueue(MakeJob("c", "q", "mail"))
+                                     .Enqueue(MakeJob("d"))),
+              ElementsAre("2 ready in q/t", "1 ready in q/mail", "1 ready in q/t"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Enqueue(MakeJob("e"))),
+              ElementsAre("1 ready in q/t"))
+      << "a run ends with the entry";
+}
+
+TEST_F(StateMachineTest, EventsAreOfTheMomentInWhichTheyHappened) {
+  // The job's slot, and the number of its queue and type, are reused in the same entry.
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("a", "q", "old")));
+  ASSERT_TRUE(machine_.Hold(machine_.Find("a")));
+  const JobRef slot = machine_.Find("a");
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000)
+                                     .Complete("a", {1, 7})
+                                     .Delete("a")
+                                     .Enqueue(MakeJob("b", "q", "new"))),
+              ElementsAre("hold of job 1 ended, last token 1.7", "purged", "1 ready in q/new"));
+  EXPECT_EQ(machine_.Find("b"), slot);
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000)
+                                     .Enqueue(MakeJob("c", "q", "short-lived"))
+                                     .Delete("c")
+                                     .Enqueue(MakeJob("d", "q", "next"))),
+              ElementsAre("1 ready in q/short-lived", "purged", "1 ready in q/next"));
 }
 
 // ---- statistics and digests ----
@@ -1034,16 +1063,12 @@ TEST_F(StateMachineTest, DeleteAndRetryMeanTheJobThatTheyName) {
 }
 
 TEST_F(StateMachineTest, DeletingAHeldJobEndsItsHold) {
-  Recorder recorder(&machine_);
-  machine_.SetObserver(&recorder);
   Enqueue(MakeJob("a"));
   TakeIds(machine_, {"q"}, 1);
-  recorder.Take();
-  EXPECT_EQ(Apply(BatchBuilder(1000).Delete("a")).code, ResultCode::kOk);
-  EXPECT_THAT(recorder.Take(), ElementsAre("hold ended a", "purged"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Delete("a")),
+              ElementsAre("hold of job 1 ended, last token 0.0", "purged"));
   EXPECT_EQ(StatsOf(machine_, "q").leased(), 0u);
   EXPECT_EQ(Apply(BatchBuilder(1000).Complete("a", {1, 1})).code, ResultCode::kNotFound);
-  machine_.SetObserver(nullptr);
 }
 
 TEST_F(StateMachineTest, APausedQueueGivesNothingAway) {
@@ -1074,24 +1099,21 @@ TEST_F(StateMachineTest, WhatIsHeldOrDueGoesOnWhilePaused) {
   EXPECT_TRUE(machine_.Hold(machine_.Find("later"))) << "a lease of an earlier leader goes on";
 }
 
-TEST_F(StateMachineTest, NobodyIsToldOfReadyJobsWhilePausedAndOfEachTypeThen) {
-  Recorder recorder(&machine_);
-  machine_.SetObserver(&recorder);
+TEST_F(StateMachineTest, APausedQueueReportsNoReadyJobsAndAResumedOneEachType) {
   Apply(BatchBuilder(1000).Enqueue(MakeJob("held")).Pause("q"));
-  recorder.Take();
   machine_.Hold(machine_.Find("held"));
-  machine_.Release(machine_.Find("held"));
+  EXPECT_FALSE(machine_.Release(machine_.Find("held")));
   auto urgent = MakeJob("urgent");
   urgent.set_priority(9);
-  Apply(BatchBuilder(1000).Enqueue(urgent).Enqueue(MakeJob("mail", "q", "mail")));
-  EXPECT_THAT(recorder.Take(), IsEmpty());
-  Apply(BatchBuilder(1000).Pause("q", true));
-  EXPECT_THAT(recorder.Take(), IsEmpty()) << "still paused";
-  Apply(BatchBuilder(1000).Resume("q"));
-  EXPECT_THAT(recorder.Take(), ElementsAre("ready urgent in q", "ready mail in q"));
-  Apply(BatchBuilder(1000).Resume("q"));
-  EXPECT_THAT(recorder.Take(), IsEmpty()) << "it was not paused";
-  machine_.SetObserver(nullptr);
+  EXPECT_THAT(EventsOf(machine_,
+                       BatchBuilder(1000).Enqueue(urgent).Enqueue(MakeJob("mail", "q", "mail"))),
+              IsEmpty());
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Pause("q", true)), IsEmpty())
+      << "still paused";
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Resume("q")),
+              ElementsAre("1 ready in q/t", "1 ready in q/mail"));
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Resume("q")), IsEmpty())
+      << "it was not paused";
 }
 
 TEST_F(StateMachineTest, AQueueThatRefusesJobsKnowsThoseItHas) {

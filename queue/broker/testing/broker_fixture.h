@@ -118,9 +118,8 @@ class BrokerTest : public testing::Test {
     broker_->OnProposal({.id = batch.id,
                          .kind = raft::ProposalOutcome::Kind::kCommitted,
                          .index = raft::Index(index_)});
-    std::vector<CommandResult> results;
-    state_->Apply(raft::Index(index_), *batch.payload, &results);
-    broker_->OnApplied(now_, batch.id, results);
+    state_->Apply(raft::Index(index_), *batch.payload, &effects_);
+    broker_->OnApplied(now_, batch.id, effects_);
   }
   void CommitAll() {
     while (!batches_.empty()) CommitOne();
@@ -139,7 +138,8 @@ class BrokerTest : public testing::Test {
   }
   // Applies commands that this broker did not propose.
   void ApplyForeign(const log::v1::CommandBatch& batch) {
-    state_->Apply(raft::Index(++index_), batch.SerializeAsString(), nullptr);
+    state_->Apply(raft::Index(++index_), batch.SerializeAsString(), &effects_);
+    broker_->OnApplied(now_, std::nullopt, effects_);
   }
   // Begins a round if somebody wants one.
   bool Begin() {
@@ -298,6 +298,7 @@ class BrokerTest : public testing::Test {
   Time now_{std::chrono::hours(1)};
   int64_t wall_ms_ = kStartMs;
   uint64_t index_ = 0;
+  Effects effects_;
   std::deque<Batch> batches_;
   std::deque<uint64_t> rounds_;
   std::vector<std::pair<std::string, LeaseToken>> grants_;

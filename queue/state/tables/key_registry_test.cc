@@ -111,10 +111,10 @@ TEST_F(KeyRegistryTest, WhatCanBeNoKeyIsRefused) {
   for (const Case& c : cases) {
     log::v1::CommandBatch batch = BatchBuilder(1000).CreateKey(MakeKey("a")).batch();
     c.change(batch.mutable_commands(0)->mutable_create_key());
-    std::vector<CommandResult> results;
-    machine_.Apply(machine_.applied_index().Next(), batch.SerializeAsString(), &results);
-    EXPECT_EQ(results.at(0).code, ResultCode::kKeyRefused) << c.what;
-    EXPECT_EQ(results.at(0).key, nullptr) << c.what;
+    Effects effects;
+    machine_.Apply(machine_.applied_index().Next(), batch.SerializeAsString(), &effects);
+    EXPECT_EQ(effects.results.at(0).code, ResultCode::kKeyRefused) << c.what;
+    EXPECT_EQ(effects.results.at(0).key, nullptr) << c.what;
   }
   EXPECT_TRUE(machine_.keys()->empty());
 }

@@ -171,9 +171,9 @@ class BatchBuilder {
 
 // Applies it as the next entry.
 inline std::vector<CommandResult> ApplyNext(StateMachine& machine, const BatchBuilder& batch) {
-  std::vector<CommandResult> results;
-  machine.Apply(machine.applied_index().Next(), batch.Bytes(), &results);
-  return results;
+  Effects effects;
+  machine.Apply(machine.applied_index().Next(), batch.Bytes(), &effects);
+  return std::move(effects.results);
 }
 
 // The ids of jobs that TakeReady takes (and holds), in its order.
