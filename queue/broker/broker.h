@@ -30,7 +30,7 @@
 #include "dqueue/v1/service.pb.h"
 #include "queue/api/error.h"
 #include "queue/api/key.h"
-#include "queue/broker/job_times.h"
+#include "queue/broker/reads/job_times.h"
 #include "queue/state/state_machine.h"
 #include "raft/raft.h"
 #include "raft/types.h"

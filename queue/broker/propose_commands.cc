@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "queue/api/limits.h"
 #include "queue/api/validate.h"
-#include "queue/broker/backoff.h"
+#include "queue/broker/commands/backoff.h"
 #include "queue/broker/broker_impl.h"
 #include "queue/broker/mutants.h"
 #include "queue/state/lease_rules.h"

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "queue/api/limits.h"
 #include "queue/api/validate.h"
-#include "queue/broker/backoff.h"
+#include "queue/broker/commands/backoff.h"
 #include "queue/broker/broker_impl.h"
 
 namespace dqueue::queue {

@@ -1,4 +1,4 @@
-#include "queue/broker/dead_groups.h"
+#include "queue/broker/reads/dead_groups.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "queue/broker/backoff.h"
+#include "queue/broker/commands/backoff.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "queue/broker/worker_registry.h"
+#include "queue/broker/reads/worker_registry.h"
 
 #include <algorithm>
 

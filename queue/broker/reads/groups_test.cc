@@ -7,7 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "queue/api/error_fingerprint.h"
-#include "queue/broker/dead_groups.h"
+#include "queue/broker/reads/dead_groups.h"
 #include "queue/broker/testing/broker_fixture.h"
 
 namespace dqueue::queue {

@@ -1,4 +1,4 @@
-#include "queue/broker/lease_table.h"
+#include "queue/broker/leases/lease_table.h"
 
 #include <algorithm>
 #include <map>
