@@ -1,22 +1,20 @@
-// A client's call that is carried out item by item: some items become commands of the log, some are
-// decided at once, and the call is answered when every command is decided and, if anything was
-// decided from the leader's own knowledge, a round has confirmed the leadership.
+// Work is a client's call while it is carried out in parts: commands on their way through the log,
+// and confirmation rounds that it waits for.
+//
+// A WorkPart is the ownership of one part. It is move-only, and lives in the command or round that
+// decides the part. When the last part is decided, the call is answered and the work is freed. A
+// part that is destroyed undecided counts as failed: kUnknown if a command of the call was
+// proposed, else kNotServing. So a call is always answered, exactly once, and a work never leaks.
+// Used on the loop's thread; the count of parts is not atomic.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <string>
 #include <utility>
-#include <vector>
 
-#include "base/check.h"
-#include "queue/api/error_status.h"
-#include "queue/api/validate.h"
-#include "queue/broker/broker.h"
-#include "queue/broker/refusals.h"
-#include "queue/state/command_reader.h"
+#include "queue/api/error.h"
+#include "queue/broker/admission.h"
 #include "queue/state/state_machine.h"
 #include "raft/types.h"
 
@@ -24,11 +22,12 @@ namespace dqueue::queue {
 
 class Work {
  public:
-  // Why a part of the call was not carried out, in the order of which is told when there are
-  // several.
+  // Why a part of the call was not carried out. If several parts fail, the call is answered with
+  // the last of these.
   enum class Failure : uint8_t { kNone, kNotServing, kOverloaded, kDeadline, kShutdown, kUnknown };
 
-  explicit Work(Time call_deadline) : deadline(call_deadline) {}
+  // `admission` must outlive the work: it knows the leader when the call is answered.
+  Work(Time deadline, const Admission& admission) : deadline_(deadline), admission_(admission) {}
   virtual ~Work() = default;
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;
@@ -36,163 +35,71 @@ class Work {
   // The log has decided an item. newer: if it found the lease stale, whether that is because of a
   // later one.
   virtual void Set(uint32_t item, const CommandResult& result, bool newer) = 0;
-  // Answers the caller, with what was set or with an error for all. Once, then the work is gone.
+  // Answers the caller, with what was set or with an error for the whole call. Called once.
   virtual void Answer(std::optional<Error> error) = 0;
 
-  const Time deadline;
-  // Parts that are not decided: commands, and one for each round it waits for.
-  uint32_t remaining = 0;
-  // Commands in a batch that raft has, or had; with any, there may be an effect.
-  uint32_t proposed = 0;
-  bool applied = false;  // a command was applied
-  Failure failure = Failure::kNone;
-};
-
-// A call for all jobs that match: it looks for them part by part, and counts those that its
-// commands have changed.
-class PickWork : public Work {
- public:
-  PickWork(Time call_deadline, CommandKind command, const JobFilter& filter)
-      : Work(call_deadline),
-        kind(command),
-        queue(filter.queue),
-        type_(filter.type),
-        error_contains_(filter.error_contains),
-        error_fingerprint_(filter.error_fingerprint),
-        states_(filter.states),
-        access_(filter.access) {}
-
-  JobFilter filter() const {
-    return {.queue = queue,
-            .type = type_,
-            .states = states_,
-            .error_contains = error_contains_,
-            .access = access_,
-            .error_fingerprint = error_fingerprint_};
-  }
-  void Set(uint32_t, const CommandResult& result, bool) override {
-    // Else somebody else has deleted, retried, finished or replaced the job meanwhile.
-    if (result.code == ResultCode::kOk) ++changed;
-  }
-
-  const CommandKind kind;  // kDelete or kRetry
-  const std::string queue;
-  size_t jobs_max = 0;
-  size_t picked = 0;
-  uint64_t changed = 0;
-  bool more = false;
-  std::optional<Error> refusal;
-  // It looks at [begin, end), then comes round and looks at [0, begin).
-  uint32_t begin = 0;
-  uint32_t end = 0;
-  uint32_t position = 0;
-  bool came_round = false;
+  Time deadline() const { return deadline_; }
 
  private:
-  const std::string type_;
-  const std::string error_contains_;
-  const std::optional<uint64_t> error_fingerprint_;
-  const uint32_t states_;
-  const QueueAccess* const access_;  // the call's, which outlives this
+  friend class WorkPart;
+
+  std::optional<Error> WholeError() const;
+
+  const Time deadline_;
+  const Admission& admission_;
+  uint32_t parts_ = 0;     // undecided
+  uint32_t proposed_ = 0;  // commands that raft has, or had: with any, there may be an effect
+  bool applied_ = false;   // a command was applied
+  Failure failure_ = Failure::kNone;
 };
 
-// One google.rpc.Status for each item. C is a Call whose response is only that.
-template <class C>
-class StatusWork : public Work {
+class WorkPart {
  public:
-  explicit StatusWork(C c) : Work(c.deadline), call(std::move(c)) {
-    response.mutable_results()->Reserve(Size());
-    for (int i = 0; i < Size(); ++i) response.add_results();
+  // Of no work: an expiry, for which no caller waits.
+  WorkPart() = default;
+  // The first part of `work`.
+  explicit WorkPart(std::unique_ptr<Work> work) : work_(work.release()) { ++work_->parts_; }
+  WorkPart(WorkPart&& other) noexcept : work_(std::exchange(other.work_, nullptr)) {}
+  WorkPart& operator=(WorkPart&& other) noexcept {
+    WorkPart taken(std::move(other));
+    std::swap(work_, taken.work_);
+    return *this;
+  }
+  ~WorkPart() {
+    if (work_ != nullptr) Drop();
   }
 
-  int Size() const {
-    if constexpr (requires { call.request.items_size(); }) {
-      return call.request.items_size();
-    } else {
-      return call.request.ids_size();
-    }
-  }
-  const std::string& Id(int i) const {
-    if constexpr (requires { call.request.items_size(); }) {
-      return call.request.items(i).id();
-    } else {
-      return call.request.ids(i);
-    }
-  }
-  void Refuse(int i, const Error& error) { *response.mutable_results(i) = ToRpcStatus(error); }
-  bool Refused(int i) const { return response.results(i).code() != 0; }
-
-  void Set(uint32_t item, const CommandResult& result, bool newer) override {
-    const int i = static_cast<int>(item);
-    switch (result.code) {
-      case ResultCode::kOk:
-      case ResultCode::kExisting:
-        return;
-      case ResultCode::kNotFound:
-        return Refuse(i, JobNotFoundError(Id(i)));
-      case ResultCode::kLeaseStale:
-        return Refuse(i, LeaseStaleError(Id(i), newer));
-      case ResultCode::kInvalidState:
-        return Refuse(i, InvalidStateError(Id(i), result.state));
-      default:
-        CheckFailed(__FILE__, __LINE__, "a result that this command can have",
-                    "result code " + std::to_string(static_cast<int>(result.code)));
-    }
-  }
-  void Answer(std::optional<Error> error) override {
-    if (error) return call.done(*std::move(error));
-    call.done(std::move(response));
+  explicit operator bool() const { return work_ != nullptr; }
+  // One more part of the same work.
+  WorkPart Another() const {
+    WorkPart part;
+    part.work_ = work_;
+    ++work_->parts_;
+    return part;
   }
 
-  C call;
-  typename C::ResponseType response;
-  uint32_t worker = 0;  // who calls, if that is a worker: WorkerRegistry's number
-};
+  Time deadline() const { return work_->deadline_; }
+  // True if a command of the call was proposed.
+  bool proposed() const { return work_->proposed_ > 0; }
+  // The command of this part was given to raft, or raft reported that it did not append it.
+  void Propose() { ++work_->proposed_; }
+  void Unpropose();
 
-// The work of a call, with its malformed items refused. Null if that answered the call: it was
-// malformed as a whole, or no item is left.
-template <class C>
-std::unique_ptr<StatusWork<C>> CheckedWork(C call) {
-  if (auto error = CheckRequest(call.request)) {
-    call.done(*std::move(error));
-    return nullptr;
+  // Each of these decides the part, after which it is of no work.
+  void Done() {
+    Work* const work = std::exchange(work_, nullptr);
+    if (--work->parts_ == 0) Finish(work);
   }
-  auto work = std::make_unique<StatusWork<C>>(std::move(call));
-  int refused = 0;
-  for (int i = 0; i < work->Size(); ++i) {
-    if (auto error = CheckItem(work->call.request, i)) {
-      work->Refuse(i, *error);
-      ++refused;
-    }
-  }
-  if (refused < work->Size()) return work;
-  work->Answer(std::nullopt);
-  return nullptr;
-}
-
-class EnqueueWork : public Work {
- public:
-  EnqueueWork(Time call_deadline, bool all_or_nothing, int jobs,
-              std::function<void(Outcome<v1::EnqueueJobsResponse>)> done)
-      : Work(call_deadline), all_or_nothing_(all_or_nothing), done_(std::move(done)) {
-    response.mutable_results()->Reserve(jobs);
-    for (int i = 0; i < jobs; ++i) response.add_results();
-  }
-
-  // Of an all-or-nothing call, `item` is 0 and stands for all.
-  void Set(uint32_t item, const CommandResult& result, bool newer) override;
-  void Answer(std::optional<Error> error) override {
-    if (!error) error = std::move(rejected_);
-    if (error) return done_(*std::move(error));
-    done_(std::move(response));
-  }
-
-  v1::EnqueueJobsResponse response;
+  void Fail(Work::Failure failure);
+  // The command of this part was applied, with this result for the item.
+  void Applied(uint32_t item, const CommandResult& result, bool newer);
 
  private:
-  const bool all_or_nothing_;
-  std::function<void(Outcome<v1::EnqueueJobsResponse>)> done_;
-  std::optional<Error> rejected_;
+  void Drop();
+  // The last part is decided.
+  static void Finish(Work* work);
+
+  Work* work_ = nullptr;
 };
 
 }  // namespace dqueue::queue

@@ -132,14 +132,6 @@ struct JobRecord {
 };
 static_assert(sizeof(JobRecord) <= 120);
 
-inline bool IsLive(v1::JobState state) {
-  return state == v1::JOB_STATE_SCHEDULED || state == v1::JOB_STATE_READY;
-}
-inline bool IsFinished(v1::JobState state) {
-  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_DEAD ||
-         state == v1::JOB_STATE_CANCELLED;
-}
-
 // lane_hash: of the names of queue and type.
 uint64_t FixedHash(const JobRecord& record, uint64_t lane_hash);
 // Everything replicated about the job, given its fixed_hash.

@@ -207,13 +207,15 @@ void StateMachine::Impl::NoteReady(uint32_t slot) {
 
 void StateMachine::Impl::NoteHoldEnded(uint32_t slot) {
   if (collected == nullptr) return;
-  collected->events.push_back(HoldEnded{JobRef{slot}, jobs[slot].sequence, jobs[slot].last_token});
+  collected->events.emplace_back(
+      std::in_place_type<HoldEnded>,
+      HoldEnded{JobRef{slot}, jobs[slot].sequence, jobs[slot].last_token});
   noted_lane = kNoSlot;
 }
 
 void StateMachine::Impl::NotePurged(uint32_t slot) {
   if (collected == nullptr) return;
-  collected->events.push_back(JobPurged{JobRef{slot}});
+  collected->events.emplace_back(std::in_place_type<JobPurged>, JobPurged{JobRef{slot}});
   noted_lane = kNoSlot;
 }
 

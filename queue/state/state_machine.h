@@ -181,6 +181,14 @@ struct JobFilter {
 };
 constexpr uint32_t JobStateBit(v1::JobState state) { return uint32_t{1} << state; }
 
+constexpr bool IsLive(v1::JobState state) {
+  return state == v1::JOB_STATE_SCHEDULED || state == v1::JOB_STATE_READY;
+}
+constexpr bool IsFinished(v1::JobState state) {
+  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_DEAD ||
+         state == v1::JOB_STATE_CANCELLED;
+}
+
 // Of a job in the dead-letter set. Views are valid until the next change.
 struct DeadJob {
   std::string_view id;

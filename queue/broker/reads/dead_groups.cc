@@ -5,9 +5,9 @@
 
 #include "google/protobuf/timestamp.pb.h"
 #include "queue/api/error_fingerprint.h"
+#include "queue/api/hash.h"
 #include "queue/api/proto_time.h"
 #include "queue/api/validate.h"
-#include "queue/api/hash.h"
 
 namespace dqueue::queue {
 namespace {

@@ -1,0 +1,297 @@
+#include "queue/broker/commands/command_log.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/wire_format_lite.h"
+#include "queue/broker/mutants.h"
+
+namespace dqueue::queue {
+namespace {
+
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedOutputStream;
+
+// Room at the front of a chunk for time_ms, which is known only when the batch is taken: the tag
+// and a varint of 6 bytes, enough until 2109 (a later time is inserted).
+constexpr size_t kTimeVarintBytes = 6;
+constexpr size_t kTimeFieldBytes = 1 + kTimeVarintBytes;
+constexpr uint8_t kTimeTag = log::v1::CommandBatch::kTimeMsFieldNumber << 3;
+constexpr uint8_t kCommandTag = log::v1::CommandBatch::kCommandsFieldNumber << 3 | 2;
+
+// The wait after a refused expiry or tick.
+constexpr auto kOwnBatchWait = std::chrono::milliseconds(10);
+// Expiries that find room beside a full chunk.
+constexpr size_t kExpiriesMin = 64;
+// The wall clock is read again at least this often: it may have been set.
+constexpr auto kTickCheckMax = std::chrono::seconds(1);
+constexpr auto kTickCheckMin = std::chrono::milliseconds(1);
+
+void WriteTime(int64_t time_ms, std::string* bytes) {
+  DQ_CHECK(time_ms >= 0 && bytes->size() >= kTimeFieldBytes);
+  auto value = static_cast<uint64_t>(time_ms);
+  std::string field(1, static_cast<char>(kTimeTag));
+  for (size_t i = 1; i < kTimeVarintBytes || value >= 0x80; ++i) {
+    field += static_cast<char>((value & 0x7f) | 0x80);
+    value >>= 7;
+  }
+  field += static_cast<char>(value);
+  if (field.size() == kTimeFieldBytes) {
+    std::memcpy(bytes->data(), field.data(), kTimeFieldBytes);
+  } else {
+    bytes->replace(0, kTimeFieldBytes, field);
+  }
+}
+
+// Appends `message`, which takes `size` bytes, as field `field` of a Command as an element of
+// CommandBatch.commands; the bytes written.
+size_t AppendCommand(int field, const google::protobuf::MessageLite& message, uint32_t size,
+                     std::string* bytes) {
+  const uint32_t command_size =
+      1 + static_cast<uint32_t>(CodedOutputStream::VarintSize32(size)) + size;
+  const size_t total = 1 + CodedOutputStream::VarintSize32(command_size) + command_size;
+  const size_t start = bytes->size();
+  bytes->resize(start + total);
+  auto* p = reinterpret_cast<uint8_t*>(bytes->data()) + start;
+  *p++ = kCommandTag;
+  p = CodedOutputStream::WriteVarint32ToArray(command_size, p);
+  *p++ = static_cast<uint8_t>(field << 3 | WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
+  p = CodedOutputStream::WriteVarint32ToArray(size, p);
+  p = message.SerializeWithCachedSizesToArray(p);
+  DQ_CHECK(p == reinterpret_cast<uint8_t*>(bytes->data()) + bytes->size());
+  return total;
+}
+
+}  // namespace
+
+CommandLog::Chunk::Chunk() : bytes(kTimeFieldBytes, '\0') {}
+
+CommandLog::CommandLog(const BrokerOptions& options, const StateMachine& state, LogClock& clock,
+                       Grants& grants, Deletions& deletions, uint64_t first_batch)
+    : options_(options),
+      state_(state),
+      clock_(clock),
+      grants_(grants),
+      deletions_(deletions),
+      next_batch_(first_batch) {}
+
+void CommandLog::Begin() {
+  DQ_CHECK(chunks_.empty());
+  ++epoch_;
+  own_batches_after_ = Time::min();
+  own_batch_refused_ = false;
+}
+
+void CommandLog::End(Work::Failure failure) {
+  ++epoch_;
+  pending_commands_ = 0;
+  pending_bytes_ = 0;
+  for (Chunk& chunk : std::exchange(chunks_, {})) {
+    for (CommandRef& ref : chunk.commands) ref.part.Fail(failure);
+  }
+}
+
+void CommandLog::AbandonInFlight() {
+  for (auto& [id, batch] : std::exchange(in_flight_, {})) {
+    for (CommandRef& ref : batch.commands) {
+      if (ref.part) ref.part.Fail(Work::Failure::kUnknown);
+    }
+  }
+}
+
+void CommandLog::Append(int field, const google::protobuf::MessageLite& message,
+                        CommandRef&& ref) {
+  DQ_CHECK(ref.part);
+  const auto size = static_cast<uint32_t>(message.ByteSizeLong());
+  if (chunks_.empty() || chunks_.back().commands.size() >= options_.max_batch_commands ||
+      (!chunks_.back().commands.empty() &&
+       chunks_.back().bytes.size() + size > options_.max_batch_bytes)) {
+    chunks_.emplace_back();
+  }
+  Chunk& chunk = chunks_.back();
+  ref.bytes = static_cast<uint32_t>(AppendCommand(field, message, size, &chunk.bytes));
+  chunk.first_deadline = std::min(chunk.first_deadline, ref.part.deadline());
+  ++pending_commands_;
+  pending_bytes_ += ref.bytes;
+  chunk.commands.push_back(std::move(ref));
+}
+
+CommandLog::Chunk CommandLog::TakeChunk(Time now) {
+  while (!chunks_.empty()) {
+    Chunk chunk = std::move(chunks_.front());
+    chunks_.pop_front();
+    for (const CommandRef& ref : chunk.commands) {
+      DQ_CHECK(pending_commands_ > 0 && pending_bytes_ >= ref.bytes);
+      --pending_commands_;
+      pending_bytes_ -= ref.bytes;
+    }
+    DropOverdue(now, &chunk);
+    if (!chunk.commands.empty()) return chunk;
+  }
+  return {};
+}
+
+std::optional<Batch> CommandLog::TakeBatch(Time now, int64_t wall_ms) {
+  if (std::exchange(own_batch_refused_, false)) own_batches_after_ = now + kOwnBatchWait;
+  Chunk chunk = TakeChunk(now);
+  for (CommandRef& ref : chunk.commands) ref.part.Propose();
+  AddExpiries(now, &chunk);
+  const int64_t time_ms = clock_.NowMs(now, wall_ms);
+  if (chunk.commands.empty() && (now < own_batches_after_ || !TickIsDue(time_ms))) {
+    return std::nullopt;
+  }
+  clock_.Propose(now, time_ms);
+  WriteTime(time_ms, &chunk.bytes);
+  const uint64_t id = next_batch_++;
+  InFlight& batch = in_flight_[id];
+  batch.time_ms = time_ms;
+  batch.epoch = epoch_;
+  batch.commands = std::move(chunk.commands);
+  if (DQ_MUTANT(mutants::kAnswerBeforeCommit)) AnswerUncommitted(&batch);
+  return Batch{id, std::make_shared<const std::string>(std::move(chunk.bytes))};
+}
+
+void CommandLog::AnswerUncommitted(InFlight* batch) {
+  for (CommandRef& ref : batch->commands) {
+    if (ref.kind == CommandKind::kEnqueue) ref.part.Applied(ref.item, {}, /*newer=*/false);
+  }
+}
+
+void CommandLog::DropOverdue(Time now) {
+  for (Chunk& chunk : chunks_) {
+    const size_t commands = chunk.commands.size();
+    const size_t bytes = chunk.bytes.size();
+    DropOverdue(now, &chunk);
+    pending_commands_ -= commands - chunk.commands.size();
+    pending_bytes_ -= bytes - chunk.bytes.size();
+  }
+}
+
+void CommandLog::DropOverdue(Time now, Chunk* chunk) {
+  if (chunk->first_deadline > now) return;
+  Chunk kept;
+  size_t at = kTimeFieldBytes;
+  for (CommandRef& ref : chunk->commands) {
+    const uint32_t bytes = ref.bytes;
+    // Once a command of a call is proposed, the others follow: the answer "no effect" would be
+    // wrong.
+    if (ref.part.deadline() <= now && !ref.part.proposed()) {
+      Settle(ref, epoch_, /*applied=*/false);
+      ref.part.Fail(Work::Failure::kDeadline);
+    } else {
+      kept.bytes.append(chunk->bytes, at, bytes);
+      if (!ref.part.proposed()) {
+        kept.first_deadline = std::min(kept.first_deadline, ref.part.deadline());
+      }
+      kept.commands.push_back(std::move(ref));
+    }
+    at += bytes;
+  }
+  DQ_CHECK(at == chunk->bytes.size());
+  *chunk = std::move(kept);
+}
+
+void CommandLog::AddExpiries(Time now, Chunk* chunk) {
+  if (now < own_batches_after_ || grants_.NextExpiry() > now) return;
+  // At least a few beside a full chunk: expiries must not starve.
+  const size_t room =
+      options_.max_batch_commands - std::min(options_.max_batch_commands, chunk->commands.size());
+  const size_t limit = std::max(room, std::min(options_.max_batch_commands, kExpiriesMin));
+  for (const LeaseInfo& lease : grants_.Expired(now, limit)) {
+    std::optional<CommandRef> ref = grants_.BeginExpiry(now, lease, &expire_);
+    if (!ref) continue;
+    ref->bytes = static_cast<uint32_t>(AppendCommand(log::v1::Command::kExpireFieldNumber, expire_,
+                                                     static_cast<uint32_t>(expire_.ByteSizeLong()),
+                                                     &chunk->bytes));
+    chunk->commands.push_back(*std::move(ref));
+  }
+}
+
+bool CommandLog::TickIsDue(int64_t log_time_ms) const {
+  const int64_t next_ms = state_.NextTickMs();
+  if (next_ms > log_time_ms) return false;
+  // A batch in flight that is late enough will do it.
+  return in_flight_.empty() || in_flight_.rbegin()->second.time_ms < next_ms;
+}
+
+Time CommandLog::NextTick(Time now, int64_t wall_ms) const {
+  const int64_t next_ms = state_.NextTickMs();
+  if (next_ms == INT64_MAX) return Time::max();
+  const int64_t log_time_ms = clock_.NowMs(now, wall_ms);
+  if (next_ms <= log_time_ms && !TickIsDue(log_time_ms)) return Time::max();
+  const int64_t wait_ms = std::max<int64_t>(next_ms, log_time_ms) - log_time_ms;
+  const Duration wait = std::clamp<Duration>(
+      std::chrono::milliseconds(std::min<int64_t>(wait_ms, 1000)), kTickCheckMin, kTickCheckMax);
+  return std::max(now + wait, own_batches_after_);
+}
+
+Time CommandLog::Due(Time now, int64_t wall_ms) const {
+  Time due = std::max(grants_.NextExpiry(), own_batches_after_);
+  due = std::min(due, NextTick(now, wall_ms));
+  for (const Chunk& chunk : chunks_) due = std::min(due, chunk.first_deadline);
+  return due;
+}
+
+CommandLog::InFlight CommandLog::TakeInFlight(uint64_t id) {
+  const auto it = in_flight_.find(id);
+  InFlight batch = std::move(it->second);
+  in_flight_.erase(it);
+  return batch;
+}
+
+void CommandLog::OnProposal(const raft::ProposalOutcome& outcome) {
+  using Outcome = raft::ProposalOutcome;
+  const auto it = in_flight_.find(outcome.id);
+  DQ_CHECK_MSG(it != in_flight_.end(), "batch " + std::to_string(outcome.id) + " is not in flight");
+  DQ_CHECK(!it->second.committed);
+  if (outcome.kind == Outcome::Kind::kCommitted) {
+    it->second.committed = true;
+    return;
+  }
+  Work::Failure failure = Work::Failure::kUnknown;
+  if (outcome.kind == Outcome::Kind::kNotAppended) {
+    failure = outcome.reason == Outcome::Reason::kOverloaded ? Work::Failure::kOverloaded
+                                                             : Work::Failure::kNotServing;
+  }
+  InFlight batch = TakeInFlight(outcome.id);
+  if (batch.commands.empty()) own_batch_refused_ = true;
+  for (CommandRef& ref : batch.commands) {
+    Settle(ref, batch.epoch, /*applied=*/false);
+    if (!ref.part) {
+      own_batch_refused_ = true;
+      continue;
+    }
+    if (failure != Work::Failure::kUnknown) ref.part.Unpropose();
+    ref.part.Fail(failure);
+  }
+}
+
+void CommandLog::OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results) {
+  const auto it = in_flight_.find(batch_id);
+  DQ_CHECK_MSG(it != in_flight_.end() && it->second.committed,
+               "batch " + std::to_string(batch_id) + " was not reported as committed");
+  InFlight batch = TakeInFlight(batch_id);
+  DQ_CHECK_MSG(results.size() == batch.commands.size(),
+               std::to_string(results.size()) + " results for " +
+                   std::to_string(batch.commands.size()) + " commands");
+  for (size_t i = 0; i < results.size(); ++i) {
+    CommandRef& ref = batch.commands[i];
+    const LeaseEnding& ends = ref.ends;
+    const bool counts = ends.counts_as != AttemptEnd::kNone && results[i].code == ResultCode::kOk;
+    if (counts && batch.epoch == epoch_) grants_.Count(now, ends);
+    Settle(ref, batch.epoch, /*applied=*/true);
+    if (ref.part) ref.part.Applied(ref.item, results[i], /*newer=*/!ends.ended_before);
+  }
+}
+
+void CommandLog::Settle(const CommandRef& ref, uint64_t epoch, bool applied) {
+  if (epoch != epoch_) return;
+  if (ref.ends.lease != 0) grants_.Settle(ref.ends, applied);
+  if (ref.deletes != 0) deletions_.Settle(ref.deletes);
+}
+
+}  // namespace dqueue::queue

@@ -1,0 +1,119 @@
+// The command log carries commands from the parts that propose them to raft, and their results
+// back.
+//
+// A command is encoded once, into a chunk. The node takes chunks as batches, one for each log
+// entry, and reports what became of each batch. Expiries of leases are added when a batch is taken;
+// a tick is a batch without commands, taken when the state machine has something due.
+//
+// Owns the chunks, the batches in flight, and with each command the part of the call that waits for
+// it. A command is decided exactly once: its guards (the ACKING lease, the deletion) are settled,
+// then its part is. Commands of an earlier leadership settle no guard, because those are gone. Used
+// on the loop's thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dqueue/v1/command.pb.h"
+#include "google/protobuf/message_lite.h"
+#include "queue/broker/commands/command.h"
+#include "queue/broker/commands/deletions.h"
+#include "queue/broker/leases/grants.h"
+#include "queue/broker/log_clock.h"
+#include "queue/broker/options.h"
+#include "queue/state/state_machine.h"
+#include "raft/raft.h"
+#include "raft/types.h"
+
+namespace dqueue::queue {
+
+// Commands that go into one log entry.
+struct Batch {
+  uint64_t id = 0;        // the proposal's id
+  raft::Payload payload;  // an encoded CommandBatch
+};
+
+class CommandLog {
+ public:
+  CommandLog(const BrokerOptions& options, const StateMachine& state, LogClock& clock,
+             Grants& grants, Deletions& deletions, uint64_t first_batch);
+
+  // A leadership begins.
+  void Begin();
+  // The leadership is over: commands not taken yet fail. Those in flight are still decided by
+  // OnProposal and OnApplied.
+  void End(Work::Failure failure);
+  // Decides the commands in flight as unknown: nothing more will be reported.
+  void AbandonInFlight();
+
+  // Adds a command: `message` is the field of log.v1.Command with this number.
+  void Append(int field, const google::protobuf::MessageLite& message, CommandRef&& ref);
+  // The commands of the next log entry; nullopt if there are none. Adds expiries and ticks that
+  // are due.
+  std::optional<Batch> TakeBatch(Time now, int64_t wall_ms);
+  void OnProposal(const raft::ProposalOutcome& outcome);
+  // After the events of the entry were consumed.
+  void OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
+
+  // Answers the calls whose deadline passed before any command of them was proposed.
+  void DropOverdue(Time now);
+  // When TakeBatch or DropOverdue has something to do without any event.
+  Time Due(Time now, int64_t wall_ms) const;
+
+  size_t pending_commands() const { return pending_commands_; }
+  size_t pending_bytes() const { return pending_bytes_; }
+
+ private:
+  // Commands that will be one log entry, encoded already.
+  struct Chunk {
+    Chunk();
+    std::string bytes;  // room for the time, then the commands
+    std::vector<CommandRef> commands;
+    // Of the calls none of whose commands is proposed yet.
+    Time first_deadline = Time::max();
+  };
+  // A batch that raft has.
+  struct InFlight {
+    int64_t time_ms = 0;
+    uint64_t epoch = 0;
+    bool committed = false;
+    std::vector<CommandRef> commands;
+  };
+
+  // The next chunk that has commands left, out of the waiting ones; else an empty one.
+  Chunk TakeChunk(Time now);
+  void DropOverdue(Time now, Chunk* chunk);
+  void AddExpiries(Time now, Chunk* chunk);
+  bool TickIsDue(int64_t log_time_ms) const;
+  Time NextTick(Time now, int64_t wall_ms) const;
+  InFlight TakeInFlight(uint64_t id);
+  void Settle(const CommandRef& ref, uint64_t epoch, bool applied);
+  // With a deliberate bug only.
+  void AnswerUncommitted(InFlight* batch);
+
+  const BrokerOptions& options_;
+  const StateMachine& state_;
+  LogClock& clock_;
+  Grants& grants_;
+  Deletions& deletions_;
+
+  std::deque<Chunk> chunks_;
+  size_t pending_commands_ = 0;  // in chunks_
+  size_t pending_bytes_ = 0;
+  std::map<uint64_t, InFlight> in_flight_;
+  uint64_t next_batch_;
+  uint64_t epoch_ = 0;  // counts beginnings and ends of leaderships
+  // After an expiry or tick was refused, the next one waits: raft is handing leadership over, or is
+  // full.
+  bool own_batch_refused_ = false;
+  Time own_batches_after_ = Time::min();
+  log::v1::Expire expire_;  // reused, so that its strings keep their memory
+};
+
+}  // namespace dqueue::queue

@@ -1,0 +1,42 @@
+// EnqueueJobs calls: a JobSpec becomes a command of the log. Everything that could differ between
+// replicas is decided here: ids, times, defaults, the order of headers and labels.
+//
+// Each leadership has its own stream of job ids, so that a node that restarts with its old seed
+// does not repeat them. Used on the loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "dqueue/v1/command.pb.h"
+#include "queue/api/job_id.h"
+#include "queue/broker/admission.h"
+#include "queue/broker/calls.h"
+#include "queue/broker/commands/command_log.h"
+#include "queue/broker/log_clock.h"
+#include "queue/broker/options.h"
+
+namespace dqueue::queue {
+
+class EnqueueProposer {
+ public:
+  EnqueueProposer(const BrokerOptions& options, const Admission& admission, const LogClock& clock,
+                  CommandLog& commands, uint64_t seed);
+
+  void Begin(raft::Term term);
+  void Submit(Time now, EnqueueCall call);
+
+ private:
+  // Sets *id as the producer named the job, or derived from its request, or new.
+  void TakeId(v1::EnqueueJobsRequest* request, int i, int64_t now_ms, std::string* id);
+
+  const BrokerOptions& options_;
+  const Admission& admission_;
+  const LogClock& clock_;
+  CommandLog& commands_;
+  const uint64_t seed_;
+  JobIdGenerator ids_;
+  log::v1::Enqueue one_;  // reused, so that its strings keep their memory
+};
+
+}  // namespace dqueue::queue

@@ -1,0 +1,42 @@
+// Lease calls with a lease_request_id. While one of their leases is held, a repeated call is
+// answered with the same leases. Numbers are given out again once nothing is held by them; 0 is
+// never one. Used on the loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "queue/state/state_machine.h"
+
+namespace dqueue::queue {
+
+class LeaseRequests {
+ public:
+  using Grants = std::vector<std::pair<JobRef, LeaseToken>>;
+
+  // A new number for the request with this key. It replaces an earlier request with the same key,
+  // none of whose leases can be held.
+  uint32_t Open(std::string key);
+  void AddGrant(uint32_t number, JobRef job, LeaseToken token);
+  // A lease of the request has ended. With the last, the request is forgotten.
+  void EndGrant(uint32_t number);
+  // The leases of the request with this key, ended ones too; null: unknown.
+  const Grants* Find(const std::string& key) const;
+  void Clear();
+
+ private:
+  struct Request {
+    std::string key;
+    Grants grants;
+    uint32_t held = 0;
+  };
+
+  std::vector<Request> requests_{1};  // 0 is not used
+  std::vector<uint32_t> free_;
+  std::map<std::string, uint32_t> numbers_;
+};
+
+}  // namespace dqueue::queue

@@ -1,0 +1,78 @@
+// Reads: GetJob, ListJobs, GetStats, ListKeys, ListWorkers and GroupDeadJobs. A read waits for a
+// confirmation round and is answered from the state machine, with the leases of this leader shown
+// as state LEASED. GroupDeadJobs then goes on as a grouping.
+//
+// Owns the reads that wait. A read ends by its round or by its deadline, whichever is first. Used
+// on the loop's thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <variant>
+#include <vector>
+
+#include "queue/broker/admission.h"
+#include "queue/broker/call_timers.h"
+#include "queue/broker/calls.h"
+#include "queue/broker/confirmations.h"
+#include "queue/broker/leases/grants.h"
+#include "queue/broker/log_clock.h"
+#include "queue/broker/reads/groupings.h"
+#include "queue/broker/reads/worker_registry.h"
+#include "queue/state/state_machine.h"
+
+namespace dqueue::queue {
+
+class Lookups {
+ public:
+  Lookups(const StateMachine& state, const Admission& admission, const LogClock& clock,
+          const Grants& grants, Groupings& groupings, Confirmations& confirmations,
+          CallTimers& timers, WorkerRegistry& workers);
+
+  void Submit(Time now, GetCall call) { Wait(now, std::move(call)); }
+  void Submit(Time now, ListCall call) { Wait(now, std::move(call)); }
+  void Submit(Time now, StatsCall call) { Wait(now, std::move(call)); }
+  void Submit(Time now, ListKeysCall call) { Wait(now, std::move(call)); }
+  void Submit(Time now, GroupCall call) { Wait(now, std::move(call)); }
+  void Submit(Time now, WorkersCall call) { Wait(now, std::move(call)); }
+
+  // A round that these reads waited for has ended. Reads that have ended meanwhile are passed over.
+  void OnRoundEnded(Time now, const std::vector<uint64_t>& reads, bool confirmed);
+  // The deadline of the read has passed. False: no such read.
+  bool OnTimer(uint64_t number);
+  // Ends all reads with `error`, because the leadership is over.
+  void FailAll(const Error& error);
+  size_t size() const { return waits_.size(); }
+
+ private:
+  using Read = std::variant<GetCall, ListCall, StatsCall, GroupCall, WorkersCall, ListKeysCall>;
+  struct ReadWait {
+    Read read;
+    Time timer = Time::max();
+  };
+
+  template <class C>
+  void Wait(Time now, C call);
+  Read Take(std::map<uint64_t, ReadWait>::iterator it);
+  void Answer(Time now, GetCall* call);
+  void Answer(Time now, ListCall* call);
+  void Answer(Time now, StatsCall* call);
+  void Answer(Time now, ListKeysCall* call);
+  void Answer(Time now, GroupCall* call);
+  void Answer(Time now, WorkersCall* call);
+  // Shows a held job as LEASED.
+  void OverlayLease(Time now, JobRef ref, v1::Job* job) const;
+
+  const StateMachine& state_;
+  const Admission& admission_;
+  const LogClock& clock_;
+  const Grants& grants_;
+  Groupings& groupings_;
+  Confirmations& confirmations_;
+  CallTimers& timers_;
+  WorkerRegistry& workers_;
+  std::map<uint64_t, ReadWait> waits_;
+};
+
+}  // namespace dqueue::queue
