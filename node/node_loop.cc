@@ -225,7 +225,7 @@ void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
 
 void NodeImpl::TellKeys() {
   if (!watch_keys_) return;
-  queue::KeyTablePtr keys = state_->keys();
+  queue::KeyTablePtr keys = state_->api_keys();
   if (keys == told_keys_) return;
   told_keys_ = keys;
   watch_keys_(std::move(keys));

@@ -24,44 +24,47 @@ CommandResult Answer(ResultCode code, v1::JobState state) {
   return result;
 }
 
-// The answer of a ruling that leaves the job as it is.
-CommandResult AnswerWithoutEffect(Ruling ruling, v1::JobState state) {
-  switch (ruling) {
-    case Ruling::kRepeated:
+// The answer of a decision that leaves the job as it is.
+CommandResult AnswerWithoutEffect(LeaseDecision decision, v1::JobState state) {
+  switch (decision) {
+    case LeaseDecision::kRepeated:
       return Answer(ResultCode::kOk, state);
-    case Ruling::kInvalidState:
+    case LeaseDecision::kInvalidState:
       return Answer(ResultCode::kInvalidState, state);
-    case Ruling::kLeaseStale:
+    case LeaseDecision::kLeaseStale:
       return Answer(ResultCode::kLeaseStale, state);
-    case Ruling::kApply:
-    case Ruling::kApplyLate:
+    case LeaseDecision::kApply:
+    case LeaseDecision::kApplyLate:
       break;
   }
-  CheckFailed(__FILE__, __LINE__, "a ruling without effect", {});
+  CheckFailed(__FILE__, __LINE__, "a decision without effect", {});
 }
 
-bool HasEffect(Ruling ruling) { return ruling == Ruling::kApply || ruling == Ruling::kApplyLate; }
+bool HasEffect(LeaseDecision decision) {
+  return decision == LeaseDecision::kApply || decision == LeaseDecision::kApplyLate;
+}
 
 }  // namespace
 
-Ruling StateMachine::Impl::RulingOn(LeaseCommand kind, const CommandView& command,
-                                    const JobRecord& job) const {
+LeaseDecision StateMachine::Impl::DecisionOn(LeaseCommand kind, const CommandView& command,
+                                             const StoredJob& job) const {
   if (IsOfAnother(command, job) && !DQ_MUTANT(mutants::kReusedIdNotTold))
-    return Ruling::kLeaseStale;
-  return Rule(kind, job.job_state(), Relate(command.token, job.last_token, job.token_end));
+    return LeaseDecision::kLeaseStale;
+  return Decide(kind, job.job_state(), Relate(command.token, job.last_token, job.token_end));
 }
 
 CommandResult StateMachine::Impl::Complete(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   const LeaseToken token = command.token;
-  Ruling ruling = RulingOn(LeaseCommand::kComplete, command, job);
-  if (DQ_MUTANT(mutants::kCompleteUnfenced) && IsLive(job.job_state())) ruling = Ruling::kApply;
-  if (!HasEffect(ruling)) return AnswerWithoutEffect(ruling, job.job_state());
+  LeaseDecision decision = DecisionOn(LeaseCommand::kComplete, command, job);
+  if (DQ_MUTANT(mutants::kCompleteUnfenced) && IsLive(job.job_state()))
+    decision = LeaseDecision::kApply;
+  if (!HasEffect(decision)) return AnswerWithoutEffect(decision, job.job_state());
 
   BeginChange(slot);
-  if (ruling == Ruling::kApply) Increment(&job.delivered);
+  if (decision == LeaseDecision::kApply) Increment(&job.delivered);
   job.last_token = std::max(job.last_token, token);
   job.token_end = TokenEnd::kComplete;
   SetOutcome(slot, job.outcome.error(), command.text, job.outcome.attempts());
@@ -78,10 +81,10 @@ CommandResult StateMachine::Impl::Complete(const CommandView& command) {
 CommandResult StateMachine::Impl::Fail(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   const LeaseToken token = command.token;
-  const Ruling ruling = RulingOn(LeaseCommand::kFail, command, job);
-  if (!HasEffect(ruling)) return AnswerWithoutEffect(ruling, job.job_state());
+  const LeaseDecision decision = DecisionOn(LeaseCommand::kFail, command, job);
+  if (!HasEffect(decision)) return AnswerWithoutEffect(decision, job.job_state());
 
   BeginChange(slot);
   Increment(&job.delivered);
@@ -110,10 +113,10 @@ CommandResult StateMachine::Impl::Fail(const CommandView& command) {
 CommandResult StateMachine::Impl::Expire(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   const LeaseToken token = command.token;
-  const Ruling ruling = RulingOn(LeaseCommand::kExpire, command, job);
-  if (!HasEffect(ruling)) return AnswerWithoutEffect(ruling, job.job_state());
+  const LeaseDecision decision = DecisionOn(LeaseCommand::kExpire, command, job);
+  if (!HasEffect(decision)) return AnswerWithoutEffect(decision, job.job_state());
 
   BeginChange(slot);
   Increment(&job.delivered);
@@ -151,7 +154,7 @@ CommandResult StateMachine::Impl::Cancel(const CommandView& command) {
 CommandResult StateMachine::Impl::Retry(const CommandView& command) {
   const uint32_t slot = FindNext(command);
   if (slot == kNoSlot) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   if (IsOfAnother(command, job)) {
     return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
   }
@@ -219,13 +222,13 @@ void StateMachine::Impl::Kill(uint32_t slot, v1::DeadReason reason) {
 // Between BeginChange and EndChange.
 void StateMachine::Impl::SetOutcome(uint32_t slot, std::string_view error, std::string_view result,
                                     std::string_view attempts) {
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   block_bytes -= job.outcome.allocated();
   job.outcome.Set(error, result, attempts);
   block_bytes += job.outcome.allocated();
 }
 
-std::string StateMachine::Impl::AttemptsAfter(const JobRecord& job,
+std::string StateMachine::Impl::AttemptsAfter(const StoredJob& job,
                                               const CommandView& command) const {
   // From a version that kept none. Whoever replays it must come to what was so then.
   if (command.held_ms == 0) return std::string(job.outcome.attempts());

@@ -18,24 +18,24 @@ namespace dqueue::queue {
 
 // A job that may be created.
 struct EnqueueCandidate {
-  EnqueueCandidate(const JobOrder& job, uint64_t hash)
-      : order(&job),
+  EnqueueCandidate(const EnqueuedJob& job, uint64_t hash)
+      : new_job(&job),
         id_hash(hash),
         priority(static_cast<uint8_t>(std::min<uint32_t>(job.priority, kPriorityMax))) {}
 
   // Made when first needed: most jobs meet nobody.
   const SpecBlock& Spec() {
-    if (!spec.bytes) spec = EncodeSpec(*order);
+    if (!spec.bytes) spec = EncodeSpec(*new_job);
     return spec;
   }
   uint64_t Identity() {
     if (!identity) {
-      identity = ContentIdentity(order->queue, order->type, priority, SpecOf(Spec().view()));
+      identity = ContentIdentity(new_job->queue, new_job->type, priority, SpecOf(Spec().view()));
     }
     return *identity;
   }
 
-  const JobOrder* order;
+  const EnqueuedJob* new_job;
   uint64_t id_hash;
   uint32_t queue = kNoSlot;  // kNoSlot: not looked up, or to be made
   uint8_t priority;
@@ -44,7 +44,7 @@ struct EnqueueCandidate {
 };
 
 // How a candidate stands to the jobs that are there.
-struct EnqueueMeeting {
+struct EnqueueCheck {
   ResultCode code = ResultCode::kOk;  // kOk: it is new
   std::string_view existing_id = {};
 };
@@ -57,16 +57,15 @@ struct EnqueuedTogether {
   absl::flat_hash_set<absl::string_view> new_queues;
 };
 
-uint64_t StateMachine::Impl::IdentityOf(const JobRecord& job) const {
+uint64_t StateMachine::Impl::IdentityOf(const StoredJob& job) const {
   return ContentIdentity(queues[ready.queue_of(job.lane)].name, ready.type_of(job.lane),
                          job.priority, SpecOf(job.spec_view()));
 }
 
-EnqueueMeeting StateMachine::Impl::MeetById(EnqueueCandidate& candidate,
-                                            EnqueuedTogether* together) {
-  const std::string_view id = candidate.order->id;
+EnqueueCheck StateMachine::Impl::CheckId(EnqueueCandidate& candidate, EnqueuedTogether* together) {
+  const std::string_view id = candidate.new_job->id;
   const auto compare = [&](uint64_t identity) {
-    return EnqueueMeeting{
+    return EnqueueCheck{
         identity == candidate.Identity() ? ResultCode::kExisting : ResultCode::kDuplicateJob, id};
   };
   const uint32_t slot = FindJob(id, candidate.id_hash);
@@ -78,48 +77,50 @@ EnqueueMeeting StateMachine::Impl::MeetById(EnqueueCandidate& candidate,
   return {};
 }
 
-EnqueueMeeting StateMachine::Impl::MeetByKey(EnqueueCandidate& candidate,
-                                             EnqueuedTogether* together) {
-  const JobOrder& order = *candidate.order;
+EnqueueCheck StateMachine::Impl::CheckIdempotencyKey(EnqueueCandidate& candidate,
+                                                     EnqueuedTogether* together) {
+  const EnqueuedJob& new_job = *candidate.new_job;
   const uint32_t queue = candidate.queue;
-  if (order.idempotency_key.empty()) return {};
+  if (new_job.idempotency_key.empty()) return {};
   const auto compare = [&](uint64_t identity, std::string_view owner_id) {
-    return EnqueueMeeting{
+    return EnqueueCheck{
         identity == candidate.Identity() ? ResultCode::kExisting : ResultCode::kIdempotencyMismatch,
         owner_id};
   };
   if (queue != kNoSlot) {
-    const uint32_t entry = keys.Find(queue, queues[queue].name_hash, order.idempotency_key);
+    const uint32_t entry =
+        idempotency.Find(queue, queues[queue].name_hash, new_job.idempotency_key);
     // An entry whose window has ended may still wait for a bounded step to drop it.
-    if (entry != kNoSlot && keys[entry].end_ms > time_ms) {
-      return compare(keys[entry].identity, keys[entry].job_id());
+    if (entry != kNoSlot && idempotency[entry].end_ms > time_ms) {
+      return compare(idempotency[entry].identity, idempotency[entry].job_id());
     }
   }
   if (together != nullptr) {
-    const auto it = together->by_key.find({AbslView(order.queue), AbslView(order.idempotency_key)});
+    const auto it =
+        together->by_key.find({AbslView(new_job.queue), AbslView(new_job.idempotency_key)});
     if (it != together->by_key.end()) {
-      return compare(it->second->Identity(), it->second->order->id);
+      return compare(it->second->Identity(), it->second->new_job->id);
     }
   }
   return {};
 }
 
-EnqueueMeeting StateMachine::Impl::Meet(EnqueueCandidate& candidate, EnqueuedTogether* together) {
-  const JobOrder& order = *candidate.order;
-  EnqueueMeeting met = MeetById(candidate, together);
-  if (met.code != ResultCode::kOk) return met;
-  candidate.queue = queues.Find(order.queue);
+EnqueueCheck StateMachine::Impl::CheckNew(EnqueueCandidate& candidate, EnqueuedTogether* together) {
+  const EnqueuedJob& new_job = *candidate.new_job;
+  EnqueueCheck check = CheckId(candidate, together);
+  if (check.code != ResultCode::kOk) return check;
+  candidate.queue = queues.Find(new_job.queue);
   const bool new_queue = candidate.queue == kNoSlot;
-  met = MeetByKey(candidate, together);
-  if (met.code != ResultCode::kOk) return met;
+  check = CheckIdempotencyKey(candidate, together);
+  if (check.code != ResultCode::kOk) return check;
   size_t new_queues = new_queue ? 1 : 0;
   if (together != nullptr) {
-    if (new_queue) together->new_queues.insert(AbslView(order.queue));
+    if (new_queue) together->new_queues.insert(AbslView(new_job.queue));
     new_queues = together->new_queues.size();
-    together->by_id.emplace(AbslView(order.id), &candidate);
-    if (!order.idempotency_key.empty() && order.idempotency_window_ms > 0) {
-      together->by_key.emplace(std::pair(AbslView(order.queue), AbslView(order.idempotency_key)),
-                               &candidate);
+    together->by_id.emplace(AbslView(new_job.id), &candidate);
+    if (!new_job.idempotency_key.empty() && new_job.idempotency_window_ms > 0) {
+      together->by_key.emplace(
+          std::pair(AbslView(new_job.queue), AbslView(new_job.idempotency_key)), &candidate);
     }
   }
   if (new_queue && queues.size() + new_queues > kQueuesMax) {
@@ -131,80 +132,80 @@ EnqueueMeeting StateMachine::Impl::Meet(EnqueueCandidate& candidate, EnqueuedTog
   return {};
 }
 
-CommandResult StateMachine::Impl::Enqueue(std::span<const JobOrder> orders) {
-  return orders.size() == 1 ? EnqueueOne(orders[0]) : EnqueueAll(orders);
+CommandResult StateMachine::Impl::Enqueue(std::span<const EnqueuedJob> new_jobs) {
+  return new_jobs.size() == 1 ? EnqueueOne(new_jobs[0]) : EnqueueAll(new_jobs);
 }
 
-CommandResult StateMachine::Impl::EnqueueOne(const JobOrder& order) {
+CommandResult StateMachine::Impl::EnqueueOne(const EnqueuedJob& new_job) {
   LookAhead(next_id);
-  EnqueueCandidate candidate(order, id_hashes[next_id++]);
-  const EnqueueMeeting met = Meet(candidate, nullptr);
+  EnqueueCandidate candidate(new_job, id_hashes[next_id++]);
+  const EnqueueCheck check = CheckNew(candidate, nullptr);
   CommandResult result;
-  result.code = met.code;
-  if (met.code == ResultCode::kOk) {
+  result.code = check.code;
+  if (check.code == ResultCode::kOk) {
     result.state = jobs[Create(candidate)].job_state();
     return result;
   }
-  result.existing_id = std::string(met.existing_id);
-  if (met.code == ResultCode::kExisting) {
-    const uint32_t slot = FindJob(met.existing_id);
+  result.existing_id = std::string(check.existing_id);
+  if (check.code == ResultCode::kExisting) {
+    const uint32_t slot = FindJob(check.existing_id);
     if (slot != kNoSlot) result.state = jobs[slot].job_state();
   }
   return result;
 }
 
-CommandResult StateMachine::Impl::EnqueueAll(std::span<const JobOrder> orders) {
+CommandResult StateMachine::Impl::EnqueueAll(std::span<const EnqueuedJob> new_jobs) {
   std::vector<EnqueueCandidate> candidates;
-  candidates.reserve(orders.size());  // `together` points into it
+  candidates.reserve(new_jobs.size());  // `together` points into it
   EnqueuedTogether together;
   std::vector<EnqueueCandidate*> to_create;
   CommandResult result;
-  const size_t first_id = std::exchange(next_id, next_id + orders.size());
-  for (const JobOrder& order : orders) {
+  const size_t first_id = std::exchange(next_id, next_id + new_jobs.size());
+  for (const EnqueuedJob& new_job : new_jobs) {
     const auto item = static_cast<uint32_t>(candidates.size());
     LookAhead(first_id + item);
-    EnqueueCandidate& candidate = candidates.emplace_back(order, id_hashes[first_id + item]);
-    const EnqueueMeeting met = Meet(candidate, &together);
-    if (met.code == ResultCode::kOk) {
+    EnqueueCandidate& candidate = candidates.emplace_back(new_job, id_hashes[first_id + item]);
+    const EnqueueCheck check = CheckNew(candidate, &together);
+    if (check.code == ResultCode::kOk) {
       to_create.push_back(&candidate);
-    } else if (met.code == ResultCode::kExisting) {
-      result.existing.emplace_back(item, std::string(met.existing_id));
+    } else if (check.code == ResultCode::kExisting) {
+      result.existing.emplace_back(item, std::string(check.existing_id));
     } else {
       CommandResult refused;
-      refused.code = met.code;
+      refused.code = check.code;
       refused.failed_item = item;
-      refused.existing_id = std::string(met.existing_id);
+      refused.existing_id = std::string(check.existing_id);
       return refused;
     }
   }
   for (EnqueueCandidate* candidate : to_create) Create(*candidate);
-  if (to_create.empty() && !orders.empty()) result.code = ResultCode::kExisting;
+  if (to_create.empty() && !new_jobs.empty()) result.code = ResultCode::kExisting;
   return result;
 }
 
 uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
-  const JobOrder& order = *candidate.order;
-  const bool has_key = !order.idempotency_key.empty() && order.idempotency_window_ms > 0;
+  const EnqueuedJob& new_job = *candidate.new_job;
+  const bool has_key = !new_job.idempotency_key.empty() && new_job.idempotency_window_ms > 0;
   const uint64_t identity = has_key ? candidate.Identity() : 0;
   uint32_t queue = candidate.queue;
   // Another job of the same command may have made it since.
-  if (queue == kNoSlot) queue = queues.Find(order.queue);
-  if (queue == kNoSlot) queue = AddQueue(order.queue);
+  if (queue == kNoSlot) queue = queues.Find(new_job.queue);
+  if (queue == kNoSlot) queue = AddQueue(new_job.queue);
 
   candidate.Spec();
   const uint32_t slot = jobs.Allocate();
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   job.spec = std::move(candidate.spec.bytes);
   job.spec_size = candidate.spec.size;
   job.sequence = next_sequence++;
   job.create_ms = time_ms;
-  job.run_ms = std::max(time_ms, ClampTime(order.run_time_ms));
+  job.run_ms = std::max(time_ms, ClampTime(new_job.run_time_ms));
   // 0 means never; anything before that, long ago.
-  if (order.expire_time_ms != 0) {
-    job.expire_ms = std::max<int64_t>(1, ClampTime(order.expire_time_ms));
+  if (new_job.expire_time_ms != 0) {
+    job.expire_ms = std::max<int64_t>(1, ClampTime(new_job.expire_time_ms));
   }
   job.since_ms = time_ms;
-  job.lane = ready.AcquireLane(queue, order.type);
+  job.lane = ready.AcquireLane(queue, new_job.type);
   job.priority = candidate.priority;
   job.state =
       static_cast<uint8_t>(job.run_ms > time_ms ? v1::JOB_STATE_SCHEDULED : v1::JOB_STATE_READY);
@@ -216,10 +217,10 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
 
   if (has_key) {
     const uint64_t queue_hash = queues[queue].name_hash;
-    const uint32_t ended = keys.Find(queue, queue_hash, order.idempotency_key);
-    if (ended != kNoSlot) DropKey(ended);
-    DQ_CHECK(keys.Add(queue, queue_hash, order.idempotency_key, order.id, identity, job.sequence,
-                      TimeAfter(time_ms, order.idempotency_window_ms)));
+    const uint32_t ended = idempotency.Find(queue, queue_hash, new_job.idempotency_key);
+    if (ended != kNoSlot) DropIdempotencyKey(ended);
+    DQ_CHECK(idempotency.Add(queue, queue_hash, new_job.idempotency_key, new_job.id, identity,
+                             job.sequence, TimeAfter(time_ms, new_job.idempotency_window_ms)));
   }
   Place(slot);
   return slot;

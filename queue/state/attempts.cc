@@ -6,7 +6,7 @@
 #include "queue/api/limits.h"
 #include "queue/api/validate.h"
 #include "queue/state/byte_codec.h"
-#include "queue/state/job_record.h"
+#include "queue/state/stored_job.h"
 
 namespace dqueue::queue {
 namespace {

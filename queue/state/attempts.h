@@ -16,7 +16,7 @@ inline constexpr size_t kAttemptsMax = 10;            // older ones are forgotte
 inline constexpr size_t kAttemptErrorBytesMax = 512;  // longer ones are cut at a character
 
 struct AttemptView {
-  uint32_t number = 0;  // JobRecord::delivered, this attempt included
+  uint32_t number = 0;  // StoredJob::delivered, this attempt included
   v1::Attempt::End end = v1::Attempt::END_UNSPECIFIED;
   int64_t end_ms = 0;
   int64_t held_ms = -1;  // -1: not known

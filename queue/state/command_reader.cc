@@ -1,7 +1,7 @@
 #include "queue/state/command_reader.h"
 
 #include "dqueue/v1/command.pb.h"
-#include "queue/state/tables/key_registry.h"
+#include "queue/state/tables/api_key_registry.h"
 
 namespace dqueue::queue {
 namespace {
@@ -39,7 +39,7 @@ ReadStatus ReadToken(std::string_view message, CommandView* out) {
   return EndOf(reader);
 }
 
-ReadStatus ReadJob(std::string_view message, JobOrder* out) {
+ReadStatus ReadJob(std::string_view message, EnqueuedJob* out) {
   out->message = message;
   ByteReader reader(message);
   WireField field;
@@ -117,7 +117,7 @@ ReadStatus ReadJob(std::string_view message, JobOrder* out) {
   return EndOf(reader);
 }
 
-ReadStatus ReadEnqueue(std::string_view message, CommandView* out, std::vector<JobOrder>* jobs) {
+ReadStatus ReadEnqueue(std::string_view message, CommandView* out, std::vector<EnqueuedJob>* jobs) {
   out->first_job = static_cast<uint32_t>(jobs->size());
   ByteReader reader(message);
   WireField field;
@@ -240,7 +240,7 @@ CommandKind KindOf(uint32_t tag) {
 }
 
 // Exactly one kind: that is what a writer of this version puts there.
-ReadStatus ReadCommand(std::string_view message, CommandView* out, std::vector<JobOrder>* jobs) {
+ReadStatus ReadCommand(std::string_view message, CommandView* out, std::vector<EnqueuedJob>* jobs) {
   ByteReader reader(message);
   WireField field;
   while (NextField(reader, &field)) {

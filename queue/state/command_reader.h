@@ -17,7 +17,7 @@
 namespace dqueue::queue {
 
 // An Enqueue.Job.
-struct JobOrder {
+struct EnqueuedJob {
   std::string_view id;
   std::string_view queue;
   std::string_view type;
@@ -88,7 +88,7 @@ struct CommandView {
 struct BatchView {
   int64_t time_ms = 0;
   std::vector<CommandView> commands;
-  std::vector<JobOrder> jobs;
+  std::vector<EnqueuedJob> jobs;
 };
 
 enum class ReadStatus : uint8_t {
@@ -102,9 +102,9 @@ ReadStatus ReadBatch(std::string_view bytes, BatchView* out);
 
 // Calls f(key, value) in the order of the message.
 template <class F>
-void ForEachHeader(const JobOrder& job, const F& f);
+void ForEachHeader(const EnqueuedJob& job, const F& f);
 template <class F>
-void ForEachLabel(const JobOrder& job, const F& f);
+void ForEachLabel(const EnqueuedJob& job, const F& f);
 
 // A field of a Protobuf message.
 struct WireField {
@@ -137,12 +137,12 @@ void ForEachPairField(std::string_view message, uint32_t number, const F& f) {
 }
 
 template <class F>
-void ForEachHeader(const JobOrder& job, const F& f) {
+void ForEachHeader(const EnqueuedJob& job, const F& f) {
   if (job.has_headers) ForEachPairField(job.message, kHeadersField, f);
 }
 
 template <class F>
-void ForEachLabel(const JobOrder& job, const F& f) {
+void ForEachLabel(const EnqueuedJob& job, const F& f) {
   if (job.has_labels) ForEachPairField(job.message, kLabelsField, f);
 }
 

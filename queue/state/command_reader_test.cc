@@ -10,7 +10,7 @@
 
 #include "dqueue/v1/command.pb.h"
 #include "gtest/gtest.h"
-#include "queue/state/tables/key_registry.h"
+#include "queue/state/tables/api_key_registry.h"
 #include "queue/state/testing/command_builder.h"
 #include "queue/state/testing/workload.h"
 
@@ -58,7 +58,7 @@ log::v1::CommandBatch AsMessage(const BatchView& view) {
       case CommandKind::kEnqueue:
         out.mutable_enqueue();
         for (uint32_t i = 0; i < command.job_count; ++i) {
-          const JobOrder& job = view.jobs[command.first_job + i];
+          const EnqueuedJob& job = view.jobs[command.first_job + i];
           log::v1::Enqueue::Job& to = *out.mutable_enqueue()->add_jobs();
           to.set_id(Text(job.id));
           to.set_queue(Text(job.queue));

@@ -9,9 +9,9 @@ namespace dqueue::queue {
 uint64_t StateMachine::Impl::RecomputeDigest() const {
   uint64_t job_sum = 0;
   for (uint32_t slot = 0; slot < jobs.end(); ++slot) {
-    const JobRecord& job = jobs[slot];
+    const StoredJob& job = jobs[slot];
     if (job.state == 0) continue;
-    JobRecord copy;
+    StoredJob copy;
     copy.spec_size = job.spec_size;
     copy.spec = std::make_unique_for_overwrite<char[]>(job.spec_size);
     PutBytes(copy.spec.get(), job.spec_view());
@@ -33,7 +33,7 @@ uint64_t StateMachine::Impl::RecomputeDigest() const {
     job_sum += RecordHash(copy);
   }
   const auto queue_hash = [this](uint32_t queue) { return queues[queue].name_hash; };
-  return DigestOf(job_sum, keys.RecomputeHashSum(queue_hash), queues.RecomputeHashSum(),
+  return DigestOf(job_sum, idempotency.RecomputeHashSum(queue_hash), queues.RecomputeHashSum(),
                   api_keys.RecomputeHashSum());
 }
 
@@ -47,7 +47,7 @@ std::string StateMachine::Impl::CheckConsistency() const {
   size_t finished_jobs = 0;
   size_t expiring_jobs = 0;
   for (uint32_t slot = 0; slot < jobs.end(); ++slot) {
-    const JobRecord& job = jobs[slot];
+    const StoredJob& job = jobs[slot];
     if (job.state == 0) continue;
     ++used;
     const std::string id(IdOf(job.spec_view()));
@@ -123,11 +123,11 @@ std::string StateMachine::Impl::CheckConsistency() const {
   const std::string order_problem = ready.Problem();
   if (!order_problem.empty()) return order_problem;
   const std::string key_problem =
-      keys.Problem([this](uint32_t queue) { return queues[queue].name_hash; });
+      idempotency.Problem([this](uint32_t queue) { return queues[queue].name_hash; });
   if (!key_problem.empty()) return key_problem;
   if (std::string problem = api_keys.Problem(); !problem.empty()) return problem;
   if (RecomputeDigest() !=
-      DigestOf(job_hash_sum, keys.hash_sum(), queues.hash_sum(), api_keys.hash_sum())) {
+      DigestOf(job_hash_sum, idempotency.hash_sum(), queues.hash_sum(), api_keys.hash_sum())) {
     return "the digest is not that of the jobs";
   }
   return "";

@@ -120,7 +120,7 @@ bool ParseQueue(std::string_view body, uint32_t version, ImageQueue* out) {
   return AtEnd(reader);
 }
 
-void AppendJob(const JobRecord& job, uint32_t queue, std::string_view type, std::string* out) {
+void AppendJob(const StoredJob& job, uint32_t queue, std::string_view type, std::string* out) {
   const std::string_view error = job.outcome.error();
   const std::string_view result = job.outcome.result();
   const size_t size_max =

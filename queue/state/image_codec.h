@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "queue/api/key.h"
-#include "queue/state/job_record.h"
+#include "queue/state/stored_job.h"
 #include "queue/state/tables/idempotency_table.h"
 #include "queue/state/tables/queue_table.h"
 
@@ -96,7 +96,7 @@ struct ImageKey {
 void AppendHeader(const ImageHeader& header, std::string* out);
 void AppendQueue(uint32_t number, const QueueRecord& queue, std::string* out);
 // With its attempts.
-void AppendJob(const JobRecord& job, uint32_t queue, std::string_view type, std::string* out);
+void AppendJob(const StoredJob& job, uint32_t queue, std::string_view type, std::string* out);
 void AppendKey(const IdempotencyTable::Entry& entry, std::string* out);
 void AppendApiKey(const KeyRecord& key, std::string* out);
 void AppendEnd(const ImageCounts& counts, std::string* out);

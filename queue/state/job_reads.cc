@@ -6,10 +6,10 @@
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "queue/api/error_fingerprint.h"
+#include "queue/api/hash.h"
 #include "queue/api/limits.h"
 #include "queue/api/proto_time.h"
 #include "queue/state/attempts.h"
-#include "queue/api/hash.h"
 #include "queue/state/state_machine_impl.h"
 
 namespace dqueue::queue {
@@ -120,7 +120,7 @@ bool ParsePageToken(std::string_view token, uint64_t filter_hash, uint32_t* slot
 }  // namespace
 
 void StateMachine::FillJob(JobRef ref, bool full, v1::Job* out) const {
-  const JobRecord& job = impl_->Checked(ref);
+  const StoredJob& job = impl_->Checked(ref);
   const JobSpecView spec = SpecOf(job.spec_view());
   const v1::JobState state = job.job_state();
   const auto text = [](std::string_view s) { return std::string(s); };
@@ -176,7 +176,7 @@ void StateMachine::FillAttempts(JobRef ref, v1::Job* out) const {
 }
 
 bool StateMachine::Impl::Matches(const JobFilter& filter, uint32_t queue,
-                                 const JobRecord& job) const {
+                                 const StoredJob& job) const {
   if (job.state == 0) return false;
   if (!filter.queue.empty() && ready.queue_of(job.lane) != queue) return false;
   if (!filter.type.empty() && ready.type_of(job.lane) != filter.type) return false;
@@ -202,7 +202,7 @@ void StateMachine::Pick(const JobFilter& filter, size_t max, uint32_t end, uint3
   size_t found = 0;
   for (size_t looks = 0; *position < end && looks < kScanMax && found < max; ++looks) {
     const uint32_t slot = (*position)++;
-    const JobRecord& job = impl.jobs[slot];
+    const StoredJob& job = impl.jobs[slot];
     if (!filter.error_contains.empty()) looks += job.outcome.error().size() / kErrorBytesPerLook;
     if (filter.error_fingerprint && job.job_state() == v1::JOB_STATE_DEAD) {
       looks += job.outcome.error().size() / kFingerprintBytesPerLook;
@@ -220,7 +220,7 @@ void StateMachine::VisitDead(const JobFilter& filter, uint32_t end, uint32_t* po
   const uint32_t queue = impl.queues.Find(filter.queue);
   if (!filter.queue.empty() && queue == kNoSlot) *position = end;
   for (size_t looks = 0; *position < end && looks < kScanMax; ++looks) {
-    const JobRecord& job = impl.jobs[(*position)++];
+    const StoredJob& job = impl.jobs[(*position)++];
     if (job.job_state() != v1::JOB_STATE_DEAD || !impl.Matches(filter, queue, job)) continue;
     const std::string& name = impl.queues[impl.ready.queue_of(job.lane)].name;
     if (filter.access != nullptr && !filter.access->Allows(name)) continue;
@@ -259,7 +259,7 @@ absl::Status StateMachine::List(const v1::ListJobsRequest& request, v1::ListJobs
   Visible visible(impl.queues, access);
   size_t bytes = 0;
   while (slot < scan_end && out->jobs_size() < page_size) {
-    const JobRecord& job = impl.jobs[slot];
+    const StoredJob& job = impl.jobs[slot];
     if (impl.Matches(filter, queue, job) && visible(impl.ready.queue_of(job.lane))) {
       const size_t size = job.spec_size + job.outcome.allocated();
       if (request.full() && bytes > 0 && bytes + size > kPageBytesMax) break;
@@ -326,18 +326,18 @@ absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* o
   return absl::OkStatus();
 }
 
-KeyTablePtr StateMachine::keys() const { return impl_->api_keys.table(); }
+KeyTablePtr StateMachine::api_keys() const { return impl_->api_keys.table(); }
 
 void StateMachine::ListKeys(std::string_view owner_id, bool revoked,
                             v1::ListKeysResponse* out) const {
-  std::vector<KeyRegistry::RecordPtr> keys = impl_->api_keys.All();  // by id
-  std::erase_if(keys, [&](const KeyRegistry::RecordPtr& key) {
+  std::vector<ApiKeyRegistry::RecordPtr> keys = impl_->api_keys.All();  // by id
+  std::erase_if(keys, [&](const ApiKeyRegistry::RecordPtr& key) {
     return (!owner_id.empty() && key->owner_id != owner_id) || (key->revoked() && !revoked);
   });
   std::stable_sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) {
     return a->create_time_ms < b->create_time_ms;
   });
-  for (const KeyRegistry::RecordPtr& key : keys) *out->add_keys() = ToProto(*key);
+  for (const ApiKeyRegistry::RecordPtr& key : keys) *out->add_keys() = ToProto(*key);
 }
 
 }  // namespace dqueue::queue

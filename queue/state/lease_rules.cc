@@ -48,36 +48,36 @@ struct Row {
   LeaseCommand command;
   unsigned states;
   unsigned relations;
-  Ruling ruling;
+  LeaseDecision decision;
 };
 
 constexpr Row kRows[] = {
     // Work that was done counts, unless somebody newer has, or had, the job. A job waits between
     // two attempts (SCHEDULED) only after its last lease ended, but a lease that this log never saw
     // end may outlive that.
-    {LeaseCommand::kComplete, kLive, kNewer, Ruling::kApply},
-    {LeaseCommand::kComplete, kLive, kByExpire, Ruling::kApplyLate},
-    {LeaseCommand::kComplete, kLive, kByFail | kByComplete, Ruling::kInvalidState},
-    {LeaseCommand::kComplete, kLive, kOver, Ruling::kLeaseStale},
-    {LeaseCommand::kComplete, kSucceeded, kByComplete, Ruling::kRepeated},
-    {LeaseCommand::kComplete, kSucceeded, kAny & ~kByComplete, Ruling::kInvalidState},
-    {LeaseCommand::kComplete, kDead | kCancelled, kAny, Ruling::kInvalidState},
+    {LeaseCommand::kComplete, kLive, kNewer, LeaseDecision::kApply},
+    {LeaseCommand::kComplete, kLive, kByExpire, LeaseDecision::kApplyLate},
+    {LeaseCommand::kComplete, kLive, kByFail | kByComplete, LeaseDecision::kInvalidState},
+    {LeaseCommand::kComplete, kLive, kOver, LeaseDecision::kLeaseStale},
+    {LeaseCommand::kComplete, kSucceeded, kByComplete, LeaseDecision::kRepeated},
+    {LeaseCommand::kComplete, kSucceeded, kAny & ~kByComplete, LeaseDecision::kInvalidState},
+    {LeaseCommand::kComplete, kDead | kCancelled, kAny, LeaseDecision::kInvalidState},
 
     // A failure ends the lease of a job that can be leased; it must not shorten or prolong the wait
     // of one that cannot.
-    {LeaseCommand::kFail, kLive | kFinished, kByFail, Ruling::kRepeated},
-    {LeaseCommand::kFail, kReady, kNewer, Ruling::kApply},
-    {LeaseCommand::kFail, kScheduled, kNewer, Ruling::kInvalidState},
-    {LeaseCommand::kFail, kLive, kByComplete, Ruling::kInvalidState},
-    {LeaseCommand::kFail, kLive, kOver | kByExpire, Ruling::kLeaseStale},
-    {LeaseCommand::kFail, kFinished, kAny & ~kByFail, Ruling::kInvalidState},
+    {LeaseCommand::kFail, kLive | kFinished, kByFail, LeaseDecision::kRepeated},
+    {LeaseCommand::kFail, kReady, kNewer, LeaseDecision::kApply},
+    {LeaseCommand::kFail, kScheduled, kNewer, LeaseDecision::kInvalidState},
+    {LeaseCommand::kFail, kLive, kByComplete, LeaseDecision::kInvalidState},
+    {LeaseCommand::kFail, kLive, kOver | kByExpire, LeaseDecision::kLeaseStale},
+    {LeaseCommand::kFail, kFinished, kAny & ~kByFail, LeaseDecision::kInvalidState},
 
-    {LeaseCommand::kExpire, kLive | kFinished, kByExpire, Ruling::kRepeated},
-    {LeaseCommand::kExpire, kReady, kNewer, Ruling::kApply},
-    {LeaseCommand::kExpire, kScheduled, kNewer, Ruling::kInvalidState},
-    {LeaseCommand::kExpire, kLive, kByComplete | kByFail, Ruling::kInvalidState},
-    {LeaseCommand::kExpire, kLive, kOver, Ruling::kLeaseStale},
-    {LeaseCommand::kExpire, kFinished, kAny & ~kByExpire, Ruling::kInvalidState},
+    {LeaseCommand::kExpire, kLive | kFinished, kByExpire, LeaseDecision::kRepeated},
+    {LeaseCommand::kExpire, kReady, kNewer, LeaseDecision::kApply},
+    {LeaseCommand::kExpire, kScheduled, kNewer, LeaseDecision::kInvalidState},
+    {LeaseCommand::kExpire, kLive, kByComplete | kByFail, LeaseDecision::kInvalidState},
+    {LeaseCommand::kExpire, kLive, kOver, LeaseDecision::kLeaseStale},
+    {LeaseCommand::kExpire, kFinished, kAny & ~kByExpire, LeaseDecision::kInvalidState},
 };
 
 constexpr bool Matches(const Row& row, size_t command, size_t state, size_t relation) {
@@ -99,24 +99,24 @@ constexpr bool EveryCombinationMatchesOneRow() {
 }
 static_assert(EveryCombinationMatchesOneRow());
 
-using Rulings = std::array<std::array<std::array<Ruling, kRelations>, kStates>, kCommands>;
+using Decisions = std::array<std::array<std::array<LeaseDecision, kRelations>, kStates>, kCommands>;
 
-constexpr Rulings Expand() {
-  Rulings rulings{};
+constexpr Decisions Expand() {
+  Decisions decisions{};
   for (size_t command = 0; command < kCommands; ++command) {
     for (size_t state = 0; state < kStates; ++state) {
       for (size_t relation = 0; relation < kRelations; ++relation) {
         for (const Row& row : kRows) {
           if (Matches(row, command, state, relation)) {
-            rulings[command][state][relation] = row.ruling;
+            decisions[command][state][relation] = row.decision;
           }
         }
       }
     }
   }
-  return rulings;
+  return decisions;
 }
-constexpr Rulings kRulings = Expand();
+constexpr Decisions kDecisions = Expand();
 
 }  // namespace
 
@@ -137,10 +137,10 @@ TokenRelation Relate(LeaseToken token, LeaseToken last_token, TokenEnd token_end
   CheckFailed(__FILE__, __LINE__, "a token of the log was ended by some command", {});
 }
 
-Ruling Rule(LeaseCommand command, v1::JobState state, TokenRelation relation) {
+LeaseDecision Decide(LeaseCommand command, v1::JobState state, TokenRelation relation) {
   const size_t bit = StateBit(state);
   DQ_CHECK(bit < kStates);
-  return kRulings[static_cast<size_t>(command)][bit][static_cast<size_t>(relation)];
+  return kDecisions[static_cast<size_t>(command)][bit][static_cast<size_t>(relation)];
 }
 
 }  // namespace dqueue::queue

@@ -23,7 +23,7 @@ enum class TokenRelation : uint8_t {
   kNewer,
 };
 
-enum class Ruling : uint8_t {
+enum class LeaseDecision : uint8_t {
   kApply,
   kApplyLate,     // a completion after the lease's own expiry: the delivery was counted then
   kRepeated,      // OK, without effect
@@ -33,6 +33,6 @@ enum class Ruling : uint8_t {
 
 TokenRelation Relate(LeaseToken token, LeaseToken last_token, TokenEnd token_end);
 // `state` is one that the log knows.
-Ruling Rule(LeaseCommand command, v1::JobState state, TokenRelation relation);
+LeaseDecision Decide(LeaseCommand command, v1::JobState state, TokenRelation relation);
 
 }  // namespace dqueue::queue

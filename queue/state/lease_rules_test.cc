@@ -69,16 +69,16 @@ TEST(LeaseRulesTest, TheWholeTable) {
            "iiii.i",  // C
        }},
   };
-  const std::map<Ruling, char> letters = {{Ruling::kApply, 'a'},
-                                          {Ruling::kApplyLate, 'l'},
-                                          {Ruling::kRepeated, '.'},
-                                          {Ruling::kInvalidState, 'i'},
-                                          {Ruling::kLeaseStale, 's'}};
+  const std::map<LeaseDecision, char> letters = {{LeaseDecision::kApply, 'a'},
+                                                 {LeaseDecision::kApplyLate, 'l'},
+                                                 {LeaseDecision::kRepeated, '.'},
+                                                 {LeaseDecision::kInvalidState, 'i'},
+                                                 {LeaseDecision::kLeaseStale, 's'}};
   for (const LeaseCommand command : kCommands) {
     for (size_t s = 0; s < std::size(kStates); ++s) {
       std::string row;
       for (const TokenRelation relation : kRelations) {
-        row += letters.at(Rule(command, kStates[s], relation));
+        row += letters.at(Decide(command, kStates[s], relation));
       }
       EXPECT_EQ(row, expected.at(command)[s])
           << "command " << static_cast<int>(command) << ", state " << kStates[s];
@@ -126,7 +126,7 @@ v1::Job JobOf(const StateMachine& machine) {
 }
 
 // Applies every command with every token to every reachable (state, last token, its end): the
-// answer and the effect are those of the ruling.
+// answer and the effect are those of the decision.
 TEST(LeaseRulesTest, TheStateMachineFollowsTheTable) {
   const LeaseToken tokens[] = {{0, 0}, {4, 99}, {5, 6}, {5, 7}, {5, 8}, {6, 1}};
   int reached = 0;
@@ -146,7 +146,7 @@ TEST(LeaseRulesTest, TheStateMachineFollowsTheTable) {
                          std::to_string(token.term) + "." + std::to_string(token.sequence));
             const v1::Job before = JobOf(machine);
             const LeaseToken last = machine.View(machine.Find("j")).last_token;
-            const Ruling ruling = Rule(command, state, Relate(token, last, end));
+            const LeaseDecision decision = Decide(command, state, Relate(token, last, end));
 
             BatchBuilder batch(1600);
             if (command == LeaseCommand::kComplete) batch.Complete("j", token, "result");
@@ -157,10 +157,11 @@ TEST(LeaseRulesTest, TheStateMachineFollowsTheTable) {
             EXPECT_EQ(result.state, after.state());
             EXPECT_EQ(machine.CheckConsistency(), "");
 
-            if (ruling != Ruling::kApply && ruling != Ruling::kApplyLate) {
-              EXPECT_EQ(result.code, ruling == Ruling::kRepeated       ? ResultCode::kOk
-                                     : ruling == Ruling::kInvalidState ? ResultCode::kInvalidState
-                                                                       : ResultCode::kLeaseStale);
+            if (decision != LeaseDecision::kApply && decision != LeaseDecision::kApplyLate) {
+              EXPECT_EQ(result.code, decision == LeaseDecision::kRepeated ? ResultCode::kOk
+                                     : decision == LeaseDecision::kInvalidState
+                                         ? ResultCode::kInvalidState
+                                         : ResultCode::kLeaseStale);
               EXPECT_EQ(before.DebugString(), after.DebugString());
               EXPECT_EQ(machine.View(machine.Find("j")).last_token, last);
               EXPECT_EQ(machine.View(machine.Find("j")).held, held);
@@ -170,7 +171,7 @@ TEST(LeaseRulesTest, TheStateMachineFollowsTheTable) {
             EXPECT_EQ(machine.View(machine.Find("j")).last_token, token);
             EXPECT_FALSE(machine.View(machine.Find("j")).held);
             EXPECT_EQ(after.counters().delivered(),
-                      before.counters().delivered() + (ruling == Ruling::kApply ? 1 : 0));
+                      before.counters().delivered() + (decision == LeaseDecision::kApply ? 1 : 0));
             EXPECT_EQ(after.counters().failed(),
                       before.counters().failed() + (command == LeaseCommand::kFail ? 1 : 0));
             EXPECT_EQ(after.counters().expired(),

@@ -41,7 +41,7 @@ size_t Drain(std::string* ahead, size_t* drained, size_t max_bytes, std::string*
 
 void StateMachine::Impl::SaveForImage(uint32_t slot) {
   if (slot < walk.job_next || slot >= walk.job_end) return;
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   if (job.image == walk.number || job.sequence >= walk.header.next_sequence) return;
   AppendJob(job, ready.queue_of(job.lane), ready.type_of(job.lane), &walk.ahead);
   ++walk.written.jobs;
@@ -57,13 +57,13 @@ void StateMachine::Impl::SaveQueueForImage(uint32_t queue) {
   record.image = walk.number;
 }
 
-void StateMachine::Impl::SaveKeyForImage(uint32_t slot) {
+void StateMachine::Impl::SaveIdempotencyKeyForImage(uint32_t slot) {
   if (slot < walk.key_next || slot >= walk.key_end) return;
-  const IdempotencyTable::Entry& entry = keys[slot];
+  const IdempotencyTable::Entry& entry = idempotency[slot];
   if (entry.image == walk.number || entry.sequence >= walk.header.next_sequence) return;
   AppendKey(entry, &walk.ahead);
   ++walk.written.keys;
-  keys.MarkImage(slot, walk.number);
+  idempotency.MarkImage(slot, walk.number);
 }
 
 // ---- taking an image ----
@@ -78,12 +78,12 @@ void StateMachine::BeginSnapshot() {
   walk.phase = ImageWalk::Phase::kHeader;
   walk.queue_end = state.queues.size();
   walk.job_end = state.jobs.end();
-  walk.key_end = DQ_MUTANT(mutants::kSnapshotWithoutIdempotency) ? 0 : state.keys.end();
+  walk.key_end = DQ_MUTANT(mutants::kSnapshotWithoutIdempotency) ? 0 : state.idempotency.end();
   walk.header.applied = state.applied.value();
   walk.header.time_ms = state.time_ms;
   walk.header.next_sequence = state.next_sequence;
   walk.api_keys = state.api_keys.All();
-  walk.header.counts = {state.queues.size(), state.jobs.used(), state.keys.size(),
+  walk.header.counts = {state.queues.size(), state.jobs.used(), state.idempotency.size(),
                         state.api_keys.size()};
   walk.header.digest = Digest();
   if (DQ_MUTANT(mutants::kSnapshotWithoutIdempotency)) {
@@ -94,8 +94,8 @@ void StateMachine::BeginSnapshot() {
   if (DQ_MUTANT(mutants::kSnapshotWithoutApiKeys)) {
     walk.api_keys.clear();
     walk.header.counts.api_keys = 0;
-    walk.header.digest =
-        state.DigestOf(state.job_hash_sum, state.keys.hash_sum(), state.queues.hash_sum(), 0);
+    walk.header.digest = state.DigestOf(state.job_hash_sum, state.idempotency.hash_sum(),
+                                        state.queues.hash_sum(), 0);
   }
 }
 
@@ -134,9 +134,9 @@ bool StateMachine::ContinueSnapshot(size_t max_bytes, std::string* out) {
         if (!walk.ahead.empty()) {
           Drain(&walk.ahead, &walk.drained, room(), out);
         } else if (walk.job_next == walk.job_end) {
-          walk.phase = ImageWalk::Phase::kKeys;
+          walk.phase = ImageWalk::Phase::kIdempotency;
         } else {
-          const JobRecord& job = state.jobs[walk.job_next++];
+          const StoredJob& job = state.jobs[walk.job_next++];
           if (job.state == 0 || job.image == walk.number ||
               job.sequence >= walk.header.next_sequence) {
             ++passed;
@@ -146,13 +146,13 @@ bool StateMachine::ContinueSnapshot(size_t max_bytes, std::string* out) {
           }
         }
         break;
-      case ImageWalk::Phase::kKeys:
+      case ImageWalk::Phase::kIdempotency:
         if (!walk.ahead.empty()) {
           Drain(&walk.ahead, &walk.drained, room(), out);
         } else if (walk.key_next == walk.key_end) {
           walk.phase = ImageWalk::Phase::kApiKeys;
         } else {
-          const IdempotencyTable::Entry& entry = state.keys[walk.key_next++];
+          const IdempotencyTable::Entry& entry = state.idempotency[walk.key_next++];
           if (!entry.used() || entry.image == walk.number ||
               entry.sequence >= walk.header.next_sequence) {
             ++passed;
@@ -394,7 +394,7 @@ absl::Status StateMachine::Restorer::Impl::Add(const Waiting& next) {
 
   StateMachine::Impl& state = *target->impl_;
   const uint32_t slot = state.jobs.Allocate();
-  JobRecord& record = state.jobs[slot];
+  StoredJob& record = state.jobs[slot];
   record.spec_size = static_cast<uint32_t>(job.spec.size());
   record.spec = std::make_unique_for_overwrite<char[]>(job.spec.size());
   PutBytes(record.spec.get(), job.spec);
@@ -442,7 +442,7 @@ absl::Status StateMachine::Restorer::Impl::Attempts(std::string_view body) {
   if (last_job == kNoSlot || state.jobs[last_job].sequence != read_attempts.sequence) {
     return Damaged("attempts that do not follow their job");
   }
-  const JobRecord& job = state.jobs[last_job];
+  const StoredJob& job = state.jobs[last_job];
   if (attempts.back().number > job.delivered || attempts.back().end_ms > header.time_ms) {
     return Damaged("an attempt to come");
   }
@@ -465,9 +465,9 @@ absl::Status StateMachine::Restorer::Impl::Key(std::string_view body) {
   if (key.sequence == 0 || key.sequence >= header.next_sequence) {
     return Damaged("an idempotency key with a sequence to come");
   }
-  if (state.keys.Find(queue, queue_hash, key.key) != kNoSlot ||
-      !state.keys.Add(queue, queue_hash, key.key, key.job_id, key.identity, key.sequence,
-                      key.end_ms)) {
+  if (state.idempotency.Find(queue, queue_hash, key.key) != kNoSlot ||
+      !state.idempotency.Add(queue, queue_hash, key.key, key.job_id, key.identity, key.sequence,
+                             key.end_ms)) {
     return Damaged("an idempotency key that is there twice");
   }
   ++read.keys;

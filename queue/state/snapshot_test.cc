@@ -89,8 +89,8 @@ TEST(SnapshotTest, ApiKeysComeBack) {
   restored.ListKeys("", true, &after);
   ASSERT_EQ(after.keys_size(), 2);
   EXPECT_EQ(after.SerializeAsString(), before.SerializeAsString());
-  EXPECT_EQ(restored.keys()->Find("client_a")->digest, key.digest);
-  EXPECT_TRUE(restored.keys()->Find("client_b")->revoked());
+  EXPECT_EQ(restored.api_keys()->Find("client_a")->digest, key.digest);
+  EXPECT_TRUE(restored.api_keys()->Find("client_b")->revoked());
 }
 
 TEST(SnapshotTest, AnImageHasTheApiKeysOfItsIndex) {
@@ -541,7 +541,7 @@ TEST_F(DamageTest, MoreApiKeysThanThereCanBeAreFound) {
       if (!valid) batch.RevokeKey(id);
     }
     ApplyNext(full, batch);
-    ASSERT_EQ(full.keys()->size(), max + 1);
+    ASSERT_EQ(full.api_keys()->size(), max + 1);
     image_ = TakeImage(full);
     const std::string now("\xe8\x07");
     const std::string never(1, '\0');

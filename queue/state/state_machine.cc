@@ -51,7 +51,8 @@ void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes, Effect
   next_id = 0;
   for (const CommandView& command : batch.commands) {
     if (NamesJob(command.kind)) id_hashes.push_back(JobIdHash(command.id));
-    for (const JobOrder& order : OrdersOf(command)) id_hashes.push_back(JobIdHash(order.id));
+    for (const EnqueuedJob& order : EnqueuedJobsOf(command))
+      id_hashes.push_back(JobIdHash(order.id));
   }
   Advance(batch.time_ms);
   for (const CommandView& command : batch.commands) {
@@ -65,7 +66,7 @@ void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes, Effect
 CommandResult StateMachine::Impl::Execute(const CommandView& command) {
   switch (command.kind) {
     case CommandKind::kEnqueue:
-      return Enqueue(OrdersOf(command));
+      return Enqueue(EnqueuedJobsOf(command));
     case CommandKind::kComplete:
       return Complete(command);
     case CommandKind::kFail:
@@ -90,7 +91,7 @@ CommandResult StateMachine::Impl::Execute(const CommandView& command) {
   CheckFailed(__FILE__, __LINE__, "ReadBatch lets no command through without a kind", {});
 }
 
-std::span<const JobOrder> StateMachine::Impl::OrdersOf(const CommandView& command) const {
+std::span<const EnqueuedJob> StateMachine::Impl::EnqueuedJobsOf(const CommandView& command) const {
   return std::span(batch.jobs).subspan(command.first_job, command.job_count);
 }
 
@@ -106,7 +107,7 @@ void StateMachine::Impl::LookAhead(size_t position) const {
     if (slot == kNoSlot) return;
     const char* const record = reinterpret_cast<const char*>(&jobs[slot]);
     __builtin_prefetch(record);
-    __builtin_prefetch(record + sizeof(JobRecord) - 1);
+    __builtin_prefetch(record + sizeof(StoredJob) - 1);
   });
   at(4, [&](uint64_t hash) {
     const uint32_t slot = by_id.Guess(hash);
@@ -136,11 +137,12 @@ void StateMachine::Impl::Advance(int64_t batch_time_ms) {
   for (int i = 0; i < kStepMax && FirstTime(purging) <= time_ms; ++i) {
     Purge(purging.begin()->slot());
   }
-  for (int i = 0; i < kStepMax && keys.FirstEnd() <= time_ms; ++i) DropKey(keys.FirstToEnd());
+  for (int i = 0; i < kStepMax && idempotency.FirstEnd() <= time_ms; ++i)
+    DropIdempotencyKey(idempotency.FirstToEnd());
 }
 
 int64_t StateMachine::Impl::NextTickMs() const {
-  int64_t housekeeping = std::min(FirstTime(purging), keys.FirstEnd());
+  int64_t housekeeping = std::min(FirstTime(purging), idempotency.FirstEnd());
   if (housekeeping != INT64_MAX) {
     housekeeping =
         (housekeeping + kHousekeepingGrainMs - 1) / kHousekeepingGrainMs * kHousekeepingGrainMs;
@@ -170,9 +172,9 @@ uint32_t StateMachine::Impl::FindJob(std::string_view id, uint64_t id_hash) cons
   return by_id.Find(id_hash, [&](uint32_t slot) { return IdOf(jobs[slot].spec_view()) == id; });
 }
 
-const JobRecord& StateMachine::Impl::Checked(JobRef job) const {
+const StoredJob& StateMachine::Impl::Checked(JobRef job) const {
   DQ_CHECK(job.slot < jobs.end());
-  const JobRecord& record = jobs[job.slot];
+  const StoredJob& record = jobs[job.slot];
   DQ_CHECK_MSG(record.state != 0, "the job was purged");
   return record;
 }
@@ -189,7 +191,7 @@ uint32_t StateMachine::Impl::AddQueue(std::string_view name) {
   return queue;
 }
 
-bool StateMachine::Impl::CanBeTaken(const JobRecord& job) const {
+bool StateMachine::Impl::CanBeTaken(const StoredJob& job) const {
   return !queues[ready.queue_of(job.lane)].settings.paused;
 }
 
@@ -223,7 +225,7 @@ OrderedSlot StateMachine::Impl::DeliveryPlace(uint32_t slot) const {
   return OrderedSlot(jobs[slot].DeliveryOrder(), jobs[slot].sequence, slot);
 }
 
-bool StateMachine::Impl::IsExpiring(const JobRecord& job) const {
+bool StateMachine::Impl::IsExpiring(const StoredJob& job) const {
   return job.expire_ms != 0 && IsLive(job.job_state());
 }
 
@@ -235,7 +237,7 @@ void StateMachine::Impl::BeginChange(uint32_t slot) {
 void StateMachine::Impl::EndChange(uint32_t slot) { job_hash_sum += RecordHash(jobs[slot]); }
 
 bool StateMachine::Impl::InsertPlace(uint32_t slot) {
-  const JobRecord& job = jobs[slot];
+  const StoredJob& job = jobs[slot];
   switch (job.job_state()) {
     case v1::JOB_STATE_SCHEDULED:
       return due.insert(OrderedSlot(static_cast<uint64_t>(job.run_ms), job.sequence, slot)).second;
@@ -248,7 +250,7 @@ bool StateMachine::Impl::InsertPlace(uint32_t slot) {
 }
 
 void StateMachine::Impl::ErasePlace(uint32_t slot) {
-  const JobRecord& job = jobs[slot];
+  const StoredJob& job = jobs[slot];
   switch (job.job_state()) {
     case v1::JOB_STATE_SCHEDULED:
       DQ_CHECK(due.erase(OrderedSlot(static_cast<uint64_t>(job.run_ms), job.sequence, slot)) == 1);
@@ -263,7 +265,7 @@ void StateMachine::Impl::ErasePlace(uint32_t slot) {
 }
 
 void StateMachine::Impl::Unplace(uint32_t slot) {
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   if (job.held()) {
     UnholdSlot(slot);
     NoteHoldEnded(slot);
@@ -278,7 +280,7 @@ void StateMachine::Impl::Unplace(uint32_t slot) {
 }
 
 void StateMachine::Impl::Place(uint32_t slot) {
-  const JobRecord& job = jobs[slot];
+  const StoredJob& job = jobs[slot];
   DQ_CHECK(InsertPlace(slot));
   if (IsExpiring(job)) {
     DQ_CHECK(expiring.insert(OrderedSlot(static_cast<uint64_t>(job.expire_ms), job.sequence, slot))
@@ -301,12 +303,12 @@ void StateMachine::Impl::Count(uint32_t slot, Total total, int64_t change) {
   queues.Count(queue, total, change);
 }
 
-void StateMachine::Impl::AddBlockBytes(const JobRecord& job) {
+void StateMachine::Impl::AddBlockBytes(const StoredJob& job) {
   block_bytes += job.spec_size + kAllocationOverhead + job.outcome.allocated();
 }
 
 void StateMachine::Impl::Purge(uint32_t slot) {
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   BeginChange(slot);
   if (DQ_MUTANT(mutants::kRedeliverAfterDone) && IsFinished(job.job_state())) {
     if (job.held()) {
@@ -325,13 +327,13 @@ void StateMachine::Impl::Purge(uint32_t slot) {
   NotePurged(slot);
 }
 
-void StateMachine::Impl::DropKey(uint32_t slot) {
-  SaveKeyForImage(slot);
-  keys.Drop(slot, queues[keys[slot].queue].name_hash);
+void StateMachine::Impl::DropIdempotencyKey(uint32_t slot) {
+  SaveIdempotencyKeyForImage(slot);
+  idempotency.Drop(slot, queues[idempotency[slot].queue].name_hash);
 }
 
 void StateMachine::Impl::HoldSlot(uint32_t slot) {
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   DQ_CHECK(!job.held());
   job.hold = static_cast<uint32_t>(held.size());
   held.push_back(slot);
@@ -339,7 +341,7 @@ void StateMachine::Impl::HoldSlot(uint32_t slot) {
 }
 
 void StateMachine::Impl::UnholdSlot(uint32_t slot) {
-  JobRecord& job = jobs[slot];
+  StoredJob& job = jobs[slot];
   DQ_CHECK(job.hold < held.size() && held[job.hold] == slot);
   jobs[held.back()].hold = job.hold;
   held[job.hold] = held.back();
@@ -351,10 +353,10 @@ void StateMachine::Impl::UnholdSlot(uint32_t slot) {
 size_t StateMachine::Impl::MemoryBytes() const {
   const size_t timers = due.size() + expiring.size() + purging.size();
   return jobs.memory_bytes() + by_id.memory_bytes() + ready.memory_bytes() + block_bytes +
-         timers * (sizeof(OrderedSlot) + 6) + queues.memory_bytes() + keys.memory_bytes() +
+         timers * (sizeof(OrderedSlot) + 6) + queues.memory_bytes() + idempotency.memory_bytes() +
          api_keys.memory_bytes() + held.capacity() * sizeof(held[0]) + walk.ahead.capacity() +
          walk.queues_ahead.capacity() + batch.commands.capacity() * sizeof(CommandView) +
-         batch.jobs.capacity() * sizeof(JobOrder) + id_hashes.capacity() * sizeof(id_hashes[0]);
+         batch.jobs.capacity() * sizeof(EnqueuedJob) + id_hashes.capacity() * sizeof(id_hashes[0]);
 }
 
 // ---- the interface ----
@@ -376,8 +378,8 @@ int64_t StateMachine::time_ms() const { return impl_->time_ms; }
 int64_t StateMachine::NextTickMs() const { return impl_->NextTickMs(); }
 
 uint64_t StateMachine::Digest() const {
-  return impl_->DigestOf(impl_->job_hash_sum, impl_->keys.hash_sum(), impl_->queues.hash_sum(),
-                         impl_->api_keys.hash_sum());
+  return impl_->DigestOf(impl_->job_hash_sum, impl_->idempotency.hash_sum(),
+                         impl_->queues.hash_sum(), impl_->api_keys.hash_sum());
 }
 
 uint64_t StateMachine::RecomputeDigest() const { return impl_->RecomputeDigest(); }
@@ -386,7 +388,7 @@ std::string StateMachine::CheckConsistency() const { return impl_->CheckConsiste
 JobRef StateMachine::Find(std::string_view id) const { return JobRef{impl_->FindJob(id)}; }
 
 JobView StateMachine::View(JobRef job) const {
-  const JobRecord& record = impl_->Checked(job);
+  const StoredJob& record = impl_->Checked(job);
   const JobSpecView spec = SpecOf(record.spec_view());
   JobView view;
   view.id = spec.id;
@@ -442,7 +444,7 @@ bool StateMachine::HasReady(std::span<const std::string> queues,
 }
 
 bool StateMachine::Hold(JobRef job) {
-  const JobRecord& record = impl_->Checked(job);
+  const StoredJob& record = impl_->Checked(job);
   if (record.job_state() != v1::JOB_STATE_READY || record.held()) return false;
   impl_->ErasePlace(job.slot);
   impl_->HoldSlot(job.slot);
@@ -450,7 +452,7 @@ bool StateMachine::Hold(JobRef job) {
 }
 
 bool StateMachine::Release(JobRef job) {
-  const JobRecord& record = impl_->Checked(job);
+  const StoredJob& record = impl_->Checked(job);
   DQ_CHECK_MSG(record.held(), "only a held job can be released");
   impl_->UnholdSlot(job.slot);
   if (DQ_MUTANT(mutants::kRedeliverAfterDone) && IsFinished(record.job_state())) {

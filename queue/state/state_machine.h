@@ -35,7 +35,7 @@
 //  - SetQueue: a paused queue gives no job away (TakeReady passes it by); everything else goes on.
 //    It may also refuse new jobs; those that are there already are still answered as such. Pausing
 //    makes a queue, resuming does not.
-//  - CreateKey, RevokeKey, UseKeys: key_registry.h.
+//  - CreateKey, RevokeKey, UseKeys: api_key_registry.h.
 //  Numbers beyond all limits are brought into range (times to the years 1970 to 9999, priority to
 //  kPriorityMax): validate.h refuses them long before, but an entry in the log must mean something.
 //
@@ -140,7 +140,7 @@ using StateEvent = std::variant<JobsReady, HoldEnded, JobPurged>;
 // What one entry did. Reused from one entry to the next, so that the vectors keep their memory.
 struct Effects {
   std::vector<CommandResult> results;  // one for each command
-  std::vector<StateEvent> events;           // in the order in which they happened
+  std::vector<StateEvent> events;      // in the order in which they happened
 
   void Clear() {
     results.clear();
@@ -280,7 +280,7 @@ class StateMachine {
                      const QueueAccess* access = nullptr, int64_t now_ms = 0) const;
   // The keys, shared: the same until one is created, revoked or forgotten (not merely used: that is
   // in ListKeys alone), or the state machine is restored.
-  KeyTablePtr keys() const;
+  KeyTablePtr api_keys() const;
   // By the time of creation, then by id. owner_id empty: of everybody; `revoked`: those too.
   void ListKeys(std::string_view owner_id, bool revoked, v1::ListKeysResponse* out) const;
   uint64_t job_count() const;

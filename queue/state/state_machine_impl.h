@@ -13,11 +13,11 @@
 
 #include "queue/state/command_reader.h"
 #include "queue/state/image_codec.h"
-#include "queue/state/job_record.h"
 #include "queue/state/lease_rules.h"
 #include "queue/state/state_machine.h"
+#include "queue/state/stored_job.h"
+#include "queue/state/tables/api_key_registry.h"
 #include "queue/state/tables/idempotency_table.h"
-#include "queue/state/tables/key_registry.h"
 #include "queue/state/tables/ordered_slots.h"
 #include "queue/state/tables/queue_table.h"
 #include "queue/state/tables/ready_index.h"
@@ -32,7 +32,7 @@ uint64_t JobIdHash(std::string_view id);
 // walk has come by is written out first, to a side buffer (copy on write); what was added later is
 // known by its sequence and left out.
 struct ImageWalk {
-  enum class Phase : uint8_t { kIdle, kHeader, kQueues, kJobs, kKeys, kApiKeys, kEnd };
+  enum class Phase : uint8_t { kIdle, kHeader, kQueues, kJobs, kIdempotency, kApiKeys, kEnd };
   Phase phase = Phase::kIdle;
   uint32_t number = 0;  // of this walk, from 1
   ImageHeader header;
@@ -45,7 +45,7 @@ struct ImageWalk {
   uint32_t key_next = 0;
   uint32_t key_end = 0;
   // As they were when the walk began; those that were written are null.
-  std::vector<KeyRegistry::RecordPtr> api_keys;
+  std::vector<ApiKeyRegistry::RecordPtr> api_keys;
   size_t api_key_next = 0;
   // Records written ahead of their turn. Queues come first in an image, so they have their own.
   std::string queues_ahead;
@@ -55,7 +55,7 @@ struct ImageWalk {
 
 // Of enqueue.cc.
 struct EnqueueCandidate;
-struct EnqueueMeeting;
+struct EnqueueCheck;
 struct EnqueuedTogether;
 
 struct StateMachine::Impl {
@@ -69,12 +69,12 @@ struct StateMachine::Impl {
   // The job of a command that is being executed.
   uint32_t FindNext(const CommandView& command);
   uint32_t FindJob(std::string_view id, uint64_t id_hash) const;
-  const JobRecord& Checked(JobRef job) const;
+  const StoredJob& Checked(JobRef job) const;
   // By number; kNoSlot: there is none, or nothing can be taken from it.
   uint32_t FindOpenQueue(std::string_view name) const;
   uint32_t AddQueue(std::string_view name);
   // True if the queue of the job is not paused.
-  bool CanBeTaken(const JobRecord& job) const;
+  bool CanBeTaken(const StoredJob& job) const;
   // Add events to `collected`, if there is one.
   void NoteReady(uint32_t slot);
   void NoteHoldEnded(uint32_t slot);
@@ -95,26 +95,27 @@ struct StateMachine::Impl {
   bool InsertPlace(uint32_t slot);
   void ErasePlace(uint32_t slot);
   OrderedSlot DeliveryPlace(uint32_t slot) const;
-  bool IsExpiring(const JobRecord& job) const;
+  bool IsExpiring(const StoredJob& job) const;
   void HoldSlot(uint32_t slot);
   void UnholdSlot(uint32_t slot);
   void Count(uint32_t slot, Total total, int64_t change = 1);
-  void AddBlockBytes(const JobRecord& job);
+  void AddBlockBytes(const StoredJob& job);
   // The job is gone for good, whatever its state.
   void Purge(uint32_t slot);
-  void DropKey(uint32_t slot);
+  void DropIdempotencyKey(uint32_t slot);
 
   // ---- commands.cc ----
   CommandResult Execute(const CommandView& command);
-  std::span<const JobOrder> OrdersOf(const CommandView& command) const;
+  std::span<const EnqueuedJob> EnqueuedJobsOf(const CommandView& command) const;
   // Called before the id at this position of id_hashes is looked up: starts to bring into the cache
   // what the ids after it will need.
   void LookAhead(size_t position) const;
   // What the command does to the job that has its id. It may be about an earlier one.
-  bool IsOfAnother(const CommandView& command, const JobRecord& job) const {
+  bool IsOfAnother(const CommandView& command, const StoredJob& job) const {
     return command.job_sequence != 0 && command.job_sequence != job.sequence;
   }
-  Ruling RulingOn(LeaseCommand kind, const CommandView& command, const JobRecord& job) const;
+  LeaseDecision DecisionOn(LeaseCommand kind, const CommandView& command,
+                           const StoredJob& job) const;
   CommandResult Complete(const CommandView& command);
   CommandResult Fail(const CommandView& command);
   CommandResult Expire(const CommandView& command);
@@ -126,28 +127,28 @@ struct StateMachine::Impl {
   void SetOutcome(uint32_t slot, std::string_view error, std::string_view result,
                   std::string_view attempts);
   // The job's attempts with the one that `command` has just ended, which is counted already.
-  std::string AttemptsAfter(const JobRecord& job, const CommandView& command) const;
+  std::string AttemptsAfter(const StoredJob& job, const CommandView& command) const;
 
   // ---- enqueue.cc ----
-  CommandResult Enqueue(std::span<const JobOrder> orders);
-  CommandResult EnqueueOne(const JobOrder& order);
-  CommandResult EnqueueAll(std::span<const JobOrder> orders);
-  EnqueueMeeting Meet(EnqueueCandidate& candidate, EnqueuedTogether* together);
-  EnqueueMeeting MeetById(EnqueueCandidate& candidate, EnqueuedTogether* together);
-  EnqueueMeeting MeetByKey(EnqueueCandidate& candidate, EnqueuedTogether* together);
-  uint64_t IdentityOf(const JobRecord& job) const;
+  CommandResult Enqueue(std::span<const EnqueuedJob> new_jobs);
+  CommandResult EnqueueOne(const EnqueuedJob& new_job);
+  CommandResult EnqueueAll(std::span<const EnqueuedJob> new_jobs);
+  EnqueueCheck CheckNew(EnqueueCandidate& candidate, EnqueuedTogether* together);
+  EnqueueCheck CheckId(EnqueueCandidate& candidate, EnqueuedTogether* together);
+  EnqueueCheck CheckIdempotencyKey(EnqueueCandidate& candidate, EnqueuedTogether* together);
+  uint64_t IdentityOf(const StoredJob& job) const;
   // The slot.
   uint32_t Create(EnqueueCandidate& candidate);
 
   // ---- job_reads.cc ----
   // `queue`: the number of the filter's queue.
-  bool Matches(const JobFilter& filter, uint32_t queue, const JobRecord& job) const;
+  bool Matches(const JobFilter& filter, uint32_t queue, const StoredJob& job) const;
 
   // ---- snapshot.cc ----
   // Before a replicated field of the record changes, or the record goes.
   void SaveForImage(uint32_t slot);
   void SaveQueueForImage(uint32_t queue);
-  void SaveKeyForImage(uint32_t slot);
+  void SaveIdempotencyKeyForImage(uint32_t slot);
 
   // ---- consistency.cc ----
   uint64_t RecomputeDigest() const;
@@ -157,10 +158,10 @@ struct StateMachine::Impl {
   raft::Index applied;
   int64_t time_ms = 0;
   uint64_t next_sequence = 1;
-  Slab<JobRecord> jobs;
+  Slab<StoredJob> jobs;
   QueueTable queues;
-  IdempotencyTable keys;
-  KeyRegistry api_keys;
+  IdempotencyTable idempotency;
+  ApiKeyRegistry api_keys;
 
   // Derived from it.
   SlotIndex by_id;
@@ -172,8 +173,8 @@ struct StateMachine::Impl {
   size_t block_bytes = 0;  // of spec and outcome blocks
 
   // Of this process.
-  Effects* collected = nullptr;     // of the entry that is being applied; null: nothing is noted
-  uint32_t noted_lane = kNoSlot;    // of the last event, if that is a JobsReady
+  Effects* collected = nullptr;   // of the entry that is being applied; null: nothing is noted
+  uint32_t noted_lane = kNoSlot;  // of the last event, if that is a JobsReady
   std::vector<uint32_t> held;
   // Names the arrangement of jobs in slots: page tokens of one arrangement mean nothing in another.
   uint64_t arrangement = 0;

@@ -59,7 +59,7 @@ void CompareKeys(const StateMachine& machine, const QueueModel& model) {
     return a->create_time_ms < b->create_time_ms;
   });
   ASSERT_EQ(static_cast<size_t>(shown.keys_size()), expected.size());
-  const KeyTablePtr table = machine.keys();
+  const KeyTablePtr table = machine.api_keys();
   ASSERT_EQ(table->size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
     ASSERT_TRUE(MessageDifferencer::Equals(shown.keys(static_cast<int>(i)), ToProto(*expected[i])))

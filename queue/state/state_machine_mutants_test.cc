@@ -115,21 +115,21 @@ TEST_F(StateMachineMutantsTest, SnapshotWithoutApiKeys) {
   ASSERT_TRUE(Restore(image, machine_.snapshot_index(), machine_.snapshot_digest(), &restored).ok())
       << "the image agrees with itself";
   EXPECT_NE(restored.Digest(), machine_.Digest());
-  EXPECT_TRUE(restored.keys()->empty());
+  EXPECT_TRUE(restored.api_keys()->empty());
 }
 
 TEST_F(StateMachineMutantsTest, RevokeNotApplied) {
   Apply(BatchBuilder(1000).CreateKey(MakeKey("a")));
   active_mutant = &mutants::kRevokeNotApplied;
   EXPECT_EQ(Apply(BatchBuilder(1000).RevokeKey("a")).code, ResultCode::kOk);
-  EXPECT_FALSE(machine_.keys()->Find("a")->revoked());
+  EXPECT_FALSE(machine_.api_keys()->Find("a")->revoked());
 }
 
 TEST_F(StateMachineMutantsTest, RevokedKeyCreatedAgain) {
   Apply(BatchBuilder(1000).CreateKey(MakeKey("a")).RevokeKey("a"));
   active_mutant = &mutants::kRevokedKeyCreatedAgain;
   EXPECT_EQ(Apply(BatchBuilder(1000).CreateKey(MakeKey("a"))).code, ResultCode::kOk);
-  EXPECT_FALSE(machine_.keys()->Find("a")->revoked());
+  EXPECT_FALSE(machine_.api_keys()->Find("a")->revoked());
   EXPECT_EQ(machine_.CheckConsistency(), "");
 }
 

@@ -879,11 +879,11 @@ TEST_F(StateMachineTest, EventsAreOfTheMomentInWhichTheyHappened) {
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a", "q", "old")));
   ASSERT_TRUE(machine_.Hold(machine_.Find("a")));
   const JobRef slot = machine_.Find("a");
-  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000)
-                                     .Complete("a", {1, 7})
-                                     .Delete("a")
-                                     .Enqueue(MakeJob("b", "q", "new"))),
-              ElementsAre("hold of job 1 ended, last token 1.7", "purged", "1 ready in q/new"));
+  EXPECT_THAT(
+      EventsOf(
+          machine_,
+          BatchBuilder(1000).Complete("a", {1, 7}).Delete("a").Enqueue(MakeJob("b", "q", "new"))),
+      ElementsAre("hold of job 1 ended, last token 1.7", "purged", "1 ready in q/new"));
   EXPECT_EQ(machine_.Find("b"), slot);
   EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000)
                                      .Enqueue(MakeJob("c", "q", "short-lived"))
@@ -1105,15 +1105,13 @@ TEST_F(StateMachineTest, APausedQueueReportsNoReadyJobsAndAResumedOneEachType) {
   EXPECT_FALSE(machine_.Release(machine_.Find("held")));
   auto urgent = MakeJob("urgent");
   urgent.set_priority(9);
-  EXPECT_THAT(EventsOf(machine_,
-                       BatchBuilder(1000).Enqueue(urgent).Enqueue(MakeJob("mail", "q", "mail"))),
-              IsEmpty());
-  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Pause("q", true)), IsEmpty())
-      << "still paused";
+  EXPECT_THAT(
+      EventsOf(machine_, BatchBuilder(1000).Enqueue(urgent).Enqueue(MakeJob("mail", "q", "mail"))),
+      IsEmpty());
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Pause("q", true)), IsEmpty()) << "still paused";
   EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Resume("q")),
               ElementsAre("1 ready in q/t", "1 ready in q/mail"));
-  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Resume("q")), IsEmpty())
-      << "it was not paused";
+  EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Resume("q")), IsEmpty()) << "it was not paused";
 }
 
 TEST_F(StateMachineTest, AQueueThatRefusesJobsKnowsThoseItHas) {

@@ -94,7 +94,7 @@ void KeyChecker::Compare(const SimNode& node) const {
         return entry.second.ExistsAt(index);
       }));
   for (const queue::KeyTablePtr& table :
-       {state.keys(), published == published_.end() ? state.keys() : published->second}) {
+       {state.api_keys(), published == published_.end() ? state.api_keys() : published->second}) {
     if (table->size() != count) {
       Violate(kRule, node.name() + " checks calls against " + std::to_string(table->size()) +
                          " keys, expected " + std::to_string(count));

@@ -59,7 +59,7 @@ TEST_F(BrokerKeysTest, AKeyIsAnsweredWhenItIsApplied) {
   EXPECT_THAT(key.queues(), ElementsAre("mail", "shop-*"));
   EXPECT_EQ(key.create_time().seconds(), kStartMs / 1000);
   EXPECT_FALSE(key.has_revoke_time());
-  EXPECT_EQ(state_->keys()->Find(IdOf('a'))->digest, order.key.digest);
+  EXPECT_EQ(state_->api_keys()->Find(IdOf('a'))->digest, order.key.digest);
 }
 
 TEST_F(BrokerKeysTest, ARepeatedCreationIsAnsweredAlike) {

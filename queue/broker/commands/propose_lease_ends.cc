@@ -22,9 +22,9 @@ namespace {
 template <class C>
 void DecideFinished(LeaseCommand command, const Claim& claim, ItemWork<C>* work, int i) {
   const JobView& view = claim.view;
-  const Ruling ruling =
-      Rule(command, view.state, Relate(claim.token, view.last_token, view.token_end));
-  if (ruling != Ruling::kRepeated) work->Refuse(i, InvalidStateError(view.id, view.state));
+  const LeaseDecision decision =
+      Decide(command, view.state, Relate(claim.token, view.last_token, view.token_end));
+  if (decision != LeaseDecision::kRepeated) work->Refuse(i, InvalidStateError(view.id, view.state));
 }
 
 // The deliberate bug kCompleteUnfenced: any worker that completes is taken for the holder.

@@ -1,8 +1,8 @@
 #include "queue/state/tables/idempotency_table.h"
 
 #include "base/check.h"
-#include "queue/state/byte_codec.h"
 #include "queue/api/hash.h"
+#include "queue/state/byte_codec.h"
 
 namespace dqueue::queue {
 namespace {

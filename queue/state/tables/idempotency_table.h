@@ -24,7 +24,7 @@ class IdempotencyTable {
     uint32_t key_size = 0;
     uint32_t id_size = 0;
     uint32_t queue = kNoSlot;  // kNoSlot: the slot is free
-    uint32_t image = 0;        // as in JobRecord
+    uint32_t image = 0;        // as in StoredJob
     uint32_t link = kNoSlot;
     uint32_t& free_link() { return link; }
     std::string_view key() const { return {text.get(), key_size}; }

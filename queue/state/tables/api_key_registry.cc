@@ -1,4 +1,4 @@
-#include "queue/state/tables/key_registry.h"
+#include "queue/state/tables/api_key_registry.h"
 
 #include <algorithm>
 #include <functional>
@@ -44,7 +44,7 @@ std::string ProblemOf(const KeyRecord& key) {
   return "";
 }
 
-CommandResult Answer(ResultCode code, KeyRegistry::RecordPtr key = nullptr) {
+CommandResult Answer(ResultCode code, ApiKeyRegistry::RecordPtr key = nullptr) {
   CommandResult result;
   result.code = code;
   result.key = std::move(key);
@@ -93,7 +93,7 @@ ReadStatus ReadKeyCommand(CommandKind kind, std::string_view message, KeyCommand
   return reader.ok() ? ReadStatus::kOk : ReadStatus::kMalformed;
 }
 
-CommandResult KeyRegistry::Apply(CommandKind kind, std::string_view message, int64_t time_ms) {
+CommandResult ApiKeyRegistry::Apply(CommandKind kind, std::string_view message, int64_t time_ms) {
   KeyCommand command;
   DQ_CHECK(ReadKeyCommand(kind, message, &command) == ReadStatus::kOk);
   if (kind == CommandKind::kCreateKey) return Create(command, time_ms);
@@ -103,7 +103,7 @@ CommandResult KeyRegistry::Apply(CommandKind kind, std::string_view message, int
   return Answer(ResultCode::kOk);
 }
 
-CommandResult KeyRegistry::Create(const KeyCommand& command, int64_t time_ms) {
+CommandResult ApiKeyRegistry::Create(const KeyCommand& command, int64_t time_ms) {
   KeyRecord key;
   if (command.digest.size() != key.digest.size()) return Answer(ResultCode::kKeyRefused);
   std::copy(command.digest.begin(), command.digest.end(), key.digest.begin());
@@ -131,7 +131,7 @@ CommandResult KeyRegistry::Create(const KeyCommand& command, int64_t time_ms) {
   return Answer(ResultCode::kOk, keys_.at(id));
 }
 
-CommandResult KeyRegistry::Revoke(const KeyCommand& command, int64_t time_ms) {
+CommandResult ApiKeyRegistry::Revoke(const KeyCommand& command, int64_t time_ms) {
   const auto it = keys_.find(command.id);
   if (it == keys_.end() ||
       (!command.owner_id.empty() && it->second->owner_id != command.owner_id)) {
@@ -150,7 +150,7 @@ CommandResult KeyRegistry::Revoke(const KeyCommand& command, int64_t time_ms) {
   return Answer(ResultCode::kOk, it->second);
 }
 
-void KeyRegistry::Use(std::string_view id, int64_t time_ms) {
+void ApiKeyRegistry::Use(std::string_view id, int64_t time_ms) {
   const auto it = keys_.find(id);
   if (it == keys_.end()) return;
   KeyRecord key = *it->second;
@@ -158,7 +158,7 @@ void KeyRegistry::Use(std::string_view id, int64_t time_ms) {
   Put(std::move(key));
 }
 
-std::string KeyRegistry::Restore(KeyRecord key, int64_t time_ms) {
+std::string ApiKeyRegistry::Restore(KeyRecord key, int64_t time_ms) {
   if (std::string problem = ProblemOf(key); !problem.empty()) return problem;
   const std::string what = "key " + key.id + ": ";
   if (keys_.contains(key.id)) return what + "it is there twice";
@@ -173,19 +173,19 @@ std::string KeyRegistry::Restore(KeyRecord key, int64_t time_ms) {
   return "";
 }
 
-KeyRegistry::RecordPtr KeyRegistry::Find(std::string_view id) const {
+ApiKeyRegistry::RecordPtr ApiKeyRegistry::Find(std::string_view id) const {
   const auto it = keys_.find(id);
   return it == keys_.end() ? nullptr : it->second;
 }
 
-std::vector<KeyRegistry::RecordPtr> KeyRegistry::All() const {
+std::vector<ApiKeyRegistry::RecordPtr> ApiKeyRegistry::All() const {
   std::vector<RecordPtr> all;
   all.reserve(keys_.size());
   for (const auto& [id, key] : keys_) all.push_back(key);
   return all;
 }
 
-KeyTablePtr KeyRegistry::table() const {
+KeyTablePtr ApiKeyRegistry::table() const {
   if (table_ == nullptr) {
     std::vector<KeyRecord> keys;
     keys.reserve(keys_.size());
@@ -195,7 +195,7 @@ KeyTablePtr KeyRegistry::table() const {
   return table_;
 }
 
-void KeyRegistry::Put(KeyRecord key) {
+void ApiKeyRegistry::Put(KeyRecord key) {
   if (keys_.contains(key.id)) Drop(std::string(key.id));
   hash_sum_ += HashOf(key);
   text_bytes_ += TextBytes(key);
@@ -204,7 +204,7 @@ void KeyRegistry::Put(KeyRecord key) {
   keys_.emplace(std::move(id), std::make_shared<const KeyRecord>(std::move(key)));
 }
 
-void KeyRegistry::Drop(const std::string& id) {
+void ApiKeyRegistry::Drop(const std::string& id) {
   const auto it = keys_.find(id);
   DQ_CHECK(it != keys_.end());
   const KeyRecord& key = *it->second;
@@ -214,7 +214,7 @@ void KeyRegistry::Drop(const std::string& id) {
   keys_.erase(it);
 }
 
-uint64_t KeyRegistry::HashOf(const KeyRecord& key) {
+uint64_t ApiKeyRegistry::HashOf(const KeyRecord& key) {
   HashSequence hash(kKeySeed);
   hash.Add(key.id)
       .Add(std::string_view(reinterpret_cast<const char*>(key.digest.data()), key.digest.size()))
@@ -229,13 +229,13 @@ uint64_t KeyRegistry::HashOf(const KeyRecord& key) {
   return hash.Finish();
 }
 
-uint64_t KeyRegistry::RecomputeHashSum() const {
+uint64_t ApiKeyRegistry::RecomputeHashSum() const {
   uint64_t sum = 0;
   for (const auto& [id, key] : keys_) sum += HashOf(*key);
   return sum;
 }
 
-std::string KeyRegistry::Problem() const {
+std::string ApiKeyRegistry::Problem() const {
   size_t revoked = 0;
   for (const auto& [id, key] : keys_) {
     if (id != key->id) return "key " + id + " is found under another id";
@@ -258,7 +258,7 @@ std::string KeyRegistry::Problem() const {
   return "";
 }
 
-size_t KeyRegistry::memory_bytes() const {
+size_t ApiKeyRegistry::memory_bytes() const {
   // Of a record: the reference count, and its entry in the map.
   return keys_.size() * (sizeof(KeyRecord) + 16 + sizeof(std::string) + sizeof(RecordPtr)) +
          text_bytes_ + revoked_.size() * sizeof(std::pair<int64_t, std::string>);

@@ -1,4 +1,4 @@
-#include "queue/state/job_record.h"
+#include "queue/state/stored_job.h"
 
 #include <algorithm>
 #include <cstring>
@@ -35,7 +35,7 @@ int64_t TimeAfter(int64_t time_ms, int64_t duration_ms) {
 }
 
 // Order of the fields: id, limits, backoff, durations, keys, headers, labels, payload (the rest).
-SpecBlock EncodeSpec(const JobOrder& job) {
+SpecBlock EncodeSpec(const EnqueuedJob& job) {
   size_t headers_size = 0;
   size_t labels_size = 0;
   const auto add_to = [](size_t* sum) {
@@ -185,7 +185,7 @@ void OutcomeBlock::Set(std::string_view error, std::string_view result, std::str
   bytes_ = std::move(bytes);
 }
 
-uint64_t FixedHash(const JobRecord& record, uint64_t lane_hash) {
+uint64_t FixedHash(const StoredJob& record, uint64_t lane_hash) {
   return HashSequence(kSpecSeed)
       .Add(lane_hash)
       .Add(record.spec_view())
@@ -195,7 +195,7 @@ uint64_t FixedHash(const JobRecord& record, uint64_t lane_hash) {
       .Finish();
 }
 
-uint64_t RecordHash(const JobRecord& record) {
+uint64_t RecordHash(const StoredJob& record) {
   const uint64_t small = record.state | static_cast<uint64_t>(record.dead_reason) << 8 |
                          static_cast<uint64_t>(record.token_end) << 16;
   return HashSequence(kRecordSeed)
@@ -216,7 +216,7 @@ int64_t EffectiveRetention(int64_t retention_ms, v1::JobState state) {
   return state == v1::JOB_STATE_DEAD ? kDeadRetentionMsDefault : kRetentionMsDefault;
 }
 
-int64_t PurgeTime(const JobRecord& record) {
+int64_t PurgeTime(const StoredJob& record) {
   const int64_t retention_ms = RetentionOf(record.spec_view());
   return TimeAfter(record.since_ms, EffectiveRetention(retention_ms, record.job_state()));
 }

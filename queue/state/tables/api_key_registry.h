@@ -40,7 +40,7 @@ struct KeyCommand {
 // `kind` is one of IsOfKeys().
 ReadStatus ReadKeyCommand(CommandKind kind, std::string_view message, KeyCommand* out);
 
-class KeyRegistry {
+class ApiKeyRegistry {
  public:
   using RecordPtr = std::shared_ptr<const KeyRecord>;
 

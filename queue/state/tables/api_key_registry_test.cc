@@ -1,5 +1,5 @@
 // What the log's commands about keys do, through the state machine.
-#include "queue/state/tables/key_registry.h"
+#include "queue/state/tables/api_key_registry.h"
 
 #include <algorithm>
 #include <string>
@@ -24,9 +24,9 @@ std::vector<std::string> Listed(const StateMachine& machine, std::string_view ow
   return ids;
 }
 
-class KeyRegistryTest : public ::testing::Test {
+class ApiKeyRegistryTest : public ::testing::Test {
  protected:
-  ~KeyRegistryTest() override { EXPECT_EQ(machine_.CheckConsistency(), ""); }
+  ~ApiKeyRegistryTest() override { EXPECT_EQ(machine_.CheckConsistency(), ""); }
 
   CommandResult Apply(const BatchBuilder& batch) { return ApplyNext(machine_, batch).back(); }
   ResultCode Create(const KeyRecord& key, int64_t time_ms = 1000) {
@@ -36,14 +36,14 @@ class KeyRegistryTest : public ::testing::Test {
   StateMachine machine_;
 };
 
-TEST_F(KeyRegistryTest, AKeyIsAsItWasMade) {
+TEST_F(ApiKeyRegistryTest, AKeyIsAsItWasMade) {
   KeyRecord key = MakeKey("client_a", "ann");
   key.queues = {"mail", "shop-*"};
   const CommandResult result = Apply(BatchBuilder(5000).CreateKey(key));
   EXPECT_EQ(result.code, ResultCode::kOk);
   ASSERT_NE(result.key, nullptr);
   EXPECT_EQ(result.key->create_time_ms, 5000);
-  const KeyRecord* const found = machine_.keys()->Find("client_a");
+  const KeyRecord* const found = machine_.api_keys()->Find("client_a");
   ASSERT_NE(found, nullptr);
   EXPECT_EQ(found->digest, key.digest);
   EXPECT_EQ(found->name, key.name);
@@ -55,7 +55,7 @@ TEST_F(KeyRegistryTest, AKeyIsAsItWasMade) {
   EXPECT_EQ(found->last_use_time_ms, 0);
 }
 
-TEST_F(KeyRegistryTest, ARepeatedCreationChangesNothing) {
+TEST_F(ApiKeyRegistryTest, ARepeatedCreationChangesNothing) {
   EXPECT_EQ(Create(MakeKey("a"), 1000), ResultCode::kOk);
   KeyRecord renamed = MakeKey("a");
   renamed.name = "another name";
@@ -65,15 +65,15 @@ TEST_F(KeyRegistryTest, ARepeatedCreationChangesNothing) {
   EXPECT_EQ(result.key->create_time_ms, 1000);
 }
 
-TEST_F(KeyRegistryTest, AnIdIsOneKeysOnly) {
+TEST_F(ApiKeyRegistryTest, AnIdIsOneKeysOnly) {
   EXPECT_EQ(Create(MakeKey("a")), ResultCode::kOk);
   KeyRecord other = MakeKey("a");
   other.digest[31] ^= 1;
   EXPECT_EQ(Create(other), ResultCode::kKeyRefused);
-  EXPECT_EQ(machine_.keys()->Find("a")->digest, MakeKey("a").digest);
+  EXPECT_EQ(machine_.api_keys()->Find("a")->digest, MakeKey("a").digest);
 }
 
-TEST_F(KeyRegistryTest, WhatCanBeNoKeyIsRefused) {
+TEST_F(ApiKeyRegistryTest, WhatCanBeNoKeyIsRefused) {
   struct Case {
     const char* what;
     void (*change)(log::v1::CreateKey*);
@@ -116,10 +116,10 @@ TEST_F(KeyRegistryTest, WhatCanBeNoKeyIsRefused) {
     EXPECT_EQ(effects.results.at(0).code, ResultCode::kKeyRefused) << c.what;
     EXPECT_EQ(effects.results.at(0).key, nullptr) << c.what;
   }
-  EXPECT_TRUE(machine_.keys()->empty());
+  EXPECT_TRUE(machine_.api_keys()->empty());
 }
 
-TEST_F(KeyRegistryTest, ARevokedKeyIsRevokedForGood) {
+TEST_F(ApiKeyRegistryTest, ARevokedKeyIsRevokedForGood) {
   Create(MakeKey("a"));
   CommandResult result = Apply(BatchBuilder(2000).RevokeKey("a"));
   EXPECT_EQ(result.code, ResultCode::kOk);
@@ -130,28 +130,28 @@ TEST_F(KeyRegistryTest, ARevokedKeyIsRevokedForGood) {
   result = Apply(BatchBuilder(4000).CreateKey(MakeKey("a")));
   EXPECT_EQ(result.code, ResultCode::kExisting) << "a creation that comes late";
   EXPECT_TRUE(result.key->revoked());
-  EXPECT_TRUE(machine_.keys()->Find("a")->revoked());
+  EXPECT_TRUE(machine_.api_keys()->Find("a")->revoked());
 }
 
-TEST_F(KeyRegistryTest, ARevocationAtTheBeginningOfTimeCounts) {
+TEST_F(ApiKeyRegistryTest, ARevocationAtTheBeginningOfTimeCounts) {
   Create(MakeKey("a"), 0);
   Apply(BatchBuilder(0).RevokeKey("a").UseKeys({"a"}));
-  EXPECT_TRUE(machine_.keys()->Find("a")->revoked());
+  EXPECT_TRUE(machine_.api_keys()->Find("a")->revoked());
   StateMachine restored;
   EXPECT_TRUE(
       Restore(TakeImage(machine_), machine_.applied_index(), machine_.Digest(), &restored).ok());
 }
 
-TEST_F(KeyRegistryTest, OnlyTheOwnerIfOneIsNamed) {
+TEST_F(ApiKeyRegistryTest, OnlyTheOwnerIfOneIsNamed) {
   Create(MakeKey("a", "ann"));
   EXPECT_EQ(Apply(BatchBuilder(2000).RevokeKey("a", "bob")).code, ResultCode::kNotFound);
   EXPECT_EQ(Apply(BatchBuilder(2000).RevokeKey("b", "ann")).code, ResultCode::kNotFound);
-  EXPECT_FALSE(machine_.keys()->Find("a")->revoked());
+  EXPECT_FALSE(machine_.api_keys()->Find("a")->revoked());
   EXPECT_EQ(Apply(BatchBuilder(2000).RevokeKey("a", "ann")).code, ResultCode::kOk);
-  EXPECT_TRUE(machine_.keys()->Find("a")->revoked());
+  EXPECT_TRUE(machine_.api_keys()->Find("a")->revoked());
 }
 
-TEST_F(KeyRegistryTest, SoManyKeysCanBeValid) {
+TEST_F(ApiKeyRegistryTest, SoManyKeysCanBeValid) {
   BatchBuilder batch(1000);
   for (size_t i = 0; i < kKeysMax; ++i) batch.CreateKey(MakeKey("k" + std::to_string(i)));
   EXPECT_EQ(Apply(batch).code, ResultCode::kOk);
@@ -165,7 +165,7 @@ TEST_F(KeyRegistryTest, SoManyKeysCanBeValid) {
       Restore(TakeImage(machine_), machine_.applied_index(), machine_.Digest(), &restored).ok());
 }
 
-TEST_F(KeyRegistryTest, TheOldestRevokedKeysAreForgotten) {
+TEST_F(ApiKeyRegistryTest, TheOldestRevokedKeysAreForgotten) {
   Create(MakeKey("first"));
   Create(MakeKey("second"));
   Apply(BatchBuilder(1000).RevokeKey("second"));
@@ -176,16 +176,16 @@ TEST_F(KeyRegistryTest, TheOldestRevokedKeysAreForgotten) {
     batch.CreateKey(MakeKey(id)).RevokeKey(id);
   }
   Apply(batch);
-  EXPECT_EQ(machine_.keys()->size(), kRevokedKeysMax);
-  EXPECT_EQ(machine_.keys()->Find("second"), nullptr);
-  EXPECT_NE(machine_.keys()->Find("first"), nullptr);
+  EXPECT_EQ(machine_.api_keys()->size(), kRevokedKeysMax);
+  EXPECT_EQ(machine_.api_keys()->Find("second"), nullptr);
+  EXPECT_NE(machine_.api_keys()->Find("first"), nullptr);
   EXPECT_EQ(Apply(BatchBuilder(2000).RevokeKey("second")).code, ResultCode::kNotFound);
   StateMachine restored;
   EXPECT_TRUE(
       Restore(TakeImage(machine_), machine_.applied_index(), machine_.Digest(), &restored).ok());
 }
 
-TEST_F(KeyRegistryTest, AUseIsNotedAndUnknownIdsArePassedOver) {
+TEST_F(ApiKeyRegistryTest, AUseIsNotedAndUnknownIdsArePassedOver) {
   Create(MakeKey("a"));
   Create(MakeKey("b"));
   Apply(BatchBuilder(1500).RevokeKey("b"));
@@ -199,26 +199,26 @@ TEST_F(KeyRegistryTest, AUseIsNotedAndUnknownIdsArePassedOver) {
   EXPECT_TRUE(keys.keys(1).has_revoke_time());
 }
 
-TEST_F(KeyRegistryTest, TheTableIsTheSameUntilMoreThanAUseChanges) {
-  EXPECT_TRUE(machine_.keys()->empty());
-  KeyTablePtr before = machine_.keys();
+TEST_F(ApiKeyRegistryTest, TheTableIsTheSameUntilMoreThanAUseChanges) {
+  EXPECT_TRUE(machine_.api_keys()->empty());
+  KeyTablePtr before = machine_.api_keys();
   Create(MakeKey("a"));
-  EXPECT_NE(machine_.keys(), before);
+  EXPECT_NE(machine_.api_keys(), before);
   EXPECT_EQ(before->Find("a"), nullptr) << "who holds an old one keeps it";
-  before = machine_.keys();
+  before = machine_.api_keys();
   Apply(BatchBuilder(2000).UseKeys({"a"}).Enqueue(MakeJob("job")));
   Create(MakeKey("a"));
   Apply(BatchBuilder(2000).RevokeKey("nobody"));
-  EXPECT_EQ(machine_.keys(), before);
+  EXPECT_EQ(machine_.api_keys(), before);
   Apply(BatchBuilder(2000).RevokeKey("a"));
-  EXPECT_NE(machine_.keys(), before);
+  EXPECT_NE(machine_.api_keys(), before);
   EXPECT_FALSE(before->Find("a")->revoked());
-  before = machine_.keys();
+  before = machine_.api_keys();
   Apply(BatchBuilder(2000).RevokeKey("a"));
-  EXPECT_EQ(machine_.keys(), before);
+  EXPECT_EQ(machine_.api_keys(), before);
 }
 
-TEST_F(KeyRegistryTest, ListsAreByTimeAndOfOneOwner) {
+TEST_F(ApiKeyRegistryTest, ListsAreByTimeAndOfOneOwner) {
   Create(MakeKey("z", "ann"), 1000);
   Create(MakeKey("y", "bob"), 2000);
   Create(MakeKey("x", "ann"), 2000);
@@ -230,7 +230,7 @@ TEST_F(KeyRegistryTest, ListsAreByTimeAndOfOneOwner) {
   EXPECT_THAT(Listed(machine_, "carl", true), ElementsAre());
 }
 
-TEST_F(KeyRegistryTest, EveryFieldIsInTheDigest) {
+TEST_F(ApiKeyRegistryTest, EveryFieldIsInTheDigest) {
   const auto digest_of = [](const KeyRecord& key, auto... more) {
     StateMachine machine;
     BatchBuilder batch(1000);

@@ -9,9 +9,9 @@
 #include <string_view>
 
 #include "dqueue/v1/job.pb.h"
+#include "queue/api/hash.h"
 #include "queue/state/byte_codec.h"
 #include "queue/state/command_reader.h"
-#include "queue/api/hash.h"
 #include "queue/state/state_machine.h"
 #include "queue/state/tables/slab.h"
 
@@ -54,7 +54,7 @@ struct SpecBlock {
 };
 
 // Queue, type, priority and times are not in it.
-SpecBlock EncodeSpec(const JobOrder& job);
+SpecBlock EncodeSpec(const EnqueuedJob& job);
 // False if the bytes are no spec block (they may come from a damaged file).
 bool ParseSpec(std::string_view block, JobSpecView* out);
 // For blocks of our own making.
@@ -100,7 +100,7 @@ class OutcomeBlock {
   std::unique_ptr<char[]> bytes_;
 };
 
-struct JobRecord {
+struct StoredJob {
   std::unique_ptr<char[]> spec;
   OutcomeBlock outcome;
   uint64_t fixed_hash = 0;  // of all that never changes: see FixedHash
@@ -130,14 +130,14 @@ struct JobRecord {
     return static_cast<uint64_t>(255 - priority) << kPriorityShift | static_cast<uint64_t>(run_ms);
   }
 };
-static_assert(sizeof(JobRecord) <= 120);
+static_assert(sizeof(StoredJob) <= 120);
 
 // lane_hash: of the names of queue and type.
-uint64_t FixedHash(const JobRecord& record, uint64_t lane_hash);
+uint64_t FixedHash(const StoredJob& record, uint64_t lane_hash);
 // Everything replicated about the job, given its fixed_hash.
-uint64_t RecordHash(const JobRecord& record);
+uint64_t RecordHash(const StoredJob& record);
 // When a finished job may go.
-int64_t PurgeTime(const JobRecord& record);
+int64_t PurgeTime(const StoredJob& record);
 // As the producer asked, or the default for the state.
 int64_t EffectiveRetention(int64_t retention_ms, v1::JobState state);
 
