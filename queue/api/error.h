@@ -1,5 +1,5 @@
-// How the queue says no: a code, a stable reason for programs, a sentence for people. transport/
-// turns it into google.rpc.Status with ErrorInfo{reason, domain "dqueue.dev", metadata}.
+// Errors of the queue: a code, a stable reason for programs, a sentence for users. transport/
+// turns an Error into google.rpc.Status with ErrorInfo{reason, domain "dqueue.dev", metadata}.
 // docs/api.md lists the reasons.
 #pragma once
 
@@ -23,7 +23,7 @@ struct Error {
   // For INVALID_FIELD: "field", "value" (escaped, at most 80 characters), "limit". For NOT_LEADER:
   // "leader_id", "leader_address", "term". For DUPLICATE_JOB: "existing_id".
   std::map<std::string, std::string> metadata;
-  // Greater than 0: waiting this long helps.
+  // Greater than 0: the call may succeed when it is repeated after this time.
   Duration retry_after{};
 };
 

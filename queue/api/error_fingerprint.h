@@ -1,6 +1,7 @@
-// Which errors are the same but for what differs from job to job. Numbers, hexadecimal words, UUIDs
-// and quoted parts do not count, so "user 17 not found in 'eu-1'" and "user 18 not found in 'us'"
-// have the same fingerprint. The same on every node and in every version: people keep them.
+// Fingerprints of error texts: errors that differ only in details of the job have the same one.
+// Numbers, hexadecimal words, UUIDs and quoted parts do not count, so "user 17 not found in 'eu-1'"
+// and "user 18 not found in 'us'" have the same fingerprint. Fingerprints are the same on every
+// node and in every version, because users store them.
 #pragma once
 
 #include <cstdint>

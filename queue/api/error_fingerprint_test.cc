@@ -7,7 +7,7 @@
 namespace dqueue::queue {
 namespace {
 
-TEST(ErrorFingerprint, WhatDiffersFromJobToJobIsLeftOut) {
+TEST(ErrorFingerprint, DetailsOfTheJobAreLeftOut) {
   const struct {
     const char* error;
     const char* normalized;
@@ -57,7 +57,7 @@ TEST(ErrorFingerprint, OnlyTheBeginningCounts) {
             ErrorFingerprint("123456789 " + start + std::string(100, 'f')));
 }
 
-TEST(ErrorFingerprint, IsTheSameForEver) {
+TEST(ErrorFingerprint, NeverChanges) {
   EXPECT_EQ(FingerprintText(ErrorFingerprint("user 17 not found")), "8e80e07491aeb0ed");
   EXPECT_EQ(ErrorFingerprint("user 17 not found"), ErrorFingerprint("user 4711 not found"));
   EXPECT_NE(ErrorFingerprint("user 17 not found"), ErrorFingerprint("user 17 found"));

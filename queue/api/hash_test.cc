@@ -11,7 +11,7 @@ namespace dqueue::queue {
 namespace {
 
 // Digests are compared between machines and versions: these must never change.
-TEST(HashTest, ValuesAreForEver) {
+TEST(HashTest, ValuesNeverChange) {
   EXPECT_EQ(HashBytes("", 0), HashBytes(std::string_view(), 0));
   const std::string text = "The quick brown fox jumps over the lazy dog, twice, to be sure.";
   std::string seen;

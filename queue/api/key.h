@@ -1,6 +1,6 @@
-// API keys: who may do what, and with which queues. Keys are part of the replicated state, as
-// digests; the keys themselves are nowhere but with their users. Here are their nouns; making,
-// reading and checking keys is transport/'s, enforcing QueueAccess the broker's.
+// API keys: the scopes and queues that a caller may use. The replicated state holds digests of
+// keys; the keys themselves are known to their users only. This header has the types. transport/
+// creates, reads and checks keys; the broker enforces QueueAccess.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@
 
 namespace dqueue::queue {
 
-// A right. The values are bits in the log and in snapshots: for ever.
+// A permission. The values are bits in the log and in snapshots, and never change.
 enum class Scope : uint32_t {
   kNone = 0,
   kJobsSubmit = 1 << 0,
@@ -40,22 +40,22 @@ std::string_view ScopeName(Scope scope);
 Scope ScopeNamed(std::string_view name);
 // In the order of their bits.
 std::vector<std::string> ScopeNames(uint32_t scopes);
-// What a key of this type may do unless it is said otherwise.
+// The default scopes of a key of this type.
 uint32_t DefaultScopes(v1::KeyType type);
 
-// The queues that a caller may see and use: names, and beginnings that end in '*'.
+// The queues that a caller may access: names, and prefixes that end in '*'.
 class QueueAccess {
  public:
   explicit QueueAccess(std::vector<std::string> patterns);
   bool Allows(std::string_view queue) const;
-  // Whether every queue that `pattern`, a name or a beginning and '*', stands for is allowed.
+  // True if every queue that `pattern` (a name, or a prefix and '*') matches is allowed.
   bool Covers(std::string_view pattern) const;
   const std::vector<std::string>& patterns() const { return patterns_; }
 
  private:
   std::vector<std::string> patterns_;
 };
-// Who sees everything has none.
+// Null: unrestricted.
 using QueueAccessPtr = std::shared_ptr<const QueueAccess>;
 inline bool Allows(const QueueAccessPtr& access, std::string_view queue) {
   return access == nullptr || access->Allows(queue);
@@ -85,11 +85,11 @@ struct KeyRecord {
 };
 v1::Key ToProto(const KeyRecord& key);
 
-// All keys as a node has applied them. Immutable, so that any thread may hold one.
+// All keys as a node has applied them. Immutable: any thread may hold one.
 class KeyTable {
  public:
   explicit KeyTable(std::vector<KeyRecord> keys);
-  // Null: there is no such key. Revoked ones are found.
+  // Null: no such key. Revoked keys are found.
   const KeyRecord* Find(std::string_view id) const;
   // By id.
   auto begin() const { return keys_.begin(); }
@@ -102,22 +102,22 @@ class KeyTable {
 };
 using KeyTablePtr = std::shared_ptr<const KeyTable>;
 
-// ---- what callers of the broker say ----
+// ---- requests to the broker ----
 
-// `key`: id, name, owner_id, type, scopes, queues. Checked here, for transport/ to tell before a
-// key is made; and by the broker.
+// `key`: id, name, owner_id, type, scopes, queues. transport/ checks it before it makes the key,
+// and the broker checks it again.
 struct CreateKeyOrder {
   KeyRecord key;
 };
 struct ListKeysOrder {
-  std::string owner_id;  // empty: of everybody
+  std::string owner_id;  // empty: of all owners
   bool revoked = false;
 };
 struct RevokeKeyOrder {
   std::string id;
   std::string owner_id;  // not empty: only a key of this owner
 };
-// Answered when it is in the log; not worth a retry.
+// Answered when the command is applied. Callers need not repeat it.
 struct UseKeysOrder {
   std::vector<std::string> ids;
 };

@@ -1,4 +1,4 @@
-// What a request may contain. One table, checked by validate.h, printed by docs and errors.
+// Limits of requests. validate.h checks them; docs and errors print them.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
-// Times as Protobuf's. The way back is in validate.h.
+// Converts times to Protobuf messages. validate.h has the reverse.
 //
-// Protobuf's own TimeUtil ends the process for what is beyond the year 9999. What the log, a
-// snapshot or the machine's clock says must not.
+// Protobuf's own TimeUtil ends the process for times beyond the year 9999. Times from the log, a
+// snapshot or the machine's clock must not do that.
 #pragma once
 
 #include <chrono>

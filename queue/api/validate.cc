@@ -415,7 +415,7 @@ std::optional<Error> CheckRequest(const v1::LeaseJobsRequest& request) {
   return CheckText("lease_request_id", request.lease_request_id(), 0, kNameBytesMax);
 }
 
-// worker_id of the calls below is only shown to people: it may be empty.
+// worker_id of the calls below is only used in reports: it may be empty.
 template <class Request>
 static std::optional<Error> CheckItemsOf(const Request& request) {
   if (auto error = CheckBatch("items", request.items_size(), request)) return error;

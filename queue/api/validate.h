@@ -1,6 +1,6 @@
-// Whether a request is well formed, by the limits of limits.h. Pure: nothing here knows roles, jobs
+// Checks that requests are well formed, by the limits of limits.h. The checks know no roles, jobs
 // or leases. Every refusal is INVALID_ARGUMENT with reason INVALID_FIELD (or PAYLOAD_TOO_LARGE for
-// what has too many bytes) and names field, value and limit.
+// too many bytes) and names field, value and limit.
 //
 // Strings that go into the log must be UTF-8: an entry that does not parse would end every replica.
 #pragma once
@@ -26,7 +26,7 @@ bool IsUtf8(std::string_view text);
 bool IsQueueName(std::string_view text);
 extern const char kQueueNameLimit[];  // as InvalidField wants it
 
-// What concerns a call as a whole: number of items, bytes, ids of the caller. nullopt: well formed.
+// Checks of a call as a whole: number of items, bytes, ids of the caller. nullopt: well formed.
 std::optional<Error> CheckRequest(const v1::EnqueueJobsRequest& request);
 std::optional<Error> CheckRequest(const v1::LeaseJobsRequest& request);
 std::optional<Error> CheckRequest(const v1::CompleteJobsRequest& request);
@@ -56,14 +56,14 @@ std::optional<Error> CheckItem(const v1::CancelJobsRequest& request, int index);
 std::optional<Error> CheckItem(const v1::RetryJobsRequest& request, int index);
 std::optional<Error> CheckItem(const v1::DeleteJobsRequest& request, int index);
 
-// validate_key.cc. What a key may be, for whoever makes one: all but id and digest.
+// Checks all of a key but id and digest. In validate_key.cc.
 std::optional<Error> CheckKey(const KeyRecord& key);
 std::optional<Error> CheckRequest(const CreateKeyOrder& order);
 std::optional<Error> CheckRequest(const ListKeysOrder& order);
 std::optional<Error> CheckRequest(const RevokeKeyOrder& order);
 std::optional<Error> CheckRequest(const UseKeysOrder& order);
 
-// Milliseconds, rounded up, of what has passed the checks above.
+// In milliseconds, rounded up. The argument has passed the checks above.
 int64_t DurationMs(const google::protobuf::Duration& duration);
 int64_t TimestampMs(const google::protobuf::Timestamp& time);
 

@@ -11,7 +11,7 @@ constexpr char kTextLimit[] = "1 to 128 bytes of printable UTF-8";
 constexpr char kIdLimit[] = "client_, worker_ or admin_ and 12 characters of A-Z a-z 0-9";
 static_assert(kKeyTextBytesMax == 128);
 
-// What the ids of keys of this type begin with; empty: there is no such type.
+// The prefix of the ids of keys of this type; empty: there is no such type.
 std::string_view PrefixOf(v1::KeyType type) {
   switch (type) {
     case v1::KEY_TYPE_CLIENT:
@@ -60,7 +60,7 @@ std::optional<Error> CheckText(const char* field, std::string_view text) {
   return InvalidField(field, ShownValue(text), kTextLimit);
 }
 
-// A name of a queue, or a beginning of one and '*'.
+// A name of a queue, or a prefix and '*'.
 bool IsPattern(std::string_view text) {
   if (!text.ends_with('*')) return IsQueueName(text);
   text.remove_suffix(1);

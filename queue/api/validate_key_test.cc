@@ -1,4 +1,4 @@
-// Orders about keys with every kind of bad value: the exact field, value and limit.
+// Requests about keys with every kind of bad value: the exact field, value and limit.
 #include <functional>
 #include <string>
 #include <vector>

@@ -1,5 +1,6 @@
-// Call::access: a caller that may see some queues only. Every kind of call: what names another
-// queue is refused, a job in one cannot be told from none, and nothing there is counted or changed.
+// Call::access: a caller that may access some queues only. For every kind of call: a request that
+// names another queue is refused, a job of another queue looks as if it did not exist, and nothing
+// of another queue is counted or changed.
 #include <functional>
 #include <memory>
 #include <string>
@@ -90,21 +91,21 @@ TEST_F(BrokerAccessTest, EnqueueOnlyIntoOwnQueues) {
   EXPECT_EQ(state_->job_count(), 2u);
 }
 
-TEST_F(BrokerAccessTest, ANameThatIsNoneIsSaidToBeNone) {
+TEST_F(BrokerAccessTest, AnInvalidQueueNameIsReportedAsInvalid) {
   const auto reply = Ask<EnqueueCall>(EnqueueRequest(Spec("a", "no/name"), Spec("b", "mine")));
   ASSERT_EQ(reply->reason(), "OK");
   EXPECT_EQ(ReasonOf(reply->value().results(0).error()), "INVALID_FIELD");
   EXPECT_TRUE(reply->value().results(1).created());
 }
 
-TEST_F(BrokerAccessTest, AnIdThatIsTakenElsewhereIsTaken) {
+TEST_F(BrokerAccessTest, AnIdTakenInAnotherQueueIsADuplicate) {
   Enqueue("a", "theirs");
   const auto reply = Ask<EnqueueCall>(EnqueueRequest(Spec("a", "mine")));
   ASSERT_EQ(reply->reason(), "OK");
   EXPECT_EQ(ReasonOf(reply->value().results(0).error()), "DUPLICATE_JOB");
 }
 
-TEST_F(BrokerAccessTest, AnIdempotencyKeyOfAnotherQueueIsAnother) {
+TEST_F(BrokerAccessTest, IdempotencyKeysOfQueuesAreIndependent) {
   v1::JobSpec theirs = Spec("a", "theirs");
   theirs.set_idempotency_key("key");
   Enqueue(theirs);
@@ -131,7 +132,7 @@ TEST_F(BrokerAccessTest, LeaseOnlyFromOwnQueues) {
   EXPECT_THAT(Ids(all->value()), ElementsAre("c"));
 }
 
-TEST_F(BrokerAccessTest, ARepeatedLeaseRequestIsOfTheSameCallerOnly) {
+TEST_F(BrokerAccessTest, LeaseRequestsOfCallersWithOtherAccessAreDistinct) {
   Enqueue("b", "theirs");
   v1::LeaseJobsRequest theirs = Of({"theirs"});
   theirs.set_lease_request_id("request");
@@ -151,7 +152,7 @@ TEST_F(BrokerAccessTest, ARepeatedLeaseRequestIsOfTheSameCallerOnly) {
   EXPECT_THAT(Ids(Ask<LeaseCall>(mine)->value()), ElementsAre("a"));
 }
 
-TEST_F(BrokerAccessTest, ATokenOfAnotherQueuesJobIsOfNoJob) {
+TEST_F(BrokerAccessTest, ATokenOfAJobInAnotherQueueIsNotFound) {
   Enqueue("b", "theirs");
   const v1::Job job = Lease(Of({"theirs"})).at(0);
   ExpectUnknown(Ask<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(job)), "b");
@@ -209,7 +210,7 @@ TEST_F(BrokerAccessTest, AnotherQueuesJobIsNotFoundByItsId) {
 }
 
 // The command was about a job of an own queue; when it is applied, the id is another's.
-TEST_F(BrokerAccessTest, AnIdThatPassesIntoAnotherQueueIsLeftAlone) {
+TEST_F(BrokerAccessTest, AnIdReusedInAnotherQueueIsNotTouched) {
   Enqueue("a", "mine");
   Kill("b", "my-dead");
   v1::CancelJobsRequest cancel;
@@ -303,7 +304,7 @@ TEST_F(BrokerAccessTest, StatsCountOwnQueuesOnly) {
   EXPECT_EQ(Ask<StatsCall>(one)->reason(), "QUEUE_NOT_FOUND");
 }
 
-TEST_F(BrokerAccessTest, QueuesOfOthersAreNotManaged) {
+TEST_F(BrokerAccessTest, OtherQueuesCannotBeManaged) {
   Enqueue("a", "mine");
   Enqueue("b", "theirs");
   const auto with_queue = [](auto request, const std::string& queue) {
@@ -324,7 +325,7 @@ TEST_F(BrokerAccessTest, QueuesOfOthersAreNotManaged) {
   EXPECT_EQ(LogState("b"), v1::JOB_STATE_READY);
 }
 
-TEST_F(BrokerAccessTest, ARedriveLeavesOthersDead) {
+TEST_F(BrokerAccessTest, ARedriveLeavesJobsOfOtherQueuesDead) {
   Kill("a", "mine");
   Kill("b", "theirs");
   Kill("c", "my-2");

@@ -1,5 +1,5 @@
-// What one job costs the leader's loop beside raft, disk and network: broker and state machine, in
-// calls of 64 items.
+// Costs of one job on the leader's loop, without raft, disk and network: broker and state machine,
+// in calls of 64 items.
 #include <chrono>
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
-// The broker's deliberate bugs (base/mutant.h): each does what it says when switched on, so that
-// the simulator's checkers have something to find. Built with the mutants compiled in.
+// The broker's deliberate bugs (base/mutant.h): each has the described effect when it is switched
+// on, so that the simulator's checkers can find it. Built with the mutants compiled in.
 #include <memory>
 #include <string>
 #include <vector>

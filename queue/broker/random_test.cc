@@ -1,6 +1,6 @@
-// A broker in trouble: random calls, refused and lost proposals, failed rounds, changes of leader,
-// expiring leases. Checks after every step what must always hold, and at the end that everybody
-// was answered once and that what was said is true.
+// Random histories of a broker: random calls, refused and lost proposals, failed rounds, changes of
+// leader, expiring leases. Invariants are checked after every step; at the end, every call must
+// have been answered once, and truly.
 #include <algorithm>
 #include <functional>
 #include <map>
@@ -276,7 +276,7 @@ class BrokerRandomTest : public BrokerTest, public testing::WithParamInterface<i
     }
   }
 
-  // At rest nobody sleeps who wants what is there.
+  // At rest, no call sleeps that wants a ready job.
   void CheckNoLostWakeUp() {
     Run();
     for (const WaitingLease& wait : leases_) {

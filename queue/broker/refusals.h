@@ -1,5 +1,5 @@
-// The sentences with which the broker says no. One function for each reason of error.h that is not
-// about a malformed field (those are in validate.h).
+// Errors of the broker: one function for each reason of error.h that is not about a malformed field
+// (those are in validate.h).
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace dqueue::queue {
 
-// NOT_LEADER with whom to ask, or NO_LEADER if nobody is known.
+// NOT_LEADER with the leader's id and address, or NO_LEADER if the hint names none.
 Error NotServingError(const LeaderHint& hint);
 Error CommitUnknownError();
 // `what` is full: "commands that wait to be replicated". limit 0: not told.
@@ -27,7 +27,7 @@ Error TooManyQueuesError();
 // E.g. "SUCCEEDED".
 std::string StateName(v1::JobState state);
 Error InvalidStateError(std::string_view id, v1::JobState state);
-// newer: somebody holds, or held, the job with a greater token.
+// newer: the job is, or was, leased with a greater token.
 Error LeaseStaleError(std::string_view id, bool newer);
 Error QueueDeniedError(std::string_view queue);
 Error KeyNotFoundError(std::string_view id);

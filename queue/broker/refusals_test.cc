@@ -38,7 +38,7 @@ TEST(ErrorStatus, NamesTheFieldInABadRequest) {
   EXPECT_EQ(bad.field_violations(0).description(), "jobs[2].priority must be 0 to 255; it is 256");
 }
 
-TEST(ErrorStatus, SaysHowLongToWait) {
+TEST(ErrorStatus, NamesTheTimeToWait) {
   Error error = OverloadedError("calls", 7);
   error.retry_after = std::chrono::milliseconds(1250);
   const google::rpc::Status status = ToRpcStatus(error);
@@ -50,7 +50,7 @@ TEST(ErrorStatus, SaysHowLongToWait) {
   EXPECT_EQ(retry.retry_delay().nanos(), 250'000'000);
 }
 
-TEST(ErrorStatus, NotServingTellsWhomToAsk) {
+TEST(ErrorStatus, NotServingNamesTheLeader) {
   const Error known =
       NotServingError({.leader_id = "n2", .leader_address = "10.0.0.2:7001", .term = 12});
   EXPECT_EQ(known.code, absl::StatusCode::kUnavailable);

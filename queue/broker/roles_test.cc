@@ -1,4 +1,4 @@
-// Roles, rounds, reads, deadlines, bounds, ticks: what is not about one kind of call.
+// Roles, rounds, reads, deadlines, limits and ticks: behaviour that all kinds of calls share.
 #include <string>
 
 #include "gtest/gtest.h"
@@ -57,9 +57,9 @@ class BrokerRolesTest : public BrokerTest {
 TEST_F(BrokerRolesTest, WithoutLeadershipEverythingIsRefusedAtOnce) {
   Make({}, 0);
   for (const auto& reason : SubmitAll()) EXPECT_EQ(reason(), "NO_LEADER");
-  const auto nobody = Submit<GetCall>(GetRequest("a"));
-  EXPECT_EQ(nobody->error().code, absl::StatusCode::kUnavailable);
-  EXPECT_EQ(nobody->error().retry_after, 100ms);
+  const auto unserved = Submit<GetCall>(GetRequest("a"));
+  EXPECT_EQ(unserved->error().code, absl::StatusCode::kUnavailable);
+  EXPECT_EQ(unserved->error().retry_after, 100ms);
   broker_->SetHint({.leader_id = "n3", .leader_address = "h3:7", .term = 4});
   for (const auto& reason : SubmitAll()) EXPECT_EQ(reason(), "NOT_LEADER");
   const auto hinted = Submit<GetCall>(GetRequest("a"));
@@ -125,7 +125,7 @@ TEST_F(BrokerRolesTest, MadeIdsDifferBetweenTermsOfTheSameSeed) {
   EXPECT_NE(first.substr(20), second.substr(20));
 }
 
-TEST_F(BrokerRolesTest, DrainRefusesWhatIsNewAndFinishesTheRest) {
+TEST_F(BrokerRolesTest, DrainRefusesNewCallsAndFinishesTheOthers) {
   Enqueue("a");
   const auto before = Submit<EnqueueCall>(EnqueueRequest(Spec("b")));
   broker_->Drain();
@@ -134,7 +134,7 @@ TEST_F(BrokerRolesTest, DrainRefusesWhatIsNewAndFinishesTheRest) {
   EXPECT_TRUE(before->ok());
 }
 
-TEST_F(BrokerRolesTest, TheEndOfTheBrokerAnswersEverybody) {
+TEST_F(BrokerRolesTest, TheDestructorAnswersEveryCall) {
   Enqueue("a");
   const v1::Job job = LeaseOne();
   const auto in_flight = Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(job));
@@ -206,7 +206,7 @@ TEST_F(BrokerRolesTest, GetShowsTheLease) {
   EXPECT_EQ(missing->error().code, absl::StatusCode::kNotFound);
 }
 
-TEST_F(BrokerRolesTest, JobsGrowOldWhileNothingIsWritten) {
+TEST_F(BrokerRolesTest, JobAgesAdvanceWhileTheLogIsIdle) {
   Enqueue("a");
   Advance(std::chrono::seconds(90));
   const auto stats = Submit<StatsCall>({});
@@ -273,7 +273,7 @@ TEST_F(BrokerRolesTest, ADeadlineInThePastHasNoEffect) {
   EXPECT_EQ(Take(), 0u);
 }
 
-TEST_F(BrokerRolesTest, WhatIsNotProposedByItsDeadlineNeverIs) {
+TEST_F(BrokerRolesTest, CommandsPastTheirDeadlineAreNotProposed) {
   const auto late = Submit<EnqueueCall>(EnqueueRequest(Spec("a"), Spec("b")), now_ + 1s);
   const auto patient = Submit<EnqueueCall>(EnqueueRequest(Spec("c")));
   const auto last = Submit<EnqueueCall>(EnqueueRequest(Spec("d")), now_ + 2s);
@@ -321,7 +321,7 @@ TEST_F(BrokerRolesTest, ACallThatIsPartlyProposedGoesOn) {
   EXPECT_TRUE(reply->value().results(1).created());
 }
 
-TEST_F(BrokerRolesTest, AReadThatNobodyConfirmsEndsAtItsDeadline) {
+TEST_F(BrokerRolesTest, AnUnconfirmedReadEndsAtItsDeadline) {
   Enqueue("a");
   const auto get = Submit<GetCall>(GetRequest("a"), now_ + 1s);
   const auto lease = Submit<LeaseCall>(LeaseRequest(), now_ + 2s);
@@ -351,7 +351,7 @@ TEST_F(BrokerRolesTest, WaitingCallsAreLimited) {
   EXPECT_EQ(refused->error().code, absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(refused->error().metadata.at("limit"), "2");
   EXPECT_EQ(Submit<LeaseCall>(LeaseRequest())->reason(), "OVERLOADED");
-  // Those who end or extend work pass, up to a limit of their own.
+  // Calls that end or extend leases are admitted, up to a limit of their own.
   const auto complete = Submit<CompleteCall>(CompleteRequest("a", {1, 1}));
   const auto extend = Submit<ExtendCall>(ItemRequest<v1::ExtendLeasesRequest>("a", {1, 1}));
   EXPECT_EQ(Submit<ExtendCall>(ItemRequest<v1::ExtendLeasesRequest>("a", {1, 1}))->reason(),

@@ -1,5 +1,6 @@
-// What the commands about jobs and queues that are there do (enqueue.cc makes jobs). Nothing here
-// looks at a clock, a hold's owner or an address: the same entries give the same state everywhere.
+// Applies the commands about existing jobs and queues (apply_enqueue.cc creates jobs). Nothing here
+// reads a clock, a hold's owner or an address: the same entries give the same state on each
+// replica.
 #include <algorithm>
 
 #include "base/check.h"
@@ -24,7 +25,7 @@ CommandResult Answer(ResultCode code, v1::JobState state) {
   return result;
 }
 
-// The answer of a decision that leaves the job as it is.
+// The result of a decision that leaves the job unchanged.
 CommandResult AnswerWithoutEffect(LeaseDecision decision, v1::JobState state) {
   switch (decision) {
     case LeaseDecision::kRepeated:
@@ -129,7 +130,7 @@ CommandResult StateMachine::Impl::Expire(const CommandView& command) {
   if (job.expired > SpecOf(job.spec_view()).max_expirations) {
     Kill(slot, v1::DEAD_REASON_LEASE_EXPIRED);
   } else {
-    // Run time and sequence stay, and with them its place in the order of delivery.
+    // Run time and sequence are kept, so the job returns to its place in the order of delivery.
     Move(slot, v1::JOB_STATE_READY);
   }
   EndChange(slot);
@@ -167,7 +168,7 @@ CommandResult StateMachine::Impl::Retry(const CommandView& command) {
   job.expired = 0;
   job.dead_reason = v1::DEAD_REASON_UNSPECIFIED;
   job.run_ms = time_ms;
-  // Somebody wants it to run after all: an expiry that has passed would kill it again at once.
+  // An expiry that has passed would kill the retried job at once.
   if (job.expire_ms <= time_ms) job.expire_ms = 0;
   job.state = v1::JOB_STATE_READY;
   job.since_ms = time_ms;
@@ -212,7 +213,7 @@ CommandResult StateMachine::Impl::SetQueue(const CommandView& command) {
   return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
 }
 
-// To the dead-letter set of its queue. Between BeginChange and EndChange.
+// Moves the job to the dead-letter set of its queue. Between BeginChange and EndChange.
 void StateMachine::Impl::Kill(uint32_t slot, v1::DeadReason reason) {
   jobs[slot].dead_reason = static_cast<uint8_t>(reason);
   Move(slot, v1::JOB_STATE_DEAD);
@@ -230,7 +231,8 @@ void StateMachine::Impl::SetOutcome(uint32_t slot, std::string_view error, std::
 
 std::string StateMachine::Impl::AttemptsAfter(const StoredJob& job,
                                               const CommandView& command) const {
-  // From a version that kept none. Whoever replays it must come to what was so then.
+  // The entry is of a version that kept no attempts. Replaying it must give the state of that
+  // version.
   if (command.held_ms == 0) return std::string(job.outcome.attempts());
   const bool failed = command.kind == CommandKind::kFail;
   return WithAttempt(job.outcome.attempts(), {.number = job.delivered,

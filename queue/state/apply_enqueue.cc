@@ -1,6 +1,6 @@
-// The command that makes jobs. Whether a job is new is decided by its id first, then by its
-// idempotency key. Several jobs are looked at in order, as if each saw those before it created;
-// only if none is refused are they.
+// The Enqueue command: creates jobs. A job is new if neither its id nor, within its window, its
+// idempotency key is taken; the id is checked first. The jobs of one command are checked in order,
+// each as if those before it existed. They are created only if none is refused.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -16,14 +16,14 @@
 
 namespace dqueue::queue {
 
-// A job that may be created.
+// A job of the command, while it is checked.
 struct EnqueueCandidate {
   EnqueueCandidate(const EnqueuedJob& job, uint64_t hash)
       : new_job(&job),
         id_hash(hash),
         priority(static_cast<uint8_t>(std::min<uint32_t>(job.priority, kPriorityMax))) {}
 
-  // Made when first needed: most jobs meet nobody.
+  // Encoded when first needed: most jobs are new and are not compared with another one.
   const SpecBlock& Spec() {
     if (!spec.bytes) spec = EncodeSpec(*new_job);
     return spec;
@@ -37,19 +37,19 @@ struct EnqueueCandidate {
 
   const EnqueuedJob* new_job;
   uint64_t id_hash;
-  uint32_t queue = kNoSlot;  // kNoSlot: not looked up, or to be made
+  uint32_t queue = kNoSlot;  // kNoSlot: not looked up, or not created yet
   uint8_t priority;
   SpecBlock spec;
   std::optional<uint64_t> identity;
 };
 
-// How a candidate stands to the jobs that are there.
+// The result of checking a candidate against the existing jobs.
 struct EnqueueCheck {
   ResultCode code = ResultCode::kOk;  // kOk: it is new
   std::string_view existing_id = {};
 };
 
-// The jobs that the same command is going to create.
+// The candidates of the same command that were found new so far.
 struct EnqueuedTogether {
   using QueueAndKey = std::pair<absl::string_view, absl::string_view>;
   absl::flat_hash_map<absl::string_view, EnqueueCandidate*> by_id;
@@ -188,7 +188,7 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
   const bool has_key = !new_job.idempotency_key.empty() && new_job.idempotency_window_ms > 0;
   const uint64_t identity = has_key ? candidate.Identity() : 0;
   uint32_t queue = candidate.queue;
-  // Another job of the same command may have made it since.
+  // Another job of the same command may have created it since.
   if (queue == kNoSlot) queue = queues.Find(new_job.queue);
   if (queue == kNoSlot) queue = AddQueue(new_job.queue);
 
@@ -200,7 +200,7 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
   job.sequence = next_sequence++;
   job.create_ms = time_ms;
   job.run_ms = std::max(time_ms, ClampTime(new_job.run_time_ms));
-  // 0 means never; anything before that, long ago.
+  // 0 means never. A negative time is long past.
   if (new_job.expire_time_ms != 0) {
     job.expire_ms = std::max<int64_t>(1, ClampTime(new_job.expire_time_ms));
   }

@@ -1,5 +1,5 @@
-// The last attempts of a job that ended without success, as the bytes that its outcome block and a
-// snapshot image keep. A job that never failed has none of these bytes.
+// Encodes the last unsuccessful attempts of a job, for its outcome block and for snapshot images. A
+// job that never failed has no such bytes.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +24,9 @@ struct AttemptView {
   std::string_view error;
 };
 
-// `attempts` and, as the newest, `next`, whose texts and times are brought within their limits.
+// `attempts` with `next` added as the newest; texts and times of `next` are cut to their limits.
 std::string WithAttempt(std::string_view attempts, const AttemptView& next);
-// Oldest first; views into `attempts`. False if the bytes are not what WithAttempt makes (they may
+// Oldest first; views into `attempts`. False if WithAttempt cannot have made the bytes (they may
 // come from a damaged file).
 bool ParseAttempts(std::string_view attempts, std::vector<AttemptView>* out);
 

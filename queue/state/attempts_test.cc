@@ -30,7 +30,7 @@ AttemptView Failed(uint32_t number, std::string_view error) {
   return {number, v1::Attempt::END_FAILED, 1000, 5, "w", error};
 }
 
-TEST(Attempts, KeepsWhatItIsGivenOldestFirst) {
+TEST(Attempts, KeepsAttemptsOldestFirst) {
   std::string attempts = WithAttempt("", {1, v1::Attempt::END_FAILED, 1000, 5, "w1", "one"});
   attempts = WithAttempt(attempts, {3, v1::Attempt::END_EXPIRED, 70000, -1, "", ""});
   EXPECT_EQ(Show(attempts),
@@ -48,7 +48,7 @@ TEST(Attempts, ForgetsTheOldestBeyondTen) {
   EXPECT_EQ(parsed.back().number, 13u);
 }
 
-TEST(Attempts, BringsTextsAndTimesWithinTheirLimits) {
+TEST(Attempts, ClampsTextsAndTimes) {
   // 511 letters and a character of two bytes: it goes as a whole.
   const std::string error = std::string(511, 'e') + "\xc3\xa4 and more";
   const std::string attempts =
@@ -114,7 +114,7 @@ TEST_F(AttemptsOfJobsTest, EachEndWithoutSuccessIsKept) {
   EXPECT_EQ(machine_.CheckConsistency(), "");
 }
 
-TEST_F(AttemptsOfJobsTest, ACompletionKeepsThemAndIsNone) {
+TEST_F(AttemptsOfJobsTest, ACompletionKeepsAttemptsAndAddsNone) {
   ApplyNext(machine_, BatchBuilder(1000)
                           .Enqueue(MakeJob("j"))
                           .Enqueue(MakeJob("k"))
@@ -186,7 +186,7 @@ TEST_F(AttemptsOfJobsTest, TheyComeBackFromAnImage) {
 
 // ---- deletions of jobs in certain states ----
 
-TEST(DeleteStates, AJobThatHasLeftThemStays) {
+TEST(DeleteStates, AJobInAnotherStateIsKept) {
   StateMachine machine;
   ApplyNext(machine, BatchBuilder(1000).Enqueue(MakeJob("j")).Fail("j", {1, 1}, "bad", 0, true));
   const uint32_t dead = JobStateBit(v1::JOB_STATE_DEAD);

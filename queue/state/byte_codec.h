@@ -1,5 +1,5 @@
-// Bytes of job records and snapshot images: LEB128 varints, and strings with their length before
-// them. Writing is into memory that was sized first; reading trusts nothing.
+// Encoding of job records and snapshot images: LEB128 varints, and strings preceded by their
+// length. A writer writes into memory that was sized first. A reader trusts nothing.
 #pragma once
 
 #include <cstdint>
@@ -102,7 +102,7 @@ class ByteReader {
 
   std::string_view String() { return Bytes(Varint()); }
 
-  // What was read is not what it should be: as if the read had failed.
+  // Marks what was read as invalid, as if the read had failed.
   void Reject() { Fail(); }
 
  private:

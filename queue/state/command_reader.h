@@ -1,10 +1,11 @@
-// Reads a log entry's CommandBatch in place: views into the entry, nothing copied or allocated for
-// each job (parsing into messages took longer than applying them). The entry's bytes are Protobuf,
-// written by Protobuf; this reads what proto/dqueue/v1/command.proto describes and nothing else.
+// Reads a log entry's CommandBatch in place. The result has views into the entry; nothing is copied
+// or allocated for each job (parsing into messages took longer than applying them). The entry's
+// bytes are Protobuf; the reader accepts what proto/dqueue/v1/command.proto describes and nothing
+// else.
 //
-// Two differences to Protobuf's own parser, both on purpose: a field that this version does not
-// know is reported instead of skipped, because it may change what the command does; and text that
-// is not UTF-8 is let through, because an entry that is in the log must not be refused for that.
+// It differs from Protobuf's own parser in two ways. An unknown field is reported instead of
+// skipped, because it may change what the command does. Text that is not UTF-8 is accepted, because
+// an entry that is in the log must not be refused for that.
 #pragma once
 
 #include <cstdint>
@@ -56,11 +57,11 @@ enum class CommandKind : uint8_t {
   kUseKeys,
 };
 
-// Whether it is about one job, which it names by its id.
+// True if the command names one job by its id.
 inline bool NamesJob(CommandKind kind) {
   return kind >= CommandKind::kComplete && kind <= CommandKind::kDelete;
 }
-// Whether it is about API keys.
+// True if the command is about API keys.
 inline bool IsOfKeys(CommandKind kind) {
   return kind >= CommandKind::kCreateKey && kind <= CommandKind::kUseKeys;
 }

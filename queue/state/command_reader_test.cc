@@ -1,5 +1,5 @@
-// The reader against Protobuf itself: what Protobuf wrote is read as Protobuf reads it, and bytes
-// that Protobuf refuses, or would read only in part, are not accepted.
+// Compares the reader with Protobuf: it reads what Protobuf wrote as Protobuf reads it, and refuses
+// bytes that Protobuf refuses or would read only in part.
 #include "queue/state/command_reader.h"
 
 #include <cstdint>
@@ -189,7 +189,7 @@ TEST(CommandReaderTest, TheBrokersPaddedTimeIsRead) {
   EXPECT_EQ(view.time_ms, 5);
 }
 
-TEST(CommandReaderTest, WhatThisVersionDoesNotKnowIsReported) {
+TEST(CommandReaderTest, UnknownFieldsAndCommandsAreReported) {
   struct Case {
     const char* what;
     std::string bytes;
@@ -235,7 +235,7 @@ TEST(CommandReaderTest, MalformedBytesAreRefused) {
   const std::string cases[] = {"\xff", "\x08", "\x08\x80", "\x08" + std::string(10, '\xff'),
                                "\x12\x05x", "\x12\xff\xff\xff\xff\x0f", "\x12\x03\x2a\x02x",
                                std::string("\x00\x01", 2), "\x0b\x0c", "\x0e",
-                               // Two kinds in one command: nobody writes that.
+                               // Two kinds in one command: no writer does that.
                                std::string("\x12\x04\x2a\x00\x32\x00", 6),
                                // A key's id, and a use's, that are cut.
                                "\x12\x05\x4a\x03\x0a\x05x", "\x12\x05\x5a\x03\x0a\x05x"};

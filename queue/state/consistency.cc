@@ -1,4 +1,4 @@
-// Adding everything up again, from the jobs themselves: for tests and the simulator.
+// Recomputes digest, statistics and indexes from the jobs: for tests and the simulator.
 #include <vector>
 
 #include "queue/state/attempts.h"

@@ -55,7 +55,7 @@ char* PutSettings(char* p, const QueueSettings& settings) {
   return p;
 }
 
-// False if such settings cannot be.
+// False if such settings cannot exist.
 bool ReadSettings(ByteReader& reader, QueueSettings* out) {
   const uint8_t bits = reader.Byte();
   out->paused = (bits & kPausedBit) != 0;

@@ -19,7 +19,7 @@
 namespace dqueue::queue {
 
 inline constexpr std::string_view kImageMagic = "DQIMAGE1";
-// Version 1 had no settings of queues, version 2 neither attempts nor API keys.
+// Version 1 had no settings of queues. Version 2 had neither attempts nor API keys.
 inline constexpr uint32_t kImageVersion = 3;
 inline constexpr uint32_t kImageVersionMin = 1;
 inline constexpr size_t kFrameHeaderSize = 5;

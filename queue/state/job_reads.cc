@@ -1,4 +1,4 @@
-// What people and programs may read: one job, lists of jobs, statistics.
+// Reads: one job, lists of jobs, statistics.
 #include <algorithm>
 #include <utility>
 
@@ -15,11 +15,12 @@
 namespace dqueue::queue {
 namespace {
 
-// Looked at by one call of List or Pick at most.
+// Jobs that one call of List or Pick looks at, at most.
 constexpr uint32_t kScanMax = 20000;
-// Looking through so many bytes of an error counts as another job.
+// Searching this many bytes of an error counts as one more job.
 constexpr size_t kErrorBytesPerLook = 256;
-// So does taking the fingerprint of so many; and counting a dead job into its group as so many.
+// So does computing a fingerprint over this many bytes. Counting a dead job into its group counts
+// as this many jobs.
 constexpr size_t kFingerprintBytesPerLook = 8;
 constexpr size_t kLooksPerDeadJob = 16;
 // A page ends before it would grow beyond this: gRPC's default limit on a message is 4 MiB, one job
@@ -27,7 +28,7 @@ constexpr size_t kLooksPerDeadJob = 16;
 constexpr size_t kPageBytesMax = 2 << 20;
 constexpr int kStatsQueuesMax = 1000;
 
-// Which queues a reader may see: each is looked at once in a call, by its number.
+// The queues that a reader may access. Each is checked once in a call, by its number.
 class Visible {
  public:
   Visible(const QueueTable& queues, const QueueAccess* access) : queues_(queues), access_(access) {}
@@ -77,7 +78,7 @@ void FillTotals(const Totals& totals, uint64_t held, v1::QueueStats* out) {
   out->set_retries(totals[Total::kRetries]);
 }
 
-// Of a listing: pages of one belong together.
+// Identifies a listing: its pages belong together.
 uint64_t FilterHash(const v1::ListJobsRequest& request, uint64_t arrangement) {
   return HashSequence(kPageSeed)
       .Add(arrangement)

@@ -61,7 +61,7 @@ class ListTest : public ::testing::Test {
   StateMachine machine_;
 };
 
-TEST_F(ListTest, StatesAreWhatPeopleSee) {
+TEST_F(ListTest, StatesIncludeLeased) {
   EXPECT_THAT(InState(v1::JOB_STATE_READY), ElementsAre("ready", "elsewhere", "typed"));
   EXPECT_THAT(InState(v1::JOB_STATE_LEASED), ElementsAre("leased"));
   EXPECT_THAT(InState(v1::JOB_STATE_SCHEDULED), ElementsAre("scheduled"));
@@ -200,7 +200,7 @@ std::vector<std::string> PickIds(const StateMachine& machine, const JobFilter& f
   return ids;
 }
 
-TEST(PickTest, FindsWhatTheFilterSays) {
+TEST(PickTest, FindsJobsThatMatchTheFilter) {
   StateMachine machine;
   auto later = MakeJob("later");
   later.set_run_time_ms(9000);

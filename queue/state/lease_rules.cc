@@ -52,9 +52,9 @@ struct Row {
 };
 
 constexpr Row kRows[] = {
-    // Work that was done counts, unless somebody newer has, or had, the job. A job waits between
-    // two attempts (SCHEDULED) only after its last lease ended, but a lease that this log never saw
-    // end may outlive that.
+    // A completion counts, unless a newer lease of the job exists or existed. A job waits between
+    // two attempts (SCHEDULED) only after its last lease ended, but a lease whose end is not in the
+    // log may last longer than that.
     {LeaseCommand::kComplete, kLive, kNewer, LeaseDecision::kApply},
     {LeaseCommand::kComplete, kLive, kByExpire, LeaseDecision::kApplyLate},
     {LeaseCommand::kComplete, kLive, kByFail | kByComplete, LeaseDecision::kInvalidState},
@@ -63,8 +63,7 @@ constexpr Row kRows[] = {
     {LeaseCommand::kComplete, kSucceeded, kAny & ~kByComplete, LeaseDecision::kInvalidState},
     {LeaseCommand::kComplete, kDead | kCancelled, kAny, LeaseDecision::kInvalidState},
 
-    // A failure ends the lease of a job that can be leased; it must not shorten or prolong the wait
-    // of one that cannot.
+    // A failure ends the lease of a READY job. It must not change the wait of a SCHEDULED one.
     {LeaseCommand::kFail, kLive | kFinished, kByFail, LeaseDecision::kRepeated},
     {LeaseCommand::kFail, kReady, kNewer, LeaseDecision::kApply},
     {LeaseCommand::kFail, kScheduled, kNewer, LeaseDecision::kInvalidState},

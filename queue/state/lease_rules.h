@@ -1,6 +1,6 @@
-// What a command that ends a lease does to a job: a table of (command, state of the job, how the
-// command's token stands to what the log has seen). Every combination matches exactly one row
-// (checked when it is compiled).
+// The rules for commands that end a lease, as a table of (command, state of the job, relation of
+// the command's token to the job's last token). Every combination matches exactly one row, which is
+// checked at compile time.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
 // Every combination of command, state of the job and token, one by one, against the state machine:
-// what it answers and what it does. The expectations stand here once more, in words of their own.
+// result and effect. The expectations are written down independently of lease_rules.cc.
 #include "queue/state/lease_rules.h"
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Taking an image while commands go on, and building a state machine from one.
+// Writes an image while commands are applied, and restores a state machine from one.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -13,10 +13,10 @@
 namespace dqueue::queue {
 namespace {
 
-// What a slot that is only passed by counts as, against max_bytes: walking over a mostly empty slab
-// takes time too.
+// Bytes that a skipped slot counts as, against max_bytes: walking over a mostly empty slab takes
+// time too.
 constexpr size_t kPassedSlotBytes = 8;
-// A side buffer that grew beyond this is given back when it has been drained.
+// A side buffer that grew beyond this is freed when it has been drained.
 constexpr size_t kSideBufferKeptBytes = 1 << 20;
 
 constexpr uint64_t kArrangementSeed = 0x6f72646572;
@@ -196,7 +196,7 @@ bool StateMachine::snapshot_running() const { return impl_->walk.phase != ImageW
 raft::Index StateMachine::snapshot_index() const { return raft::Index(impl_->walk.header.applied); }
 uint64_t StateMachine::snapshot_digest() const { return impl_->walk.header.digest; }
 
-// ---- from an image ----
+// ---- restoring ----
 
 struct StateMachine::Restorer::Impl {
   explicit Impl(StateMachine* machine) : target(machine) {}
@@ -222,8 +222,8 @@ struct StateMachine::Restorer::Impl {
                                " of " + std::to_string(header.counts.jobs) + " jobs)");
   }
 
-  // Jobs that were read but not looked up yet: the wait for memory of one is spent on reading the
-  // others. Views into what is being fed.
+  // Jobs that were read but not looked up yet, so that cache misses of several overlap. Views into
+  // what is being fed.
   struct Waiting {
     ImageJob job;
     JobSpecView spec;
@@ -343,7 +343,7 @@ absl::Status StateMachine::Restorer::Impl::Queue(std::string_view body) {
   return absl::OkStatus();
 }
 
-// Empty if a job like this can be.
+// Why such a job cannot exist; empty if it can.
 std::string StateMachine::Restorer::Impl::ProblemOf(const Waiting& next) const {
   const ImageJob& job = next.job;
   const auto state = static_cast<v1::JobState>(job.state);

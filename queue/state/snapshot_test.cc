@@ -1,4 +1,4 @@
-// Images taken while commands go on, and what is made of good, cut and damaged ones.
+// Images taken while commands are applied; restoring good, truncated and damaged images.
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -275,7 +275,7 @@ TEST(SnapshotTest, RestoringEqualsReplaying) {
   }
 }
 
-TEST(SnapshotTest, PiecesOfAnySizeWillDo) {
+TEST(SnapshotTest, AcceptsPiecesOfAnySize) {
   StateMachine machine;
   Workload workload(7);
   for (int i = 0; i < 60; ++i) ApplyNext(machine, workload.Batch(8));
@@ -287,7 +287,7 @@ TEST(SnapshotTest, PiecesOfAnySizeWillDo) {
   }
 }
 
-TEST(SnapshotTest, ARestoredMachineForgetsWhatItWas) {
+TEST(SnapshotTest, RestoringReplacesThePreviousState) {
   StateMachine source;
   ApplyNext(source, BatchBuilder(1000).Enqueue(MakeJob("new")));
   StateMachine target;

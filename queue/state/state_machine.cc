@@ -12,12 +12,12 @@
 namespace dqueue::queue {
 namespace {
 
-// How much housekeeping one batch does at most of each kind: an entry must not hold the loop for
-// long. What is left is done by the next batch; NextTickMs asks for it at once.
+// Housekeeping steps of each kind that one entry does at most, so that it cannot block the loop for
+// long. The next entry continues; NextTickMs asks for it at once.
 constexpr int kStepMax = 4096;
 
-// Ticks for housekeeping (purges, ends of idempotency windows) come on whole seconds, so that an
-// idle cluster does not write an entry for every job that it forgets.
+// Ticks for housekeeping (purges, ends of idempotency windows) are rounded up to whole seconds, so
+// that an idle cluster does not write an entry for every job that it purges.
 constexpr int64_t kHousekeepingGrainMs = 1000;
 
 constexpr uint64_t kIdSeed = 0x6964;
@@ -95,8 +95,8 @@ std::span<const EnqueuedJob> StateMachine::Impl::EnqueuedJobsOf(const CommandVie
   return std::span(batch.jobs).subspan(command.first_job, command.job_count);
 }
 
-// In three steps, each after the one before has had time: the index, the record, the spec block
-// with the id in it.
+// Prefetches in three steps, each some ids after the one before: the index, the record, the spec
+// block with the id in it.
 void StateMachine::Impl::LookAhead(size_t position) const {
   const auto at = [&](size_t distance, const auto& step) {
     if (position + distance < id_hashes.size()) step(id_hashes[position + distance]);
@@ -159,7 +159,7 @@ uint64_t StateMachine::Impl::DigestOf(uint64_t job_sum, uint64_t key_sum, uint64
       .Add(job_sum)
       .Add(key_sum)
       .Add(queue_sum);
-  // Not if there are none: digests of images from before there were API keys stay as they were.
+  // Left out if there are no keys, so that digests of older images stay valid.
   if (api_key_sum != 0) hash.Add(api_key_sum);
   return hash.Finish();
 }

@@ -8,36 +8,35 @@
 // What an entry does, in this order:
 //  1. Time moves to the batch's time_ms, never back.
 //  2. In bounded steps (at most 4096 of each kind in one entry, earliest first): SCHEDULED jobs
-//  whose
-//     run time has come become READY; live jobs, held ones too, whose expire time has come become
-//     DEAD (JOB_EXPIRED); finished jobs whose retention is over are purged; idempotency keys whose
-//     window is over are dropped.
-//  3. The commands, in order. Each sees what those before it did.
+//     whose run time has come become READY; live jobs, held ones too, whose expire time has come
+//     become DEAD (JOB_EXPIRED); finished jobs whose retention is over are purged; idempotency keys
+//     whose window is over are dropped.
+//  3. The commands are applied in order. Each sees the effects of those before it.
 //
 // What commands do:
-//  - Enqueue: an id that is there, or an idempotency key that is taken in its queue within its
-//    window, means the existing job if the content is the same: queue, type, payload, priority,
-//    ordering key, headers and labels, not times and not retry settings. The id decides first.
-//    Several jobs are created together or not at all; those that were there already are no
-//    obstacle. A run time to come makes the job SCHEDULED.
-//  - Complete, Fail, Expire: end a lease, as the table in lease_rules.cc says; of the job that it
-//    was a lease of, not of a later one with the same id. A repeated command is answered like the
-//    first and does nothing. A completion counts unless somebody newer had the
-//    job: also after its own expiry ("late"). Fail counts `failed` and leads to DEAD if it rejects
-//    the job or max_retries is passed, else to READY (behind the others) or SCHEDULED. Expire
-//    counts `expired` and leads to DEAD if max_expirations is passed, else to READY at its old
-//    place. Fail and Expire are kept as attempts, the last ten of a job.
-//  - Cancel: live jobs only, repeatable. Retry: DEAD and CANCELLED jobs become READY with
-//    `failed` and `expired` at 0 (`delivered` and the last token stay; an expire time that has
-//    passed no longer applies). Delete: any job is gone at once, a held one too, and counts as
-//    purged; if it says in which states, only then. Cancel, Retry and Delete may be of a certain
-//    job, as those that end a lease are.
-//  - SetQueue: a paused queue gives no job away (TakeReady passes it by); everything else goes on.
-//    It may also refuse new jobs; those that are there already are still answered as such. Pausing
-//    makes a queue, resuming does not.
-//  - CreateKey, RevokeKey, UseKeys: api_key_registry.h.
-//  Numbers beyond all limits are brought into range (times to the years 1970 to 9999, priority to
-//  kPriorityMax): validate.h refuses them long before, but an entry in the log must mean something.
+//  - Enqueue: creates jobs. An existing id, or an idempotency key that is taken in its queue within
+//    its window, means the existing job if the content is the same: queue, type, payload, priority,
+//    ordering key, headers and labels, but not times and retry settings. The id is checked first.
+//    Several jobs are created together or not at all; jobs that exist already do not prevent that.
+//    A run time in the future makes the job SCHEDULED.
+//  - Complete, Fail, Expire: end a lease, by the table in lease_rules.cc. They are about the job
+//    that was leased, not about a later one with the same id. A repeated command has the result of
+//    the first and no effect. A completion counts unless a newer lease of the job existed, even
+//    after its own expiry ("late"). Fail counts `failed` and leads to DEAD if it rejects the job or
+//    max_retries is passed, else to READY (behind the others) or SCHEDULED. Expire counts `expired`
+//    and leads to DEAD if max_expirations is passed, else to READY at its old place. Fail and
+//    Expire are kept as attempts, the last ten of a job.
+//  - Cancel: for live jobs; repeatable. Retry: DEAD and CANCELLED jobs become READY with `failed`
+//    and `expired` at 0 (`delivered` and the last token are kept; an expire time that has passed no
+//    longer applies). Delete: any job, held or not, is purged at once; if the command lists states,
+//    only in those. Cancel, Retry and Delete may be restricted to one job, by its sequence, as
+//    commands that end a lease are.
+//  - SetQueue: no job is taken from a paused queue (TakeReady skips it); everything else goes on.
+//    The queue may also refuse new jobs; an enqueue of an existing job is still answered as such.
+//    Pausing creates a queue, resuming does not.
+//  - CreateKey, RevokeKey, UseKeys: tables/api_key_registry.h.
+//  Numbers out of range are clamped (times to the years 1970 to 9999, priority to kPriorityMax).
+//  validate.h refuses such requests, but every entry in the log must have a meaning.
 //
 // Costs, with n jobs: every command and every TakeReady item O(log n) at worst (no table is ever
 // rehashed as a whole); about 200 bytes a job beside id, payload and labels. One thread.
@@ -77,7 +76,7 @@ struct LeaseToken {
   friend auto operator<=>(const LeaseToken&, const LeaseToken&) = default;
 };
 
-// What put a job's last token into the log.
+// The command that wrote a job's last token into the log.
 enum class TokenEnd : uint8_t { kNone = 0, kComplete = 1, kFail = 2, kExpire = 3 };
 inline constexpr uint8_t kTokenEndMax = 3;
 
@@ -148,7 +147,7 @@ struct Effects {
   }
 };
 
-// What the lease side needs to know of a live job. Views are valid until the next change.
+// The fields of a job that the broker uses. Views are valid until the next change.
 struct JobView {
   std::string_view id;
   std::string_view queue;
@@ -170,7 +169,7 @@ struct JobView {
   int64_t since_ms = 0;  // when it entered its state
 };
 
-// Which jobs somebody is looking for. What is empty or 0 fits all.
+// Selects jobs. An empty or zero field matches all.
 struct JobFilter {
   std::string_view queue = {};
   std::string_view type = {};
@@ -189,7 +188,7 @@ constexpr bool IsFinished(v1::JobState state) {
          state == v1::JOB_STATE_CANCELLED;
 }
 
-// Of a job in the dead-letter set. Views are valid until the next change.
+// A job in the dead-letter set. Views are valid until the next change.
 struct DeadJob {
   std::string_view id;
   std::string_view queue;
@@ -216,8 +215,8 @@ class StateMachine {
   raft::Index applied_index() const;
   // Greatest time_ms applied.
   int64_t time_ms() const;
-  // When the next job becomes due, expires or is purged (Unix ms; INT64_MAX: nothing waits): then
-  // the leader should propose a tick. A time in the past: more work of a bounded step is left.
+  // When the next job becomes due, expires or is purged, in Unix ms: then the leader should propose
+  // a tick. INT64_MAX: nothing waits. A time in the past: a bounded step left work over.
   // Purges and ends of idempotency windows are rounded up to whole seconds, so that an idle cluster
   // does not write an entry for each job that it forgets; any entry does them when they are due.
   int64_t NextTickMs() const;
@@ -225,8 +224,8 @@ class StateMachine {
   uint64_t Digest() const;
   // Recomputes it from scratch; equal to Digest(). For tests and the simulator. O(n).
   uint64_t RecomputeDigest() const;
-  // Adds everything up from the jobs themselves; empty if it agrees with the kept statistics and
-  // indexes. O(n).
+  // Recomputes statistics and indexes from the jobs. Empty if they agree with the kept ones; else
+  // the first difference. O(n).
   std::string CheckConsistency() const;
 
   // ---- for the leader's broker ----
@@ -262,7 +261,7 @@ class StateMachine {
                  const std::function<void(const DeadJob&)>& visit) const;
 
   // ---- reads ----
-  // As the log has it (LEASED and Lease are the broker's to add). `full`: with payload, result,
+  // The job as the log has it (the broker adds LEASED and the lease). `full`: with payload, result,
   // headers and labels.
   void FillJob(JobRef job, bool full, v1::Job* out) const;
   // Job.attempts, which FillJob leaves out.
@@ -278,10 +277,11 @@ class StateMachine {
   // the log's time stands still while nothing is written, and jobs grow old all the same.
   absl::Status Stats(std::string_view queue, v1::GetStatsResponse* out,
                      const QueueAccess* access = nullptr, int64_t now_ms = 0) const;
-  // The keys, shared: the same until one is created, revoked or forgotten (not merely used: that is
-  // in ListKeys alone), or the state machine is restored.
+  // The API keys, shared. The table is the same until a key is created, revoked or forgotten, or
+  // the state machine is restored. A use changes only what ListKeys shows.
   KeyTablePtr api_keys() const;
-  // By the time of creation, then by id. owner_id empty: of everybody; `revoked`: those too.
+  // In order of the time of creation, then of id. owner_id empty: of all owners. `revoked`: revoked
+  // keys too.
   void ListKeys(std::string_view owner_id, bool revoked, v1::ListKeysResponse* out) const;
   uint64_t job_count() const;
   uint64_t memory_bytes() const;  // estimate
@@ -290,8 +290,8 @@ class StateMachine {
   // Starts a consistent image at applied_index(); Apply() may go on meanwhile. At most one at a
   // time.
   void BeginSnapshot();
-  // Appends about max_bytes more of the image to *out (in time proportional to that). True: that
-  // was the end.
+  // Appends about max_bytes more of the image to *out, in time proportional to that. True: the
+  // image is complete.
   bool ContinueSnapshot(size_t max_bytes, std::string* out);
   void AbandonSnapshot();
   bool snapshot_running() const;

@@ -1,4 +1,4 @@
-// What commands, holds and images cost with a million jobs waiting (or as many as are asked for);
+// Costs of commands, holds and images with a million waiting jobs (or as many as are asked for);
 // bytes a job. Times are per job (items_per_second). Payloads of 256 bytes, ids of 36.
 #include <malloc.h>
 

@@ -1,7 +1,7 @@
-// The inside of StateMachine, shared by the files that implement it: state_machine.cc (the log's
-// side of the interface), enqueue.cc (the command that makes jobs), commands.cc (the others),
-// job_reads.cc (FillJob, List, Stats), snapshot.cc (images) and consistency.cc (checks). Nobody
-// else includes this.
+// The implementation of StateMachine, shared by its source files: state_machine.cc (applying
+// entries, holds), apply_enqueue.cc (the command that creates jobs), apply_commands.cc (the other
+// commands), job_reads.cc (FillJob, List, Stats), snapshot.cc (images) and consistency.cc (checks).
+// No other file may include it.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +28,9 @@ namespace dqueue::queue {
 
 uint64_t JobIdHash(std::string_view id);
 
-// A walk over the state as it was when the walk began. What a command is about to change before the
-// walk has come by is written out first, to a side buffer (copy on write); what was added later is
-// known by its sequence and left out.
+// A walk over the state as it was when the walk began. A record that a command is about to change
+// before the walk has reached it is first written to a side buffer (copy on write). A record that
+// was added later is recognised by its sequence and left out.
 struct ImageWalk {
   enum class Phase : uint8_t { kIdle, kHeader, kQueues, kJobs, kIdempotency, kApiKeys, kEnd };
   Phase phase = Phase::kIdle;
@@ -53,7 +53,7 @@ struct ImageWalk {
   size_t drained = 0;  // of the one that is being drained
 };
 
-// Of enqueue.cc.
+// Defined in apply_enqueue.cc.
 struct EnqueueCandidate;
 struct EnqueueCheck;
 struct EnqueuedTogether;
@@ -70,7 +70,7 @@ struct StateMachine::Impl {
   uint32_t FindNext(const CommandView& command);
   uint32_t FindJob(std::string_view id, uint64_t id_hash) const;
   const StoredJob& Checked(JobRef job) const;
-  // By number; kNoSlot: there is none, or nothing can be taken from it.
+  // The queue's number; kNoSlot: no such queue, or it is paused.
   uint32_t FindOpenQueue(std::string_view name) const;
   uint32_t AddQueue(std::string_view name);
   // True if the queue of the job is not paused.
@@ -85,9 +85,10 @@ struct StateMachine::Impl {
   // its fields, Place, EndChange.
   void BeginChange(uint32_t slot);
   void EndChange(uint32_t slot);
-  // Out of the order or timer that its state put it in; ends its hold.
+  // Removes the job from the order or timer that its state put it in; ends its hold.
   void Unplace(uint32_t slot);
-  // Into what its state asks for, and counted. Notes that it is ready, if it is.
+  // Inserts the job into the order or timer that its state asks for, and counts it. Notes that it
+  // is ready, if it is.
   void Place(uint32_t slot);
   // Unplace and Place with a new state that begins now.
   void Move(uint32_t slot, v1::JobState state);
@@ -100,17 +101,17 @@ struct StateMachine::Impl {
   void UnholdSlot(uint32_t slot);
   void Count(uint32_t slot, Total total, int64_t change = 1);
   void AddBlockBytes(const StoredJob& job);
-  // The job is gone for good, whatever its state.
+  // Removes the job for good, whatever its state.
   void Purge(uint32_t slot);
   void DropIdempotencyKey(uint32_t slot);
 
-  // ---- commands.cc ----
+  // ---- apply_commands.cc ----
   CommandResult Execute(const CommandView& command);
   std::span<const EnqueuedJob> EnqueuedJobsOf(const CommandView& command) const;
-  // Called before the id at this position of id_hashes is looked up: starts to bring into the cache
-  // what the ids after it will need.
+  // Called before the id at this position of id_hashes is looked up: prefetches what the ids after
+  // it will need.
   void LookAhead(size_t position) const;
-  // What the command does to the job that has its id. It may be about an earlier one.
+  // True if the command is about an earlier job that had the id.
   bool IsOfAnother(const CommandView& command, const StoredJob& job) const {
     return command.job_sequence != 0 && command.job_sequence != job.sequence;
   }
@@ -126,10 +127,10 @@ struct StateMachine::Impl {
   void Kill(uint32_t slot, v1::DeadReason reason);
   void SetOutcome(uint32_t slot, std::string_view error, std::string_view result,
                   std::string_view attempts);
-  // The job's attempts with the one that `command` has just ended, which is counted already.
+  // The job's attempts, with the one that `command` ended. The job's counters include it already.
   std::string AttemptsAfter(const StoredJob& job, const CommandView& command) const;
 
-  // ---- enqueue.cc ----
+  // ---- apply_enqueue.cc ----
   CommandResult Enqueue(std::span<const EnqueuedJob> new_jobs);
   CommandResult EnqueueOne(const EnqueuedJob& new_job);
   CommandResult EnqueueAll(std::span<const EnqueuedJob> new_jobs);
@@ -145,7 +146,7 @@ struct StateMachine::Impl {
   bool Matches(const JobFilter& filter, uint32_t queue, const StoredJob& job) const;
 
   // ---- snapshot.cc ----
-  // Before a replicated field of the record changes, or the record goes.
+  // Called before a replicated field of the record changes, or the record is removed.
   void SaveForImage(uint32_t slot);
   void SaveQueueForImage(uint32_t queue);
   void SaveIdempotencyKeyForImage(uint32_t slot);
@@ -176,7 +177,7 @@ struct StateMachine::Impl {
   Effects* collected = nullptr;   // of the entry that is being applied; null: nothing is noted
   uint32_t noted_lane = kNoSlot;  // of the last event, if that is a JobsReady
   std::vector<uint32_t> held;
-  // Names the arrangement of jobs in slots: page tokens of one arrangement mean nothing in another.
+  // Identifies the arrangement of jobs in slots: a page token is valid in one arrangement only.
   uint64_t arrangement = 0;
   ImageWalk walk;
   BatchView batch;                  // kept for its capacity, like the next

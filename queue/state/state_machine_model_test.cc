@@ -1,4 +1,4 @@
-// Random histories, held against the plain model and against other replicas, step by step.
+// Compares the state machine with the plain model and with another replica, over random histories.
 #include <algorithm>
 #include <cstdint>
 #include <string>

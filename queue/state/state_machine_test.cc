@@ -1,5 +1,5 @@
-// What commands, time and holds do, one sentence a test. The table of lease-ending commands is in
-// lease_rules_test.cc; random histories against a reference model in state_machine_model_test.cc.
+// The effects of commands, time and holds, one sentence a test. lease_rules_test.cc tests the table
+// of lease-ending commands, state_machine_model_test.cc random histories against a model.
 #include "queue/state/state_machine.h"
 
 #include <cstdint>
@@ -98,7 +98,7 @@ TEST_F(StateMachineTest, TimeNeverGoesBack) {
   EXPECT_EQ(Ms(JobOf(machine_, "a").create_time()), 5000);
 }
 
-TEST_F(StateMachineTest, AbsurdTimesAreBroughtIntoRange) {
+TEST_F(StateMachineTest, TimesOutOfRangeAreClamped) {
   Tick(machine_, -1);
   EXPECT_EQ(machine_.time_ms(), 0);
   auto job = MakeJob("a");
@@ -115,7 +115,7 @@ TEST_F(StateMachineTest, AbsurdTimesAreBroughtIntoRange) {
   EXPECT_EQ(machine_.job_count(), 0u);
 }
 
-TEST_F(StateMachineTest, ABatchThatCannotBeUnderstoodEndsTheProcess) {
+TEST_F(StateMachineTest, AnUnreadableBatchEndsTheProcess) {
   EXPECT_DEATH(machine_.Apply(raft::Index(1), "\xff", nullptr), "entry 1 is no batch");
   log::v1::CommandBatch unset;
   unset.add_commands();
@@ -146,7 +146,7 @@ TEST_F(StateMachineTest, EachCommandHasItsResultInOrder) {
 
 // ---- enqueue ----
 
-TEST_F(StateMachineTest, AJobKeepsEverythingThatItWasGiven) {
+TEST_F(StateMachineTest, AJobKeepsAllItsFields) {
   auto job = MakeJob("id-1", "mail", "send");
   job.set_payload(std::string("\0\xff{}", 4));
   job.set_priority(7);
@@ -488,7 +488,7 @@ TEST_F(StateMachineTest, ExpiriesAreLimitedSeparately) {
   EXPECT_EQ(job.counters().failed(), 0);
 }
 
-// "Benign late completion": the work is done and nobody newer has the job.
+// "Benign late completion": the work is done and no newer lease of the job exists.
 TEST_F(StateMachineTest, ACompletionAfterItsOwnExpiryCounts) {
   Enqueue(MakeJob("a"));
   Apply(BatchBuilder(2000).Expire("a", {1, 1}));
@@ -539,7 +539,7 @@ TEST_F(StateMachineTest, CancelIsFinalAndIdempotent) {
   EXPECT_EQ(done.state, v1::JOB_STATE_SUCCEEDED);
 }
 
-TEST_F(StateMachineTest, RetryBringsBackTheDeadAndTheCancelled) {
+TEST_F(StateMachineTest, RetryMakesDeadAndCancelledJobsReady) {
   auto spec = MakeJob("a");
   spec.set_max_retries(0);
   Enqueue(spec);
@@ -799,7 +799,7 @@ TEST_F(StateMachineTest, AnExpiredJobIsBackInItsOldPlaceAFailedOneBehind) {
   EXPECT_THAT(TakeIds(machine_, {"q"}, 3), ElementsAre("b", "c", "a"));
 }
 
-TEST_F(StateMachineTest, HoldTakesOnlyReadyJobsThatNobodyHolds) {
+TEST_F(StateMachineTest, HoldTakesOnlyReadyJobsThatAreNotHeld) {
   Enqueue(MakeJob("a"));
   auto later = MakeJob("later");
   later.set_run_time_ms(9000);
@@ -874,7 +874,7 @@ TEST_F(StateMachineTest, RunsOfReadyJobsOfOneTypeAreOneEvent) {
       << "a run ends with the entry";
 }
 
-TEST_F(StateMachineTest, EventsAreOfTheMomentInWhichTheyHappened) {
+TEST_F(StateMachineTest, EventsKeepTheStateOfTheirMoment) {
   // The job's slot, and the number of its queue and type, are reused in the same entry.
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a", "q", "old")));
   ASSERT_TRUE(machine_.Hold(machine_.Find("a")));
@@ -1071,7 +1071,7 @@ TEST_F(StateMachineTest, DeletingAHeldJobEndsItsHold) {
   EXPECT_EQ(Apply(BatchBuilder(1000).Complete("a", {1, 1})).code, ResultCode::kNotFound);
 }
 
-TEST_F(StateMachineTest, APausedQueueGivesNothingAway) {
+TEST_F(StateMachineTest, NothingIsTakenFromAPausedQueue) {
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Enqueue(MakeJob("b", "other")).Pause("q"));
   EXPECT_FALSE(machine_.HasReady(std::vector<std::string>{"q"}, {}));
   EXPECT_TRUE(machine_.HasReady(std::vector<std::string>{"q", "other"}, {}));
@@ -1114,7 +1114,7 @@ TEST_F(StateMachineTest, APausedQueueReportsNoReadyJobsAndAResumedOneEachType) {
   EXPECT_THAT(EventsOf(machine_, BatchBuilder(1000).Resume("q")), IsEmpty()) << "it was not paused";
 }
 
-TEST_F(StateMachineTest, AQueueThatRefusesJobsKnowsThoseItHas) {
+TEST_F(StateMachineTest, AQueueThatRefusesJobsRecognisesExistingOnes) {
   auto keyed = MakeJob("keyed");
   keyed.set_idempotency_key("k");
   keyed.set_idempotency_window_ms(5000);

@@ -1,6 +1,6 @@
-// One job as a replica keeps it: a fixed record in a slab, one block of bytes for what never
-// changes after the enqueue (the spec block), and one, made when first needed, for result, last
-// error and attempts (the outcome block).
+// A job as a replica stores it: a fixed record in a slab, and two blocks of bytes. The spec block
+// holds what never changes after the enqueue. The outcome block holds result, last error and
+// attempts; it is allocated when first needed.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@
 
 namespace dqueue::queue {
 
-// The end of the year 9999, the last time that a protobuf Timestamp can say. Times from the log are
-// brought into [0, kTimeMsMax], so that adding and packing them cannot overflow.
+// The end of the year 9999, the latest time of a protobuf Timestamp. Times from the log are clamped
+// to [0, kTimeMsMax], so that adding and packing them cannot overflow.
 inline constexpr int64_t kTimeMsMax = 253402300799999;
 
 // The order of delivery packs a priority above a time.
@@ -29,7 +29,7 @@ int64_t ClampTime(int64_t time_ms);
 // The sum, at most kTimeMsMax. A negative duration counts as 0.
 int64_t TimeAfter(int64_t time_ms, int64_t duration_ms);
 
-// A spec block, taken apart. Views into the block.
+// The fields of a spec block, as views into it.
 struct JobSpecView {
   std::string_view id;
   uint32_t max_retries = 0;
@@ -53,11 +53,11 @@ struct SpecBlock {
   std::string_view view() const { return {bytes.get(), size}; }
 };
 
-// Queue, type, priority and times are not in it.
+// A spec block has everything of the job but queue, type, priority and times.
 SpecBlock EncodeSpec(const EnqueuedJob& job);
 // False if the bytes are no spec block (they may come from a damaged file).
 bool ParseSpec(std::string_view block, JobSpecView* out);
-// For blocks of our own making.
+// For blocks that EncodeSpec made.
 JobSpecView SpecOf(std::string_view block);
 std::string_view IdOf(std::string_view block);
 int64_t RetentionOf(std::string_view block);
@@ -72,8 +72,8 @@ void ForEachPair(std::string_view pairs, const F& f) {
   }
 }
 
-// What a producer meant, without id, idempotency key, times and retry settings: two enqueues with
-// the same identity are repetitions of one another.
+// Hash of a job's content, without id, idempotency key, times and retry settings. Two enqueues with
+// the same identity count as the same enqueue, repeated.
 uint64_t ContentIdentity(std::string_view queue, std::string_view type, uint8_t priority,
                          const JobSpecView& spec);
 
@@ -136,9 +136,9 @@ static_assert(sizeof(StoredJob) <= 120);
 uint64_t FixedHash(const StoredJob& record, uint64_t lane_hash);
 // Everything replicated about the job, given its fixed_hash.
 uint64_t RecordHash(const StoredJob& record);
-// When a finished job may go.
+// When the retention of a finished job ends.
 int64_t PurgeTime(const StoredJob& record);
-// As the producer asked, or the default for the state.
+// The retention that the producer asked for, or the default for the state.
 int64_t EffectiveRetention(int64_t retention_ms, v1::JobState state);
 
 }  // namespace dqueue::queue

@@ -1,4 +1,4 @@
-// How long a failed job waits before it runs again (RetryPolicy of job.proto). A pure function: the
+// The wait of a failed job before it runs again (RetryPolicy of job.proto). A pure function: the
 // leader draws the random number and writes the result into the log.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Calls about API keys: what they are answered, and when.
+// Calls about API keys: their answers, and when these are given.
 #include <algorithm>
 #include <string>
 #include <vector>

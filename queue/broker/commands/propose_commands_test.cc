@@ -1,4 +1,4 @@
-// Complete, fail, cancel, retry: tokens, what is decided before the log, late commands, adoption of
+// Complete, fail, cancel, retry: tokens, decisions before the log, late commands, adoption of
 // leases of earlier leaders, and the guard of jobs whose end is in flight.
 #include <algorithm>
 #include <string>
@@ -77,7 +77,7 @@ TEST_F(BrokerCommandsTest, CompleteEndsTheJob) {
   EXPECT_EQ(broker_->gauges().leases, 0u);
 }
 
-TEST_F(BrokerCommandsTest, CompleteTwiceWithTheSameTokenIsFine) {
+TEST_F(BrokerCommandsTest, CompleteWithTheSameTokenIsRepeatable) {
   Enqueue("a");
   const v1::Job job = LeaseOne();
   // Both in flight at once, and once more later.
@@ -278,7 +278,7 @@ TEST_F(BrokerCommandsTest, FailTwiceIsFineAndThenTheTokenIsOver) {
 
 // ---- leases that ended ----
 
-TEST_F(BrokerCommandsTest, ALateCompletionIsAcceptedIfNobodyElseHasTheJob) {
+TEST_F(BrokerCommandsTest, ALateCompletionIsAcceptedIfTheJobIsNotLeasedAgain) {
   Enqueue("a");
   const v1::Job job = LeaseOne();
   ExpireLease();
@@ -323,7 +323,7 @@ TEST_F(BrokerCommandsTest, AfterTheNextLeaseALateCompletionIsStale) {
   EXPECT_EQ(Complete(second), "OK");
 }
 
-TEST_F(BrokerCommandsTest, ACompletionThatMeetsItsExpiryInFlightIsDecidedByTheLog) {
+TEST_F(BrokerCommandsTest, TheLogDecidesBetweenACompletionAndItsExpiry) {
   Enqueue("a");
   const v1::Job job = LeaseOne();
   Advance(options_.lease_timeout);
@@ -386,7 +386,7 @@ TEST_F(BrokerCommandsTest, CancelEndsALeaseToo) {
   EXPECT_EQ(Do<CancelCall>(cancel), "OK") << "cancelled already";
 }
 
-TEST_F(BrokerCommandsTest, CancelAndRetryOnlyWhatTheyMay) {
+TEST_F(BrokerCommandsTest, CancelAndRetryCheckTheState) {
   Enqueue("done");
   EXPECT_EQ(Complete(LeaseOne()), "OK");
   Enqueue("dead");
@@ -445,7 +445,7 @@ TEST_F(BrokerCommandsTest, ACompletionOfAnEarlierTermIsAccepted) {
   EXPECT_EQ(LogState("a"), v1::JOB_STATE_SUCCEEDED);
 }
 
-// Ids can be used again once a job is purged: whoever held the first must not touch the second.
+// Ids can be reused once a job is purged: a worker that held the first must not change the second.
 TEST_F(BrokerCommandsTest, ATokenOfAnEarlierJobWithTheSameIdIsStale) {
   Enqueue(ForgottenAtOnce("a"));
   const v1::Job first = LeaseOne();
@@ -544,8 +544,8 @@ TEST_F(BrokerCommandsTest, CancelAndRetryDoNotReviveAnOlderLease) {
 }
 
 // The log knows the token: its lease ran out, and that was once too often. A completion by it must
-// not wait in the log until somebody has brought the job back and a third one holds it.
-TEST_F(BrokerCommandsTest, ACompletionOfADeadJobDoesNotMeetTheJobThatWasBroughtBack) {
+// not wait in the log until the job is retried and leased to a third worker.
+TEST_F(BrokerCommandsTest, ACompletionOfADeadJobDoesNotCompleteTheRetriedJob) {
   v1::JobSpec spec = Spec("a");
   spec.mutable_retry()->set_max_expirations(0);
   Enqueue(spec);
@@ -620,11 +620,11 @@ TEST_F(BrokerCommandsTest, ACompletionFromWithinTheWaitForARetryIsAccepted) {
   ChangeLeader(2);
   const v1::Job of2 = LeaseOne("w2");
   ChangeLeader(3);
-  EXPECT_EQ(Fail(of1), "OK");  // nobody newer is known
+  EXPECT_EQ(Fail(of1), "OK");  // no newer lease is known
   ASSERT_EQ(LogState("a"), v1::JOB_STATE_SCHEDULED);
   const auto complete = Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(of2));
   Take();
-  // Meanwhile the wait is over, and somebody asks.
+  // Meanwhile the wait is over, and a worker asks for a job.
   Advance(2s);
   log::v1::CommandBatch tick;
   tick.set_time_ms(wall_ms_);
@@ -687,7 +687,7 @@ TEST_F(BrokerCommandsTest, RefusedAndLostProposals) {
     EndOne(c.kind, c.reason);
     EXPECT_EQ(enqueue->reason(), c.told);
   }
-  // After the node has said who leads.
+  // After the node has reported the leader.
   const auto enqueue = Submit<EnqueueCall>(EnqueueRequest(Spec("e")));
   Take();
   StepDown();

@@ -1,4 +1,4 @@
-// Enqueue: defaults, ids, repetitions, refusals, all or nothing, and what the log gets to see.
+// Enqueue: defaults, ids, repetitions, refusals, all or nothing, and the command in the log.
 #include <regex>
 #include <string>
 

@@ -1,5 +1,5 @@
-// Pause, resume, delete, purge, redrive: what is refused, what is guarded while a deletion is in
-// flight, who is woken, and that purge and redrive find what they should and nothing else.
+// Pause, resume, delete, purge, redrive: refusals, the guard of jobs while a deletion is in flight,
+// which calls are woken, and that purge and redrive find all matching jobs and no others.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -134,7 +134,7 @@ TEST_F(BrokerQueuesTest, OnlyPauseMakesAQueue) {
   EXPECT_EQ(Reason<ResumeCall>(ResumeRequest("new")), "OK");
 }
 
-TEST_F(BrokerQueuesTest, BadRequestsCostNothing) {
+TEST_F(BrokerQueuesTest, BadRequestsWriteNoEntry) {
   EXPECT_EQ(Reason<PauseCall>(PauseRequest("")), "INVALID_FIELD");
   EXPECT_EQ(Reason<ResumeCall>(ResumeRequest("_x")), "INVALID_FIELD");
   EXPECT_EQ(Reason<PurgeCall>(PurgeRequest("q", 10001)), "INVALID_FIELD");
@@ -155,7 +155,7 @@ TEST_F(BrokerQueuesTest, NothingIsLeasedFromAPausedQueueAndLeasesGoOn) {
   EXPECT_EQ(Do<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(held)), "OK");
 }
 
-TEST_F(BrokerQueuesTest, AJobGivenBackIntoAPausedQueueStays) {
+TEST_F(BrokerQueuesTest, AJobReleasedIntoAPausedQueueIsNotLeased) {
   Enqueue("a");
   const v1::Job held = LeaseOne();
   EXPECT_EQ(Reason<PauseCall>(PauseRequest("q")), "OK");
@@ -193,7 +193,7 @@ TEST_F(BrokerQueuesTest, ResumeWakesInTheOrderOfArrival) {
   EXPECT_EQ(Ids(newcomer), Strings{});
 }
 
-TEST_F(BrokerQueuesTest, ResumeWakesThoseWhoWantOneTypeOnly) {
+TEST_F(BrokerQueuesTest, ResumeWakesCallsForOneTypeOnly) {
   EXPECT_EQ(Reason<PauseCall>(PauseRequest("q")), "OK");
   Enqueue("urgent", "q", "other");
   Enqueue("mail", "q", "mail");
@@ -311,7 +311,7 @@ TEST_F(BrokerQueuesTest, AJobWhoseDeletionIsInFlightIsNotLeased) {
   const std::vector<v1::Job> jobs = Lease(LeaseRequest("w"));
   ASSERT_EQ(jobs.size(), 1u);
   EXPECT_EQ(jobs[0].id(), "b");
-  EXPECT_EQ(Get("a").state(), v1::JOB_STATE_LEASED) << "nobody can have it";
+  EXPECT_EQ(Get("a").state(), v1::JOB_STATE_LEASED) << "it cannot be leased";
   EXPECT_FALSE(Get("a").has_lease());
   v1::ListJobsRequest list;
   list.set_state(v1::JOB_STATE_LEASED);
@@ -339,7 +339,7 @@ TEST_F(BrokerQueuesTest, AScheduledJobThatBecomesReadyMeanwhileIsNotLeasedEither
   CommitAll();
 }
 
-TEST_F(BrokerQueuesTest, AfterALostDeletionTheJobIsThereForWhoWaits) {
+TEST_F(BrokerQueuesTest, AfterALostDeletionTheJobIsLeasedToAWaitingCall) {
   Enqueue("a");
   const auto deleted = Submit<DeleteCall>(DeleteRequest("a"));
   const auto again = Submit<DeleteCall>(DeleteRequest("a"));
@@ -467,7 +467,7 @@ TEST_F(BrokerQueuesTest, StepDownForgetsDeletions) {
 
 // ---- purge ----
 
-TEST_F(BrokerQueuesTest, PurgeTakesWhatWaitsInTheQueueAndNothingElse) {
+TEST_F(BrokerQueuesTest, PurgeDeletesOnlyWaitingJobsOfTheQueue) {
   Enqueue("held");
   LeaseOne();
   Enqueue("ready");
@@ -495,7 +495,7 @@ TEST_F(BrokerQueuesTest, AnUnknownQueueIsNotPurgedAndNotRedriven) {
   EXPECT_EQ(index_, 0u);
 }
 
-TEST_F(BrokerQueuesTest, NothingLeftIsSaidAfterAConfirmationOnly) {
+TEST_F(BrokerQueuesTest, AnEmptySweepIsAnsweredAfterAConfirmation) {
   Enqueue("a", "other");
   v1::RedriveJobsRequest all;
   const auto reply = Submit<RedriveCall>(all);
@@ -506,7 +506,7 @@ TEST_F(BrokerQueuesTest, NothingLeftIsSaidAfterAConfirmationOnly) {
   EXPECT_EQ(reply->reason(), "NO_LEADER");
 }
 
-TEST_F(BrokerQueuesTest, PurgeTellsWhetherMoreIsLeft) {
+TEST_F(BrokerQueuesTest, PurgeReportsWhetherMoreJobsMatch) {
   for (int i = 0; i < 5; ++i) Enqueue("j" + std::to_string(i));
   EXPECT_EQ(Purge(PurgeRequest("q", 2)), "purged 2, more");
   EXPECT_EQ(Purge(PurgeRequest("q", 2)), "purged 2, more");
@@ -561,7 +561,7 @@ TEST_F(BrokerQueuesTest, PurgeDoesNotTakeALaterJobOfTheSameId) {
   EXPECT_EQ(LeaseOne().id(), "a");
 }
 
-TEST_F(BrokerQueuesTest, PurgeLeavesAJobThatHasLeftTheStatesItIsFor) {
+TEST_F(BrokerQueuesTest, PurgeLeavesAJobWhoseStateHasChanged) {
   MakeDead("a", "bad");
   MakeDead("b", "bad");
   const auto purge = Submit<PurgeCall>(PurgeRequest("q", 0, {v1::JOB_STATE_DEAD}));
@@ -577,7 +577,7 @@ TEST_F(BrokerQueuesTest, PurgeLeavesAJobThatHasLeftTheStatesItIsFor) {
   EXPECT_FALSE(Exists("b"));
 }
 
-TEST_F(BrokerQueuesTest, LookingIsBoundedInATurn) {
+TEST_F(BrokerQueuesTest, AStepOfASweepIsBounded) {
   EnqueueForeign(50000, "x", "other");
   EnqueueForeign(2500, "y", "q");
   const auto reply = Submit<PurgeCall>(PurgeRequest("q", 10000));
@@ -600,7 +600,7 @@ TEST_F(BrokerQueuesTest, LookingIsBoundedInATurn) {
   EXPECT_FALSE(reply->value().more());
 }
 
-TEST_F(BrokerQueuesTest, LookingPausesWhileTooManyCommandsWait) {
+TEST_F(BrokerQueuesTest, SweepsPauseWhileTooManyCommandsWait) {
   BrokerOptions options;
   options.max_pending_commands = 1000;
   Make(options, 2);
@@ -612,7 +612,7 @@ TEST_F(BrokerQueuesTest, LookingPausesWhileTooManyCommandsWait) {
   EXPECT_EQ(reply->value().purged(), 3000);
 }
 
-TEST_F(BrokerQueuesTest, ADeadlineEndsTheLookingAndKeepsWhatWasFound) {
+TEST_F(BrokerQueuesTest, ADeadlineEndsASweepAndKeepsWhatWasFound) {
   EnqueueForeign(1, "a", "q");
   EnqueueForeign(30000, "x", "other");
   EnqueueForeign(1, "b", "q");
@@ -639,7 +639,7 @@ TEST_F(BrokerQueuesTest, ADeadlineBeforeAnythingWasFoundMeansNoEffect) {
   EXPECT_TRUE(Exists("b0"));
 }
 
-TEST_F(BrokerQueuesTest, StepDownEndsTheLooking) {
+TEST_F(BrokerQueuesTest, StepDownEndsSweeps) {
   EnqueueForeign(1, "a", "q");
   EnqueueForeign(30000, "x", "other");
   const auto nothing_yet = Submit<PurgeCall>(PurgeRequest("q"));
@@ -665,7 +665,7 @@ TEST_F(BrokerQueuesTest, TooManyPurgesAtOnceAreRefused) {
 
 // ---- redrive ----
 
-TEST_F(BrokerQueuesTest, RedriveBringsBackTheDeadJobsThatMatch) {
+TEST_F(BrokerQueuesTest, RedriveRetriesTheDeadJobsThatMatch) {
   MakeDead("a", "connection refused: db1", "mail", "smtp");
   MakeDead("b", "timeout", "mail", "smtp");
   MakeDead("c", "connection refused: db2", "other", "smtp");

@@ -1,10 +1,9 @@
-// Who holds which job: the only state beside the log that matters, and never truth. Lives on the
-// leader, on monotonic time. Losing all of it may repeat work and can never lose or resurrect a
-// job.
+// The leases of one leadership, by job. Lives on the leader, on monotonic time, and is not
+// replicated: losing all of it may repeat work, and cannot lose or resurrect a job.
 //
 // A lease is LEASED, or ACKING while a command that ends it (complete, fail, expire) is in flight:
 // an ACKING job is never leased again, even when its timer fires, until the command's outcome is
-// known. Commands are counted, because a worker may repeat itself.
+// known. Commands are counted, because a worker may repeat its request.
 //
 // Costs: Find O(1); everything else O(log n) for n leases. No table is rehashed as a whole. Used by
 // the broker only, on the loop's thread.
@@ -20,11 +19,11 @@
 
 namespace dqueue::queue {
 
-// What the leader remembers of a lease for people.
+// What the leader remembers of a lease for reports.
 struct LeaseOwner {
   uint32_t worker = 0;  // WorkerRegistry's number
   uint32_t queue = 0;   // JobTimes' number
-  // When this leader granted it; min(): another one did.
+  // When this leader granted it; min(): another leader did.
   Time granted = Time::min();
 };
 
@@ -36,7 +35,7 @@ struct LeaseInfo {
   // The state machine holds the job for this lease. False: the job waits for a retry, or the lease
   // has ended in the log, while a late command for it is in flight.
   bool held = true;
-  // The broker's number of the lease call that it was granted to; 0: none that must be remembered.
+  // LeaseRequests' number of the call that it was granted to; 0: the call had no lease_request_id.
   uint32_t request = 0;
   uint32_t commands = 0;  // that end a lease of the job and are in flight
   uint64_t number = 0;    // of this entry: never 0, never used again; kept by TakeOver
@@ -56,21 +55,21 @@ class LeaseTable {
   // Takes over, with its token, a lease that this leader did not grant or has already ended. The
   // job must not be in the table.
   void Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires, bool held);
-  // A lease with a greater token, of an earlier leader, takes the place of the one that is there,
-  // with its hold and its commands in flight.
+  // Replaces the job's lease by one with a greater token, of an earlier leader. Hold and commands
+  // in flight are kept.
   void TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires);
-  // Null if nobody holds the job. Valid until the next change.
+  // Null: the job is not leased. Valid until the next change.
   const LeaseInfo* Find(JobRef job) const;
-  // The highest token whose lease ended in this term without the log's knowledge (given back, or
-  // its job was cancelled), which a late command must exceed; {0,0} if none is remembered.
+  // The highest token whose lease ended in this term without being written to the log (released, or
+  // its job was cancelled). A late command must have a greater one. {0,0}: none is remembered.
   LeaseToken Fence(JobRef job) const;
   void Extend(JobRef job, Time expires);
   // ACKING from the first command in flight until the last is decided.
   void AddCommand(JobRef job);
   void RemoveCommand(JobRef job);
-  // The state machine has come to hold the job, or holds it no more.
+  // Whether the state machine holds the job.
   void SetHeld(JobRef job, bool held = true);
-  // Ends it; `remember` keeps its token as Fence.
+  // Ends the lease. `remember` keeps its token as Fence.
   void Remove(JobRef job, bool remember);
   void ForgetFence(JobRef job);
 

@@ -117,7 +117,7 @@ TEST_F(LeaseTableTest, AdoptsWithTheOldToken) {
 
 using LeaseTableDeathTest = LeaseTableTest;
 
-TEST_F(LeaseTableDeathTest, RefusesWhatMustNotBe) {
+TEST_F(LeaseTableDeathTest, ViolatedPreconditionsEndTheProcess) {
   table_.Grant({1}, {}, At(10));
   EXPECT_DEATH(table_.Grant({1}, {}, At(10)), "leased already");
   EXPECT_DEATH(table_.Remove({2}, false), "no lease");

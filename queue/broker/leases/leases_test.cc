@@ -95,7 +95,7 @@ TEST_F(BrokerLeaseTest, WithoutConfirmationNothingIsGranted) {
   EXPECT_EQ(broker_->gauges().leases, 0u);
 }
 
-TEST_F(BrokerLeaseTest, NothingThereAndNoWaitIsAnEmptyAnswer) {
+TEST_F(BrokerLeaseTest, WithoutJobsAndWaitTheAnswerIsEmpty) {
   const auto reply = Submit<LeaseCall>(LeaseRequest());
   Run();
   ASSERT_TRUE(reply->ok());
@@ -239,7 +239,7 @@ TEST_F(BrokerLeaseTest, ANewcomerDoesNotOvertakeAWokenCall) {
   EXPECT_EQ(Ids(newcomer), Strings{});
 }
 
-TEST_F(BrokerLeaseTest, OnlyThoseWhoWantTheTypeAreWoken) {
+TEST_F(BrokerLeaseTest, OnlyCallsThatWantTheTypeAreWoken) {
   const auto wants_u = Sleeper("w1", {"q"}, 1, {"u"});
   const auto wants_t = Sleeper("w2", {"q"}, 1, {"v", "t"});
   const auto wants_any = Sleeper("w3");
@@ -266,7 +266,7 @@ TEST_F(BrokerLeaseTest, OneCallWaitsOnSeveralQueues) {
 }
 
 TEST_F(BrokerLeaseTest, AWakeUpThatIsNotUsedIsPassedOn) {
-  // `both` is woken for q1's job but takes the better one of q2, for which nobody else is left.
+  // `both` is woken for q1's job but takes the better one of q2, which no other call wants.
   const auto both = Sleeper("w1", {"q1", "q2"});
   const auto other = Sleeper("w2", {"q1"});
   v1::JobSpec better = Spec("better", "q2");
@@ -320,7 +320,7 @@ TEST_F(BrokerLeaseTest, AfterItsDeadlineACallGetsNothing) {
   EXPECT_EQ(Ids(next), Strings{"a"});
 }
 
-TEST_F(BrokerLeaseTest, NothingIsGrantedToACallerWhoHasGone) {
+TEST_F(BrokerLeaseTest, NothingIsGrantedToADisconnectedCaller) {
   Enqueue("a");
   LeaseCall call;
   call.request = LeaseRequest("w1");
@@ -335,7 +335,7 @@ TEST_F(BrokerLeaseTest, NothingIsGrantedToACallerWhoHasGone) {
   EXPECT_EQ(LeaseOne().id(), "a");
 }
 
-TEST_F(BrokerLeaseTest, SleepersWhoHaveGoneAreSkipped) {
+TEST_F(BrokerLeaseTest, DisconnectedSleepersAreSkipped) {
   std::vector<LeaseReply> replies;
   std::vector<std::shared_ptr<std::atomic<bool>>> gone;
   for (int i = 0; i < 3; ++i) {
@@ -590,7 +590,7 @@ TEST_F(BrokerLeaseTest, ExtendDoesNotAdoptWhatIsOver) {
 
 // ---- release ----
 
-TEST_F(BrokerLeaseTest, ReleaseGivesTheJobBackUnharmed) {
+TEST_F(BrokerLeaseTest, ReleaseReturnsTheJobUnchanged) {
   Enqueue("a");
   const v1::Job job = LeaseOne();
   EXPECT_EQ(Release(job), "OK");

@@ -1,5 +1,4 @@
-// What the dead jobs died of: one group for each queue, type, reason and fingerprint of the last
-// error, counted up job by job.
+// Groups dead jobs by queue, type, reason and fingerprint of the last error, and counts each group.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +13,7 @@
 namespace dqueue::queue {
 
 inline constexpr size_t kGroupsShownMax = 500;
-// Groups that are counted while jobs are looked at. Of jobs that would make another one, it is only
-// known that there are some.
+// Groups that are counted. If jobs would make one more, the answer says `more`.
 inline constexpr size_t kGroupsCountedMax = 2000;
 inline constexpr int kGroupSamplesMax = 5;
 inline constexpr size_t kGroupErrorBytesMax = 512;
@@ -23,7 +21,7 @@ inline constexpr size_t kGroupErrorBytesMax = 512;
 class DeadGroups {
  public:
   void Add(const DeadJob& job);
-  // The largest first; equal ones in the order in which they were met. Once.
+  // The largest first; equal ones in the order in which they were found. Called once.
   void Take(v1::GroupDeadJobsResponse* out);
 
  private:

@@ -168,7 +168,7 @@ TEST_F(BrokerGroupsTest, ItWaitsForAConfirmation) {
   EXPECT_EQ(reply->reason(), "NO_LEADER");
 }
 
-TEST_F(BrokerGroupsTest, StepDownEndsTheLooking) {
+TEST_F(BrokerGroupsTest, StepDownEndsSweeps) {
   MakeDead("a", "bad");
   const auto reply = Submit<GroupCall>({});
   StepDown();
@@ -217,7 +217,7 @@ TEST_F(BrokerGroupsTest, AFingerprintRedrivesItsGroup) {
   EXPECT_EQ(LogState("c"), v1::JOB_STATE_READY);
 }
 
-TEST(DeadGroups, GroupsBeyondTheBoundAreKnownToBeThere) {
+TEST(DeadGroups, GroupsBeyondTheBoundAreReportedAsMore) {
   DeadGroups groups;
   std::vector<std::string> types;
   for (size_t i = 0; i <= kGroupsCountedMax; ++i) types.push_back("t" + std::to_string(i));

@@ -1,6 +1,6 @@
-// How long jobs wait and how long workers have them, by queue, for scrapers. What this leader has
-// seen since its process began. The first kTimedQueuesMax queues that it sees have numbers of their
-// own; the rest is counted together.
+// Histograms of how long jobs wait and how long workers hold them, by queue, for metrics scrapers.
+// They cover what this leader has seen since its process began. The first kTimedQueuesMax queues
+// have numbers of their own; the others are counted together.
 #pragma once
 
 #include <array>
@@ -33,7 +33,7 @@ struct QueueTimes {
 
 class JobTimes {
  public:
-  // What the calls below name the queue by. 0: the rest.
+  // The number that the calls below name the queue by. 0: counted with the others.
   uint32_t Number(std::string_view queue);
   void Dispatched(uint32_t queue, Duration waited);
   // `held`: nullopt if another leader granted the lease.

@@ -1,14 +1,14 @@
-// Which workers there are, for people: who has called this leader lately, what each holds, and what
-// became of its jobs. Nothing depends on it. Lives on the leader, on its loop's thread; a new
-// leader begins with nobody.
+// The workers that have called this leader, for reports: what each holds, and how its jobs ended.
+// No decision depends on it. Lives on the leader, on its loop's thread; a new leader starts with an
+// empty registry.
 //
-// At most kWorkersMax are kept: when another one comes, the one that has been silent for longest
-// goes. One that has been silent for kWorkerSilence and holds nothing is not shown any more.
+// At most kWorkersMax workers are known: one more replaces the one that has been silent for
+// longest. A worker that has been silent for kWorkerSilence and holds nothing is forgotten.
 //
-// Workers are named by numbers, which leases and waiting calls keep instead of the id. A number,
-// and the id that it stands for, stays as long as something is held or waits by it, even if the
-// worker itself had to go. 0 is a worker that nobody named: everything may be told of it, nothing
-// is kept.
+// Workers are named by numbers, which leases and waiting calls store instead of the id. A number,
+// and the id that it stands for, stays valid while a lease or a waiting call uses it, even if the
+// worker is no longer known. 0 stands for calls without a worker id: it is accepted everywhere, and
+// nothing is recorded for it.
 //
 // Costs: O(1) a call, amortised; no allocation for a worker that is known and asks for the same
 // queues and types as before.
@@ -39,25 +39,25 @@ class WorkerRegistry {
  public:
   WorkerRegistry() : workers_(1) {}
 
-  // A call of this worker has come; its number. wall_ms: Unix time. 0 if the id is empty.
+  // This worker has called; returns its number. wall_ms: Unix time. 0 if the id is empty.
   uint32_t Heard(std::string_view id, Time now, int64_t wall_ms);
-  // The same, of one that a lease names.
+  // The same, for a worker that a lease names.
   void Heard(uint32_t worker, Time now, int64_t wall_ms);
-  // What its last lease call says.
+  // Records what the worker's lease call asks for.
   void Asked(uint32_t worker, const std::string& host, const std::vector<std::string>& queues,
              const std::vector<std::string>& types);
-  // A lease call of it waits, and waits no more.
+  // A lease call of the worker begins, or ends, to wait.
   void BeginWait(uint32_t worker);
   void EndWait(uint32_t worker);
-  // It holds one job more, or one less.
+  // The worker holds one job more, or one less.
   void Hold(uint32_t worker);
   void Release(uint32_t worker);
   void Delivered(uint32_t worker, size_t jobs);
   void Ended(uint32_t worker, AttemptEnd end);
 
   const std::string& id(uint32_t worker) const { return workers_[worker].id; }
-  // All by id, without those that are forgotten now. Queues that `access` does not allow are left
-  // out. An answer of many megabytes helps nobody: beyond 2 MiB, queues and types are left out.
+  // All workers by id; forgets the silent ones first. Queues that `access` does not allow are left
+  // out. Beyond 2 MiB of answer, queues and types are left out.
   void List(Time now, const QueueAccessPtr& access, v1::ListWorkersResponse* out);
   size_t size() const { return by_id_.size(); }
   void Clear();
@@ -85,7 +85,7 @@ class WorkerRegistry {
 
   void Link(uint32_t worker);
   void Unlink(uint32_t worker);
-  // Out of by_id_; the number goes with its last use.
+  // Removes the worker from by_id_. The number is freed with its last use.
   void Forget(uint32_t worker);
   void MaybeFree(uint32_t worker);
 

@@ -37,7 +37,7 @@ class WorkerRegistryTest : public ::testing::Test {
   Time now_{seconds(1000)};
 };
 
-TEST_F(WorkerRegistryTest, ShowsWhatItWasTold) {
+TEST_F(WorkerRegistryTest, ListsWhatWasRecorded) {
   const uint32_t a = Hear("host-1:77:abc");
   registry_.Asked(a, "", {"mail", "sms"}, {"send"});
   registry_.Delivered(a, 3);
@@ -72,7 +72,7 @@ TEST_F(WorkerRegistryTest, ShowsWhatItWasTold) {
   EXPECT_FALSE(List().workers(0).waiting());
 }
 
-TEST_F(WorkerRegistryTest, TheHostIsWhatTheWorkerSaysElseTheBeginningOfItsId) {
+TEST_F(WorkerRegistryTest, TheHostDefaultsToTheBeginningOfTheId) {
   registry_.Asked(Hear("a/1"), "db.example", {}, {});
   Hear("b/1:2");
   Hear("plain");
@@ -114,7 +114,7 @@ TEST_F(WorkerRegistryTest, AWorkerThatIsSilentAndHoldsNothingIsForgotten) {
   EXPECT_EQ(List().workers(1).first_time().seconds(), kWallMs / 1000);
 }
 
-TEST_F(WorkerRegistryTest, TheLongestSilentGoesWhenThereAreTooMany) {
+TEST_F(WorkerRegistryTest, TheLongestSilentIsReplacedAtTheLimit) {
   uint32_t second = 0;
   for (size_t i = 0; i < kWorkersMax; ++i) {
     const uint32_t worker = Hear("w" + std::to_string(i));
@@ -135,7 +135,7 @@ TEST_F(WorkerRegistryTest, TheLongestSilentGoesWhenThereAreTooMany) {
   EXPECT_EQ(registry_.id(second), "");
 }
 
-TEST_F(WorkerRegistryTest, NobodyIsNumberZero) {
+TEST_F(WorkerRegistryTest, CallsWithoutAnIdHaveNumberZero) {
   EXPECT_EQ(Hear(""), 0u);
   registry_.Heard(0u, now_, kWallMs);
   registry_.Asked(0, "host", {"q"}, {});
@@ -161,7 +161,7 @@ TEST_F(WorkerRegistryTest, NamesAndAnswersAreBounded) {
   EXPECT_EQ(List().workers_size(), static_cast<int>(kWorkersMax));
 }
 
-TEST_F(WorkerRegistryTest, ClearForgetsEverybody) {
+TEST_F(WorkerRegistryTest, ClearForgetsAllWorkers) {
   registry_.Hold(Hear("a"));
   registry_.Clear();
   EXPECT_THAT(Ids(), ElementsAre());

@@ -1,5 +1,5 @@
-// What the leader tells people about its workers, and what it writes about attempts: who had a job
-// and for how long.
+// Reports about workers, and the attempts that the leader writes into the log: which worker had a
+// job and for how long.
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,7 +57,7 @@ class BrokerWorkersTest : public BrokerTest {
   }
 };
 
-TEST_F(BrokerWorkersTest, WorkersAreShownWithWhatBecameOfTheirJobs) {
+TEST_F(BrokerWorkersTest, WorkersAreListedWithTheEndsOfTheirJobs) {
   for (const char* id : {"a", "b", "c", "d"}) Enqueue(id);
   const v1::Job a = LeaseOne("w1");
   const v1::Job b = LeaseOne("w1");
@@ -70,7 +70,8 @@ TEST_F(BrokerWorkersTest, WorkersAreShownWithWhatBecameOfTheirJobs) {
   EXPECT_EQ(Do<ReleaseCall>(ItemRequest<v1::ReleaseJobsRequest>(c)), "OK");
   Advance(31s);
   Run();
-  // The fixture's requests come from "w", who ends other workers' leases: theirs is the count.
+  // The fixture's requests come from "w", which ends leases of other workers: the ends count for
+  // those.
   EXPECT_THAT(Workers(), ElementsAre("w 0 held, 0 delivered, 0 completed, 0 failed, 0 expired",
                                      "w1 0 held, 2 delivered, 1 completed, 1 failed, 0 expired",
                                      "w2 0 held, 2 delivered, 0 completed, 0 failed, 1 expired"));
@@ -104,7 +105,7 @@ TEST_F(BrokerWorkersTest, TheListWaitsForAConfirmationAndEndsWithTheLeadership) 
   StepDown();
   EXPECT_EQ(reply->reason(), "NOT_LEADER");
   Lead(2);
-  EXPECT_THAT(Workers(), ElementsAre()) << "a new leader begins with nobody";
+  EXPECT_THAT(Workers(), ElementsAre()) << "a new leader starts without workers";
 }
 
 TEST_F(BrokerWorkersTest, AWorkerOfAnEarlierLeaderIsKnownAgainWhenItExtends) {
@@ -129,7 +130,7 @@ TEST_F(BrokerWorkersTest, ARestrictedCallerSeesAllWorkersButNotTheirQueues) {
 
 // ---- attempts ----
 
-TEST_F(BrokerWorkersTest, AttemptsSayWhoHadTheJobAndForHowLong) {
+TEST_F(BrokerWorkersTest, AttemptsNameTheWorkerAndTheTimeHeld) {
   Enqueue("a");
   const v1::Job first = LeaseOne("w1");
   Advance(1500ms);
@@ -190,7 +191,7 @@ TEST_F(BrokerWorkersTest, WaitsAndHoldsAreTimedByQueue) {
   EXPECT_EQ(queues[2].held.count(), 0u);
 }
 
-TEST_F(BrokerWorkersTest, WhatIsRepeatedCountsOnce) {
+TEST_F(BrokerWorkersTest, RepeatedCommandsCountOnce) {
   Enqueue("a");
   Enqueue("b");
   const v1::Job a = LeaseOne();

@@ -1,6 +1,6 @@
-// A broker over a real state machine, alone: the test plays raft. Batches are taken, then
-// committed, refused or lost on demand; confirmation rounds likewise. Time stands still unless
-// moved.
+// Test fixture: a broker over a real state machine; the test takes the place of raft. Batches are
+// taken, then committed, refused or lost on demand; confirmation rounds likewise. Time stands still
+// unless a test advances it.
 #pragma once
 
 #include <chrono>
@@ -21,7 +21,7 @@ namespace dqueue::queue {
 
 using namespace std::chrono_literals;  // NOLINT
 
-// What came of a call.
+// The outcome of a call.
 template <class Response>
 struct Reply {
   std::optional<Outcome<Response>> outcome;
@@ -99,8 +99,8 @@ class BrokerTest : public testing::Test {
     return SubmitCall(std::move(call));
   }
 
-  // ---- playing raft ----
-  // Takes all batches there are; how many.
+  // ---- in place of raft ----
+  // Takes all batches; returns their number.
   size_t Take() {
     size_t taken = 0;
     while (auto batch = broker_->TakeBatch(now_, wall_ms_)) {
@@ -141,7 +141,7 @@ class BrokerTest : public testing::Test {
     state_->Apply(raft::Index(++index_), batch.SerializeAsString(), &effects_);
     broker_->OnApplied(now_, std::nullopt, effects_);
   }
-  // Begins a round if somebody wants one.
+  // Begins a round if one is wanted.
   bool Begin() {
     if (!broker_->WantsConfirmation()) return false;
     rounds_.push_back(broker_->BeginConfirmation());

@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kKeySeed = 0x6170696b6579;
 
-// Times of 0 mean "not": what happens at the very beginning of time happens a little later.
+// A time of 0 means "never", so an event at time 0 is recorded a little later.
 int64_t MomentOf(int64_t time_ms) { return std::max<int64_t>(time_ms, 1); }
 
 size_t TextBytes(const KeyRecord& key) {
@@ -23,7 +23,7 @@ size_t TextBytes(const KeyRecord& key) {
   return bytes;
 }
 
-// Empty if a key like this can be. Sizes only: what the texts are is checked before they get here.
+// Why such a key cannot exist; empty if it can. Checks sizes only: requests were validated before.
 std::string ProblemOf(const KeyRecord& key) {
   if (key.id.empty() || key.id.size() > kKeyIdBytesMax) return "a key with a bad id";
   const std::string what = "key " + key.id + ": ";

@@ -1,14 +1,14 @@
-// The keys as the log has them: what CreateKey, RevokeKey and UseKeys do. Replicated, in snapshots
-// and in the digest. Records never change: a change puts a new one in place, so that whoever took
-// the old one (an image, an answer) keeps what it was.
+// API keys, as CreateKey, RevokeKey and UseKeys leave them. Replicated, in snapshots and in the
+// digest. A record never changes: a change replaces it, so that an image or an answer that holds
+// the old record stays consistent.
 //
-//  - Create: at most kKeysMax keys are valid. An id that is there already, with the same digest, is
-//    answered as existing, also if it was revoked: it stays revoked. With another digest it is
-//    refused; so is what can be no key (a validated call never is).
-//  - Revoke: for good. Repeated, it changes nothing. The last kRevokedKeysMax are remembered; of
-//    those before them nothing is known any more, and a revocation of one finds nothing.
-//  - Use: sets the time of the last use, of revoked keys too: that somebody still tried to use one
-//    on a node that was behind is worth knowing. Ids of no key are passed over.
+//  - Create: at most kKeysMax keys are valid. An existing id with the same digest is answered as
+//    existing; a revoked key stays revoked. An existing id with another digest is refused, and so
+//    is a key that cannot exist (a validated call never makes one).
+//  - Revoke: for good. Repeating it changes nothing. The last kRevokedKeysMax revoked keys are
+//    remembered; earlier ones are forgotten, and revoking such a key finds nothing.
+//  - Use: sets the time of the last use, also of a revoked key, so that attempts to use it on a
+//    node that is behind are visible. Unknown ids are ignored.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,7 @@ class ApiKeyRegistry {
 
   // `message`: as in the entry; ReadKeyCommand has found it well formed. time_ms: the log's.
   CommandResult Apply(CommandKind kind, std::string_view message, int64_t time_ms);
-  // From an image of this time. Empty, or why such a key cannot be there.
+  // Adds a key from an image of this time. Empty, or why such a key cannot exist.
   std::string Restore(KeyRecord key, int64_t time_ms);
 
   // Null: there is none.
@@ -54,7 +54,7 @@ class ApiKeyRegistry {
   // By id.
   std::vector<RecordPtr> All() const;
   size_t size() const { return keys_.size(); }
-  // Built when it is asked for, and again after a change of more than a last use.
+  // Built on demand, and rebuilt after any change but a last use.
   KeyTablePtr table() const;
 
   // Order-independent, over all keys; 0: none.

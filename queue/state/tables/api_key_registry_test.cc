@@ -1,4 +1,4 @@
-// What the log's commands about keys do, through the state machine.
+// The commands about API keys, through the state machine.
 #include "queue/state/tables/api_key_registry.h"
 
 #include <algorithm>
@@ -36,7 +36,7 @@ class ApiKeyRegistryTest : public ::testing::Test {
   StateMachine machine_;
 };
 
-TEST_F(ApiKeyRegistryTest, AKeyIsAsItWasMade) {
+TEST_F(ApiKeyRegistryTest, AKeyKeepsItsFields) {
   KeyRecord key = MakeKey("client_a", "ann");
   key.queues = {"mail", "shop-*"};
   const CommandResult result = Apply(BatchBuilder(5000).CreateKey(key));
@@ -65,7 +65,7 @@ TEST_F(ApiKeyRegistryTest, ARepeatedCreationChangesNothing) {
   EXPECT_EQ(result.key->create_time_ms, 1000);
 }
 
-TEST_F(ApiKeyRegistryTest, AnIdIsOneKeysOnly) {
+TEST_F(ApiKeyRegistryTest, AnIdBelongsToOneKey) {
   EXPECT_EQ(Create(MakeKey("a")), ResultCode::kOk);
   KeyRecord other = MakeKey("a");
   other.digest[31] ^= 1;
@@ -73,7 +73,7 @@ TEST_F(ApiKeyRegistryTest, AnIdIsOneKeysOnly) {
   EXPECT_EQ(machine_.api_keys()->Find("a")->digest, MakeKey("a").digest);
 }
 
-TEST_F(ApiKeyRegistryTest, WhatCanBeNoKeyIsRefused) {
+TEST_F(ApiKeyRegistryTest, InvalidKeysAreRefused) {
   struct Case {
     const char* what;
     void (*change)(log::v1::CreateKey*);
@@ -151,7 +151,7 @@ TEST_F(ApiKeyRegistryTest, OnlyTheOwnerIfOneIsNamed) {
   EXPECT_TRUE(machine_.api_keys()->Find("a")->revoked());
 }
 
-TEST_F(ApiKeyRegistryTest, SoManyKeysCanBeValid) {
+TEST_F(ApiKeyRegistryTest, ValidKeysAreLimited) {
   BatchBuilder batch(1000);
   for (size_t i = 0; i < kKeysMax; ++i) batch.CreateKey(MakeKey("k" + std::to_string(i)));
   EXPECT_EQ(Apply(batch).code, ResultCode::kOk);
@@ -185,7 +185,7 @@ TEST_F(ApiKeyRegistryTest, TheOldestRevokedKeysAreForgotten) {
       Restore(TakeImage(machine_), machine_.applied_index(), machine_.Digest(), &restored).ok());
 }
 
-TEST_F(ApiKeyRegistryTest, AUseIsNotedAndUnknownIdsArePassedOver) {
+TEST_F(ApiKeyRegistryTest, AUseIsRecordedAndUnknownIdsAreIgnored) {
   Create(MakeKey("a"));
   Create(MakeKey("b"));
   Apply(BatchBuilder(1500).RevokeKey("b"));
@@ -204,7 +204,7 @@ TEST_F(ApiKeyRegistryTest, TheTableIsTheSameUntilMoreThanAUseChanges) {
   KeyTablePtr before = machine_.api_keys();
   Create(MakeKey("a"));
   EXPECT_NE(machine_.api_keys(), before);
-  EXPECT_EQ(before->Find("a"), nullptr) << "who holds an old one keeps it";
+  EXPECT_EQ(before->Find("a"), nullptr) << "a table that is held does not change";
   before = machine_.api_keys();
   Apply(BatchBuilder(2000).UseKeys({"a"}).Enqueue(MakeJob("job")));
   Create(MakeKey("a"));

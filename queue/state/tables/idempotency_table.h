@@ -1,6 +1,6 @@
-// Which idempotency keys are taken, by which job, until when. Replicated, in snapshots and in the
-// digest: an entry outlives its job when the job is purged first. Entries never change; they are
-// added, and dropped when their window has ended.
+// Idempotency keys that are taken: by which job, until when. Replicated, in snapshots and in the
+// digest. An entry may outlive its job. Entries never change; they are added, and dropped when
+// their window has ended.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ class IdempotencyTable {
     bool used() const { return queue != kNoSlot; }
   };
 
-  // kNoSlot: nobody has the key in this queue. `queue_hash` is of the queue's name.
+  // The entry of the key in this queue; kNoSlot: none. `queue_hash` is of the queue's name.
   uint32_t Find(uint32_t queue, uint64_t queue_hash, std::string_view key) const;
   // The key must be free in the queue. False, without effect, if another entry has this sequence
   // and end.

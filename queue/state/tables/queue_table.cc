@@ -85,7 +85,7 @@ uint64_t QueueTable::HashOf(const QueueRecord& record) {
   HashSequence hash(kQueueSeed);
   hash.Add(HashBytes(record.name, kNameSeed));
   for (const uint64_t value : record.totals.values()) hash.Add(value);
-  // Not if there are none: digests of images from before there were settings stay as they were.
+  // Left out if there are none, so that digests of older images stay valid.
   const QueueSettings& settings = record.settings;
   if (settings != QueueSettings{}) {
     hash.Add(uint64_t{settings.paused}).Add(uint64_t{settings.refuses_enqueues});

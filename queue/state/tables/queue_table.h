@@ -1,5 +1,5 @@
-// The queues by number and by name, what is counted for each, and whether they are paused. A queue,
-// once it had a job or was paused, stays for ever: at most kQueuesMax of them.
+// Queues by number and by name, with their statistics and settings. A queue that had a job or was
+// paused is kept for ever; there are at most kQueuesMax.
 #pragma once
 
 #include <array>
@@ -51,7 +51,7 @@ class Totals {
 // Where jobs of this state are counted.
 Total TotalOf(v1::JobState state);
 
-// What an operator may say of a queue.
+// Settings that an operator changes.
 struct QueueSettings {
   bool paused = false;            // nothing is taken from it
   bool refuses_enqueues = false;  // only if paused
@@ -72,7 +72,7 @@ struct QueueRecord {
 class QueueTable {
  public:
   uint32_t size() const { return static_cast<uint32_t>(queues_.size()); }
-  // kNoSlot: never seen.
+  // kNoSlot: no such queue.
   uint32_t Find(std::string_view name) const;
   // The name must be new. Numbers are given in order.
   uint32_t Add(std::string_view name);

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t kLaneSeed = 0x6c616e65;
 
-// A whole queue's head is a lane's head with the lane in place of the slot.
+// In a queue's heads, a lane's head is stored with the lane in place of the slot.
 OrderedSlot HeadEntry(const OrderedSlot& job, uint32_t lane) {
   return OrderedSlot(job.order(), job.sequence(), lane);
 }
@@ -51,8 +51,8 @@ void ReadyIndex::ReleaseLane(uint32_t slot) {
 
 void ReadyIndex::ReplaceHead(Queue& queue, uint32_t lane, const OrderedSlot* before,
                              const OrderedSlot* after) {
-  // In this order the set's only node is not given back and made again for each job of a queue with
-  // one lane.
+  // In this order, a queue with one lane does not free and allocate the set's only node for each
+  // job.
   if (after != nullptr) DQ_CHECK(queue.heads.insert(HeadEntry(*after, lane)).second);
   if (before != nullptr) DQ_CHECK(queue.heads.erase(HeadEntry(*before, lane)) == 1);
 }
@@ -94,8 +94,8 @@ bool ReadyIndex::Insert(uint32_t slot, const OrderedSlot& job, int64_t since_ms)
   const bool had_jobs = !lane.ready.empty();
   OrderedSlot head;
   if (had_jobs) head = *lane.ready.begin();
-  // Nothing else may stand at this place in the whole queue, but another lane is only looked at
-  // where it matters: at its head.
+  // No other job of the queue may have this place. Other lanes are checked only at their heads,
+  // where it matters.
   if ((!had_jobs || job < head) && queue.heads.contains(job)) return false;
   if (!lane.ready.insert(job).second) return false;
   if (!had_jobs) {

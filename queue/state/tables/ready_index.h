@@ -1,9 +1,9 @@
-// Which jobs can be taken, in the order of delivery. One lane for each (queue, type) that has jobs,
-// holding its ready ones in order; each queue keeps its lanes' heads in order, so that the best job
-// of a queue, of some types of it, or of several queues is found in O(log n).
+// Ready jobs in the order of delivery. There is one lane for each (queue, type) that has jobs; it
+// holds the ready ones in order. Each queue keeps its lanes' heads in order, so that the best job
+// of a queue, of some of its types, or of several queues is found in O(log n).
 //
-// Lanes also serve as the jobs' interned names: a record names its lane, the lane its queue and
-// type. A lane lives while any job, also a finished one, belongs to it.
+// A lane is also the interned name of its queue and type: a job stores its lane only. A lane lives
+// while any job, also a finished one, belongs to it.
 #pragma once
 
 #include <algorithm>
@@ -26,9 +26,9 @@ class ReadyIndex {
   // Queues are dense numbers, given in order: 0, 1, 2, … `name_hash` enters the lanes' hashes.
   void AddQueue(uint64_t name_hash);
 
-  // The lane of (queue, type) with one more job in it; made if there is none.
+  // The lane of (queue, type), with one more job in it. Created if there is none.
   uint32_t AcquireLane(uint32_t queue, std::string_view type);
-  // One job less; the lane goes with its last one, which must not be ready.
+  // One job less. The lane is freed with its last job, which must not be ready.
   void ReleaseLane(uint32_t lane);
   uint32_t queue_of(uint32_t lane) const { return lanes_[lane].queue; }
   std::string_view type_of(uint32_t lane) const { return lanes_[lane].type; }

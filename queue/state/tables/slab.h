@@ -1,5 +1,5 @@
-// Records in chunks that never move: growing costs one chunk, never a copy of what is there. A
-// record is named by its slot number; freed slots are used again, last freed first.
+// Records in chunks that never move: growing allocates one chunk and copies nothing. A record is
+// named by its slot number; freed slots are reused, last freed first.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,8 @@
-// Finds a slot by the hash of its key. Sharded into small open-addressed tables, made when first
-// needed, so that growing never stops the loop for a whole-table rehash: at ten million keys a
-// shard has about 2,400 and rebuilds in tens of microseconds.
+// Finds a slot by the hash of its key. The index is sharded into small open-addressed tables,
+// allocated when first needed, so that growing never blocks the loop for a whole-table rehash: at
+// ten million keys a shard has about 2,400 and rebuilds in tens of microseconds.
 //
-// Keys are not kept: the caller compares. The hash decides nothing that a replica could see.
+// Keys are not stored: the caller compares. No replicated result depends on the hash.
 #pragma once
 
 #include <cstddef>
@@ -35,8 +35,8 @@ class SlotIndex {
     }
   }
 
-  // Starts to bring the place of this hash into the cache. A million keys do not fit there, and the
-  // wait for memory is most of what a look-up costs.
+  // Prefetches the place of this hash. A million keys do not fit into the cache, and most of the
+  // cost of a look-up is the cache miss.
   void Prefetch(uint64_t hash) const {
     const Shard& shard = shards_[hash >> kShardShift];
     if (shard.used != 0) {

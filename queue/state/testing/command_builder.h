@@ -1,4 +1,4 @@
-// For tests and benchmarks: log entries for a state machine, in few words.
+// Builds log entries for a state machine, in tests and benchmarks.
 #pragma once
 
 #include <cstdint>

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kStep = 4096;
 
-// What a producer meant.
+// The content that decides whether two enqueues are the same.
 std::string MeaningOf(const log::v1::Enqueue::Job& spec) {
   log::v1::Enqueue::Job meant;
   meant.set_queue(spec.queue());
@@ -55,7 +55,7 @@ std::vector<CommandResult> QueueModel::Apply(const log::v1::CommandBatch& batch)
 
 void QueueModel::Advance(int64_t time_ms) {
   time_ms_ = std::max(time_ms_, time_ms);
-  // Those whose time has come, earliest first, so many at most.
+  // The due ones, earliest first, up to a limit.
   const auto come = [&](auto time_of) {
     std::vector<std::pair<std::pair<int64_t, uint64_t>, std::string>> due;
     for (const auto& [id, job] : jobs_) {

@@ -1,6 +1,5 @@
-// The queue once more, as plainly as it can be written: maps, loops over everything, whole values
-// instead of hashes. Tests hold the state machine against it. It shares no code with it but the
-// messages.
+// A plain model of the replicated queue: maps, loops over everything, whole values instead of
+// hashes. Tests compare the state machine with it. The two share no code but the messages.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Random histories for tests: few names, so that they meet; tokens that are mostly right and
+// Random histories for tests: few names, so that commands meet; tokens that are mostly valid and
 // sometimes old, repeated or invented; times that jump over retentions and windows. The same seed
 // gives the same history.
 #pragma once
