@@ -74,7 +74,7 @@ CommandResult StateMachine::Impl::Complete(const CommandView& command) {
   EndChange(slot);
   if (DQ_MUTANT(mutants::kRedeliverAfterDone)) {
     ready.Insert(job.lane, DeliveryPlace(slot), job.since_ms);
-    NoteReady(slot);
+    NoteReady(job);
   }
   return Answer(ResultCode::kOk, job.job_state());
 }
@@ -208,7 +208,7 @@ CommandResult StateMachine::Impl::SetQueue(const CommandView& command) {
     queues.SetSettings(queue, settings);
   }
   if (before.paused && !settings.paused) {
-    ready.ForEachHead(queue, [this](uint32_t slot) { NoteReady(slot); });
+    ready.ForEachHead(queue, [this](uint32_t slot) { NoteReady(jobs[slot]); });
   }
   return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
 }

@@ -195,9 +195,9 @@ bool StateMachine::Impl::CanBeTaken(const StoredJob& job) const {
   return !queues[ready.queue_of(job.lane)].settings.paused;
 }
 
-void StateMachine::Impl::NoteReady(uint32_t slot) {
+void StateMachine::Impl::NoteReady(const StoredJob& job) {
   if (collected == nullptr) return;
-  const uint32_t lane = jobs[slot].lane;
+  const uint32_t lane = job.lane;
   if (lane == noted_lane) {
     ++std::get<JobsReady>(collected->events.back()).count;
     return;
@@ -287,7 +287,7 @@ void StateMachine::Impl::Place(uint32_t slot) {
                  .second);
   }
   Count(slot, TotalOf(job.job_state()));
-  if (job.job_state() == v1::JOB_STATE_READY && CanBeTaken(job)) NoteReady(slot);
+  if (job.job_state() == v1::JOB_STATE_READY && CanBeTaken(job)) NoteReady(job);
 }
 
 void StateMachine::Impl::Move(uint32_t slot, v1::JobState state) {

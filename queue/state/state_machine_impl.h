@@ -76,7 +76,7 @@ struct StateMachine::Impl {
   // True if the queue of the job is not paused.
   bool CanBeTaken(const StoredJob& job) const;
   // Add events to `collected`, if there is one.
-  void NoteReady(uint32_t slot);
+  void NoteReady(const StoredJob& job);
   void NoteHoldEnded(uint32_t slot);
   void NotePurged(uint32_t slot);
   size_t MemoryBytes() const;

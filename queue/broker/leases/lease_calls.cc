@@ -127,6 +127,7 @@ void LeaseCalls::TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse
   uint32_t lease_request = 0;
   size_t bytes = 0;
   std::vector<JobRef> taken;
+  const int64_t log_now_ms = clock_.NowMs(now);
   while (static_cast<size_t>(response->jobs_size()) < max && bytes < kAnswerBytesMax) {
     taken.clear();
     state_.TakeReady(wait.queues, wait.types, std::min(max - response->jobs_size(), kTakeStep),
@@ -141,17 +142,17 @@ void LeaseCalls::TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse
       if (lease_request == 0 && !request.lease_request_id().empty()) {
         lease_request = requests_.Open(LeaseRequestKey(wait.call));
       }
-      bytes += AddJob(now, wait, job, lease_request, response);
+      bytes += AddJob(now, log_now_ms, wait, job, lease_request, response);
     }
   }
 }
 
-size_t LeaseCalls::AddJob(Time now, const LeaseWait& wait, JobRef job, uint32_t request,
-                          v1::LeaseJobsResponse* response) {
+size_t LeaseCalls::AddJob(Time now, int64_t log_now_ms, const LeaseWait& wait, JobRef job,
+                          uint32_t request, v1::LeaseJobsResponse* response) {
   const JobView view = state_.View(job);
   const LeaseInfo& lease =
       grants_.Grant(now, job, view, wait.worker, LeaseDurationOf(wait.call.request), request);
-  const int64_t waited_ms = std::max<int64_t>(clock_.NowMs(now) - view.since_ms, 0);
+  const int64_t waited_ms = std::max<int64_t>(log_now_ms - view.since_ms, 0);
   times_.Dispatched(lease.owner.queue, std::chrono::milliseconds(waited_ms));
   v1::Job* const out = response->add_jobs();
   state_.FillJob(job, /*full=*/true, out);

@@ -45,7 +45,7 @@ class LeaseCalls {
   void Serve(Time now, uint64_t number);
   void TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
   // Leases one job that was taken, and adds it to the answer; the bytes added.
-  size_t AddJob(Time now, const LeaseWait& wait, JobRef job, uint32_t request,
+  size_t AddJob(Time now, int64_t log_now_ms, const LeaseWait& wait, JobRef job, uint32_t request,
                 v1::LeaseJobsResponse* response);
   // Adds the leases of an earlier call with the same lease_request_id. False: there are none.
   bool RepeatGrants(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/base/attributes.h"
 #include "base/check.h"
 
 namespace dqueue::queue {
@@ -25,8 +26,13 @@ class Slab {
     return chunks_.size() * sizeof(T) * kChunk + chunks_.capacity() * sizeof(chunks_[0]);
   }
 
-  T& operator[](uint32_t slot) { return chunks_[slot / kChunk][slot % kChunk]; }
-  const T& operator[](uint32_t slot) const { return chunks_[slot / kChunk][slot % kChunk]; }
+  // Always inlined: in large files the compiler would not, and every command passes here often.
+  ABSL_ATTRIBUTE_ALWAYS_INLINE T& operator[](uint32_t slot) {
+    return chunks_[slot / kChunk][slot % kChunk];
+  }
+  ABSL_ATTRIBUTE_ALWAYS_INLINE const T& operator[](uint32_t slot) const {
+    return chunks_[slot / kChunk][slot % kChunk];
+  }
 
   uint32_t Allocate() {
     ++used_;
