@@ -6,7 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "cmd/dqueue/node_config.h"
-#include "transport/keys/key_keeper.h"
+#include "transport/server/key_keeper.h"
 
 namespace dqueue::cmd {
 

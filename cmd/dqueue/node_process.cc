@@ -17,7 +17,7 @@
 #include "node/runner.h"
 #include "storage/files/file_system.h"
 #include "transport/http/http_facade.h"
-#include "transport/listeners/server.h"
+#include "transport/server/server.h"
 
 namespace dqueue::cmd {
 namespace {

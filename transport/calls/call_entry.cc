@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "transport/escape.h"
 #include "transport/listeners/tls_credentials.h"
+#include "transport/logging/escape.h"
 
 namespace dqueue::transport {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "transport/escape.h"
+#include "transport/logging/escape.h"
 
 namespace dqueue::transport {
 namespace {

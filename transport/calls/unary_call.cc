@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "node/runner.h"
-#include "transport/keys/audit.h"
+#include "transport/calls/audit.h"
 #include "transport/keys/credentials.h"
 
 namespace dqueue::transport {

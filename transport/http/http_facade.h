@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "transport/http/server/http_server.h"
 #include "transport/http/server/router.h"
-#include "transport/listeners/server.h"
+#include "transport/server/server.h"
 
 namespace dqueue::transport {
 

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "storage/files/file_system.h"
-#include "transport/http/routes/json_text.h"
+#include "transport/http/message/json_text.h"
 #include "transport/testing/machine_fixture.h"
 #include "transport/testing/raw_http1.h"
 

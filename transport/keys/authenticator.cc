@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "transport/escape.h"
 #include "transport/keys/secret_key.h"
+#include "transport/logging/escape.h"
 
 namespace dqueue::transport {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "transport/keys/audit.h"
+#include "transport/calls/audit.h"
 #include "transport/keys/secret_key.h"
 
 namespace dqueue::transport {

@@ -12,7 +12,7 @@
 #include <memory>
 #include <vector>
 
-#include "transport/escape.h"
+#include "transport/logging/escape.h"
 
 namespace dqueue::transport {
 namespace {

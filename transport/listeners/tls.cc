@@ -12,8 +12,8 @@
 #include <ctime>
 #include <utility>
 
-#include "transport/escape.h"
 #include "transport/keys/secret_file.h"
+#include "transport/logging/escape.h"
 
 namespace dqueue::transport {
 namespace {

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "transport/escape.h"
+#include "transport/logging/escape.h"
 
 namespace dqueue::transport {
 namespace {

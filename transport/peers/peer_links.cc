@@ -22,10 +22,10 @@
 #include "node/peer_codec.h"
 #include "transport/calls/channels.h"
 #include "transport/calls/node_gate.h"
-#include "transport/escape.h"
 #include "transport/listeners/poller_reserve.h"
-#include "transport/listeners/server.h"
+#include "transport/logging/escape.h"
 #include "transport/peers/peer_messages.h"
+#include "transport/server/server.h"
 
 namespace dqueue::transport {
 namespace {

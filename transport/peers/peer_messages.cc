@@ -8,7 +8,7 @@
 #include <variant>
 
 #include "node/peer_codec.h"
-#include "transport/escape.h"
+#include "transport/logging/escape.h"
 
 namespace dqueue::transport {
 namespace {

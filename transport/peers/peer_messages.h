@@ -6,7 +6,7 @@
 
 #include "dqueue/v1/peer.pb.h"
 #include "node/node.h"
-#include "transport/calls/log_sample.h"
+#include "transport/logging/log_sample.h"
 
 namespace dqueue::transport {
 

@@ -11,11 +11,11 @@
 
 #include "dqueue/v1/peer.grpc.pb.h"
 #include "node/peer_codec.h"
-#include "transport/calls/log_sample.h"
 #include "transport/calls/rpc_error.h"
 #include "transport/calls/services.h"
-#include "transport/escape.h"
 #include "transport/listeners/poller_reserve.h"
+#include "transport/logging/escape.h"
+#include "transport/logging/log_sample.h"
 #include "transport/peers/peer_messages.h"
 
 namespace dqueue::transport {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "node/runner.h"
-#include "transport/listeners/server.h"
+#include "transport/server/server.h"
 
 namespace dqueue::transport {
 

@@ -7,8 +7,8 @@
 #include <set>
 #include <string>
 
-#include "transport/http/routes/json_text.h"
-#include "transport/http/server/http_message.h"
+#include "transport/http/message/http_message.h"
+#include "transport/http/message/json_text.h"
 
 namespace dqueue::transport {
 

@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "transport/http/message/json_text.h"
 #include "transport/http/routes/job_json.h"
-#include "transport/http/routes/json_text.h"
 #include "transport/http/routes/rest_v1.h"
 #include "transport/http/routes/rpc_bridge.h"
 

@@ -5,7 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "google/protobuf/util/time_util.h"
 #include "queue/api/validate.h"
-#include "transport/http/routes/json_text.h"
+#include "transport/http/message/json_text.h"
 
 namespace dqueue::transport {
 namespace {

@@ -12,7 +12,7 @@
 #include "transport/http/routes/event_hub.h"
 #include "transport/http/routes/rpc_bridge.h"
 #include "transport/http/server/router.h"
-#include "transport/listeners/server.h"
+#include "transport/server/server.h"
 
 namespace dqueue::transport {
 

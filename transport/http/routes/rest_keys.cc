@@ -9,8 +9,8 @@
 #include "dqueue/v1/service.pb.h"
 #include "queue/api/validate.h"
 #include "transport/calls/rpc_methods.h"
+#include "transport/http/message/json_text.h"
 #include "transport/http/routes/body_fields.h"
-#include "transport/http/routes/json_text.h"
 #include "transport/keys/secret_key.h"
 
 namespace dqueue::transport {

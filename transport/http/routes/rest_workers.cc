@@ -5,7 +5,7 @@
 #include <map>
 
 #include "transport/calls/rpc_methods.h"
-#include "transport/http/routes/json_text.h"
+#include "transport/http/message/json_text.h"
 
 namespace dqueue::transport {
 namespace {

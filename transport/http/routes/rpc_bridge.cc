@@ -13,7 +13,7 @@
 #include "transport/calls/message_bytes.h"
 #include "transport/calls/rpc_error.h"
 #include "transport/calls/unary_call.h"
-#include "transport/http/routes/json_text.h"
+#include "transport/http/message/json_text.h"
 #include "transport/keys/credentials.h"
 
 namespace dqueue::transport {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "transport/http/server/http_message.h"
+#include "transport/http/message/http_message.h"
 
 namespace dqueue::transport {
 

@@ -20,11 +20,11 @@
 #include <utility>
 #include <vector>
 
-#include "transport/calls/log_sample.h"
-#include "transport/escape.h"
 #include "transport/http/server/http_wire.h"
 #include "transport/http/server/session_stream.h"
 #include "transport/listeners/listen_socket.h"
+#include "transport/logging/escape.h"
+#include "transport/logging/log_sample.h"
 
 namespace dqueue::transport {
 namespace {

@@ -13,8 +13,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "transport/http/message/http_message.h"
 #include "transport/http/server/host_check.h"
-#include "transport/http/server/http_message.h"
 #include "transport/listeners/tls.h"
 
 namespace dqueue::transport {

@@ -6,7 +6,7 @@
 #include <sstream>
 #include <utility>
 
-#include "transport/http/routes/json_text.h"
+#include "transport/http/message/json_text.h"
 
 namespace dqueue::transport {
 namespace {

@@ -1,4 +1,4 @@
-#include "transport/http/routes/json_text.h"
+#include "transport/http/message/json_text.h"
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse.hpp>

@@ -1,11 +1,11 @@
-#include "transport/keys/audit.h"
+#include "transport/calls/audit.h"
 
 #include <spdlog/spdlog.h>
 
 #include <string_view>
 
 #include "queue/api/validate.h"
-#include "transport/escape.h"
+#include "transport/logging/escape.h"
 
 namespace dqueue::transport {
 namespace {

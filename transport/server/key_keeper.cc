@@ -1,4 +1,4 @@
-#include "transport/keys/key_keeper.h"
+#include "transport/server/key_keeper.h"
 
 #include <spdlog/spdlog.h>
 

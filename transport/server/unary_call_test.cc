@@ -13,7 +13,7 @@
 #include "google/rpc/status.pb.h"
 #include "node/runner.h"
 #include "transport/calls/rpc_error.h"
-#include "transport/listeners/server.h"
+#include "transport/server/server.h"
 #include "transport/testing/fake_node.h"
 
 namespace dqueue::transport {

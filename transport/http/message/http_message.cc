@@ -1,4 +1,4 @@
-#include "transport/http/server/http_message.h"
+#include "transport/http/message/http_message.h"
 
 #include <algorithm>
 #include <cctype>

@@ -19,7 +19,7 @@
 #include "transport/calls/rpc_error.h"
 #include "transport/calls/rpc_methods.h"
 #include "transport/http/http_facade.h"
-#include "transport/http/routes/json_text.h"
+#include "transport/http/message/json_text.h"
 #include "transport/keys/secret_key.h"
 #include "transport/testing/machine_fixture.h"
 #include "transport/testing/raw_http1.h"

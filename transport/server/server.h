@@ -10,8 +10,8 @@
 #include "absl/status/statusor.h"
 #include "node/node.h"
 #include "transport/keys/authenticator.h"
-#include "transport/keys/key_keeper.h"
 #include "transport/listeners/tls.h"
+#include "transport/server/key_keeper.h"
 
 namespace grpc {
 class Channel;

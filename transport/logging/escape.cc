@@ -1,4 +1,4 @@
-#include "transport/escape.h"
+#include "transport/logging/escape.h"
 
 namespace dqueue::transport {
 

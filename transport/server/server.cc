@@ -1,4 +1,4 @@
-#include "transport/listeners/server.h"
+#include "transport/server/server.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -16,11 +16,11 @@
 #include "transport/calls/channels.h"
 #include "transport/calls/services.h"
 #include "transport/listeners/accept_loop.h"
-#include "transport/listeners/grpc_log.h"
 #include "transport/listeners/http2_guard.h"
 #include "transport/listeners/listen_socket.h"
 #include "transport/listeners/poller_reserve.h"
 #include "transport/listeners/tls_credentials.h"
+#include "transport/logging/grpc_log.h"
 
 namespace dqueue::transport {
 namespace {

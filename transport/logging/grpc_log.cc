@@ -1,4 +1,4 @@
-#include "transport/listeners/grpc_log.h"
+#include "transport/logging/grpc_log.h"
 
 #include <grpc/support/log.h>
 #include <spdlog/spdlog.h>
@@ -6,8 +6,8 @@
 #include <cstring>
 #include <mutex>
 
-#include "transport/calls/log_sample.h"
-#include "transport/escape.h"
+#include "transport/logging/escape.h"
+#include "transport/logging/log_sample.h"
 
 namespace dqueue::transport {
 namespace {

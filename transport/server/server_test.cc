@@ -1,5 +1,5 @@
 // Three whole nodes in one process: real threads, files and loopback connections.
-#include "transport/listeners/server.h"
+#include "transport/server/server.h"
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
