@@ -17,6 +17,7 @@
 #include "node/runner.h"
 #include "storage/files/file_system.h"
 #include "transport/http/http_facade.h"
+#include "transport/peers/peer_links.h"
 #include "transport/server/server.h"
 
 namespace dqueue::cmd {

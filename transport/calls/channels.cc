@@ -1,12 +1,11 @@
 #include "transport/calls/channels.h"
 
+#include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
-#include <mutex>
-#include <utility>
-
 #include "node/peer_codec.h"
+#include "transport/listeners/callback_threads.h"
 #include "transport/listeners/tls_credentials.h"
 
 namespace dqueue::transport {
@@ -39,22 +38,6 @@ std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address, const
       address,
       tls == nullptr ? grpc::InsecureChannelCredentials() : TlsMemberCredentials(*tls, member),
       args);
-}
-
-void LameCall::Begin(std::function<void()> done) {
-  stub_.UnaryCall(&context_, "/none", grpc::StubOptions(), &request_, &response_,
-                  [done = std::move(done)](const grpc::Status&) { done(); });
-}
-
-// Never freed; here so that leak checkers can reach it.
-LameCall* anchor_of_callback_threads = nullptr;
-
-void KeepCallbackThreads() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    anchor_of_callback_threads = new LameCall;
-    anchor_of_callback_threads->Begin([] {});
-  });
 }
 
 }  // namespace dqueue::transport

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "transport/calls/rpc_error.h"
+#include "transport/http/message/error_response.h"
 #include "transport/http/routes/dashboard_files.h"
 #include "transport/http/routes/metrics_page.h"
 #include "transport/http/routes/rest_events.h"
@@ -40,7 +41,12 @@ class HttpFacadeImpl final : public HttpFacade {
   HttpFacadeImpl(Server* server, const HttpFacadeOptions& options)
       : bridge_(server->InProcessChannel()),
         router_(server->authenticator()),
-        events_(&bridge_, server,
+        events_(&bridge_, server->authenticator(),
+                [server](EventSource::Disk done) {
+                  server->RequestMetrics([done = std::move(done)](const node::NodeMetrics& node) {
+                    done(node.free_bytes);
+                  });
+                },
                 {.keys_needed = server->authenticator()->on(),
                  .read_only = options.read_only,
                  .cluster = true,

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "transport/calls/channels.h"
+#include "transport/listeners/callback_threads.h"
 
 namespace dqueue::transport {
 

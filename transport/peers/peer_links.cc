@@ -1,11 +1,5 @@
-// One stream to each other member. Send() runs on the node's loop and never waits: what cannot be
-// written at once joins the next frame, and what exceeds the bound is dropped, as a network would.
-//
-// gRPC tells the other side whenever it begins to wait for a message that there is room for it, in
-// a packet of its own unless that goes with a frame. So a leader, whose frames are answered with
-// responses, listens from the write of a frame until it is answered, and now and then. A follower's
-// are answered with nothing, and it listens all the time: that its leader is gone it must hear at
-// once.
+#include "transport/peers/peer_links.h"
+
 #include <grpcpp/support/client_callback.h>
 #include <spdlog/spdlog.h>
 
@@ -25,7 +19,6 @@
 #include "transport/listeners/poller_reserve.h"
 #include "transport/logging/escape.h"
 #include "transport/peers/peer_messages.h"
-#include "transport/server/server.h"
 
 namespace dqueue::transport {
 namespace {

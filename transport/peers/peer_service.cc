@@ -1,3 +1,5 @@
+#include "transport/peers/peer_service.h"
+
 #include <spdlog/spdlog.h>
 
 #include <atomic>
@@ -12,7 +14,6 @@
 #include "dqueue/v1/peer.grpc.pb.h"
 #include "node/peer_codec.h"
 #include "transport/calls/rpc_error.h"
-#include "transport/calls/services.h"
 #include "transport/listeners/poller_reserve.h"
 #include "transport/logging/escape.h"
 #include "transport/logging/log_sample.h"

@@ -9,6 +9,7 @@
 #include "dqueue/v1/peer.grpc.pb.h"
 #include "node/peer_codec.h"
 #include "transport/listeners/listen_socket.h"
+#include "transport/peers/peer_links.h"
 #include "transport/server/server.h"
 #include "transport/testing/fake_node.h"
 

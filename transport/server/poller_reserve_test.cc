@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "dqueue/v1/service.grpc.pb.h"
+#include "transport/peers/peer_links.h"
 #include "transport/server/server.h"
 #include "transport/testing/fake_node.h"
 

@@ -16,11 +16,13 @@
 #include "transport/calls/channels.h"
 #include "transport/calls/services.h"
 #include "transport/listeners/accept_loop.h"
+#include "transport/listeners/callback_threads.h"
 #include "transport/listeners/http2_guard.h"
 #include "transport/listeners/listen_socket.h"
 #include "transport/listeners/poller_reserve.h"
 #include "transport/listeners/tls_credentials.h"
 #include "transport/logging/grpc_log.h"
+#include "transport/peers/peer_service.h"
 
 namespace dqueue::transport {
 namespace {

@@ -37,18 +37,6 @@ struct ServerOptions {
       1000;  // the descriptor limit is raised to fit, or Start() says what is missing
 };
 
-// Connects to peers and carries raft messages; made before the node, which it needs for nothing but
-// Attach().
-class PeerLinks : public node::PeerTransport {
- public:
-  // With `tls` peers must show the certificate of the member that they are expected to be.
-  static std::unique_ptr<PeerLinks> Create(const std::string& self_name,
-                                           std::shared_ptr<TlsStore> tls = nullptr);
-  // Disconnections are reported to the node.
-  virtual void Attach(node::Node* node) = 0;
-  virtual void Stop() = 0;
-};
-
 class Server {
  public:
   // INVALID_ARGUMENT: an address; UNAVAILABLE: it cannot be bound. Both name the flag.

@@ -12,6 +12,7 @@
 #include "dqueue/v1/service.grpc.pb.h"
 #include "node/peer_codec.h"
 #include "transport/calls/rpc_error.h"
+#include "transport/peers/peer_links.h"
 #include "transport/server/server.h"
 #include "transport/testing/fake_node.h"
 #include "transport/testing/test_certificates.h"

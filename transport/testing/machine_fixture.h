@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "node/runner.h"
+#include "transport/peers/peer_links.h"
 #include "transport/server/server.h"
 
 namespace dqueue::transport {

@@ -5,8 +5,7 @@
 
 #include "queue/api/validate.h"
 #include "transport/calls/rpc_error.h"
-#include "transport/http/routes/rpc_bridge.h"
-#include "transport/http/server/http_server.h"
+#include "transport/http/message/error_response.h"
 
 namespace dqueue::transport {
 namespace {

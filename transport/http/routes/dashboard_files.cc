@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "queue/api/validate.h"
+#include "transport/http/message/error_response.h"
 
 namespace dqueue::transport {
 namespace {

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "transport/http/message/error_response.h"
 #include "transport/http/message/json_text.h"
 #include "transport/http/routes/job_json.h"
 #include "transport/http/routes/rest_v1.h"

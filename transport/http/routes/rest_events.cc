@@ -7,6 +7,7 @@
 #include "queue/api/validate.h"
 #include "transport/calls/rpc_error.h"
 #include "transport/calls/rpc_methods.h"
+#include "transport/http/message/error_response.h"
 #include "transport/http/routes/body_fields.h"
 
 namespace dqueue::transport {
@@ -19,7 +20,8 @@ constexpr std::chrono::seconds kAskTime{5};
 // The node's own services.
 class NodeSource final : public EventSource {
  public:
-  NodeSource(RpcBridge* bridge, Server* server) : bridge_(bridge), server_(server) {}
+  NodeSource(RpcBridge* bridge, Events::AskDisk ask_disk)
+      : bridge_(bridge), ask_disk_(std::move(ask_disk)) {}
 
   void AskStats(const Credentials& viewer, Stats done) override {
     bridge_->Ask<v1::GetStatsResponse>(kGetStats, v1::GetStatsRequest(), viewer, kAskTime,
@@ -29,14 +31,11 @@ class NodeSource final : public EventSource {
     bridge_->Ask<v1::GetClusterResponse>(kGetCluster, v1::GetClusterRequest(), viewer, kAskTime,
                                          std::move(done));
   }
-  void AskDisk(Disk done) override {
-    server_->RequestMetrics(
-        [done = std::move(done)](const node::NodeMetrics& node) { done(node.free_bytes); });
-  }
+  void AskDisk(Disk done) override { ask_disk_(std::move(done)); }
 
  private:
   RpcBridge* const bridge_;
-  Server* const server_;
+  const Events::AskDisk ask_disk_;
 };
 
 bool SeesCluster(const Caller& caller) {
@@ -53,10 +52,11 @@ std::string AudienceName(const Caller& caller) {
 
 }  // namespace
 
-Events::Events(RpcBridge* bridge, Server* server, EventOptions options)
-    : source_(std::make_unique<NodeSource>(bridge, server)),
+Events::Events(RpcBridge* bridge, std::shared_ptr<Authenticator> authenticator, AskDisk ask_disk,
+               EventOptions options)
+    : source_(std::make_unique<NodeSource>(bridge, std::move(ask_disk))),
       options_(std::move(options)),
-      authenticator_(server->authenticator()),
+      authenticator_(std::move(authenticator)),
       ticker_([this] { Run(); }) {}
 
 Events::~Events() {

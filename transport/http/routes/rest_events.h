@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,14 +13,17 @@
 #include "transport/http/routes/event_hub.h"
 #include "transport/http/routes/rpc_bridge.h"
 #include "transport/http/server/router.h"
-#include "transport/server/server.h"
 
 namespace dqueue::transport {
 
 class Events {
  public:
-  // Bridge and server must outlive it.
-  Events(RpcBridge* bridge, Server* server, EventOptions options);
+  // Asks the node for its free disk space: `done` gets it, from any thread, or is dropped.
+  using AskDisk = std::function<void(EventSource::Disk done)>;
+
+  // `bridge`, and what `ask_disk` uses, must outlive it.
+  Events(RpcBridge* bridge, std::shared_ptr<Authenticator> authenticator, AskDisk ask_disk,
+         EventOptions options);
   // Ends every stream. The HTTP server, if it uses the route, must be gone.
   ~Events();
   Events(const Events&) = delete;

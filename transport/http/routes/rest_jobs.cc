@@ -14,6 +14,7 @@
 #include "queue/api/validate.h"
 #include "transport/calls/rpc_error.h"
 #include "transport/calls/rpc_methods.h"
+#include "transport/http/message/error_response.h"
 #include "transport/http/routes/body_fields.h"
 #include "transport/http/routes/job_json.h"
 #include "transport/http/routes/leased_jobs.h"

@@ -11,6 +11,7 @@
 #include "queue/api/validate.h"
 #include "transport/calls/rpc_methods.h"
 #include "transport/calls/unary_call.h"
+#include "transport/http/message/error_response.h"
 #include "transport/http/routes/body_fields.h"
 #include "transport/http/routes/leased_jobs.h"
 

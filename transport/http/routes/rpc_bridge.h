@@ -13,20 +13,10 @@
 #include <utility>
 
 #include "google/protobuf/message.h"
-#include "google/rpc/status.pb.h"
 #include "transport/calls/rpc_methods.h"
 #include "transport/http/server/http_server.h"
 
 namespace dqueue::transport {
-
-// {"error": message, "reason": REASON, "details": {metadata, "field_violations": […]}} with the
-// status that docs/http.md has for the reason or the code; Retry-After where RetryInfo says so.
-HttpResponse ErrorResponse(const google::rpc::Status& status);
-HttpResponse ErrorResponse(const grpc::Status& status);
-// The same where the body was the one job of an EnqueueJobsRequest: its fields have no "jobs[0]."
-// before them, which the caller never wrote.
-HttpResponse OneJobErrorResponse(google::rpc::Status status);
-HttpResponse OneJobErrorResponse(const grpc::Status& status);
 
 class RpcBridge {
  public:

@@ -7,7 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "queue/api/validate.h"
-#include "transport/http/server/http_server.h"
+#include "transport/http/message/error_response.h"
 
 namespace dqueue::transport {
 namespace {

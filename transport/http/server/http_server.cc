@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "transport/http/message/error_response.h"
 #include "transport/http/server/http_wire.h"
 #include "transport/http/server/session_stream.h"
 #include "transport/listeners/listen_socket.h"

@@ -116,9 +116,6 @@ class HttpHandler {
   virtual void Handle(HttpRequest request, HttpReply reply) = 0;
 };
 
-// The answer to what went wrong: {"error": message, "reason": reason, "details": {}}.
-HttpResponse HttpProblem(int status, const std::string& reason, const std::string& message);
-
 class HttpServer {
  public:
   // INVALID_ARGUMENT: the address; UNAVAILABLE: it cannot be bound. The handler must outlive the

@@ -6,7 +6,7 @@
 #include <sstream>
 #include <utility>
 
-#include "transport/http/message/json_text.h"
+#include "transport/http/message/error_response.h"
 
 namespace dqueue::transport {
 namespace {
@@ -123,16 +123,6 @@ std::string ChunkLength(size_t bytes) {
   std::ostringstream line;
   line << std::hex << bytes << "\r\n";
   return line.str();
-}
-
-HttpResponse HttpProblem(int status, const std::string& reason, const std::string& message) {
-  HttpResponse response;
-  response.status = status;
-  response.content_type = "application/json";
-  response.body =
-      JsonObject().Text("error", message).Text("reason", reason).Raw("details", "{}").Finish() +
-      "\n";
-  return response;
 }
 
 }  // namespace dqueue::transport

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "queue/api/validate.h"
 #include "transport/calls/rpc_error.h"
-#include "transport/http/routes/rpc_bridge.h"
+#include "transport/http/message/error_response.h"
 
 namespace dqueue::transport {
 namespace {
