@@ -97,6 +97,7 @@ absl::Status NodeImpl::Start(Time now) {
   MakeBroker(0);
   next_space_check_ = now;
   UpdatePeers();
+  PublishStatus();
   std::string line = opened->formed ? "formed a new cluster" : "recovered";
   line += ": last index " + std::to_string(recovered.raft.last_index.value()) + ", term " +
           std::to_string(recovered.raft.hard_state.term.value()) + ", snapshot at " +
@@ -176,12 +177,29 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
   });
 }
 
-void NodeImpl::WatchKeys(std::function<void(queue::KeyTablePtr)> watch) {
-  Post([this, watch = std::move(watch)](Time) {
-    watch_keys_ = watch;
-    told_keys_ = nullptr;
-    TellKeys();
-  });
+StatusWatch NodeImpl::Watch(StatusWatcher watcher) { return board_.Watch(std::move(watcher)); }
+
+void NodeImpl::PublishStatus() {
+  queue::KeyTablePtr keys = state_->api_keys();
+  if (published_config_ != nullptr && keys == published_keys_ && serving_ == published_serving_ &&
+      status_.role == published_status_.role && status_.term == published_status_.term &&
+      status_.leader == published_status_.leader) {
+    return;
+  }
+  if (published_config_ == nullptr) {
+    published_config_ = std::make_shared<const raft::Configuration>(raft_->config());
+  }
+  published_status_ = status_;
+  published_serving_ = serving_;
+  published_keys_ = std::move(keys);
+  const queue::LeaderHint hint = Hint();
+  board_.Publish({.role = status_.role,
+                  .term = status_.term,
+                  .leader_name = hint.leader_id,
+                  .leader_address = hint.leader_address,
+                  .serving = serving_,
+                  .config = published_config_,
+                  .keys = published_keys_});
 }
 
 queue::LeaderHint NodeImpl::Hint() const {

@@ -26,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "base/histogram.h"
 #include "dqueue/v1/service.pb.h"
+#include "node/status_watch.h"
 #include "queue/api/key.h"
 #include "queue/broker/broker.h"
 #include "raft/raft.h"
@@ -160,18 +161,20 @@ class Node {
   // Answered on the loop's thread.
   virtual void RequestView(std::function<void(const NodeView&)> done) = 0;
   virtual void RequestMetrics(std::function<void(const NodeMetrics&)> done) = 0;
-  // Hands leadership to the voter with this name (empty: to whoever is furthest), and answers with
-  // the name of the new leader; at once if that is this node already. Calls meanwhile wait. Errors:
-  //   NOT_LEADER, NO_LEADER  as the broker says them
-  //   NOT_A_VOTER            FAILED_PRECONDITION: nobody of that name can lead, or nobody else
-  //   TRANSFER_FAILED        ABORTED: given up after an election timeout; leads whoever leads
-  // Answered on the loop's thread; never if the node goes first.
+  // Hands leadership to the voter with this name (empty: to the most up-to-date one), and answers
+  // with the name of the new leader; at once if that is this node already. Calls meanwhile wait.
+  // Errors:
+  //   NOT_LEADER, NO_LEADER  as from the broker
+  //   NOT_A_VOTER            FAILED_PRECONDITION: no voter has that name, or it is the only voter
+  //   TRANSFER_FAILED        ABORTED: given up after an election timeout
+  // Answered on the loop's thread; never if the node is destroyed first.
   using TransferDone = std::function<void(queue::Outcome<std::string>)>;
   virtual void TransferLeadership(std::string to, TransferDone done) = 0;
-  // From now on `watch` is told of the keys as this node has applied them: as they are now, and
-  // whenever that changes in more than times of last use. On the loop's thread, before the call
-  // that made the change is answered; must not block. Replaces an earlier watcher.
-  virtual void WatchKeys(std::function<void(queue::KeyTablePtr)> watch) = 0;
+  // Calls `watcher` with the status of this moment, on the calling thread, before it returns; then
+  // with each change (of keys: in more than times of last use), on the loop's thread. A change of
+  // keys is told before the call that made it is answered. The watcher must not block and must not
+  // call this node. Ends when the returned subscription is destroyed. From any thread.
+  [[nodiscard]] virtual StatusWatch Watch(StatusWatcher watcher) = 0;
   // Stop taking new calls, hand leadership over if leader; done() when that has succeeded or has
   // been given up.
   virtual void Drain(std::function<void()> done) = 0;

@@ -31,7 +31,7 @@ class NodeImpl final : public Node {
   void RequestView(std::function<void(const NodeView&)> done) override;
   void RequestMetrics(std::function<void(const NodeMetrics&)> done) override;
   void TransferLeadership(std::string to, TransferDone done) override;
-  void WatchKeys(std::function<void(queue::KeyTablePtr)> watch) override;
+  StatusWatch Watch(StatusWatcher watcher) override;
   void Drain(std::function<void()> done) override;
   bool Poll(Time now) override;
   Time Deadline() const override;
@@ -56,8 +56,8 @@ class NodeImpl final : public Node {
   void SendMessages(std::vector<raft::Message> messages);
   void ReleaseHeld(raft::Token durable);
   void ApplyEntries(Time now, const std::vector<raft::Entry>& entries);
-  // If they are not those that the watcher knows.
-  void TellKeys();
+  // Tells the watchers, if something of NodeStatus has changed.
+  void PublishStatus();
   // Takes the time of recovery when it is over.
   void NoteRecovery(Time now);
   void AnswerConfirmed(Time now);
@@ -129,7 +129,7 @@ class NodeImpl final : public Node {
   };
   std::deque<Committed> committed_;
   std::deque<raft::ReadOutcome> confirmed_;  // wait for the state machine to reach their index
-  queue::Effects effects_;  // of the entry applied last, if this node leads
+  queue::Effects effects_;                   // of the entry applied last, if this node leads
 
   // Snapshots.
   bool snapshot_in_state_ = false;               // the state machine is producing an image
@@ -154,8 +154,12 @@ class NodeImpl final : public Node {
   // When the batches were proposed that are not applied yet, by their id.
   std::map<uint64_t, Time> proposed_;
 
-  std::function<void(queue::KeyTablePtr)> watch_keys_;  // may be null
-  queue::KeyTablePtr told_keys_;
+  StatusBoard board_;
+  // As published last.
+  raft::Status published_status_;
+  bool published_serving_ = false;
+  queue::KeyTablePtr published_keys_;
+  std::shared_ptr<const raft::Configuration> published_config_;  // null: changed since
 
   Time next_space_check_{};
   bool low_space_ = false;

@@ -118,7 +118,11 @@ void NodeImpl::HandleOutput(Time now, raft::Output output) {
   for (raft::ReadOutcome& outcome : output.reads) confirmed_.push_back(outcome);
   MaybeServe(now);
   AnswerConfirmed(now);
-  if (config_may_change) UpdatePeers();
+  if (config_may_change) {
+    UpdatePeers();
+    published_config_ = nullptr;
+  }
+  PublishStatus();
 }
 
 void NodeImpl::HandleStatus(const raft::Status& status) {
@@ -201,7 +205,8 @@ void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
     if (entry.kind == raft::EntryKind::kCommand) {
       const bool collects = mine || serving_;
       state_->Apply(entry.index, *entry.payload, collects ? &effects_ : nullptr);
-      TellKeys();
+      // Before the answer to the call that may have changed the keys.
+      PublishStatus();
     } else {
       state_->ApplyNothing(entry.index);
     }
@@ -221,14 +226,6 @@ void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
     DQ_CHECK(committed_.empty() || committed_.front().index > entry.index);
   }
   Step(now, raft::Applied{entries.back().index});
-}
-
-void NodeImpl::TellKeys() {
-  if (!watch_keys_) return;
-  queue::KeyTablePtr keys = state_->api_keys();
-  if (keys == told_keys_) return;
-  told_keys_ = keys;
-  watch_keys_(std::move(keys));
 }
 
 void NodeImpl::NoteRecovery(Time now) {

@@ -132,7 +132,7 @@ void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
   broker_.reset();  // it refers to the old state machine
   state_ = std::move(state);
   MakeBroker(++broker_salt_);
-  TellKeys();
+  PublishStatus();
   ++metrics_.snapshots_installed;
   snapshot_index_ = manifest.meta.index;
   snapshot_bytes_ = manifest.TotalBytes();

@@ -295,12 +295,15 @@ TEST(Node, AFollowerSaysWhoLeads) {
   }
 }
 
-// What a node's watcher of keys was told.
+// The key tables that a watcher of a node has seen, each once.
 struct KeyWatch {
   std::vector<queue::KeyTablePtr> told;
+  StatusWatch watch;
   void Begin(Node& node) {
     told.clear();
-    node.WatchKeys([this](queue::KeyTablePtr keys) { told.push_back(std::move(keys)); });
+    watch = node.Watch([this](const NodeStatus& status) {
+      if (told.empty() || told.back() != status.keys) told.push_back(status.keys);
+    });
   }
   const queue::KeyRecord* Find(const std::string& id) const {
     return told.empty() ? nullptr : told.back()->Find(id);
@@ -356,6 +359,44 @@ TEST(Node, KeysAreWatchedOnEveryNode) {
   EXPECT_TRUE(cluster.RunUntil([&] {
     return all([&](const std::string& name) { return watches[name].Find(id)->revoked(); });
   }));
+}
+
+TEST(Node, AWatcherIsToldOfTheLeaderAndOfServing) {
+  Cluster cluster(3);
+  std::map<std::string, std::vector<NodeStatus>> told;
+  std::vector<StatusWatch> watches;
+  for (const std::string& name : cluster.names()) {
+    watches.push_back(cluster.node(name).Watch(
+        [&told, name](const NodeStatus& status) { told[name].push_back(status); }));
+    ASSERT_EQ(told[name].size(), 1u) << "before the first turn";
+    EXPECT_EQ(told[name][0].role, raft::Role::kFollower);
+    EXPECT_EQ(told[name][0].leader_name, "");
+    EXPECT_FALSE(told[name][0].serving);
+    EXPECT_EQ(told[name][0].config->MemberIds().size(), 3u);
+    EXPECT_TRUE(told[name][0].keys->empty());
+  }
+  const std::string leader = cluster.WaitForLeader();
+  const auto all_know = [&](const std::string& wanted) {
+    return std::all_of(cluster.names().begin(), cluster.names().end(), [&](const auto& name) {
+      const NodeStatus& last = told[name].back();
+      return last.leader_name == wanted && last.leader_address == wanted + ":1" &&
+             last.serving == (name == wanted) &&
+             (last.role == raft::Role::kLeader) == (name == wanted);
+    });
+  };
+  ASSERT_TRUE(cluster.RunUntil([&] { return all_know(leader); }));
+  const raft::Term term = told[leader].back().term;
+
+  // The old leader hears of the new one, too.
+  const std::string next = leader == "n1" ? "n2" : "n1";
+  cluster.node(leader).TransferLeadership(next, [](const queue::Outcome<std::string>&) {});
+  ASSERT_TRUE(cluster.RunUntil([&] { return all_know(next); }));
+  EXPECT_GT(told[leader].back().term, term);
+  for (const auto& [name, statuses] : told) {
+    for (const NodeStatus& status : statuses) {
+      EXPECT_TRUE(!status.serving || status.role == raft::Role::kLeader) << name;
+    }
+  }
 }
 
 TEST(Node, AWatcherIsToldOfKeysThatComeWithASnapshot) {

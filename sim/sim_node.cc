@@ -101,8 +101,8 @@ void SimNode::Boot() {
   for (Schedule& schedule : schedules_) schedule = Schedule();
   for (const Actor actor : {kLoop, kLog, kSnapshots}) Wake(actor);
   if (world_->profile().load.key_operators == 0) return;
-  node_->WatchKeys([this, boot = boots_](queue::KeyTablePtr keys) {
-    if (boots_ == boot && !disk_->stopped()) world_->keys().OnPublished(*this, std::move(keys));
+  watch_ = node_->Watch([this](const node::NodeStatus& status) {
+    if (!disk_->stopped()) world_->keys().OnPublished(*this, status.keys);
   });
 }
 
@@ -136,6 +136,7 @@ void SimNode::Destroy() {
   dying_ = true;
   const bool stopped = disk_->stopped();
   if (!stopped) disk_->FailAll(storage::DiskOp::kAny, absl::UnavailableError("process killed"));
+  watch_.Cancel();
   node_.reset();
   if (!stopped) disk_->ClearFailures();
 }

@@ -130,6 +130,7 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   NodeClock clock_;
   DiskProfile disk_profile_;
   std::unique_ptr<node::Node> node_;
+  node::StatusWatch watch_;  // of its keys
   std::unique_ptr<raft::Invariants> invariants_;
   raft::Incarnation incarnation_;
   uint64_t boots_ = 0;

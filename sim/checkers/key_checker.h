@@ -33,7 +33,7 @@ class KeyChecker {
   // Compares the keys in the node's state, and the keys that it published, with the model.
   void Compare(const SimNode& node) const;
   void OnBoot(const SimNode& node);
-  // The node has published these keys to its watcher (Node::WatchKeys).
+  // The node has published these keys to its watcher (Node::Watch).
   void OnPublished(const SimNode& node, queue::KeyTablePtr keys);
 
   void Answered(const ServerCall& call, const queue::CreateKeyOrder& order, const v1::Key& key);

@@ -1,16 +1,13 @@
 #include "transport/calls/call_router.h"
 
-#include <grpcpp/support/channel_arguments.h>
-
+#include <algorithm>
 #include <utility>
 
 #include "transport/calls/channels.h"
-#include "transport/calls/unary_call.h"
 
 namespace dqueue::transport {
 namespace {
 
-constexpr std::chrono::milliseconds kViewEvery{100};
 constexpr std::chrono::milliseconds kChangesMayEndIn{300};
 constexpr size_t kStubsMax = 64;
 
@@ -28,7 +25,10 @@ CallRouter::CallRouter(node::Node* node, std::string self_name,
 CallRouter::~CallRouter() { Stop(); }
 
 void CallRouter::Start() {
-  thread_ = std::thread([this] { Watch(); });
+  gate_.With([this](node::Node& node) {
+    watch_ = node.Watch([this](const node::NodeStatus& status) { OnStatus(status); });
+  });
+  thread_ = std::thread([this] { Run(); });
 }
 
 void CallRouter::Stop() {
@@ -37,13 +37,15 @@ void CallRouter::Stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
+    woken_ = true;
     waiting.swap(waiting_);
   }
   wake_.notify_all();
+  watch_.Cancel();
   if (thread_.joinable()) thread_.join();
   for (const Waiting& w : waiting) w.call->OnStop();
   for (const auto& call : Calls()) {
-    if (!call->ChangeUnderWay()) call->OnStop();
+    if (!call->MayHaveEffect()) call->OnStop();
   }
   {
     std::unique_lock lock(calls_mutex_);
@@ -77,45 +79,51 @@ std::shared_ptr<grpc::GenericStub> CallRouter::StubFor(const std::string& addres
 
 bool CallRouter::IsMember(const std::string& name) const {
   const std::shared_lock lock(members_mutex_);
-  const raft::Member* member = members_.Find(raft::NodeIdOf(name));
+  if (members_ == nullptr) return false;
+  const raft::Member* member = members_->Find(raft::NodeIdOf(name));
   return member != nullptr && member->name == name;
 }
 
 std::string CallRouter::MemberAt(const std::string& address) const {
   const std::shared_lock lock(members_mutex_);
-  for (const raft::NodeId id : members_.MemberIds()) {
-    const raft::Member* member = members_.Find(id);
+  if (members_ == nullptr) return "";
+  for (const raft::NodeId id : members_->MemberIds()) {
+    const raft::Member* member = members_->Find(id);
     if (member->address == address) return member->name;
   }
   return "";
 }
 
-void CallRouter::Register(UnaryCall* call) {
+void CallRouter::Register(RoutedCall* call) {
   const std::lock_guard lock(calls_mutex_);
   calls_.insert(call);
 }
 
-void CallRouter::Unregister(UnaryCall* call) {
+void CallRouter::Unregister(RoutedCall* call) {
   const std::lock_guard lock(calls_mutex_);
   calls_.erase(call);
   if (calls_.empty()) calls_left_.notify_all();
 }
 
-std::vector<std::shared_ptr<UnaryCall>> CallRouter::Calls() const {
+std::vector<std::shared_ptr<RoutedCall>> CallRouter::Calls() const {
   const std::lock_guard lock(calls_mutex_);
-  std::vector<std::shared_ptr<UnaryCall>> calls;
+  std::vector<std::shared_ptr<RoutedCall>> calls;
   calls.reserve(calls_.size());
   // A registered call has not been answered, so it is alive.
-  for (UnaryCall* call : calls_) calls.push_back(call->shared_from_this());
+  for (RoutedCall* call : calls_) calls.push_back(call->shared_from_this());
   return calls;
 }
 
-void CallRouter::WaitForLeader(std::shared_ptr<UnaryCall> call) {
+void CallRouter::WaitForLeader(std::shared_ptr<RoutedCall> call, uint64_t seen,
+                               Clock::time_point until) {
   bool stopped = false;
   {
     const std::lock_guard lock(mutex_);
     stopped = stop_;
-    if (!stopped) waiting_.push_back({call, Clock::now() + kRetryEvery});
+    if (!stopped) {
+      waiting_.push_back({call, seen, Clock::now() + kSameLeaderPause, until});
+      woken_ = true;
+    }
   }
   if (stopped) {
     call->OnStop();
@@ -124,75 +132,82 @@ void CallRouter::WaitForLeader(std::shared_ptr<UnaryCall> call) {
   }
 }
 
-void CallRouter::RequestView() {
-  gate_.With([this](node::Node& node) {
-    node.RequestView([router = weak_from_this()](const node::NodeView& view) {
-      if (const auto self = router.lock()) self->OnView(view);
-    });
-  });
-}
-
-void CallRouter::OnView(const node::NodeView& view) {
-  Leader leader;
-  leader.name = view.leader_name;
-  leader.address = view.leader_address;
-  leader.self = !view.leader_name.empty() && view.leader_name == self_name_;
-  // Written on the node's loop only, which is here.
-  if (members_ != view.raft.config) {
+void CallRouter::OnStatus(const node::NodeStatus& status) {
+  {
     const std::unique_lock lock(members_mutex_);
-    members_ = view.raft.config;
+    members_ = status.config;
   }
   {
     const std::lock_guard lock(mutex_);
-    view_requested_ = false;
-    if (stop_ || leader == leader_) return;
-    leader_ = leader;
-    leader_changed_ = true;
-    on_leader_(leader);
+    if (stop_) return;
+    const bool moved =
+        status.leader_name != leader_.name || status.leader_address != leader_.address;
+    if (!moved && status.serving == serving_) return;
+    serving_ = status.serving;
+    leader_ = {.name = status.leader_name,
+               .address = status.leader_address,
+               .self = !status.leader_name.empty() && status.leader_name == self_name_,
+               .change = leader_.change + 1};
+    woken_ = true;
+    if (moved) {
+      leader_changed_ = true;
+      on_leader_(leader_);
+    }
   }
   wake_.notify_one();
 }
 
-void CallRouter::Watch() {
+CallRouter::Due CallRouter::TakeDue(Clock::time_point now) {
+  Due due;
+  std::erase_if(waiting_, [&](const Waiting& waiting) {
+    if (waiting.call->answered()) return true;
+    if (now >= waiting.until) {
+      due.give_up.push_back(waiting.call);
+      return true;
+    }
+    due.next = std::min(due.next, waiting.until);
+    if (!leader_.known()) return false;
+    if (leader_.change != waiting.seen || now >= waiting.not_before) {
+      due.retry.push_back(waiting.call);
+      return true;
+    }
+    due.next = std::min(due.next, waiting.not_before);
+    return false;
+  });
+  due.changed = std::exchange(leader_changed_, false);
+  if (due.changed) last_answers_by_ = now + kLastAnswersIn;
+  due.late = now >= last_answers_by_;
+  if (due.late) last_answers_by_ = Clock::time_point::max();
+  due.next = std::min(due.next, last_answers_by_);
+  due.leader = leader_;
+  return due;
+}
+
+void CallRouter::Tell(const Due& due) {
+  for (const auto& call : due.give_up) call->GiveUp();
+  for (const auto& call : due.retry) call->Retry();
+  if ((!due.changed && !due.late) || !due.leader.known()) return;
+  for (const auto& call : Calls()) call->OnLeaderChange(due.leader.address, due.late);
+}
+
+void CallRouter::Run() {
   std::unique_lock lock(mutex_);
   while (!stop_) {
-    if (!view_requested_) {
-      view_requested_ = true;
+    woken_ = false;
+    Clock::time_point next;
+    {
+      const Due due = TakeDue(Clock::now());
+      next = due.next;
       lock.unlock();
-      RequestView();
-      lock.lock();
+      Tell(due);
     }
-    const Clock::time_point now = Clock::now();
-    std::vector<std::shared_ptr<UnaryCall>> retry;
-    std::vector<std::shared_ptr<UnaryCall>> give_up;
-    std::erase_if(waiting_, [&](const Waiting& waiting) {
-      if (waiting.call->answered()) return true;
-      if (waiting.call->WaitIsOver()) {
-        give_up.push_back(waiting.call);
-        return true;
-      }
-      if (leader_.known() && now >= waiting.not_before) {
-        retry.push_back(waiting.call);
-        return true;
-      }
-      return false;
-    });
-    const bool changed = std::exchange(leader_changed_, false);
-    if (changed) last_answers_by_ = now + kLastAnswersIn;
-    const bool late = now >= last_answers_by_;
-    if (late) last_answers_by_ = Clock::time_point::max();
-    const Leader leader = leader_;
-    lock.unlock();
-    for (const auto& call : give_up) call->GiveUp();
-    for (const auto& call : retry) call->Retry();
-    if ((changed || late) && leader.known()) {
-      for (const auto& call : Calls()) call->OnLeaderChange(leader.address, late);
-    }
-    give_up.clear();
-    retry.clear();
     lock.lock();
-    if (stop_ || leader_changed_) continue;
-    wake_.wait_for(lock, waiting_.empty() ? kViewEvery : kRetryEvery);
+    // What happened meanwhile has set woken_.
+    if (next == Clock::time_point::max()) {
+      wake_.wait(lock, [this] { return woken_; });
+    } else {
+      wake_.wait_until(lock, next, [this] { return woken_; });
+    }
   }
 }
 

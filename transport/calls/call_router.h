@@ -1,10 +1,13 @@
-// Where a client's call goes: to this node, to the leader, or into a short wait while an election
-// runs. Knows the leader from the node's view, which a thread of its own asks for ten times a
-// second, and a hundred times while calls wait.
+// What calls of clients need to know of the cluster: the leader, the members, channels to them, and
+// the time to try again. Watches the node's status (node/status_watch.h); a thread of its own wakes
+// waiting calls and is idle while none waits.
+//
+// Any thread may call, except where noted.
 #pragma once
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -25,35 +28,48 @@
 
 namespace dqueue::transport {
 
-class UnaryCall;
-
 struct Leader {
   std::string name;  // empty: none known
   std::string address;
   bool self = false;
+  // Rises whenever name, address or readiness of the leader changes.
+  uint64_t change = 0;
   bool known() const { return !name.empty(); }
-  friend bool operator==(const Leader&, const Leader&) = default;
 };
 
-// The rules of waiting for a leader.
-inline constexpr std::chrono::milliseconds kLeaderWaitMax{2000};
-inline constexpr std::chrono::milliseconds kRetryEvery{10};
-// What a leader said before it was one no more arrives by then.
+// A waiting call asks the same leader again after this; another leader at once.
+inline constexpr std::chrono::milliseconds kSameLeaderPause{10};
+// The answers of a leader that handed over arrive within this time after the change.
 inline constexpr std::chrono::milliseconds kLastAnswersIn{300};
-// Forwards of one call, one after the other, without waiting in between.
-inline constexpr int kForwardHopsMax = 3;
 
-class CallRouter : public std::enable_shared_from_this<CallRouter> {
+// A call under way, as the router sees it. All from any thread.
+class RoutedCall : public std::enable_shared_from_this<RoutedCall> {
  public:
-  // `on_leader` is called on the node's loop thread, with each change. With `tls` members are
-  // called by it.
+  virtual ~RoutedCall() = default;
+  virtual bool answered() const = 0;
+  // The call may have changed something, or is about to.
+  virtual bool MayHaveEffect() const = 0;
+  // After WaitForLeader(): one of these two follows, on the router's thread, or OnStop().
+  virtual void Retry() = 0;
+  virtual void GiveUp() = 0;
+  // Another leader is at `address`. `late`: the last answers of the former leader have arrived.
+  virtual void OnLeaderChange(const std::string& address, bool late) = 0;
+  // This node stops: the call must be answered now.
+  virtual void OnStop() = 0;
+};
+
+class CallRouter {
+ public:
+  // `on_leader` is called with the leader at the start, if one is known, and with each change, on
+  // the node's loop thread; it must not block. With `tls` members are called by it.
   CallRouter(node::Node* node, std::string self_name, std::shared_ptr<Authenticator> authenticator,
              std::function<void(const Leader&)> on_leader, std::shared_ptr<TlsStore> tls = nullptr);
   ~CallRouter();
 
+  // From here on the leader is known as the node knows it.
   void Start();
-  // New calls are refused, those that wait or read are answered; changes get a moment to end, then
-  // they are answered COMMIT_UNKNOWN. Afterwards the node is not used any more.
+  // New calls are refused, and calls that wait or read are answered. Changes get a moment to end,
+  // then they are answered COMMIT_UNKNOWN. Afterwards the node is not used any more.
   void Stop();
   bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
 
@@ -67,23 +83,39 @@ class CallRouter : public std::enable_shared_from_this<CallRouter> {
   bool IsMember(const std::string& name) const;
 
   // A call registers when it begins and unregisters when it has been answered.
-  void Register(UnaryCall* call);
-  void Unregister(UnaryCall* call);
-  // Calls Retry() or GiveUp() on it, from this router's thread.
-  void WaitForLeader(std::shared_ptr<UnaryCall> call);
+  void Register(RoutedCall* call);
+  void Unregister(RoutedCall* call);
+  // `seen`: Leader::change of the attempt that failed. Retry() follows at once if the leader has
+  // changed since, or when it changes, or after kSameLeaderPause if the same leader is still known;
+  // GiveUp() at `until`.
+  void WaitForLeader(std::shared_ptr<RoutedCall> call, uint64_t seen,
+                     std::chrono::steady_clock::time_point until);
 
  private:
   using Clock = std::chrono::steady_clock;
   struct Waiting {
-    std::shared_ptr<UnaryCall> call;
-    Clock::time_point not_before;
+    std::shared_ptr<RoutedCall> call;
+    uint64_t seen = 0;
+    Clock::time_point not_before;  // for the same leader
+    Clock::time_point until;
+  };
+  // The work of one round of the thread.
+  struct Due {
+    std::vector<std::shared_ptr<RoutedCall>> retry;
+    std::vector<std::shared_ptr<RoutedCall>> give_up;
+    bool changed = false;  // of leader
+    bool late = false;     // kLastAnswersIn after a change
+    Leader leader;
+    Clock::time_point next = Clock::time_point::max();  // the next round, at the latest
   };
 
-  void Watch();
-  void RequestView();
-  void OnView(const node::NodeView& view);
+  void OnStatus(const node::NodeStatus& status);
+  void Run();
+  // Requires mutex_.
+  Due TakeDue(Clock::time_point now);
+  void Tell(const Due& due);
   std::string MemberAt(const std::string& address) const;
-  std::vector<std::shared_ptr<UnaryCall>> Calls() const;
+  std::vector<std::shared_ptr<RoutedCall>> Calls() const;
 
   NodeGate gate_;
   const std::string self_name_;
@@ -93,10 +125,11 @@ class CallRouter : public std::enable_shared_from_this<CallRouter> {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
+  bool woken_ = false;  // the thread has something to look at
   Leader leader_;
+  bool serving_ = false;  // this node is the leader and ready
   bool leader_changed_ = false;
   Clock::time_point last_answers_by_ = Clock::time_point::max();
-  bool view_requested_ = false;
   bool stop_ = false;
   std::vector<Waiting> waiting_;
   const std::shared_ptr<TlsStore> tls_;
@@ -104,13 +137,14 @@ class CallRouter : public std::enable_shared_from_this<CallRouter> {
   uint64_t stubs_generation_ = 0;  // of tls_, when they were made
 
   mutable std::shared_mutex members_mutex_;
-  raft::Configuration members_;
+  std::shared_ptr<const raft::Configuration> members_;
 
   mutable std::mutex calls_mutex_;
   std::condition_variable calls_left_;
-  std::unordered_set<UnaryCall*> calls_;
+  std::unordered_set<RoutedCall*> calls_;
 
   std::thread thread_;
+  node::StatusWatch watch_;
 };
 
 }  // namespace dqueue::transport

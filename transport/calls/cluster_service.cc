@@ -53,13 +53,13 @@ void Fill(const node::NodeView& view, v1::GetClusterResponse* response) {
   }
 }
 
-// They are of the peers' port, which clients have no business with.
+// Removes the addresses, which belong to the peers' port.
 void ClearAddresses(v1::GetClusterResponse* response) {
   response->clear_leader_address();
   for (auto& member : *response->mutable_members()) member.clear_address();
 }
 
-// The node answers on its loop; the caller may be gone by then, or the server stopped.
+// The node answers on its loop. By then the caller may be gone, or the server stopped.
 class GetClusterCall final : public grpc::ServerUnaryReactor,
                              public std::enable_shared_from_this<GetClusterCall> {
  public:
@@ -98,7 +98,7 @@ class GetClusterCall final : public grpc::ServerUnaryReactor,
   std::shared_ptr<GetClusterCall> self_;
 };
 
-// Goes to the leader like a call of the queue, but is answered by the loop itself.
+// Routed to the leader like a call of the queue, but answered by the node's loop, not the broker.
 class TransferCall final : public UnaryCall {
  public:
   using UnaryCall::UnaryCall;
@@ -109,7 +109,7 @@ class TransferCall final : public UnaryCall {
     if (!DecodeOrAnswer(&request)) return true;
     return router_->node().With([&](node::Node& node) {
       node.TransferLeadership(
-          request.to(), [self = shared_from_this(), this](queue::Outcome<std::string> leader) {
+          request.to(), [self = Self<TransferCall>(), this](queue::Outcome<std::string> leader) {
             if (!leader.ok()) return OnError(leader.error);
             v1::TransferLeadershipResponse response;
             response.set_leader_id(leader.value);
@@ -118,7 +118,8 @@ class TransferCall final : public UnaryCall {
     });
   }
   std::string Subject() const override { return RequestText<v1::TransferLeadershipRequest>(); }
-  // Whom the next leader is asked to follow may be itself: done already. Nobody: it would move on.
+  // A repetition asks the new leader. With a target it is done already; without one the leadership
+  // would move again.
   bool Repeatable() const override {
     v1::TransferLeadershipRequest request;
     return Decode(&request) && !request.to().empty();

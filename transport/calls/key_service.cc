@@ -1,4 +1,4 @@
-// Keys are made here, at the leader, and leave by the answer alone: to the log goes a digest.
+// Keys are generated here, at the leader. Only the answer contains the key; the log gets a digest.
 #include <algorithm>
 #include <utility>
 
@@ -20,7 +20,7 @@ queue::Error BeyondCallerError(const std::string& what) {
   return error;
 }
 
-// nullopt: `caller` may make this key.
+// nullopt: `caller` has the right to make this key.
 std::optional<queue::Error> ProblemOfRights(const queue::KeyRecord& key, const Caller& caller) {
   const uint32_t beyond = key.scopes & ~caller.scopes;
   if (beyond != 0) return BeyondCallerError("it has no right to " + queue::ScopeNames(beyond)[0]);
@@ -63,7 +63,8 @@ std::optional<queue::Error> ReadKey(const v1::CreateKeyRequest& request, queue::
   return std::nullopt;
 }
 
-// What the calls about keys have in common. Request: of the API; CallT: what the node is asked.
+// The common part of the calls about keys. Request: the message of the API; CallT: the call of the
+// broker.
 template <class Request, class CallT>
 class KeyCall : public UnaryCall {
  public:
@@ -72,7 +73,7 @@ class KeyCall : public UnaryCall {
  protected:
   using Response = typename CallT::ResponseType;
 
-  // The order for the node, or why there is none.
+  // Fills the order for the broker; an error refuses the request.
   virtual std::optional<queue::Error> Order(const Request& request,
                                             typename CallT::RequestType* order) = 0;
   virtual grpc::ByteBuffer Result(const Response& response) = 0;
@@ -87,8 +88,7 @@ class KeyCall : public UnaryCall {
     }
     call.deadline = deadline;
     call.cancelled = CancelledFlag();
-    call.done = [self = std::static_pointer_cast<KeyCall>(shared_from_this())](
-                    const queue::Outcome<Response>& outcome) {
+    call.done = [self = this->template Self<KeyCall>()](const queue::Outcome<Response>& outcome) {
       if (outcome.ok()) {
         self->OnResult(self->Result(outcome.value));
       } else {
@@ -121,7 +121,7 @@ class CreateKeyRpc final : public KeyCall<v1::CreateKeyRequest, queue::CreateKey
     response.set_secret(secret_);
     return EncodeMessage(response);
   }
-  // It would be another key.
+  // A repetition would make another key.
   bool Repeatable() const override { return false; }
 
   std::string secret_;
@@ -165,7 +165,7 @@ class RevokeKeyRpc final : public KeyCall<v1::RevokeKeyRequest, queue::RevokeKey
     return EncodeMessage(response);
   }
   bool Repeatable() const override { return true; }
-  // A key that was given whole, even one with a slip of the pen, does not go into the log.
+  // A complete key, even a mistyped one, must not go into the log.
   std::string Subject() const override {
     v1::RevokeKeyRequest request;
     if (!Decode(&request)) return "";

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "dqueue/v1/service.grpc.pb.h"
 #include "node/runner.h"
 #include "queue/api/limits.h"
@@ -14,10 +12,8 @@ namespace dqueue::transport {
 namespace {
 
 constexpr std::chrono::seconds kTakeBackTime{2};
-// An answer needs some of the call's time for its way back.
-constexpr std::chrono::milliseconds kWaySlackMax{100};
 
-// One attempt: if it fails, the leases run out.
+// Releases leases at another node. One attempt; if it fails, the leases expire.
 struct TakeBackCall {
   grpc::ClientContext context;
   grpc::ByteBuffer request;
@@ -44,14 +40,12 @@ struct CallRules<queue::LeaseCall> {
     return !request.lease_request_id().empty();
   }
 
-  // A wait that does not fit into the call's time would end in DEADLINE_EXCEEDED instead of an
-  // empty answer. Bad waits stay as they are, for the broker to name.
+  // Cuts the wait to the call's time; otherwise the caller would get DEADLINE_EXCEEDED instead of
+  // an empty answer. Invalid waits stay as they are: the broker refuses them.
   static void Adjust(v1::LeaseJobsRequest* request, std::chrono::microseconds remaining) {
     const auto& wait = request->wait();
     if (wait.seconds() < 0 || wait.seconds() > queue::kWaitMsMax / 1000 || wait.nanos() < 0) return;
-    const std::chrono::microseconds slack =
-        std::min<std::chrono::microseconds>(kWaySlackMax, remaining / 4);
-    const int64_t most_us = (remaining - slack).count();
+    const int64_t most_us = WithoutAnswerTime(remaining).count();
     if (wait.seconds() * 1000000 + wait.nanos() / 1000 <= most_us) return;
     queue::SetTime(std::chrono::microseconds(most_us), request->mutable_wait());
   }

@@ -16,37 +16,31 @@ namespace dqueue::transport {
 namespace {
 
 constexpr std::chrono::seconds kReportEvery{60};
-constexpr std::chrono::milliseconds kTryEvery{200};
+constexpr std::chrono::milliseconds kRetryPause{200};
 constexpr std::chrono::seconds kCallTime{5};
 
-// Shared with the node's callbacks, which may come late.
+// Shared with the callback of a call, which may come late.
 struct Shared {
   std::mutex mutex;
   std::condition_variable changed;
   queue::KeyTablePtr keys;
-  std::optional<absl::Status> answer;  // of the key that is being made
+  // This node is the leader, and `keys` has every key of earlier leaders.
+  bool serving = false;
+  std::optional<absl::Status> answer;  // to the call that makes a key
   bool stop = false;
 };
 
 class KeyKeeperImpl final : public KeyKeeper {
  public:
-  KeyKeeperImpl(NodeGate* gate, std::shared_ptr<Authenticator> authenticator,
-                std::function<bool()> leads, FirstKeys first)
-      : gate_(gate),
-        authenticator_(std::move(authenticator)),
-        leads_(std::move(leads)),
-        first_(std::move(first)) {
+  KeyKeeperImpl(NodeGate* gate, std::shared_ptr<Authenticator> authenticator, FirstKeys first)
+      : gate_(gate), authenticator_(std::move(authenticator)), first_(std::move(first)) {
     gate_->With([&](node::Node& node) {
-      node.WatchKeys([shared = shared_, auth = authenticator_](queue::KeyTablePtr keys) {
-        auth->SetKeys(*keys);
-        const std::lock_guard lock(shared->mutex);
-        shared->keys = std::move(keys);
-        shared->changed.notify_all();
-      });
+      watch_ = node.Watch([this](const node::NodeStatus& status) { OnStatus(status); });
     });
     thread_ = std::thread([this] { Run(); });
   }
   ~KeyKeeperImpl() override {
+    watch_.Cancel();
     {
       const std::lock_guard lock(shared_->mutex);
       shared_->stop = true;
@@ -61,6 +55,25 @@ class KeyKeeperImpl final : public KeyKeeper {
     while (!WaitFor(kReportEvery)) ReportUses();
   }
 
+  void OnStatus(const node::NodeStatus& status) {
+    // One call at a time.
+    if (status.keys != told_keys_) {
+      authenticator_->SetKeys(*status.keys);
+      told_keys_ = status.keys;
+    }
+    const std::lock_guard lock(shared_->mutex);
+    shared_->keys = status.keys;
+    shared_->serving = status.serving;
+    shared_->changed.notify_all();
+  }
+
+  // False: it is time to stop.
+  bool WaitToServe() {
+    std::unique_lock lock(shared_->mutex);
+    shared_->changed.wait(lock, [this] { return shared_->stop || shared_->serving; });
+    return !shared_->stop;
+  }
+
   // True: it is time to stop.
   bool WaitFor(std::chrono::milliseconds time) {
     std::unique_lock lock(shared_->mutex);
@@ -69,10 +82,8 @@ class KeyKeeperImpl final : public KeyKeeper {
 
   void MakeFirstKeys() {
     if (first_.keys.empty()) return;
-    while (!Knows() || !leads_()) {
-      if (WaitFor(kTryEvery)) return;
-    }
-    // Another leader may have made some meanwhile; those that are made here do not count.
+    if (!WaitToServe()) return;
+    // An earlier leader may have made keys. Keys that the loop below makes do not count.
     if (!first_.always && !Keys().empty()) return;
     for (FirstKey& key : first_.keys) {
       if (key.secret.empty()) key.secret = MakeSecretKey(key.type).secret;
@@ -83,10 +94,10 @@ class KeyKeeperImpl final : public KeyKeeper {
           return;
         }
       }
-      // Trying again is making the same key.
+      // A repetition makes the same key.
       absl::Status status = Make(key);
       while (!status.ok() && !absl::IsInvalidArgument(status)) {
-        if (WaitFor(kTryEvery)) return;
+        if (WaitFor(kRetryPause) || !WaitToServe()) return;
         status = Make(key);
       }
       if (!status.ok()) {
@@ -97,10 +108,6 @@ class KeyKeeperImpl final : public KeyKeeper {
     }
   }
 
-  bool Knows() const {
-    const std::lock_guard lock(shared_->mutex);
-    return shared_->keys != nullptr;
-  }
   const queue::KeyTable& Keys() {
     const std::lock_guard lock(shared_->mutex);
     keys_ = shared_->keys;
@@ -140,28 +147,28 @@ class KeyKeeperImpl final : public KeyKeeper {
     call.request.ids = authenticator_->TakeUses();
     if (call.request.ids.empty()) return;
     call.deadline = node::MonotonicNow() + kCallTime;
-    // A follower's is refused: the leader has seen the same calls, but for those that a node
-    // answers by itself.
+    // A follower's report is refused. The leader has seen the same calls, except those that a node
+    // answers itself.
     call.done = [](const queue::Outcome<queue::UseKeysDone>&) {};
     gate_->With([&](node::Node& node) { node.Submit(std::move(call)); });
   }
 
   NodeGate* const gate_;
   const std::shared_ptr<Authenticator> authenticator_;
-  const std::function<bool()> leads_;
   FirstKeys first_;
-  queue::KeyTablePtr keys_;  // what Keys() gave last
+  queue::KeyTablePtr keys_;       // the result of the last Keys()
+  queue::KeyTablePtr told_keys_;  // the table that authenticator_ has
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   std::thread thread_;
+  node::StatusWatch watch_;
 };
 
 }  // namespace
 
 std::unique_ptr<KeyKeeper> KeyKeeper::Start(NodeGate* gate,
                                             std::shared_ptr<Authenticator> authenticator,
-                                            std::function<bool()> leads, FirstKeys first) {
-  return std::make_unique<KeyKeeperImpl>(gate, std::move(authenticator), std::move(leads),
-                                         std::move(first));
+                                            FirstKeys first) {
+  return std::make_unique<KeyKeeperImpl>(gate, std::move(authenticator), std::move(first));
 }
 
 }  // namespace dqueue::transport

@@ -1,6 +1,6 @@
-// What a node does about keys without being asked: tells its Authenticator of each change, writes
-// down once a minute which keys were used, and makes the first ones. A thread of its own, that is
-// idle but for these.
+// The API keys of a running node: brings each change of the key table to its Authenticator, writes
+// the last use of keys to the log once a minute, and makes the first keys. A thread of its own,
+// which is idle between these.
 #pragma once
 
 #include <functional>
@@ -15,32 +15,32 @@
 
 namespace dqueue::transport {
 
-// A key that a node makes by itself.
+// A key that a node makes without a call.
 struct FirstKey {
   std::string name;
   std::string owner_id;
   v1::KeyType type = v1::KEY_TYPE_UNSPECIFIED;
-  std::string secret;  // empty: a fresh one is made
+  std::string secret;  // empty: generated
 };
 
 struct FirstKeys {
   std::vector<FirstKey> keys;
-  // False: only in a cluster that never had a key. True: unless that key is there, or was and is
-  // revoked; each has a secret.
+  // False: only in a cluster that never had a key. True: each key that does not exist (a revoked
+  // one exists); each needs a secret.
   bool always = false;
-  // Both on the keeper's thread, and may be null. Before a key is made, when this node leads: the
-  // secret is there, and can be put where it will be looked for; an error: the key is not made.
+  // Both run on the keeper's thread, and may be null. `before` runs on the leader before the key is
+  // made: the secret is known and can be stored. An error: the key is not made.
   std::function<absl::Status(const FirstKey& key)> before;
-  // Now it is on disk on a majority.
+  // The key is on disk on a majority.
   std::function<void(const FirstKey& key)> made;
 };
 
 class KeyKeeper {
  public:
-  // `gate` must outlive it; it may be closed meanwhile. `leads`: whether this node is the leader.
+  // `gate` must outlive it; it may be closed meanwhile.
   static std::unique_ptr<KeyKeeper> Start(NodeGate* gate,
                                           std::shared_ptr<Authenticator> authenticator,
-                                          std::function<bool()> leads, FirstKeys first);
+                                          FirstKeys first);
   virtual ~KeyKeeper() = default;
 };
 

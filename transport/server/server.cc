@@ -49,7 +49,7 @@ void EnableReflectionOnce() {
   std::call_once(once, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
 }
 
-// What the health service says. Set before the server exists, so it remembers.
+// The state of the health services. Set before the servers exist, so it is stored.
 class Health {
  public:
   void Attach(grpc::HealthCheckServiceInterface* service) {
@@ -84,7 +84,7 @@ class Health {
   }
 
   mutable std::mutex mutex_;
-  std::vector<grpc::HealthCheckServiceInterface*> services_;  // one a port
+  std::vector<grpc::HealthCheckServiceInterface*> services_;  // one for each port
   std::string reason_ = "this node is starting";
 };
 
@@ -104,17 +104,17 @@ class Port {
     builder.SetMaxSendMessageSize(-1);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
-    // A small message may become one that fills the memory before its size is looked at.
+    // A small message could expand and fill the memory before its size is checked.
     for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
       builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
     }
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    // Statistics that nobody asks for.
+    // Unused statistics.
     builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
-    // Finds workers whose machine vanished during a long poll.
+    // Detects workers whose machine vanished during a long poll.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -141,7 +141,7 @@ class Port {
   }
 
   void StopAccepting() { accept_loop_.reset(); }
-  // What still runs at `limit` is cut off.
+  // Calls that still run at `limit` are cut off.
   void Stop(std::chrono::system_clock::time_point limit) {
     if (server_ == nullptr) return;
     server_->Shutdown(limit);
@@ -200,7 +200,8 @@ class ServerImpl final : public Server {
         RaiseDescriptorLimit(options.max_connections_hint + kOwnDescriptors);
     if (!descriptors.ok()) return descriptors.status();
     KeepCallbackThreads();
-    // Debian's Abseil looks for deadlocks in every lock that gRPC takes: some percent of a call.
+    // Debian's Abseil detects deadlocks in every lock that gRPC takes, which costs some percent of
+    // a call.
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     RouteGrpcLogOnce();
     EnableHealthServiceOnce();
@@ -215,9 +216,7 @@ class ServerImpl final : public Server {
       health_->Attach(client_port_->server()->GetHealthCheckService());
     }
     router_->Start();
-    keeper_ = KeyKeeper::Start(
-        &router_->node(), authenticator_, [this] { return router_->leader().self; },
-        options.first_keys);
+    keeper_ = KeyKeeper::Start(&router_->node(), authenticator_, options.first_keys);
     return absl::OkStatus();
   }
 
@@ -244,8 +243,7 @@ class ServerImpl final : public Server {
     return options.tls != nullptr && options.tls->for_peers() ? options.tls : nullptr;
   }
   CallEntry EntryOfPeers(const ServerOptions& options) const {
-    return CallEntry(router_,
-                     options.client_listen.empty() ? Audience::kEverybody : Audience::kPeers,
+    return CallEntry(router_, options.client_listen.empty() ? Audience::kAll : Audience::kPeers,
                      options.tls != nullptr);
   }
 

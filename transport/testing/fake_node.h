@@ -1,4 +1,4 @@
-// A node whose answers a test gives. Calls are kept until the test takes them.
+// A fake node: it keeps calls until the test takes and answers them.
 #pragma once
 
 #include <algorithm>
@@ -28,6 +28,8 @@ inline raft::Message Heartbeat(uint64_t commit) {
 
 class FakeNode final : public node::Node {
  public:
+  FakeNode() { SetKeys(keys_); }
+
   void Submit(queue::AnyCall call) override {
     const std::lock_guard lock(mutex_);
     calls_.push_back(std::move(call));
@@ -43,25 +45,25 @@ class FakeNode final : public node::Node {
     }
     for (raft::Message& message : messages) received_.push_back(std::move(message));
     changed_.notify_all();
-    // Like a node's: one thread waits for the disk, the others leave that to it.
+    // As in a node: one thread waits for the disk, the others return.
     if (!stalled_ || stuck_) return;
     stuck_ = true;
     changed_.notify_all();
     changed_.wait(lock, [this] { return !stalled_; });
     stuck_ = false;
   }
-  // Called first in each Receive(), on its thread: a place to send from.
+  // Called at the start of each Receive(), on its thread. The test may send from it.
   void OnReceive(std::function<void(const std::vector<raft::Message>&)> on_receive) {
     const std::lock_guard lock(mutex_);
     on_receive_ = std::move(on_receive);
   }
-  // From now on a Receive() does not return, as if the disk did not answer; until false.
+  // True: Receive() does not return, as if the disk stalled. False: it returns.
   void Stall(bool stalled) {
     const std::lock_guard lock(mutex_);
     stalled_ = stalled;
     changed_.notify_all();
   }
-  // A thread is in a Receive() that does not return.
+  // A thread waits in Receive().
   bool stuck() const {
     const std::lock_guard lock(mutex_);
     return stuck_;
@@ -87,22 +89,34 @@ class FakeNode final : public node::Node {
     }
     done(metrics);
   }
-  // Answered by the test, with TakeTransfer().
+  // The test answers with TakeTransfer().
   void TransferLeadership(std::string to, TransferDone done) override {
     const std::lock_guard lock(mutex_);
     transfers_.emplace_back(std::move(to), std::move(done));
     changed_.notify_all();
   }
-  void WatchKeys(std::function<void(queue::KeyTablePtr)> watch) override {
-    const std::lock_guard lock(mutex_);
-    watch_keys_ = std::move(watch);
-    watch_keys_(keys_);
+  node::StatusWatch Watch(node::StatusWatcher watcher) override {
+    return board_.Watch(std::move(watcher));
   }
-  // What the watcher of keys is told.
+  // These four change the published status, and (except keys) the answer to RequestView().
   void SetKeys(queue::KeyTablePtr keys) {
-    const std::lock_guard lock(mutex_);
-    keys_ = std::move(keys);
-    if (watch_keys_) watch_keys_(keys_);
+    Change([&] { keys_ = std::move(keys); });
+  }
+  void SetServing(bool serving) {
+    Change([&] { view_.raft.status.serving = serving; });
+  }
+  void SetLeader(const std::string& name, const std::string& address) {
+    Change([&] {
+      view_.leader_name = name;
+      view_.leader_address = address;
+    });
+  }
+  void SetMembers(const std::vector<raft::Member>& members) {
+    Change([&] {
+      view_.raft.config.voters = members;
+      std::sort(view_.raft.config.voters.begin(), view_.raft.config.voters.end(),
+                [](const raft::Member& a, const raft::Member& b) { return a.id < b.id; });
+    });
   }
   void Drain(std::function<void()> done) override { done(); }
   bool Poll(Time) override { return false; }
@@ -113,19 +127,6 @@ class FakeNode final : public node::Node {
   const queue::StateMachine& state() const override { std::abort(); }
   const raft::Raft& raft() const override { std::abort(); }
 
-  // What RequestView answers.
-  void SetLeader(const std::string& name, const std::string& address) {
-    const std::lock_guard lock(mutex_);
-    view_.leader_name = name;
-    view_.leader_address = address;
-  }
-  // Who is in the configuration that RequestView answers with.
-  void SetMembers(const std::vector<raft::Member>& members) {
-    const std::lock_guard lock(mutex_);
-    view_.raft.config.voters = members;
-    std::sort(view_.raft.config.voters.begin(), view_.raft.config.voters.end(),
-              [](const raft::Member& a, const raft::Member& b) { return a.id < b.id; });
-  }
   // The next call, which must be of this kind; waits for it.
   template <class CallT>
   CallT Take() {
@@ -177,16 +178,34 @@ class FakeNode final : public node::Node {
   }
 
  private:
+  void Change(const std::function<void()>& change) {
+    const std::lock_guard publish_lock(publish_mutex_);
+    node::NodeStatus status;
+    {
+      const std::lock_guard lock(mutex_);
+      change();
+      status = {.role = view_.raft.status.role,
+                .term = view_.raft.status.term,
+                .leader_name = view_.leader_name,
+                .leader_address = view_.leader_address,
+                .serving = view_.raft.status.serving,
+                .config = std::make_shared<const raft::Configuration>(view_.raft.config),
+                .keys = keys_};
+    }
+    board_.Publish(std::move(status));
+  }
+
   bool stalled_ = false;
   bool stuck_ = false;
   static constexpr std::chrono::seconds kPatience{20};
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::mutex publish_mutex_;  // before mutex_
+  node::StatusBoard board_;
   node::NodeView view_;
   std::deque<queue::AnyCall> calls_;
   std::deque<std::pair<std::string, TransferDone>> transfers_;
-  std::function<void(queue::KeyTablePtr)> watch_keys_;
   queue::KeyTablePtr keys_ =
       std::make_shared<const queue::KeyTable>(std::vector<queue::KeyRecord>());
   std::function<void(const std::vector<raft::Message>&)> on_receive_;
