@@ -25,27 +25,25 @@ struct QueueFigure {
 };
 
 constexpr QueueFigure kQueueFigures[] = {
-    {"dqueue_jobs_enqueued_total", Type::kCounter, "Jobs ever enqueued.", &QueueStats::enqueued},
+    {"dqueue_jobs_enqueued_total", Type::kCounter, "Jobs enqueued.", &QueueStats::enqueued},
     {"dqueue_jobs_completed_total", Type::kCounter, "Completions.", &QueueStats::completions},
-    {"dqueue_jobs_failed_total", Type::kCounter, "Attempts that a worker reported as failed.",
+    {"dqueue_jobs_failed_total", Type::kCounter, "Attempts reported as failed by a worker.",
      &QueueStats::failures},
-    {"dqueue_jobs_expired_total", Type::kCounter, "Attempts whose lease ran out.",
+    {"dqueue_jobs_expired_total", Type::kCounter, "Attempts whose lease expired.",
      &QueueStats::expirations},
-    {"dqueue_jobs_dead_total", Type::kCounter, "Jobs that went to the dead letters.",
+    {"dqueue_jobs_dead_total", Type::kCounter, "Jobs moved to the dead letters.",
      &QueueStats::deaths},
     {"dqueue_jobs_cancelled_total", Type::kCounter, "Cancellations.", &QueueStats::cancellations},
-    {"dqueue_jobs_retried_total", Type::kCounter,
-     "Dead or cancelled jobs that were made ready again.", &QueueStats::retries},
+    {"dqueue_jobs_retried_total", Type::kCounter, "Dead or cancelled jobs made ready again.",
+     &QueueStats::retries},
     {"dqueue_jobs_purged_total", Type::kCounter, "Jobs removed.", &QueueStats::purged},
     {"dqueue_queue_depth", Type::kGauge, "Jobs that can be leased now.", &QueueStats::ready},
-    {"dqueue_scheduled_jobs", Type::kGauge, "Jobs that wait for their time.",
+    {"dqueue_scheduled_jobs", Type::kGauge, "Jobs scheduled for a later time.",
      &QueueStats::scheduled},
-    {"dqueue_in_flight_jobs", Type::kGauge, "Jobs that workers hold; leader.", &QueueStats::leased},
-    {"dqueue_succeeded_jobs", Type::kGauge, "Completed jobs that are still kept.",
-     &QueueStats::succeeded},
+    {"dqueue_in_flight_jobs", Type::kGauge, "Jobs held by workers; leader.", &QueueStats::leased},
+    {"dqueue_succeeded_jobs", Type::kGauge, "Completed jobs still stored.", &QueueStats::succeeded},
     {"dqueue_dead_jobs", Type::kGauge, "Dead letters.", &QueueStats::dead},
-    {"dqueue_cancelled_jobs", Type::kGauge, "Cancelled jobs that are still kept.",
-     &QueueStats::cancelled},
+    {"dqueue_cancelled_jobs", Type::kGauge, "Cancelled jobs still stored.", &QueueStats::cancelled},
 };
 
 void AddQueues(Exposition* out, const v1::GetStatsResponse& stats) {
@@ -61,7 +59,7 @@ void AddQueues(Exposition* out, const v1::GetStatsResponse& stats) {
     if (queues < stats.queues_size()) out->Sample(rest, {{"queue", kOtherQueues}});
   }
   out->Family("dqueue_queue_oldest_ready_age_seconds", Type::kGauge,
-              "Age of the job that has been ready for longest.");
+              "Age of the job that has been ready longest.");
   for (int i = 0; i < queues; ++i) {
     const auto& age = stats.queues(i).oldest_ready_age();
     out->Sample(static_cast<double>(age.seconds()) + age.nanos() / 1e9,
@@ -83,7 +81,7 @@ void AddRaft(Exposition* out, const node::NodeMetrics& node) {
     out->Family(name, Type::kCounter, help);
     out->Sample(value);
   };
-  gauge("dqueue_raft_term", "The term.", raft.status.term.value());
+  gauge("dqueue_raft_term", "Current term.", raft.status.term.value());
   gauge("dqueue_raft_is_leader", "1 on the leader.", raft.status.role == raft::Role::kLeader);
   gauge("dqueue_raft_leader_known", "1 while this node knows a leader.",
         !node.view.leader_name.empty());
@@ -99,14 +97,14 @@ void AddRaft(Exposition* out, const node::NodeMetrics& node) {
           node.leader_changes);
   counter("dqueue_raft_elections_won_total", "Elections won by this node.", node.elections_won);
   counter("dqueue_raft_dropped_messages_total",
-          "Messages of peers that were malformed, foreign or of an earlier life.",
+          "Dropped messages from peers: malformed, of another cluster, or from before a restart.",
           raft.dropped_messages);
   out->Family("dqueue_raft_commit_seconds", Type::kHistogram,
-              "From proposing a batch to having applied it; leader.");
+              "Time from proposing a batch to applying it; leader.");
   out->Sample(node.commit_time);
   if (raft.members.empty()) return;
   out->Family("dqueue_raft_peer_lag_entries", Type::kGauge,
-              "Entries that a member does not have on disk yet; leader.");
+              "Entries not yet on the disk of the member; leader.");
   const auto of_peers = [&](const auto& figure) {
     for (const raft::MemberView& peer : raft.members) {
       const raft::Member* member = raft.config.Find(peer.id);
@@ -118,13 +116,13 @@ void AddRaft(Exposition* out, const node::NodeMetrics& node) {
     return raft.last_index.value() - std::min(peer.match, raft.last_index).value();
   });
   out->Family("dqueue_raft_peer_reachable", Type::kGauge,
-              "1 if the member was heard within an election timeout; leader.");
+              "1 if the member responded within an election timeout; leader.");
   of_peers([](const raft::MemberView& peer) { return uint64_t{peer.reachable}; });
 }
 
 void AddStorage(Exposition* out, const node::NodeMetrics& node) {
   const storage::LogStats& log = node.view.log;
-  out->Family("dqueue_log_sync_seconds", Type::kHistogram, "Writing and syncing a batch.");
+  out->Family("dqueue_log_sync_seconds", Type::kHistogram, "Time to write and sync a batch.");
   out->Sample(log.sync_time);
   const auto one = [out](std::string_view name, Type type, std::string_view help, uint64_t value) {
     out->Family(name, type, help);
@@ -133,21 +131,21 @@ void AddStorage(Exposition* out, const node::NodeMetrics& node) {
   one("dqueue_log_written_bytes_total", Type::kCounter, "Bytes of records written to the log.",
       log.written_bytes);
   one("dqueue_log_entries_total", Type::kCounter, "Entries written to the log.", log.entries);
-  one("dqueue_log_live_bytes", Type::kGauge, "Bytes of the log behind the compaction point.",
+  one("dqueue_log_live_bytes", Type::kGauge, "Bytes of the log after the compaction point.",
       log.live_bytes);
   one("dqueue_log_segments", Type::kGauge, "Segment files.", log.segments);
   one("dqueue_snapshots_written_total", Type::kCounter, "Snapshots taken by this node.",
       node.snapshots_written);
   one("dqueue_snapshots_installed_total", Type::kCounter, "Snapshots received from a leader.",
       node.snapshots_installed);
-  one("dqueue_disk_free_bytes", Type::kGauge, "Free space where the data is.", node.free_bytes);
+  one("dqueue_disk_free_bytes", Type::kGauge, "Free bytes on the data disk.", node.free_bytes);
   if (node.recovery_time) {
     out->Family("dqueue_recovery_duration_seconds", Type::kGauge,
-                "From opening the node to having its snapshot and log back.");
+                "Time from opening the node to having recovered its snapshot and log.");
     out->Sample(std::chrono::duration<double>(*node.recovery_time).count());
   }
-  one("dqueue_disk_low", Type::kGauge, "1 while new jobs are refused for lack of disk; leader.",
-      node.view.raft.low_space);
+  one("dqueue_disk_low", Type::kGauge,
+      "1 while enqueues are refused for lack of disk space; leader.", node.view.raft.low_space);
 }
 
 void AddBroker(Exposition* out, const queue::Broker::Gauges& broker) {
@@ -155,17 +153,18 @@ void AddBroker(Exposition* out, const queue::Broker::Gauges& broker) {
     out->Family(name, Type::kGauge, help);
     out->Sample(value);
   };
-  gauge("dqueue_leases", "Leases that run; leader.", broker.leases);
-  gauge("dqueue_waiting_lease_calls", "Workers' calls that wait for a job; leader.",
+  gauge("dqueue_leases", "Active leases; leader.", broker.leases);
+  gauge("dqueue_waiting_lease_calls", "LeaseJobs calls waiting for a job; leader.",
         broker.waiting_leases);
-  gauge("dqueue_waiting_reads", "Reads that wait for a confirmation; leader.",
+  gauge("dqueue_waiting_reads", "Reads waiting for a confirmation round; leader.",
         broker.waiting_reads);
-  gauge("dqueue_pending_commands", "Commands that wait for a batch; leader.",
+  gauge("dqueue_pending_commands", "Commands waiting for a batch; leader.",
         broker.pending_commands);
-  gauge("dqueue_pending_bytes", "Bytes of these; leader.", broker.pending_bytes);
+  gauge("dqueue_pending_bytes", "Bytes of the commands waiting for a batch; leader.",
+        broker.pending_bytes);
 }
 
-// Of those queues that the leader counted first; the rest is one.
+// The queues that the leader counted first, and the sum of the rest.
 void AddTimes(Exposition* out, const std::vector<queue::QueueTimes>& queues) {
   const auto of_queues = [&](const auto& add) {
     for (const queue::QueueTimes& queue : queues) {
@@ -180,17 +179,16 @@ void AddTimes(Exposition* out, const std::vector<queue::QueueTimes>& queues) {
   of_queues([out](const queue::QueueTimes& queue, std::string_view name) {
     out->Sample(queue.dispatched, {{"queue", name}});
   });
-  out->Family("dqueue_job_wait_seconds", Type::kHistogram,
-              "From a job's being ready to its lease; leader.");
+  out->Family("dqueue_job_wait_seconds", Type::kHistogram, "Time from ready to leased; leader.");
   of_queues([out](const queue::QueueTimes& queue, std::string_view name) {
     out->Sample(queue.waited, {{"queue", name}});
   });
   out->Family("dqueue_job_duration_seconds", Type::kHistogram,
-              "From a job's lease to its completion; leader.");
+              "Time from leased to completed; leader.");
   of_queues([out](const queue::QueueTimes& queue, std::string_view name) {
     out->Sample(queue.held, {{"queue", name}});
   });
-  out->Family("dqueue_job_attempts_total", Type::kCounter, "Leases that ended, by how; leader.");
+  out->Family("dqueue_job_attempts_total", Type::kCounter, "Ended leases by outcome; leader.");
   constexpr std::pair<queue::AttemptEnd, const char*> kEnds[] = {
       {queue::AttemptEnd::kCompleted, "completed"},
       {queue::AttemptEnd::kFailed, "failed"},
@@ -204,10 +202,10 @@ void AddTimes(Exposition* out, const std::vector<queue::QueueTimes>& queues) {
 }
 
 void AddProcess(Exposition* out, const ProcessMetrics& process) {
-  out->Family("dqueue_calls_let_in_total", Type::kCounter, "Calls with a valid key.");
+  out->Family("dqueue_calls_admitted_total", Type::kCounter, "Calls with a valid key.");
   out->Sample(process.callers.allowed);
   out->Family("dqueue_calls_refused_total", Type::kCounter,
-              "Calls without a key, or with one that is wrong, revoked or may not do this.");
+              "Calls refused: no key, an unknown or revoked key, or a missing scope.");
   out->Sample(process.callers.refused);
   out->Family("process_start_time_seconds", Type::kGauge, "Unix time of the start.");
   out->Sample(process.start_time_seconds);
@@ -226,12 +224,12 @@ uint64_t CountDescriptors() {
   if (directory == nullptr) return 0;
   uint64_t entries = 0;
   while (::readdir(directory.get()) != nullptr) ++entries;
-  return entries < 3 ? 0 : entries - 3;  // ".", ".." and the one that lists them
+  return entries < 3 ? 0 : entries - 3;  // ".", ".." and the descriptor of the directory
 }
 
-// Unix time at which this process began.
+// The start of this process in Unix time.
 double StartTime() {
-  // The 22nd field of stat, in ticks since the machine's start; the name may hold anything.
+  // Field 22 of stat: ticks since the machine's start. Field 2 is a name with any characters.
   std::ifstream stat("/proc/self/stat");
   std::string line;
   std::getline(stat, line);
@@ -262,7 +260,7 @@ ProcessMetrics ReadProcessMetrics() {
   };
   out.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
   uint64_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages >> pages;  // the second: resident
+  std::ifstream("/proc/self/statm") >> pages >> pages;  // the second field: resident
   out.resident_bytes = pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   out.open_descriptors = CountDescriptors();
   rlimit limit{};
