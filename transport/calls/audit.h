@@ -1,6 +1,6 @@
-// Who did what to queues, keys and the cluster: one line in the log for each such call, allowed or
-// not, written by the node that the caller asked, and by the leader that it was forwarded to:
-// without TLS anybody can say that a call was forwarded.
+// The audit log: one line for each call that changes queues, keys or the cluster, allowed or
+// refused. Written by the node that received the call, and by the leader that it was forwarded to:
+// without TLS any caller can claim that a call was forwarded.
 #pragma once
 
 #include <string>
@@ -10,10 +10,10 @@
 
 namespace dqueue::transport {
 
-// Whether calls of this method are written down.
+// Calls of this method have an audit line.
 bool IsAudited(const RpcMethod& method);
 
-// `subject`: what it was done to, without secrets. `outcome`: "OK", or why not.
+// `subject`: the request, without secrets. `outcome`: "OK", or the reason of the refusal.
 void WriteAudit(const RpcMethod& method, const Caller& caller, const std::string& source,
                 const std::string& subject, const std::string& outcome);
 

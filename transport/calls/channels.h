@@ -1,5 +1,4 @@
-// gRPC channels to other nodes. No proxy, large messages, and a lost connection is tried again
-// within milliseconds.
+// gRPC channels to other nodes: no proxy, large messages, reconnection within milliseconds.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -11,11 +10,11 @@
 
 namespace dqueue::transport {
 
-// What a stream may send ahead of its reader.
+// Flow-control window of a stream.
 inline constexpr int kStreamWindowBytes = 4 << 20;
 
-// Never null; nothing is connected before the first use. With `tls` the node must show the
-// certificate of `member`, and is shown this node's, as they are now.
+// Never null. Connects at the first use. With `tls` both sides present certificates (this node's is
+// the current one), and the other node's must name `member`.
 std::shared_ptr<grpc::Channel> MakeNodeChannel(const std::string& address,
                                                const TlsStore* tls = nullptr,
                                                const std::string& member = "");

@@ -1,11 +1,11 @@
-// Leases that their worker will never hear of.
+// Releases leases that did not reach their worker.
 #pragma once
 
 #include "dqueue/v1/service.pb.h"
 
 namespace dqueue::transport {
 
-// What gives them back; without items if there are none.
+// The request that releases all jobs of `leased`. No items: there were no jobs.
 inline v1::ReleaseJobsRequest GiveBack(const v1::LeaseJobsResponse& leased) {
   v1::ReleaseJobsRequest request;
   for (const v1::Job& job : leased.jobs()) {

@@ -9,7 +9,7 @@ namespace dqueue::transport {
 
 template <>
 struct CallRules<queue::EnqueueCall> : DefaultRules<queue::EnqueueCall> {
-  // Jobs without an id get one from the request's, so either makes a repetition harmless.
+  // Jobs without an id get one derived from request_id, so either makes a repetition harmless.
   static bool Repeatable(const v1::EnqueueJobsRequest& request) {
     return !request.request_id().empty() ||
            std::all_of(request.jobs().begin(), request.jobs().end(),
@@ -17,9 +17,9 @@ struct CallRules<queue::EnqueueCall> : DefaultRules<queue::EnqueueCall> {
   }
 };
 
-// They say what the queue shall be, whatever it was. Deleting, purging and redriving are not
-// repeated: by then the same id may belong to another job, other jobs may match, and how many the
-// first attempt has changed would be lost.
+// Pausing and resuming set a state, whatever it was. Deleting, purging and redriving are not
+// repeated: the same id may belong to another job by then, other jobs may match, and the number of
+// jobs that the first attempt changed would be lost.
 template <>
 struct CallRules<queue::PauseCall> : DefaultRules<queue::PauseCall> {
   static bool Repeatable(const v1::PauseQueueRequest&) { return true; }

@@ -1,4 +1,4 @@
-// Between Protobuf messages and the bytes that gRPC carries.
+// Conversion between Protobuf messages and gRPC's byte buffers.
 #pragma once
 
 #include <grpcpp/impl/codegen/proto_utils.h>
@@ -15,7 +15,7 @@ inline grpc::ByteBuffer EncodeMessage(const google::protobuf::Message& message) 
   return bytes;
 }
 
-// False: they are not such a message. The bytes stay: the reader takes only references.
+// False: the bytes are not such a message. Copies references, not bytes.
 inline bool DecodeMessage(grpc::ByteBuffer bytes, google::protobuf::Message* message) {
   grpc::ProtoBufferReader reader(&bytes);
   return reader.status().ok() && message->ParseFromZeroCopyStream(&reader);

@@ -1,4 +1,4 @@
-// The way to the node for everything that may outlive it: after Close() nothing passes.
+// Access to the node for objects that may outlive it. After Close() the node is not used.
 #pragma once
 
 #include <mutex>
@@ -19,7 +19,7 @@ class NodeGate {
     node_ = node;
   }
 
-  // Calls use(node) unless closed; says whether it did.
+  // Calls use(node) and returns true; returns false if closed.
   template <class Use>
   bool With(Use&& use) {
     const std::shared_lock lock(mutex_);
@@ -28,7 +28,7 @@ class NodeGate {
     return true;
   }
 
-  // Returns when no use is under way.
+  // Waits until no use is under way. No use begins later.
   void Close() {
     const std::unique_lock lock(mutex_);
     node_ = nullptr;

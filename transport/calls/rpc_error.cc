@@ -1,5 +1,7 @@
 #include "transport/calls/rpc_error.h"
 
+#include <utility>
+
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "queue/api/error_status.h"
@@ -7,7 +9,14 @@
 namespace dqueue::transport {
 namespace {
 
-constexpr Duration kRetryAfter = std::chrono::milliseconds(50);
+queue::Error Unavailable(const char* reason, std::string message) {
+  queue::Error error;
+  error.code = absl::StatusCode::kUnavailable;
+  error.reason = reason;
+  error.message = std::move(message);
+  error.retry_after = std::chrono::milliseconds(50);
+  return error;
+}
 
 }  // namespace
 
@@ -37,31 +46,20 @@ bool NeverSent(const grpc::Status& status) {
 }
 
 queue::Error ShuttingDownError() {
-  queue::Error error;
-  error.code = absl::StatusCode::kUnavailable;
-  error.reason = kReasonShuttingDown;
-  error.message = "this node is shutting down; ask another one";
-  error.retry_after = kRetryAfter;
-  return error;
+  return Unavailable(kReasonShuttingDown, "this node is shutting down; ask another one");
 }
 
 queue::Error NoLeaderError() {
-  queue::Error error;
-  error.code = absl::StatusCode::kUnavailable;
-  error.reason = kReasonNoLeader;
-  error.message =
-      "no leader is known: an election is running, or a majority of the nodes cannot be reached";
-  error.retry_after = kRetryAfter;
-  return error;
+  return Unavailable(kReasonNoLeader,
+                     "no leader is known: an election is running, or a majority of the nodes "
+                     "cannot be reached");
 }
 
 queue::Error CommitUnknownError(const std::string& why) {
-  queue::Error error;
-  error.code = absl::StatusCode::kUnavailable;
-  error.reason = kReasonCommitUnknown;
-  error.message = why + "; the change may or may not have happened: repeat it with the same ids";
-  error.retry_after = kRetryAfter;
-  return error;
+  return Unavailable(kReasonCommitUnknown,
+                     why +
+                         "; the change may or may not have happened: repeat it with the same "
+                         "ids");
 }
 
 queue::Error MalformedError(const std::string& why) {

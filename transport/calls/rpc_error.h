@@ -1,4 +1,5 @@
-// queue::Error as a gRPC status with google.rpc details, and back as far as forwarding needs it.
+// Conversion between queue::Error and a gRPC status with google.rpc details. The way back reads
+// only what forwarding needs.
 #pragma once
 
 #include <grpcpp/support/status.h>
@@ -9,7 +10,7 @@
 
 namespace dqueue::transport {
 
-// What this folder says itself. The list of reasons is in docs/api.md.
+// Reasons that transport/ gives itself. docs/api.md lists all.
 inline constexpr char kReasonNotLeader[] = "NOT_LEADER";
 inline constexpr char kReasonNoLeader[] = "NO_LEADER";
 inline constexpr char kReasonCommitUnknown[] = "COMMIT_UNKNOWN";
@@ -19,15 +20,15 @@ inline constexpr char kReasonTooLarge[] = "REQUEST_TOO_LARGE";
 
 grpc::Status ToGrpcStatus(const queue::Error& error);
 
-// The reason and the leader's address (of NOT_LEADER) in a status from another node; both empty if
-// it did not come from a dqueue server, but from gRPC itself.
+// The reason, and the leader's address of NOT_LEADER, in a status from another node. Both are empty
+// in a status that gRPC made itself.
 struct RemoteError {
   std::string reason;
   std::string leader_address;
 };
 RemoteError ReadRemoteError(const grpc::Status& status);
 
-// True if gRPC says that the request never left: no connection could be made.
+// True: gRPC could not connect, so the request was never sent.
 bool NeverSent(const grpc::Status& status);
 
 queue::Error ShuttingDownError();

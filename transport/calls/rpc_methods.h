@@ -1,5 +1,5 @@
-// Every call that a client can make, by its path, and what holds for it. The one table that the
-// services, the check of keys and the HTTP bridge go by: a call that is not in it is refused.
+// The methods that a client can call, with path, scope and rules. Services, key checks and the HTTP
+// bridge use this table; a method that is missing in it is refused.
 #pragma once
 
 #include <array>
@@ -13,9 +13,9 @@ namespace dqueue::transport {
 
 struct RpcMethod {
   const char* path;     // "/dqueue.v1.JobService/GetJob"
-  queue::Scope scope;   // that a caller needs
-  bool changes;         // has an effect that could be repeated by mistake
-  bool grants = false;  // an answer that got lost must be taken back
+  queue::Scope scope;   // required of the caller
+  bool changes;         // has an effect that a repetition could repeat
+  bool grants = false;  // a lost answer must be taken back
   std::chrono::milliseconds wait_max{0};
 };
 
@@ -71,7 +71,7 @@ inline constexpr std::array kRpcMethods = {
     &kCreateKey,    &kListKeys,      &kRevokeKey,
 };
 
-// Null: there is no such call.
+// Null: no method has this path.
 constexpr const RpcMethod* FindRpcMethod(std::string_view path) {
   for (const RpcMethod* method : kRpcMethods) {
     if (path == method->path) return method;

@@ -10,7 +10,7 @@
 namespace dqueue::transport {
 namespace {
 
-TEST(RpcMethodsTest, OffLetsEverybodyDoEverything) {
+TEST(RpcMethodsTest, EveryCallIsAllowedWhileKeysAreOff) {
   Authenticator off(false);
   for (const RpcMethod* method : kRpcMethods) {
     const auto ruling = off.Check({}, method->scope);
@@ -20,7 +20,7 @@ TEST(RpcMethodsTest, OffLetsEverybodyDoEverything) {
   }
 }
 
-TEST(RpcMethodsTest, WhatChangesMoreThanJobsIsAudited) {
+TEST(RpcMethodsTest, ChangesOfQueuesKeysAndClusterAreAudited) {
   EXPECT_TRUE(IsAudited(kPurgeQueue));
   EXPECT_TRUE(IsAudited(kCreateKey));
   EXPECT_TRUE(IsAudited(kRevokeKey));
@@ -30,7 +30,7 @@ TEST(RpcMethodsTest, WhatChangesMoreThanJobsIsAudited) {
 }
 
 // Default-deny: whoever adds a method to the API has to say here what it needs.
-TEST(RpcMethodsTest, NameEveryMethodOfTheApiAndNothingElse) {
+TEST(RpcMethodsTest, TheTableHasExactlyTheMethodsOfTheApi) {
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
   const auto* file = pool->FindFileByName("dqueue/v1/service.proto");
   ASSERT_NE(file, nullptr);

@@ -1,4 +1,4 @@
-// The gRPC services of proto/dqueue/v1, each a thin layer over CallRouter.
+// The gRPC services of proto/dqueue/v1. Each method begins a call (unary_call.h).
 #pragma once
 
 #include <grpcpp/impl/codegen/service_type.h>

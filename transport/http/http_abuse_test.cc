@@ -1,6 +1,5 @@
-// What a hostile or broken client may send over HTTP, against a node with real threads and files.
-// What is wrong with a request by itself is in http_server_test.cc, with a body in
-// http_facade_test.cc.
+// Attacks and broken clients over HTTP, against a node with real threads and files. Tests of
+// malformed requests are in http_server_test.cc, of bad bodies in http_facade_test.cc.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -22,10 +21,7 @@ using namespace std::chrono_literals;
 class HttpAbuseTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    directory_ = testing::TempDir() + "/dqueue_abuse_test_" + std::to_string(getpid());
-    std::filesystem::remove_all(directory_);
-    std::filesystem::create_directories(directory_);
-    machine_ = new Machine(SmallNode("n1", directory_, {}), storage::PosixFileSystem());
+    machine_ = new LoneMachine("dqueue_abuse_test");
     machine_->Start("127.0.0.1:0");
     ASSERT_FALSE(HasFatalFailure());
     HttpFacadeOptions options;
@@ -41,9 +37,8 @@ class HttpAbuseTest : public testing::Test {
   static void TearDownTestSuite() {
     delete facade_;
     delete machine_;
-    std::filesystem::remove_all(directory_);
   }
-  // Nothing here may have had an effect.
+  // No request may have had an effect.
   void TearDown() override {
     EXPECT_TRUE(Serves());
     EXPECT_EQ(Digest(), digest_);
@@ -72,13 +67,11 @@ class HttpAbuseTest : public testing::Test {
     return field == std::string::npos ? cluster : cluster.substr(field, 40);
   }
 
-  static std::string directory_;
-  static Machine* machine_;
+  static LoneMachine* machine_;
   static HttpFacade* facade_;
   static std::string digest_;
 };
-std::string HttpAbuseTest::directory_;
-Machine* HttpAbuseTest::machine_ = nullptr;
+LoneMachine* HttpAbuseTest::machine_ = nullptr;
 HttpFacade* HttpAbuseTest::facade_ = nullptr;
 std::string HttpAbuseTest::digest_;
 
@@ -165,8 +158,8 @@ TEST_F(HttpAbuseTest, BodiesThatAreBombs) {
   }
 }
 
-// A length that is shorter than what comes: the rest is a request of its own, and a bad one.
-TEST_F(HttpAbuseTest, WhatComesBehindABodyIsNotPartOfIt) {
+// A length that is too short: the rest is another request, and a malformed one.
+TEST_F(HttpAbuseTest, BytesAfterABodyAreAnotherRequest) {
   const std::string answer =
       Talk("POST /tasks HTTP/1.1\r\n" + kJson +
            "Content-Length: 1\r\n\r\n{}GET /metrics HTTP/1.1\r\n" + kHost + "\r\n");
@@ -268,7 +261,7 @@ TEST_F(HttpAbuseTest, EveryRouteSendsTheSecurityHeaders) {
   EXPECT_GT(routes, 20);
 }
 
-// Keeps every request until it is told to answer.
+// Keeps requests until the test answers them.
 class HoldingHandler : public HttpHandler {
  public:
   size_t BodyBytesMax(const HttpRequest&) override { return 1000; }
@@ -326,7 +319,7 @@ TEST(HttpServerBodies, AllTogetherAreBounded) {
   auto server = HttpServer::Start("127.0.0.1:0", &handler, limits);
   ASSERT_TRUE(server.ok());
   const int port = (*server)->port();
-  // Says 1000 bytes and sends these.
+  // Announces 1000 bytes and sends fewer.
   const auto post = [](size_t bytes) {
     return "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + std::string(bytes, 'x');
   };
@@ -342,7 +335,7 @@ TEST(HttpServerBodies, AllTogetherAreBounded) {
   EXPECT_EQ(FirstLine(refused), "HTTP/1.1 503 Service Unavailable");
   EXPECT_NE(refused.find("\r\nRetry-After: 1\r\n"), std::string::npos) << refused;
   EXPECT_NE(refused.find("\"reason\":\"OVERLOADED\""), std::string::npos) << refused;
-  // What is answered makes room, and so does a client that goes before its whole body has come.
+  // An answer frees room, and so does a client that disconnects before its body is complete.
   reply.Send(HttpResponse{});
   EXPECT_EQ(FirstLine(first.ReadAnswer()), "HTTP/1.1 200 OK");
   for (int i = 0; i < 3; ++i) {

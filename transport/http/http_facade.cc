@@ -24,7 +24,7 @@ HttpResponse PlainOk() {
 }
 
 void SendMetrics(Server* server, const HttpReply& reply) {
-  // Here, and not on the node's loop: it reads files.
+  // Reads files, so not on the node's loop.
   ProcessMetrics process = ReadProcessMetrics();
   process.callers = server->authenticator()->counts();
   const bool asked = server->RequestMetrics([reply, process](const node::NodeMetrics& node) {
@@ -83,7 +83,7 @@ class HttpFacadeImpl final : public HttpFacade {
   const Router& router() const override { return router_; }
 
  private:
-  // In the order of use: the server's thread ends first, then the streams, then the calls.
+  // Destroyed in reverse: the server's thread ends first, then the streams, then the calls.
   RpcBridge bridge_;
   Router router_;
   Events events_;

@@ -1,4 +1,4 @@
-// HTTP of a node: the server, the table of routes, and the bridge to the node's gRPC services.
+// The HTTP interface of a node: server, routes, and the bridge to the node's gRPC services.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace dqueue::transport {
 
 struct HttpFacadeOptions {
   HttpLimits limits;
-  bool read_only = false;  // routes that change something answer 403 READ_ONLY
+  bool read_only = false;  // every route but GET answers 403 READ_ONLY
 };
 
 class HttpFacade {
@@ -23,10 +23,10 @@ class HttpFacade {
                                                            Server* server,
                                                            const HttpFacadeOptions& options = {},
                                                            std::shared_ptr<TlsStore> tls = nullptr);
-  // Connections are closed; calls that run are cancelled.
+  // Closes connections and cancels calls under way.
   virtual ~HttpFacade() = default;
   virtual int port() const = 0;
-  // Every route that is served.
+  // All routes.
   virtual const Router& router() const = 0;
 };
 

@@ -44,10 +44,7 @@ std::ostream& operator<<(std::ostream& out, const Answered& answer) {
 class HttpFacadeTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    directory_ = testing::TempDir() + "/dqueue_http_test_" + std::to_string(getpid());
-    std::filesystem::remove_all(directory_);
-    std::filesystem::create_directories(directory_);
-    machine_ = new Machine(SmallNode("n1", directory_, {}), storage::PosixFileSystem());
+    machine_ = new LoneMachine("dqueue_http_test");
     machine_->Start("127.0.0.1:0");
     ASSERT_FALSE(HasFatalFailure());
     auto facade = HttpFacade::Start("127.0.0.1:0", &machine_->server());
@@ -62,7 +59,6 @@ class HttpFacadeTest : public testing::Test {
   static void TearDownTestSuite() {
     delete facade_;
     delete machine_;
-    std::filesystem::remove_all(directory_);
   }
 
   static Answered Read(RawClient* client) {
@@ -95,15 +91,13 @@ class HttpFacadeTest : public testing::Test {
     return Ask("POST", "/tasks", "{\"queue\":\"" + queue + "\"" + rest + "}")["id"];
   }
 
-  static std::string directory_;
-  static Machine* machine_;
+  static LoneMachine* machine_;
   static HttpFacade* facade_;
 };
-std::string HttpFacadeTest::directory_;
-Machine* HttpFacadeTest::machine_ = nullptr;
+LoneMachine* HttpFacadeTest::machine_ = nullptr;
 HttpFacade* HttpFacadeTest::facade_ = nullptr;
 
-TEST_F(HttpFacadeTest, ATasksWholeLife) {
+TEST_F(HttpFacadeTest, TheLifeOfATask) {
   const Answered made = Ask("POST", "/tasks",
                             R"({"type":"email","payload":{"to": "user@example.com"},)"
                             R"("priority":10,"max_retries":2,"queue":"life"})");
@@ -175,7 +169,7 @@ TEST_F(HttpFacadeTest, LeasesAreFenced) {
   EXPECT_EQ(Ask("POST", ack, good).status, 200) << "the same token again is harmless";
 }
 
-TEST_F(HttpFacadeTest, JobsOfTheOtherShape) {
+TEST_F(HttpFacadeTest, JobsInTheOtherForm) {
   EXPECT_EQ(Ask("POST", "/jobs/lease")["reason"], "NO_JOB_READY");
   EXPECT_EQ(Ask("POST", "/jobs/lease").status, 404);
   const Answered made = Ask("POST", "/jobs", R"({"payload":"42","max_retries":0})");
@@ -216,7 +210,7 @@ TEST_F(HttpFacadeTest, AReplayIsAnsweredWithTheOriginal) {
             400);
 }
 
-TEST_F(HttpFacadeTest, BytesThatAreNoTextAreBase64) {
+TEST_F(HttpFacadeTest, BytesThatAreNotUtf8BecomeBase64) {
   const Answered made =
       Ask("POST", "/v1/jobs", R"({"id":"bytes","queue":"bytes","payload":"//79"})");
   ASSERT_EQ(made.status, 201) << made;
@@ -374,7 +368,7 @@ TEST_F(HttpFacadeTest, StatsAreNumbers) {
   EXPECT_NE(stats["total"].find(R"("runnable":)"), std::string::npos) << stats;
 }
 
-TEST_F(HttpFacadeTest, AWaitingLeaseGetsTheJobAndOneThatHasGoneDoesNot) {
+TEST_F(HttpFacadeTest, AWaitingLeaseGetsTheJobUnlessItsClientIsGone) {
   const std::string ask = R"({"worker_id":"w","queue":"wait","wait_ms":30000})";
   {
     RawClient impatient(facade_->port());
@@ -389,7 +383,7 @@ TEST_F(HttpFacadeTest, AWaitingLeaseGetsTheJobAndOneThatHasGoneDoesNot) {
   EXPECT_EQ(leased["id"], id);
 }
 
-TEST_F(HttpFacadeTest, ABodyOfTheGreatestSizeIsTaken) {
+TEST_F(HttpFacadeTest, TheLargestBodyIsAccepted) {
 #ifdef DQUEUE_TSAN
   // gRPC hands memory from thread to thread where the sanitizer does not see it, which then takes
   // its time over each eight bytes: minutes over these.
@@ -439,7 +433,7 @@ TEST_F(HttpFacadeTest, QueuesArePausedPurgedAndJobsDeletedAndRedriven) {
   EXPECT_EQ(Ask("POST", "/v1/queues/bad%20name:pause").status, 400);
 }
 
-TEST_F(HttpFacadeTest, EventsTellAllAndThenWhatChanges) {
+TEST_F(HttpFacadeTest, EventsAreWholeAtFirstAndThenChanges) {
   Submit("events");
   RawClient viewer(facade_->port());
   viewer.Send("GET /events HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 3\r\n\r\n");
@@ -457,7 +451,7 @@ TEST_F(HttpFacadeTest, EventsTellAllAndThenWhatChanges) {
   EXPECT_NE(change.find("\"whole\":false"), std::string::npos) << change;
 }
 
-TEST_F(HttpFacadeTest, TheDashboardsFilesAreThere) {
+TEST_F(HttpFacadeTest, TheDashboardIsServed) {
   const Answered page = Ask("GET", "/");
   EXPECT_EQ(page.status, 200);
   EXPECT_TRUE(page.HasHeader("Content-Type: text/html; charset=utf-8")) << page.head;
@@ -495,7 +489,7 @@ TEST_F(HttpFacadeTest, TheDashboardsFilesAreThere) {
   }
 }
 
-TEST_F(HttpFacadeTest, ABadLastEventIdIsTold) {
+TEST_F(HttpFacadeTest, ABadLastEventIdIsRefused) {
   for (const char* id : {"x", "-1", "1-2", "18446744073709551616", "1e3"}) {
     const Answered answer = Ask("GET", "/events", "", std::string("Last-Event-ID: ") + id + "\r\n");
     EXPECT_EQ(answer.status, 400) << id;

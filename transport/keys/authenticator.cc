@@ -71,7 +71,7 @@ Authenticator::Ruling Authenticator::Look(const Credentials& credentials,
                             "<key>\"");
     return ruling;
   }
-  // One error for all that is not a key: which part was right is nobody's business.
+  // One error for everything that is not a key: a caller must not learn which part was right.
   ruling.error = KeyError("KEY_INVALID", "there is no such API key");
   const std::optional<SecretKey> key = ParseSecretKey(text);
   if (!key) return ruling;
@@ -80,10 +80,10 @@ Authenticator::Ruling Authenticator::Look(const Credentials& credentials,
     const std::lock_guard lock(mutex_);
     keys = known_;
   }
-  static const Known kNobody;
+  static const Known kNoKey;
   const auto found = keys->find(key->id);
-  const Known& known = found == keys->end() ? kNobody : found->second;
-  // Computed and compared for an unknown key too: it takes as long.
+  const Known& known = found == keys->end() ? kNoKey : found->second;
+  // Computed and compared for an unknown key, too, so that both take the same time.
   const bool same = SameDigest(DigestOfKey(text), known.digest);
   if (found == keys->end()) {
     ruling.standing = Standing::kUnknown;

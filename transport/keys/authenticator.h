@@ -1,9 +1,9 @@
-// Who calls, and whether that caller may make this call. One for a node; gRPC and HTTP ask it
-// before anything else is done for a caller. Any thread.
+// Checks API keys: identifies the caller, and decides whether it may make a call. One for each
+// node; gRPC and HTTP use it before anything else is done for a caller. Any thread.
 //
-// A node knows the keys as far as it has applied the log, so a follower may not know a key yet that
-// was made a moment ago: that is Standing::kUnknown, and a call that goes on to the leader is left
-// for the leader to decide. A key that was revoked is refused wherever that is known.
+// A node knows the keys that it has applied from the log. A follower may lack a key that was made a
+// moment ago: that is Standing::kUnknown, and the leader decides about a call that is forwarded to
+// it. A revoked key is refused by every node that has applied the revocation.
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,7 @@
 
 namespace dqueue::transport {
 
-// Who makes a call. As it is: everybody, where keys are off.
+// The identity and rights of a caller. The default is that of every caller while keys are off.
 struct Caller {
   std::string key_id;  // empty: keys are off
   std::string owner_id;
@@ -33,7 +33,7 @@ struct Caller {
   bool admin = true;  // may see and revoke the keys of others
 };
 
-// What came with a call.
+// The credentials that came with a call.
 struct Credentials {
   std::string authorization;  // the header: "Bearer <key>"
   std::string source;         // the caller's address, for the log: "127.0.0.1"
@@ -43,12 +43,12 @@ class Authenticator {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // off: everybody may do everything.
+  // off: every call is allowed.
   explicit Authenticator(bool on) : on_(on) {}
 
   enum class Standing {
     kAllowed,
-    kUnknown,  // it could be a key, but this node has none like it
+    kUnknown,  // well formed, but this node has no such key
     kRefused,
   };
   struct Ruling {
@@ -56,16 +56,16 @@ class Authenticator {
     Caller caller;       // of kAllowed
     queue::Error error;  // otherwise: KEY_MISSING, KEY_INVALID, KEY_REVOKED, SCOPE_MISSING
   };
-  // Counts and logs what it refuses: of one source at most one line in ten seconds.
+  // Counts and logs refusals: at most one line in ten seconds for each source.
   Ruling Check(const Credentials& credentials, queue::Scope needed,
                Clock::time_point now = Clock::now());
   // The same without counting and logging.
   Ruling Look(const Credentials& credentials, queue::Scope needed) const;
 
   bool on() const { return on_; }
-  // From the node. Before the first, every key is unknown.
+  // Replaces the keys. Before the first call every key is unknown.
   void SetKeys(const queue::KeyTable& keys);
-  // Of keys that were let in since the last call of this.
+  // The ids of the keys admitted since the previous TakeUses().
   std::vector<std::string> TakeUses();
 
   struct Counts {
@@ -73,8 +73,8 @@ class Authenticator {
     uint64_t refused = 0;
   };
   Counts counts() const;
-  size_t sources() const;  // whose failures are remembered
-  // How many keys that nobody has made a source may have looked up at the leader, in ten seconds.
+  size_t sources() const;  // with remembered failures
+  // Unknown keys that one source may have checked by the leader, in ten seconds.
   static constexpr int kUnknownPerSource = 20;
 
  private:
@@ -100,7 +100,7 @@ class Authenticator {
   std::map<std::string, Failures> failures_;  // by source; bounded
 };
 
-// The error of a caller without this right.
+// SCOPE_MISSING: the error for a caller without `scope`.
 queue::Error ScopeMissingError(queue::Scope scope);
 
 }  // namespace dqueue::transport

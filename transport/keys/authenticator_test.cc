@@ -60,7 +60,7 @@ TEST_F(AuthenticatorTest, KeyAllowsItsScopes) {
   EXPECT_EQ(refused.error.metadata.at("scope"), "jobs:lease");
 }
 
-TEST_F(AuthenticatorTest, EachTypeHasJustItsScopes) {
+TEST_F(AuthenticatorTest, EachTypeHasExactlyItsScopes) {
   const std::pair<v1::KeyType, std::vector<Scope>> table[] = {
       {v1::KEY_TYPE_CLIENT,
        {Scope::kJobsSubmit, Scope::kJobsRead, Scope::kKeysRead, Scope::kKeysRevoke}},
@@ -82,7 +82,7 @@ TEST_F(AuthenticatorTest, EachTypeHasJustItsScopes) {
   }
 }
 
-TEST_F(AuthenticatorTest, RefusesWhatIsNoCredential) {
+TEST_F(AuthenticatorTest, RefusesMalformedCredentials) {
   const std::string key = Add(v1::KEY_TYPE_ADMIN);
   for (const std::string& text : {std::string(), std::string("Bearer"), std::string("Bearer "), key,
                                   "Basic " + key, "Token " + key}) {
@@ -132,7 +132,7 @@ TEST_F(AuthenticatorTest, QueuesComeWithTheCaller) {
   }
 }
 
-TEST_F(AuthenticatorTest, UnknownKeysAreTheLeadersToDecideUpToALimit) {
+TEST_F(AuthenticatorTest, UnknownKeysAreLeftToTheLeaderUpToALimit) {
   int unknown = 0;
   for (int i = 0; i < 1000; ++i) {
     const std::string stranger = MakeSecretKey(v1::KEY_TYPE_CLIENT).secret;
@@ -150,13 +150,13 @@ TEST_F(AuthenticatorTest, UnknownKeysAreTheLeadersToDecideUpToALimit) {
   EXPECT_EQ(Check("Bearer " + stranger, Scope::kJobsRead, "10.9.9.9").standing, Standing::kUnknown);
 }
 
-TEST_F(AuthenticatorTest, ManySourcesDoNotGrowItForEver) {
+TEST_F(AuthenticatorTest, RememberedSourcesAreBounded) {
   for (int i = 0; i < 20000; ++i) Check("", Scope::kJobsRead, std::to_string(i));
   EXPECT_EQ(auth_.counts().refused, 20000u);
   EXPECT_LE(auth_.sources(), 4096u);
 }
 
-TEST_F(AuthenticatorTest, UsesAreTakenOnce) {
+TEST_F(AuthenticatorTest, EachUseIsReportedOnce) {
   const std::string key = Add(v1::KEY_TYPE_CLIENT);
   Check("Bearer " + key, Scope::kJobsRead);
   Check("Bearer " + key, Scope::kJobsRead);

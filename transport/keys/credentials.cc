@@ -11,7 +11,7 @@ namespace {
 
 std::string Text(const grpc::string_ref& text) { return std::string(text.data(), text.size()); }
 
-// "ipv4:10.0.0.1:4711" is "10.0.0.1", "ipv6:%5B::1%5D:4711" is "::1".
+// The host in a gRPC peer: "ipv4:10.0.0.1:4711" is "10.0.0.1", "ipv6:%5B::1%5D:4711" is "::1".
 std::string HostOfPeer(std::string_view peer) {
   const size_t scheme = peer.find(':');
   const size_t port = peer.rfind(':');
@@ -26,7 +26,7 @@ std::string HostOfPeer(std::string_view peer) {
   return std::string(host);
 }
 
-// As hard to guess as a key.
+// The secret of this process, as hard to guess as a key.
 const std::string& OwnMark() {
   static const std::string mark = MakeSecretKey(v1::KEY_TYPE_ADMIN).secret + " ";
   return mark;

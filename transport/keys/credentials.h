@@ -1,4 +1,4 @@
-// What came with a gRPC call about who makes it.
+// Caller credentials in the metadata of gRPC calls.
 #pragma once
 
 #include <grpcpp/client_context.h>
@@ -11,18 +11,18 @@
 namespace dqueue::transport {
 
 inline constexpr char kAuthorizationKey[] = "authorization";
-// From the node's own HTTP side, over the in-process channel: whom it speaks for.
+// The HTTP caller's address, in calls of this node's HTTP server over the in-process channel.
 inline constexpr char kSourceKey[] = "dqueue-source";
-// Its value. It begins with something that only this process knows, so it is believed from nobody
-// else.
+// The value for kSourceKey. It begins with a secret of this process; values from other processes
+// are ignored.
 std::string SourceMetadata(const std::string& source);
 
-// More than one authorization is none: another program on the way might have read the other one.
-// The source costs some texts; without `with_source` it stays empty.
+// Reads the credentials of a call. More than one authorization counts as none, because a proxy may
+// have read another one. `with_source`: also fill the source, which costs string copies.
 Credentials CredentialsOf(const grpc::ServerContextBase& context, bool with_source);
 
-// The key goes on with a call that is made for its owner. Without effect on what is no header
-// value, over which gRPC would end the process.
+// Passes the caller's key on with a call made for that caller. Skips text that is not a valid
+// header value, because gRPC would abort the process.
 void AddAuthorization(const Credentials& credentials, grpc::ClientContext* context);
 
 }  // namespace dqueue::transport

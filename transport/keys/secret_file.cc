@@ -30,7 +30,7 @@ bool IsCredential(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<std::string> ReadSecretFile(const std::string& path, const SecretFileRules& rules) {
-  // Opening a pipe that nobody writes to must not wait if it is refused anyway.
+  // Where pipes are refused, opening a pipe without a writer must not wait.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | (rules.pipes ? 0 : O_NONBLOCK));
   if (fd < 0) return Errno();
   const absl::Cleanup closer = [fd] { close(fd); };
@@ -55,7 +55,7 @@ absl::StatusOr<std::string> ReadSecretFile(const std::string& path, const Secret
     size += static_cast<size_t>(n);
   }
   if (size > rules.bytes_max) {
-    // Of a pipe nobody knows how much there is.
+    // The size of a pipe is unknown.
     const std::string has = S_ISREG(info.st_mode) ? std::to_string(info.st_size)
                                                   : "more than " + std::to_string(rules.bytes_max);
     return absl::InvalidArgumentError("has " + has + " bytes, the limit is " +

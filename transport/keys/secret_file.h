@@ -1,4 +1,4 @@
-// Reads the files of keys and certificates, with the care that a secret wants.
+// Reads files that hold keys and certificates, with checks of their permissions.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@ namespace dqueue::transport {
 
 struct SecretFileRules {
   size_t bytes_max = 8192;
-  // Nobody but the owner may have access (no bit of 0077). Credentials that systemd hands to a
-  // service are its alone whatever their mode says: access by a list shows as the group's.
+  // Only the owner may have access (no bit of 0077). Exempt: credentials that systemd hands to a
+  // service (an access list shows as group permissions there).
   bool secret = true;
-  // A pipe will do, as of a shell's <(command). Reading waits for whoever writes.
+  // Accept a pipe, as from a shell's <(command). Reading waits for the writer.
   bool pipes = false;
 };
 
-// What is in it. Links are followed. The errors do not name the file:
+// The file's content. Links are followed. The errors do not name the file:
 //   NOT_FOUND         there is no such file
 //   INVALID_ARGUMENT  not a file, open to others, or longer than the limit
 //   UNAVAILABLE       the system's text for anything else

@@ -49,7 +49,7 @@ TEST_F(SecretFileTest, ReadsUpToTheLimit) {
   EXPECT_EQ(Read(directory_ + "/link"), "OK: as of a mounted secret");
 }
 
-TEST_F(SecretFileTest, WhatOthersMayReadIsNoSecret) {
+TEST_F(SecretFileTest, FilesOpenToOthersAreRefused) {
   for (const mode_t mode : {0640, 0604, 0660, 0601}) {
     char shown[8];
     std::snprintf(shown, sizeof shown, "%04o", static_cast<unsigned>(mode));
@@ -75,7 +75,7 @@ TEST_F(SecretFileTest, CredentialsOfAServiceHaveTheirOwnRules) {
   EXPECT_TRUE(Read(inner + "/../file").starts_with("INVALID_ARGUMENT: others"));
 }
 
-TEST_F(SecretFileTest, OtherThingsThanFiles) {
+TEST_F(SecretFileTest, OnlyFilesAreRead) {
   EXPECT_EQ(Read(directory_), "INVALID_ARGUMENT: is not a file");
   EXPECT_EQ(Read(directory_ + "/none"), "NOT_FOUND: No such file or directory");
   EXPECT_EQ(Read("/dev/zero"), "INVALID_ARGUMENT: is not a file");

@@ -18,7 +18,7 @@ constexpr size_t kSecretLetters = 32;
 constexpr size_t kCheckLetters = 6;
 constexpr v1::KeyType kTypes[] = {v1::KEY_TYPE_CLIENT, v1::KEY_TYPE_WORKER, v1::KEY_TYPE_ADMIN};
 
-// Each letter as likely as any other: bytes beyond the last whole multiple are not used.
+// Every letter has the same probability: bytes beyond the last whole multiple are skipped.
 void AppendRandomLetters(size_t count, std::string* out) {
   constexpr unsigned kUsable = 256 / kLetters.size() * kLetters.size();
   while (count > 0) {

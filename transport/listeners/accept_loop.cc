@@ -21,7 +21,7 @@
 namespace dqueue::transport {
 namespace {
 
-// Without descriptors nothing can be accepted and the listener stays readable: do not spin.
+// Pause while descriptors are lacking: the listener stays readable, and the loop would spin.
 constexpr int kBackOffMs = 20;
 constexpr uint64_t kLogEvery = 1000;
 
@@ -41,7 +41,7 @@ AcceptLoop::AcceptLoop(UniqueFd listener, int max_descriptor,
 AcceptLoop::~AcceptLoop() {
   stop_.store(true);
   const uint64_t one = 1;
-  // Cannot fail: the counter of an eventfd that nobody reads is far from its end.
+  // Cannot fail: the eventfd counter is far from its maximum.
   [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof(one));
   thread_.join();
 }
@@ -78,8 +78,7 @@ bool AcceptLoop::AcceptOne() {
       return false;
     case EMFILE:
     case ENFILE: {
-      // Give up the reserve for a moment, to close the caller's connection instead of letting it
-      // hang.
+      // Use the reserved descriptor to accept and close the connection; otherwise it would hang.
       reserve_.Reset();
       Refuse("out of descriptors");
       const UniqueFd turned_away(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -92,7 +91,7 @@ bool AcceptLoop::AcceptOne() {
       poll(nullptr, 0, kBackOffMs);
       break;
     default:
-      // What accept(2) says of the connection itself (ECONNABORTED, EPERM, …): go on to the next.
+      // An error of this connection only (ECONNABORTED, EPERM, …): accept the next one.
       break;
   }
   if (!reserve_.valid()) reserve_ = UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));

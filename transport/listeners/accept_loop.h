@@ -1,7 +1,6 @@
-// Accepts connections on a thread of its own and hands the descriptors on. gRPC 1.51 stops
-// accepting for ever after it has once run out of descriptors (CVE-2023-4785); this loop does not:
-// it keeps one descriptor in reserve to turn callers away, and leaves a part of the limit to the
-// log files.
+// Accepts connections on a thread of its own and passes the descriptors to a callback. gRPC 1.51
+// never accepts again after it has run out of descriptors (CVE-2023-4785); this loop does. It keeps
+// one descriptor in reserve to refuse callers, and leaves a part of the limit to the log files.
 #pragma once
 
 #include <atomic>
@@ -26,7 +25,7 @@ class AcceptLoop {
 
  private:
   void Run();
-  bool AcceptOne();  // false: none waits
+  bool AcceptOne();  // false: no connection was waiting
   void Refuse(const char* why);
 
   UniqueFd listener_;

@@ -10,7 +10,7 @@ void LameCall::Begin(std::function<void()> done) {
                   [done = std::move(done)](const grpc::Status&) { done(); });
 }
 
-// Never freed; here so that leak checkers can reach it.
+// Never freed; global so that leak checkers can reach it.
 LameCall* anchor_of_callback_threads = nullptr;
 
 void KeepCallbackThreads() {

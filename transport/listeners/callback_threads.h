@@ -9,11 +9,11 @@
 
 namespace dqueue::transport {
 
-// A call that fails at once, because its channel has no credentials; it counts as use of gRPC's
-// callback threads while it exists.
+// A call that fails at once, because its channel has no credentials. gRPC keeps its callback
+// threads while one exists.
 class LameCall {
  public:
-  // `done` runs on one of those threads.
+  // `done` runs on a callback thread.
   void Begin(std::function<void()> done);
 
  private:
@@ -24,9 +24,8 @@ class LameCall {
   grpc::ByteBuffer response_;
 };
 
-// gRPC 1.51 ends its callback threads with the last channel or server that uses them; if that is
-// destroyed on one of these threads, the thread would join itself. From the first call on, this
-// process keeps them.
+// Keeps gRPC's callback threads from now on. gRPC 1.51 would end them with the last channel or
+// server that uses them, and a thread that destroys that one would join itself.
 void KeepCallbackThreads();
 
 }  // namespace dqueue::transport

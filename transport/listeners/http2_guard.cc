@@ -69,7 +69,7 @@ const char* Http2Guard::Look(std::string_view bytes, Time now) {
   return abuse_;
 }
 
-// Which stream it is about is not looked up: the sums are enough.
+// Streams are not told apart: the sums are enough.
 bool Http2Guard::TakeReset(Time now) {
   if (unended_ == 0) return resets_.Take(kResetsMax, kResetsPerSecond, now);
   --unended_;
@@ -100,7 +100,7 @@ const char* Http2Guard::OnFrame(Time now) {
       if (payload_left_ > 0) return nullptr;
       break;
     case kPing:
-      // gRPC itself counts those that want an answer.
+      // gRPC itself limits pings that want an answer.
       if ((flags & kEndStreamOrAck) == 0) return nullptr;
       break;
     case kGoAway:
@@ -122,8 +122,8 @@ void GuardConnection(int) {}
 
 namespace {
 
-// By the descriptor. A slot stays when its connection is gone, and may then belong to any other
-// socket; the kernel's name of the socket tells.
+// Guards by descriptor. A slot outlives its connection, and its descriptor may be reused; the
+// kernel's cookie of the socket tells sockets apart.
 struct Slot {
   std::mutex mutex;
   bool active = false;
@@ -142,7 +142,7 @@ uint64_t CookieOf(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-// What recvmsg() has brought. True: end it.
+// Inspects the bytes of a recvmsg(). True: end the connection.
 bool IsAbuse(int fd, const msghdr& message, size_t bytes) {
   if (fd < 0 || fd >= kDescriptorsMax) return false;
   Slot* const slot = slots[fd].load(std::memory_order_acquire);
@@ -172,7 +172,7 @@ void GuardConnection(int fd) {
   if (fd < 0 || fd >= kDescriptorsMax) return;
   Slot* slot = slots[fd].load(std::memory_order_acquire);
   if (slot == nullptr) {
-    // Never freed: a thread may be looking at it.
+    // Never freed: another thread may be using it.
     auto* const fresh = new Slot;
     if (slots[fd].compare_exchange_strong(slot, fresh)) {
       slot = fresh;
@@ -192,7 +192,7 @@ void GuardConnection(int fd) {
 
 #ifndef DQUEUE_NO_HTTP2_GUARD
 
-// In the place of the C library's, for every library of this process.
+// Replaces the C library's recvmsg(), for every library of this process.
 extern "C" ssize_t recvmsg(int fd, msghdr* message, int flags) {
   static const auto next =
       reinterpret_cast<ssize_t (*)(int, msghdr*, int)>(dlsym(RTLD_NEXT, "recvmsg"));

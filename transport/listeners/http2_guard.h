@@ -1,13 +1,12 @@
-// What gRPC 1.51 lets one client do to a whole node, found out before gRPC sees it
-// (docs/security.md has the measurements): a header without an end, which gRPC keeps in memory and
-// looks through again and again; calls that are made only to be reset; floods of frames that mean
-// nothing. A connection on which such a thing happens is ended. Bounds are far above what clients
-// do.
+// Ends connections that attack gRPC 1.51 through HTTP/2, before gRPC sees the bytes
+// (docs/security.md has the measurements): endless headers, which gRPC keeps in memory and parses
+// again and again; calls that are reset at once, in large numbers; floods of control frames. The
+// limits are far above what clients do.
 //
-// gRPC reads its sockets itself, so its recvmsg() is this folder's: the C library's, and then a
-// look at the heads of the frames that came, nine bytes each. Other sockets are not looked at, nor
-// are connections that do not begin as HTTP/2 does: with TLS, nobody without a session gets that
-// far.
+// gRPC reads its sockets itself, so this file replaces recvmsg() for the process: it calls the C
+// library's and then inspects the frame headers, nine bytes each. Other sockets are not inspected,
+// and neither are connections that do not begin as HTTP/2 does. With TLS, only a client with a
+// session gets as far as gRPC.
 #pragma once
 
 #include <array>
@@ -18,32 +17,32 @@
 
 namespace dqueue::transport {
 
-// One connection, from its first byte.
+// The limits of one connection, from its first byte.
 class Http2Guard {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
   static constexpr size_t kHeaderBytesMax = 64 << 10;  // HEADERS and its CONTINUATIONs
   static constexpr int kContinuationsMax = 64;
-  // How many at once, and how many a second after that.
-  // Calls that run out of time are reset too, and a follower forwards those of many clients.
+  // Burst, and rate per second after it.
+  // Calls past their deadline are reset, too, and a follower forwards calls of many clients.
   static constexpr double kResetsMax = 10'000;
   static constexpr double kResetsPerSecond = 2'000;
-  // Before the request was sent whole: hardly ever.
+  // Before the whole request was sent: rare.
   static constexpr double kHastyResetsMax = 1'000;
   static constexpr double kHastyResetsPerSecond = 100;
-  // Requests that are begun and neither sent whole nor given up. gRPC counts calls only for clients
-  // that have acknowledged its settings, and such calls have no end.
+  // Requests begun, neither completely sent nor reset. gRPC limits calls only for clients that have
+  // acknowledged its settings, and incomplete requests never end.
   static constexpr uint64_t kUnendedMax = 10'000;
   static constexpr double kIdleFramesMax = 1'000;
   static constexpr double kIdleFramesPerSecond = 100;
 
-  // The next bytes that the client has sent. Null, or what is wrong; then and after that the
-  // connection should be ended.
+  // Takes the next bytes from the client. Returns null, or the reason to end the connection (from
+  // then on always).
   const char* Look(std::string_view bytes, Time now);
 
  private:
-  // Fills with time, up to a limit.
+  // A token bucket.
   struct Bucket {
     double left;
     Time filled{};
@@ -68,14 +67,14 @@ class Http2Guard {
   const char* abuse_ = nullptr;
 };
 
-// False in builds with a sanitizer, which has a recvmsg() of its own.
+// False in builds with a sanitizer, which replaces recvmsg() itself.
 #ifdef DQUEUE_NO_HTTP2_GUARD
 inline constexpr bool kConnectionsAreGuarded = false;
 #else
 inline constexpr bool kConnectionsAreGuarded = true;
 #endif
 
-// From any thread, before gRPC gets this connection.
+// Starts to guard the connection. Any thread, before gRPC gets the descriptor.
 void GuardConnection(int fd);
 
 }  // namespace dqueue::transport

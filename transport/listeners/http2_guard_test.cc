@@ -33,7 +33,7 @@ class GuardTest : public testing::Test {
 const std::string kHead = FrameOf(Frame::kHeaders, kEndHeaders, 1, std::string(100, 'h'));
 const std::string kReset = FrameOf(Frame::kRstStream, 0, 1, std::string(4, '\0'));
 
-TEST_F(GuardTest, WhatClientsDoIsNoAbuse) {
+TEST_F(GuardTest, NormalTrafficIsNotAbuse) {
   for (const std::string& bytes :
        {kHead + FrameOf(Frame::kData, kEndStream, 1, "x"), FrameOf(Frame::kData, 0, 1, "x"),
         FrameOf(Frame::kData, kEndStream, 1, ""), FrameOf(Frame::kPing, 0, 0, "12345678"),
@@ -42,7 +42,7 @@ TEST_F(GuardTest, WhatClientsDoIsNoAbuse) {
   }
 }
 
-TEST_F(GuardTest, AHeaderWithoutAnEnd) {
+TEST_F(GuardTest, AnEndlessHeader) {
   const std::string part = FrameOf(Frame::kContinuation, 0, 1, std::string(16'000, 'c'));
   EXPECT_EQ(Look(kHead + part + part + part + part), "");
   EXPECT_EQ(Look(kHead + part + part + part + part), "") << "each header has its own limit";
@@ -50,7 +50,7 @@ TEST_F(GuardTest, AHeaderWithoutAnEnd) {
   EXPECT_EQ(Look(""), "a header without an end") << "for good";
 }
 
-TEST_F(GuardTest, AHeaderOfEmptyParts) {
+TEST_F(GuardTest, AHeaderOfEmptyContinuations) {
   Look(kHead);
   EXPECT_EQ(Until(FrameOf(Frame::kContinuation, 0, 1, "")), 64);
 }
@@ -75,9 +75,9 @@ TEST_F(GuardTest, ResetsAreBoundedByTime) {
   }
 }
 
-TEST_F(GuardTest, RequestsThatAreNotSentWholeAreBounded) { EXPECT_EQ(Until(kHead), 10'000); }
+TEST_F(GuardTest, IncompleteRequestsAreBounded) { EXPECT_EQ(Until(kHead), 10'000); }
 
-TEST_F(GuardTest, FramesThatMeanNothingAreBounded) {
+TEST_F(GuardTest, ControlFramesAreBounded) {
   for (const std::string& bytes :
        {FrameOf(Frame::kSettings, 0, 0, ""), FrameOf(Frame::kPriority, 0, 1, "12345"),
         FrameOf(Frame::kData, 0, 1, ""), FrameOf(Frame::kPing, kEndStream, 0, "12345678"),
@@ -88,7 +88,7 @@ TEST_F(GuardTest, FramesThatMeanNothingAreBounded) {
   }
 }
 
-TEST_F(GuardTest, BytesComeInAnyPieces) {
+TEST_F(GuardTest, AnySplitOfTheBytesWorks) {
   const std::string all = kHead + FrameOf(Frame::kContinuation, 0, 1, std::string(70'000, 'c'));
   for (const size_t piece : {1u, 2u, 5u, 8u, 9u, 10u, 4096u}) {
     guard_ = Http2Guard();
@@ -102,7 +102,7 @@ TEST_F(GuardTest, BytesComeInAnyPieces) {
   }
 }
 
-TEST_F(GuardTest, WhatIsNotHttp2IsNotLookedAt) {
+TEST_F(GuardTest, OtherProtocolsAreIgnored) {
   for (const std::string& begin :
        {std::string("GET / HTTP/1.1\r\n"), std::string("PRI * HTTP/2.0\r\n\r\nXX"),
         std::string("\x16\x03\x01\x02\x00", 5)}) {

@@ -83,7 +83,7 @@ absl::StatusOr<std::vector<Candidate>> Resolve(const std::string& text,
     c.size = info->ai_addrlen;
     found.push_back(c);
   }
-  // A name like localhost has both: IPv4 is what every client tries.
+  // A name like localhost has both; every client tries IPv4.
   std::stable_sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) {
     return a.address.ss_family == AF_INET && b.address.ss_family != AF_INET;
   });
@@ -178,7 +178,7 @@ absl::StatusOr<ListenSocket> OpenListenSocket(const std::string& text) {
   for (const Candidate& candidate : *candidates) {
     const int error = BindAndListen(candidate, &result);
     if (error == 0) return result;
-    // A machine without IPv6 says so; what it says about IPv4 is the answer then.
+    // On a machine without IPv6 the error of IPv4 is the useful one.
     if (first_error == 0 || first_error == EAFNOSUPPORT) first_error = error;
     if (error == EADDRINUSE) break;
   }

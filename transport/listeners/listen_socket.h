@@ -1,5 +1,5 @@
-// Listening sockets, opened here and not by gRPC: so that errors say what is wrong, two programs
-// cannot share a port, and accepting survives a shortage of descriptors (accept_loop.h).
+// Listening sockets. Opened here and not by gRPC, for precise errors, for ports that no two
+// programs share, and for accepting after a shortage of descriptors (accept_loop.h).
 #pragma once
 
 #include <string>
@@ -31,7 +31,7 @@ struct ListenAddress {
   friend bool operator==(const ListenAddress&, const ListenAddress&) = default;
 };
 
-// "host:port", ":port" or "[ipv6]:port". INVALID_ARGUMENT with what was wrong.
+// "host:port", ":port" or "[ipv6]:port". INVALID_ARGUMENT: another form.
 absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text);
 
 struct ListenSocket {
@@ -39,7 +39,7 @@ struct ListenSocket {
   int port = 0;
 };
 
-// INVALID_ARGUMENT: the text, or a host that does not resolve. UNAVAILABLE: it cannot be bound.
+// INVALID_ARGUMENT: malformed, or the host does not resolve. UNAVAILABLE: it cannot be bound.
 absl::StatusOr<ListenSocket> OpenListenSocket(const std::string& text);
 
 }  // namespace dqueue::transport

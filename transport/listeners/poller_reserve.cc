@@ -13,7 +13,7 @@ namespace dqueue::transport {
 
 using Clock = std::chrono::steady_clock;
 
-// The watch looks every kSlowWait / 2, and sleeps when for so long nothing has waited.
+// The watch checks every kSlowWait / 2, and sleeps when nothing has waited for that long.
 constexpr std::chrono::seconds kQuiet{1};
 
 class PollerReserve {
@@ -43,7 +43,7 @@ class PollerReserve {
     wait->state_ = PollerMayWait::State::kDone;
     std::erase(waits_, wait);
     if (!slow) return false;
-    // Its when_slow() may be running.
+    // when_slow() may be running.
     told_.wait(lock, [&] { return telling_ != wait; });
     --slow_;
     MaybeCall(lock);

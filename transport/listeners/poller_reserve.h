@@ -1,9 +1,9 @@
-// gRPC 1.51 polls for callbacks with at least two threads, and whichever takes an event wakes
-// another to go on polling: on a machine with few cores those wake-ups cost more than the second
-// thread brings. This keeps one of the threads in reserve, parked in a callback of its own, and
-// lets it out when a callback waits for too long (a stalled disk).
+// Keeps one of gRPC's polling threads in reserve. gRPC 1.51 polls for callbacks with at least two
+// threads, and a thread that takes an event wakes another one to poll. On a machine with few cores
+// these wake-ups cost more than the second thread gains. The reserved thread is parked in a
+// callback and released when another callback waits for too long (a stalled disk).
 //
-// For the whole process, as gRPC's threads are.
+// For the whole process, because gRPC's threads are.
 #pragma once
 
 #include <chrono>
@@ -11,23 +11,23 @@
 
 namespace dqueue::transport {
 
-// A callback that waits for longer is slow.
+// A callback that waits for longer counts as slow.
 inline constexpr std::chrono::milliseconds kSlowWait{10};
 
-// From now on. Without effect when called again.
+// Starts the reserve. Later calls have no effect.
 void KeepOnePollerInReserve();
 
-// Around something in a callback that may wait.
+// Marks the part of a callback that may wait.
 class PollerMayWait {
  public:
-  // If that is slow, `when_slow` is called once, by another thread.
+  // Calls `when_slow` once, on another thread, if the part is slow.
   explicit PollerMayWait(std::function<void()> when_slow);
-  // Without effect after Done().
+  // No effect after Done().
   ~PollerMayWait() { Done(); }
   PollerMayWait(const PollerMayWait&) = delete;
   PollerMayWait& operator=(const PollerMayWait&) = delete;
 
-  // True: it was slow, and when_slow() has been called. False: it will not be.
+  // Ends the part. True: it was slow, and when_slow() has returned. False: it will not be called.
   bool Done();
 
  private:

@@ -45,7 +45,7 @@ absl::Status Bad(const char* flag, const std::string& file, const std::string& p
   return absl::InvalidArgumentError(std::string(flag) + " " + EscapeText(file) + ": " + problem);
 }
 
-// The last of OpenSSL's errors in this thread, which are then forgotten.
+// The last OpenSSL error of this thread. Clears the error queue.
 std::string OpenSslProblem() {
   const unsigned long code = ERR_peek_last_error();
   ERR_clear_error();
@@ -85,7 +85,7 @@ absl::StatusOr<Key> ParseKey(const char* flag, const std::string& path, const st
   if (encrypted) {
     ERR_clear_error();
     return Bad(flag, path,
-               "the key is encrypted, and nobody is there to type its password; decrypt it with "
+               "the key is encrypted, and a node cannot ask for its password; decrypt it with "
                "openssl pkey");
   }
   const bool none = pem.find("PRIVATE KEY-----") == std::string::npos;
@@ -121,7 +121,7 @@ std::vector<std::string> DnsNames(const X509* certificate) {
   return found;
 }
 
-// Its time, and that a TLS server can use it with this key.
+// Checks the validity period, the key, and use by a TLS server.
 absl::Status CheckUse(const TlsFiles& files, const Certificates& chain, EVP_PKEY* key) {
   X509* leaf = chain.front().get();
   const std::time_t now = std::time(nullptr);
@@ -153,7 +153,7 @@ absl::Status CheckUse(const TlsFiles& files, const Certificates& chain, EVP_PKEY
   return absl::OkStatus();
 }
 
-// What peers will look at.
+// Checks what peers will check.
 absl::Status CheckForPeers(const TlsFiles& files, const Certificates& chain,
                            const Certificates& ca) {
   X509* leaf = chain.front().get();
@@ -188,7 +188,7 @@ absl::Status CheckForPeers(const TlsFiles& files, const Certificates& chain,
                  X509_verify_cert_error_string(error));
 }
 
-// Which files these are, without reading them.
+// Identifies the content of the files by their metadata.
 std::string Fingerprint(const TlsFiles& files) {
   std::string print;
   for (const std::string* path : {&files.cert, &files.key, &files.ca}) {
@@ -288,7 +288,7 @@ bool TlsStore::Look() {
   std::string print = Fingerprint(files_);
   if (print == seen_) return false;
   absl::StatusOr<TlsMaterial> material = LoadTlsMaterial(files_);
-  // Replaced while they were read: the next look sees them whole.
+  // The files changed while they were read: the next check will see a complete set.
   if (Fingerprint(files_) != print) return false;
   seen_ = std::move(print);
   if (!material.ok()) {

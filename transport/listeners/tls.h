@@ -1,4 +1,4 @@
-// A node's certificate, its key, and the CA of its peers: read from files, checked as a whole, and
+// A node's certificate, its key, and the CA of its peers. Read from files, checked together, and
 // read again when the files change. No OpenSSL in this header.
 #pragma once
 
@@ -15,16 +15,16 @@
 
 namespace dqueue::transport {
 
-// Paths of PEM files. Errors name them by the flags that they come from.
+// Paths of PEM files. Errors name the flags that set them.
 struct TlsFiles {
-  std::string cert;  // this node's certificate, then those between it and its CA
-  std::string key;   // not encrypted, and readable by its owner only
-  std::string ca;    // peers' certificates come from it; empty: there are no peers over TLS
-  // With a CA: the DNS name that the certificate must have, as peers look for it.
+  std::string cert;  // this node's certificate, then the intermediate ones
+  std::string key;   // not encrypted, readable by its owner only
+  std::string ca;    // issues the peers' certificates; empty: no peers over TLS
+  // With a CA: the DNS name that the certificate must have; peers check it.
   std::string node_name;
 };
 
-// A set that is valid as a whole.
+// Certificate, key and CA that fit together.
 struct TlsMaterial {
   std::string cert;
   std::string key;
@@ -32,11 +32,11 @@ struct TlsMaterial {
   std::chrono::system_clock::time_point expires;
 };
 
-// INVALID_ARGUMENT: flag, file and what is wrong with it.
+// INVALID_ARGUMENT: names the flag, the file and the problem.
 absl::StatusOr<TlsMaterial> LoadTlsMaterial(const TlsFiles& files);
 
-// The set that new connections use. Thread-safe. A thread looks at the files every second; a new
-// set is taken if it is valid, else that is logged and the old one stays.
+// The material for new connections. Thread-safe. A thread checks the files every second: a valid
+// new set replaces the old one; an invalid one is logged and ignored.
 class TlsStore {
  public:
   // Errors as LoadTlsMaterial().
@@ -45,12 +45,12 @@ class TlsStore {
   TlsStore(const TlsStore&) = delete;
   TlsStore& operator=(const TlsStore&) = delete;
 
-  // Peers must show a certificate of the CA that names them.
+  // A CA is set: peers must present a certificate of it that names them.
   bool for_peers() const { return !files_.ca.empty(); }
   std::shared_ptr<const TlsMaterial> current() const;
-  // 1, and one more with each new set.
+  // 1 at first; rises by 1 with each new set.
   uint64_t generation() const;
-  // What the thread does every second. True: a new set was taken.
+  // The check of the thread. True: a new set is in use.
   bool Look();
 
  private:
@@ -65,7 +65,7 @@ class TlsStore {
   uint64_t generation_ = 1;
 
   std::mutex look_mutex_;
-  std::string seen_;  // the files, as they were at the last look
+  std::string seen_;  // the fingerprint of the files at the last check
   std::chrono::system_clock::time_point warn_again_;
 
   std::mutex stop_mutex_;

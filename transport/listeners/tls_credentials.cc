@@ -16,8 +16,8 @@ namespace {
 
 namespace tls = grpc::experimental;
 
-// Asks the store at each handshake. gRPC has that in its C API only: what its C++ API offers reads
-// the files itself and takes what is half replaced.
+// Takes the store's current set at each handshake. Only gRPC's C API allows that; its C++ API reads
+// the files itself and accepts a set that is replaced by half.
 class StoreServerCredentials final : public grpc::ServerCredentials {
  public:
   StoreServerCredentials(std::shared_ptr<TlsStore> store, bool ask_for_certificates)
@@ -28,7 +28,7 @@ class StoreServerCredentials final : public grpc::ServerCredentials {
                 ask_ ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY
                      : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
                 &StoreServerCredentials::Fetch, this))) {}
-  // After the server that uses them: ServerBuilder and Server hold them until then.
+  // Outlives the server that uses them: ServerBuilder and Server hold a reference.
   ~StoreServerCredentials() override { grpc_server_credentials_release(credentials_); }
 
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
@@ -38,7 +38,7 @@ class StoreServerCredentials final : public grpc::ServerCredentials {
     return grpc_server_add_http2_port(server, address.c_str(), credentials_);
   }
 
-  // One at a time for a port, says gRPC's lock around it.
+  // gRPC calls this under a lock of the port.
   static grpc_ssl_certificate_config_reload_status Fetch(
       void* self, grpc_ssl_server_certificate_config** config) {
     return static_cast<StoreServerCredentials*>(self)->FetchIfNew(config);
@@ -47,7 +47,7 @@ class StoreServerCredentials final : public grpc::ServerCredentials {
     const std::shared_ptr<const TlsMaterial> now = store_->current();
     if (now == fetched_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     const grpc_ssl_pem_key_cert_pair pair{now->key.c_str(), now->cert.c_str()};
-    // gRPC wants roots even when it asks for no certificates; then they are not used.
+    // gRPC demands roots even if it asks for no certificates; then it does not use them.
     const std::string& roots = ask_ ? now->ca : now->cert;
     *out = grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
     fetched_ = now;
@@ -60,7 +60,7 @@ class StoreServerCredentials final : public grpc::ServerCredentials {
   std::shared_ptr<const TlsMaterial> fetched_;
 };
 
-// gRPC has verified the chain; this looks at the name.
+// Checks the name. gRPC has verified the chain.
 class MemberVerifier final : public tls::ExternalCertificateVerifier {
  public:
   explicit MemberVerifier(std::string member) : member_(std::move(member)) {}
@@ -73,9 +73,9 @@ class MemberVerifier final : public tls::ExternalCertificateVerifier {
       if (name == member_) return true;
       have += (have.empty() ? "" : ", ") + EscapeText(name);
     }
-    *status = grpc::Status(
-        grpc::StatusCode::UNAUTHENTICATED,
-        "the certificate does not name " + member_ + " but " + (have.empty() ? "nobody" : have));
+    *status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                           "the certificate does not name " + member_ + "; it has " +
+                               (have.empty() ? "no DNS name" : have));
     return true;
   }
   void Cancel(tls::TlsCustomVerificationCheckRequest*) override {}
@@ -101,7 +101,7 @@ std::shared_ptr<grpc::ChannelCredentials> TlsMemberCredentials(const TlsStore& s
   options.watch_identity_key_cert_pairs();
   options.set_certificate_verifier(
       tls::ExternalCertificateVerifier::Create<MemberVerifier>(member));
-  // By MemberVerifier: addresses change, and certificates need not have them.
+  // MemberVerifier checks the name: addresses change, and certificates need not contain them.
   options.set_check_call_host(false);
   return tls::TlsCredentials(options);
 }

@@ -96,7 +96,7 @@ TEST_F(TlsTest, BadSets) {
       {[&](TlsFiles*) { disk_.Write("n1.key", good.key.substr(0, good.key.size() / 2)); },
        "--tls-key", "the private key in it is damaged: .*"},
       {[&](TlsFiles*) { disk_.Write("n1.key", TestCa::EncryptedKey()); }, "--tls-key",
-       "the key is encrypted, and nobody is there to type its password; decrypt it with openssl "
+       "the key is encrypted, and a node cannot ask for its password; decrypt it with openssl "
        "pkey"},
       {[&](TlsFiles*) { disk_.Write("n1.key", ca_.IssueNode("n1").key); }, "--tls-key",
        "the key does not fit the certificate of --tls-cert .*n1.crt"},
@@ -132,7 +132,7 @@ TEST_F(TlsTest, AWeakKeyIsRefused) {
               EndsWith("the certificate cannot be used: ee key too small"));
 }
 
-TEST_F(TlsTest, ANewSetIsTakenWhenItIsWhole) {
+TEST_F(TlsTest, ACompleteNewSetIsUsed) {
   const TlsFiles files = disk_.WriteNode(ca_, "n1");
   const auto store = TlsStore::Open(files);
   ASSERT_TRUE(store.ok()) << store.status();
@@ -154,7 +154,7 @@ TEST_F(TlsTest, ANewSetIsTakenWhenItIsWhole) {
   EXPECT_EQ((*store)->current()->key, renewed.key);
 }
 
-TEST_F(TlsTest, ABadNewSetIsNotTaken) {
+TEST_F(TlsTest, ABadNewSetIsIgnored) {
   const TlsFiles files = disk_.WriteNode(ca_, "n1");
   const auto store = TlsStore::Open(files);
   ASSERT_TRUE(store.ok()) << store.status();
@@ -175,7 +175,7 @@ TEST_F(TlsTest, ABadNewSetIsNotTaken) {
   }
 }
 
-TEST_F(TlsTest, TheThreadLooksByItself) {
+TEST_F(TlsTest, TheThreadNoticesChanges) {
   const TlsFiles files = disk_.WriteNode(ca_, "n1");
   const auto store = TlsStore::Open(files);
   ASSERT_TRUE(store.ok()) << store.status();

@@ -1,4 +1,4 @@
-// Text from outside, made fit for a log line.
+// Untrusted text, escaped for a log line.
 #pragma once
 
 #include <string>

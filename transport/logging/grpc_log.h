@@ -1,10 +1,11 @@
-// What gRPC itself has to say, in our log.
+// gRPC's own log lines, in this process's log.
 #pragma once
 
 namespace dqueue::transport {
 
-// From now on, for the whole process: at most one of its lines in ten seconds (strangers can cause
-// them, with connections that are no TLS, for example), but always what it says before it aborts.
+// Sends gRPC's log lines to spdlog, for the whole process: at most one line in ten seconds, because
+// strangers can cause them (with plain text on a TLS port, for example), and always the line before
+// gRPC aborts.
 void RouteGrpcLogOnce();
 
 }  // namespace dqueue::transport

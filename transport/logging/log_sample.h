@@ -1,4 +1,4 @@
-// For log lines that strangers can cause: how many there were, and whether it is time for one.
+// Rate limit for a log line that strangers can cause: one line in ten seconds, with a count.
 #pragma once
 
 #include <chrono>
@@ -10,7 +10,7 @@ namespace dqueue::transport {
 
 class LogSample {
  public:
-  // Counts one more. The count if ten seconds have passed since the last line, else 0.
+  // Counts one event. Returns the count if a line is due (ten seconds after the last), else 0.
   uint64_t Count() {
     const std::lock_guard lock(mutex_);
     ++count_;

@@ -27,14 +27,14 @@ using Clock = std::chrono::steady_clock;
 using peer::v1::Frame;
 
 constexpr size_t kQueueBytesMax = 64 << 20;
-// While a connection is being made little is kept: old messages of raft are of no use.
+// The bound while a connection is being made: old raft messages are useless.
 constexpr size_t kConnectingBytesMax = 1 << 20;
-// A frame gathers messages up to here; a single larger message travels alone.
+// Size limit of a frame with several messages; a larger message travels alone.
 constexpr size_t kFrameBytes = 4 << 20;
 constexpr std::chrono::milliseconds kBackOffMin{20};
 constexpr std::chrono::milliseconds kBackOffMax{1000};
 constexpr uint64_t kLogDropsEvery = 10000;
-// That a stream broke is noticed after this at the latest.
+// A broken stream is noticed after this at the latest.
 constexpr std::chrono::milliseconds kListenEvery{100};
 
 size_t CostOf(const raft::Message& message) {
@@ -63,13 +63,13 @@ class Stream final : public grpc::ClientBidiReactor<Frame, Frame> {
 
   void Begin() {
     stub_->async()->Connect(&context_, this);
-    // For the writes that come from the node's loop; returned when the stream has broken.
+    // A hold for writes from the node's loop; removed when the stream has broken.
     AddHold();
     Read();
     StartCall();
   }
   void Cancel() { context_.TryCancel(); }
-  // Who the other side says it is, once its first words have come; empty: no dqueue node.
+  // The name in the initial metadata of the other side; empty: no dqueue node.
   std::string Answered() const {
     const auto& metadata = context_.GetServerInitialMetadata();
     const auto it = metadata.find(kNodeKey);
@@ -94,7 +94,7 @@ class Stream final : public grpc::ClientBidiReactor<Frame, Frame> {
   Frame answer_;
 };
 
-// The way to one member, through as many streams as it takes, one after the other.
+// The connection to one member: one stream after the other.
 class Link : public std::enable_shared_from_this<Link> {
  public:
   Link(std::shared_ptr<Links> links, raft::Member member, std::string self_name,
@@ -107,10 +107,11 @@ class Link : public std::enable_shared_from_this<Link> {
 
   const raft::Member& member() const { return member_; }
 
-  // From the links' thread: connects, or listens to the stream that lives. When to be called next.
+  // On the links' thread: connects, or listens to the live stream. Returns the time of the next
+  // call.
   Clock::time_point OnTime(Clock::time_point now);
   void Send(std::vector<raft::Message> messages);
-  // No new streams; ends the one that lives.
+  // Ends the live stream; opens no other.
   void Close();
   bool ended() const {
     const std::lock_guard lock(mutex_);
@@ -120,7 +121,7 @@ class Link : public std::enable_shared_from_this<Link> {
   void OnConnected(Stream* stream);
   // May wait for the disk.
   void OnAnswer(Stream* stream, Frame answer);
-  // The answer has been handled, and nobody reads from the stream.
+  // The answer has been handled, and no read is under way.
   void OnHandled(Stream* stream, bool was_empty);
   void OnBroken(Stream* stream);
   void OnWritten(Stream* stream, bool ok);
@@ -141,7 +142,7 @@ class Link : public std::enable_shared_from_this<Link> {
   mutable std::mutex mutex_;
   Stream* stream_ = nullptr;  // deletes itself after OnStreamDone
   bool connected_ = false;
-  bool broken_ = false;  // the stream lives, but takes no more writes
+  bool broken_ = false;  // the stream is alive, but takes no more writes
   bool writing_ = false;
   bool reading_ = false;     // or handling an answer, or broken
   uint64_t unanswered_ = 0;  // frames
@@ -149,13 +150,13 @@ class Link : public std::enable_shared_from_this<Link> {
   std::deque<raft::Message> queue_;
   size_t queue_bytes_ = 0;
   uint64_t dropped_ = 0;
-  bool complained_ = false;  // about this outage
+  bool complained_ = false;  // the log has a line about this outage
   std::chrono::milliseconds back_off_ = kBackOffMin;
   Clock::time_point connect_at_;
   std::minstd_rand random_;
 };
 
-// All links. Outlives PeerLinks until the last stream has said that it ended.
+// All links. Outlives PeerLinks until the last stream has ended.
 class Links : public std::enable_shared_from_this<Links> {
  public:
   Links(std::string self_name, std::shared_ptr<TlsStore> tls)
@@ -214,7 +215,7 @@ void Stream::OnReadDone(bool ok) {
     RemoveHold();
     return;
   }
-  // As with PeerStream's frames.
+  // Taken out of the buffer before the next read, as in PeerStream::OnReadDone().
   Frame answer = std::exchange(answer_, Frame());
   const bool is_empty = answer.messages_size() == 0;
   PollerMayWait may_wait([this] { Read(); });
@@ -243,7 +244,7 @@ Clock::time_point Link::OnTime(Clock::time_point now) {
   reading_ = true;
   unanswered_ = 0;
   stream_ = new Stream(shared_from_this(), member_, self_name_, tls_.get());
-  // Under the lock, so that nobody cancels what has not begun.
+  // Under the lock, so that a stream is not cancelled before it has begun.
   stream_->Begin();
   return now + kListenEvery;
 }
@@ -261,7 +262,7 @@ void Link::Send(std::vector<raft::Message> messages) {
   const size_t limit = connected_ ? kQueueBytesMax : kConnectingBytesMax;
   for (raft::Message& message : messages) {
     const size_t cost = CostOf(message);
-    // A message larger than the bound goes if nothing else waits.
+    // A message larger than the bound is taken if no other waits.
     if (queue_bytes_ + cost > limit && !queue_.empty()) {
       DropLocked(1);
       continue;
@@ -345,7 +346,7 @@ void Link::OnBroken(Stream* stream) {
     queue_.clear();
     queue_bytes_ = 0;
   }
-  // At once, not when gRPC has tidied up: an election may depend on it.
+  // Reported now, not when gRPC has cleaned up: an election may depend on it.
   if (was_connected) links_->Disconnected(member_.id);
 }
 
@@ -353,7 +354,7 @@ void Link::OnWritten(Stream* stream, bool ok) {
   const std::lock_guard lock(mutex_);
   if (stream != stream_) return;
   writing_ = false;
-  // Not ok: the stream has broken, and the read says so too.
+  // Not ok: the stream has broken, and the read reports that.
   if (ok && connected_ && !broken_ && !queue_.empty()) WriteLocked();
 }
 
@@ -362,7 +363,7 @@ void Link::OnStreamDone(Stream* stream, const grpc::Status& status) {
   {
     const std::lock_guard lock(mutex_);
     stream_ = nullptr;
-    // Half of it at random, so that members do not knock in step.
+    // Half of it is random, so that members do not reconnect in step.
     const auto half = back_off_.count() / 2;
     connect_at_ =
         Clock::now() +
@@ -382,7 +383,7 @@ void Link::Close() {
   closed_ = true;
   if (stream_ == nullptr) return;
   stream_->Cancel();
-  // The read says that it has ended.
+  // The read reports the end.
   ListenLocked();
 }
 

@@ -1,4 +1,4 @@
-// Raft messages to the other members.
+// Sends raft messages to the other members, over one stream to each. peer_links.cc explains how.
 #pragma once
 
 #include <memory>
@@ -9,14 +9,14 @@
 
 namespace dqueue::transport {
 
-// Connects to peers and carries raft messages; made before the node, which it needs for nothing but
-// Attach().
+// Connects to the peers and sends them raft messages. Created before the node, which gets it as its
+// PeerTransport; Attach() connects the way back.
 class PeerLinks : public node::PeerTransport {
  public:
-  // With `tls` peers must show the certificate of the member that they are expected to be.
+  // With `tls` each peer must present the certificate of the expected member.
   static std::unique_ptr<PeerLinks> Create(const std::string& self_name,
                                            std::shared_ptr<TlsStore> tls = nullptr);
-  // Disconnections are reported to the node.
+  // From now on `node` gets responses and reports of disconnections. It must outlive Stop().
   virtual void Attach(node::Node* node) = 0;
   virtual void Stop() = 0;
 };

@@ -1,4 +1,4 @@
-// What both ends of a stream between members do with raft's messages.
+// Raft messages in the frames of a stream between members: reading them, and collecting answers.
 #pragma once
 
 #include <string>
@@ -10,17 +10,17 @@
 
 namespace dqueue::transport {
 
-// Metadata of a stream between members, both ways: the sender's name.
+// Metadata of a stream between members, in both directions: the sender's name.
 inline constexpr char kNodeKey[] = "dqueue-node";
-// Metadata of who opens one: it takes answers (proto/dqueue/v1/peer.proto).
+// Metadata from the opener of a stream: it reads answers (proto/dqueue/v1/peer.proto).
 inline constexpr char kTakesAnswersKey[] = "dqueue-takes-answers";
 
-// Takes messages out of frames; what is damaged, or not from whom it should be, is dropped and
-// logged. From any thread.
+// Reads the messages in a frame. Drops and logs messages that are damaged or from another member
+// than expected. Any thread.
 class FrameReader {
  public:
-  // `peer`: where the frame came from, for the log. `from`: the member that all messages must be
-  // from; empty: any.
+  // `peer`: the address of the sender, for the log. `from`: the expected sender of all messages;
+  // empty: any.
   std::vector<raft::Message> Read(peer::v1::Frame frame, const std::string& peer,
                                   const std::string& from);
 
@@ -30,8 +30,8 @@ class FrameReader {
   LogSample bad_messages_;
 };
 
-// While it lives, responses that this thread sends to one peer are kept for its stream, as answers
-// to the frame that is being handled.
+// While it lives, it collects the responses that this thread sends to one peer. They become the
+// answer to the frame that this thread handles.
 class AnswerCollector {
  public:
   explicit AnswerCollector(raft::NodeId peer);
@@ -39,8 +39,9 @@ class AnswerCollector {
   AnswerCollector(const AnswerCollector&) = delete;
   AnswerCollector& operator=(const AnswerCollector&) = delete;
 
-  // Moves out of `messages` what this thread's collector keeps, if it has one for that peer. What
-  // is no response (entries, snapshots) stays: all of that takes one way, in its order.
+  // Moves the responses in `messages` to this thread's collector, if it has one for that peer.
+  // Other messages (entries, snapshots) stay: they all take the same way, so that they stay in
+  // order.
   static void Collect(raft::NodeId to, std::vector<raft::Message>* messages);
   std::vector<raft::Message> Take();
 

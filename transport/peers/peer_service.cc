@@ -26,16 +26,16 @@ using peer::v1::Frame;
 
 class PeerServiceImpl;
 
-// Answers that wait while one is being written: few, unless the other side does not read.
+// Bound of the answers that wait for a write. Reached only if the other side does not read.
 constexpr size_t kAnswersMax = 1000;
 
 // One stream of another member.
 class PeerStream final : public grpc::ServerBidiReactor<Frame, Frame> {
  public:
-  // `from`: the member that it comes from, as it says itself.
+  // `from`: the name that the other side claims.
   PeerStream(PeerServiceImpl* service, grpc::CallbackServerContext* context, std::string from);
 
-  // The other side takes this as "connected".
+  // Sends the initial metadata, which the other side takes as "connected".
   void Begin() {
     StartSendInitialMetadata();
     StartRead(&frame_);
@@ -49,9 +49,9 @@ class PeerStream final : public grpc::ServerBidiReactor<Frame, Frame> {
   void OnDone() override;
 
  private:
-  // One frame more is answered, with these.
+  // Answers one more frame with `messages`.
   void Answer(std::vector<raft::Message> messages);
-  // Requires mutex_, something to answer and no write under way.
+  // Requires mutex_, an unanswered frame and no write under way.
   void WriteLocked();
 
   PeerServiceImpl* const service_;
@@ -61,7 +61,7 @@ class PeerStream final : public grpc::ServerBidiReactor<Frame, Frame> {
   Frame frame_;
 
   std::mutex mutex_;
-  std::optional<grpc::Status> end_;  // nothing is written any more
+  std::optional<grpc::Status> end_;  // set: nothing more is written
   bool writing_ = false;
   Frame answer_;  // being written
   uint32_t unanswered_ = 0;
@@ -82,7 +82,7 @@ class PeerServiceImpl final : public PeerServiceBase,
     const std::string from =
         name == metadata.end() ? "" : std::string(name->second.data(), name->second.size());
     auto* stream = new PeerStream(this, context, from);  // deletes itself in OnDone
-    // A stream without a name is nobody's: no certificate has this one.
+    // No certificate has the name "?", so a stream without a name is refused.
     const std::optional<queue::Error> refused =
         entry_.RefuseCaller(*context, from.empty() ? "?" : from);
     if (!refused) context->AddInitialMetadata(kNodeKey, self_name_);
@@ -114,7 +114,7 @@ class PeerServiceImpl final : public PeerServiceBase,
     streams_.erase(stream);
   }
 
-  // It was let in, but may have left the cluster since.
+  // The peer was admitted, but has left the cluster since.
   bool HasLeft(const std::string& name) const {
     return entry_.certificates() && !entry_.router()->IsMember(name);
   }
@@ -159,11 +159,11 @@ void PeerStream::OnReadDone(bool ok) {
     End(grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "not a member any more"));
     return;
   }
-  // The next frame is read afterwards, because gRPC tells the other side at once that there is room
-  // for more, and that costs as much as an answer, unless it goes with one. A stalled disk is not
-  // waited for: a leader must be heard. (A frame that is read then may overtake this one, as in a
-  // network.) Taken out of frame_ before anybody may read into it: this thread can be kept waiting
-  // at any point.
+  // The next read starts after this frame is handled. A read makes gRPC send a window update at
+  // once, which costs as much as an answer, unless it travels with one. If the disk stalls, the
+  // next read starts meanwhile, because a leader must be heard; the next frame may then overtake
+  // this one, as in a network. The frame is moved out of frame_ first, because this thread can be
+  // delayed anywhere while the next read fills frame_.
   Frame frame = std::exchange(frame_, Frame());
   PollerMayWait may_wait([this] { StartRead(&frame_); });
   std::optional<AnswerCollector> answers;
@@ -177,7 +177,7 @@ void PeerStream::Answer(std::vector<raft::Message> messages) {
   const std::lock_guard lock(mutex_);
   if (end_) return;
   ++unanswered_;
-  // Beyond the bound they are lost, as in a network.
+  // Beyond the bound messages are lost, as in a network.
   if (answers_.size() < kAnswersMax) {
     answers_.insert(answers_.end(), std::make_move_iterator(messages.begin()),
                     std::make_move_iterator(messages.end()));
@@ -201,7 +201,7 @@ void PeerStream::OnWriteDone(bool ok) {
     const std::lock_guard lock(mutex_);
     writing_ = false;
     if (!end_) {
-      // Not ok: the stream has broken, and the read says so too.
+      // Not ok: the stream has broken, and the read reports that.
       if (ok && unanswered_ > 0) WriteLocked();
       return;
     }
@@ -214,7 +214,7 @@ void PeerStream::End(const grpc::Status& status) {
     const std::lock_guard lock(mutex_);
     if (end_) return;
     end_ = status;
-    // After what is being written; or when the connection ends, if that is not read.
+    // Finished after the write under way, or at the end of the connection.
     if (writing_) return;
   }
   Finish(status);

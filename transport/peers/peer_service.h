@@ -1,4 +1,4 @@
-// Raft messages from the other members.
+// Receives raft messages from the other members.
 #pragma once
 
 #include <grpcpp/impl/codegen/service_type.h>
@@ -10,7 +10,7 @@
 
 namespace dqueue::transport {
 
-// Receives what other members send. Its streams last until StopStreams().
+// The service that other members connect to. Streams end with the connection or StopStreams().
 class PeerServiceBase {
  public:
   virtual ~PeerServiceBase() = default;

@@ -1,5 +1,5 @@
-// What a hostile client may send to the gRPC port: the known weaknesses of HTTP/2 servers, on a
-// node with real threads. After each the node must answer others, as it does meanwhile.
+// Attacks on the gRPC port through known weaknesses of HTTP/2 servers, on a node with real threads.
+// The node must answer other clients during and after each attack.
 // docs/security.md has the outcomes; each test prints its own.
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
@@ -37,30 +37,24 @@ double ResidentMiB() {
   return static_cast<double>(pages) * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
 
-// Without the guard (a sanitizer has its place) gRPC itself is all that there is.
+// Without the guard (in sanitizer builds) only gRPC's own limits apply.
 #define SKIP_IF_NOT_GUARDED() \
   if (!kConnectionsAreGuarded) GTEST_SKIP() << "needs the guard"
 
 class GrpcAbuseTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    directory_ = testing::TempDir() + "/dqueue_grpc_abuse_test_" + std::to_string(getpid());
-    std::filesystem::remove_all(directory_);
-    std::filesystem::create_directories(directory_);
-    machine_ = new Machine(SmallNode("n1", directory_, {}), storage::PosixFileSystem());
+    machine_ = new LoneMachine("dqueue_grpc_abuse_test");
     machine_->Start("127.0.0.1:0");
     ASSERT_FALSE(HasFatalFailure());
   }
-  static void TearDownTestSuite() {
-    delete machine_;
-    std::filesystem::remove_all(directory_);
-  }
+  static void TearDownTestSuite() { delete machine_; }
   // A normal client calls all the time.
   void SetUp() override {
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(port()),
                                    grpc::InsecureChannelCredentials());
     ASSERT_TRUE(Serves());
-    malloc_trim(0);  // what tests before have left
+    malloc_trim(0);  // drops the memory of earlier tests
     before_ = ResidentMiB();
     client_ = std::thread([this] {
       do {
@@ -105,8 +99,7 @@ class GrpcAbuseTest : public testing::Test {
   }
   static double Growth(double since) { return ResidentMiB() - since; }
 
-  static std::string directory_;
-  static Machine* machine_;
+  static LoneMachine* machine_;
   std::shared_ptr<grpc::Channel> channel_;
   double before_ = 0;
 
@@ -116,8 +109,7 @@ class GrpcAbuseTest : public testing::Test {
   std::atomic<int> failed_{0};
   std::vector<double> times_;
 };
-std::string GrpcAbuseTest::directory_;
-Machine* GrpcAbuseTest::machine_ = nullptr;
+LoneMachine* GrpcAbuseTest::machine_ = nullptr;
 
 TEST_F(GrpcAbuseTest, ACallByHandIsAnswered) {
   RawHttp2 raw(port());
@@ -128,7 +120,7 @@ TEST_F(GrpcAbuseTest, ACallByHandIsAnswered) {
 }
 
 // CVE-2023-1428: a "te" that is none, with a header that is too large, ended the process.
-TEST_F(GrpcAbuseTest, TeThatIsNoneAndALargeHeader) {
+TEST_F(GrpcAbuseTest, AnInvalidTeWithALargeHeader) {
   for (const size_t bytes : {10u, 9u << 10, 12u << 10, 17u << 10, 40u << 10}) {
     for (const bool first : {true, false}) {
       RawHttp2 raw(port());
@@ -185,7 +177,7 @@ TEST_F(GrpcAbuseTest, AHeaderOverTheLimit) {
            FrameOf(Frame::kContinuation, kEndHeaders, 1, block.substr(16000)) +
            FrameOf(Frame::kData, kEndStream, 1, std::string(5, '\0')));
   EXPECT_TRUE(raw.WaitForEnd(1));
-  // A refused call is no refused connection.
+  // A refused call does not end the connection.
   raw.SendCall(3, kStats);
   EXPECT_TRUE(raw.WaitForEnd(3));
   EXPECT_TRUE(raw.answered(3));
@@ -238,8 +230,8 @@ TEST_F(GrpcAbuseTest, SettingsFlood) {
   EXPECT_LT(Growth(before_), 64);
 }
 
-// The acknowledgements cannot leave.
-TEST_F(GrpcAbuseTest, SettingsFloodThatReadsNothing) {
+// The client does not read the acknowledgements.
+TEST_F(GrpcAbuseTest, SettingsFloodWithoutReading) {
   SKIP_IF_NOT_GUARDED();
   RawHttp2 raw(port());
   raw.StopReading();
@@ -278,7 +270,7 @@ TEST_F(GrpcAbuseTest, RapidReset) {
 }
 
 // Whose requests never come whole, so that the calls have no end.
-TEST_F(GrpcAbuseTest, TenThousandStreamsAndMore) {
+TEST_F(GrpcAbuseTest, MoreThanTenThousandStreams) {
   SKIP_IF_NOT_GUARDED();
   RawHttp2 raw(port());
   const std::string header = CallHeader(kLease);
@@ -305,7 +297,7 @@ TEST_F(GrpcAbuseTest, ACompressedMessageIsRefused) {
   }
 }
 
-TEST_F(GrpcAbuseTest, WhatIsNotHttp2) {
+TEST_F(GrpcAbuseTest, OtherProtocols) {
   std::mt19937 random(1);
   std::string noise;
   for (int i = 0; i < 100'000; ++i) noise += static_cast<char>(random());

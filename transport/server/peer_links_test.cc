@@ -141,7 +141,7 @@ TEST_F(PeerLinksTest, LargeEntriesArriveWhole) {
   }
 }
 
-TEST_F(PeerLinksTest, ABrokenConnectionIsToldAndMadeAgain) {
+TEST_F(PeerLinksTest, ABrokenConnectionIsReportedAndMadeAgain) {
   ASSERT_TRUE(Connected());
   EXPECT_TRUE(a_.disconnected().empty());
   const std::string address = "127.0.0.1:" + std::to_string(b_server_->port());
@@ -188,7 +188,7 @@ TEST_F(PeerLinksTest, ARemovedPeerGetsNothing) {
 }
 
 TEST_F(PeerLinksTest, StopsWhileConnecting) {
-  PointTo("192.0.2.1:1");  // nobody answers there
+  PointTo("192.0.2.1:1");  // never answers
   links_->Send(raft::NodeIdOf("b"), {Heartbeat(1)});
   const auto begin = std::chrono::steady_clock::now();
   links_->Stop();
@@ -201,7 +201,7 @@ class PeerAnswersTest : public PeerLinksTest {
   void SetUp() override {
     PeerLinksTest::SetUp();
     b_links_->Attach(&b_);
-    // To each heartbeat, its commit as the match; and more that is nothing for a's stream.
+    // Answers each heartbeat with its commit as the match; other messages do not go to a's stream.
     b_.OnReceive([this](const std::vector<raft::Message>& messages) {
       for (const uint64_t commit : CommitsOf(messages)) {
         b_links_->Send(raft::NodeIdOf("c"), {FromB("c", Matches(1))});
@@ -230,7 +230,7 @@ class PeerAnswersTest : public PeerLinksTest {
 };
 
 TEST_F(PeerAnswersTest, ResponsesComeBackOnTheStreamOfTheRequest) {
-  // Long enough apart that a has stopped to listen, and close together.
+  // With pauses after which a does not listen, and without pauses.
   for (uint64_t i = 10; i < 40; ++i) {
     links_->Send(raft::NodeIdOf("b"), {Heartbeat(i)});
     if (i < 20) {
@@ -247,14 +247,14 @@ TEST_F(PeerAnswersTest, ResponsesComeBackOnTheStreamOfTheRequest) {
   EXPECT_EQ(a_.received().size(), MatchesOf(a_.received()).size()) << "entries take their own way";
 }
 
-TEST_F(PeerAnswersTest, ABreakIsNoticedWhileNothingIsAskedOrAnswered) {
+TEST_F(PeerAnswersTest, ABreakIsNoticedOnAnIdleStream) {
   links_->Send(raft::NodeIdOf("b"), {Heartbeat(10)});
   ASSERT_TRUE(Arrives(10));
   b_server_.reset();
   ASSERT_TRUE(a_.WaitForDisconnected(1));
 }
 
-TEST_F(PeerAnswersTest, AreReadOnWhileTheDiskIsWaitedFor) {
+TEST_F(PeerAnswersTest, StreamsAreReadWhileTheDiskStalls) {
   a_.Stall(true);
   links_->Send(raft::NodeIdOf("b"), {Heartbeat(10)});
   ASSERT_TRUE(Arrives(10));
@@ -269,7 +269,7 @@ TEST_F(PeerAnswersTest, AreReadOnWhileTheDiskIsWaitedFor) {
   EXPECT_TRUE(Arrives(13));
 }
 
-TEST_F(PeerAnswersTest, EachFrameIsAnsweredToWhoTakesAnswers) {
+TEST_F(PeerAnswersTest, EachFrameIsAnsweredIfTheOpenerReadsAnswers) {
   const auto stub = peer::v1::PeerService::NewStub(grpc::CreateChannel(
       "127.0.0.1:" + std::to_string(b_server_->port()), grpc::InsecureChannelCredentials()));
   peer::v1::Frame heartbeat;

@@ -16,8 +16,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The thread that received a message waits for a disk that does not answer; all others are served,
-// again and again.
+// A thread that received a message waits for a stalled disk. Meanwhile all other calls are served,
+// repeatedly.
 TEST(PollerReserve, IsLetOutWhileAPollerIsStuck) {
   FakeNode a;
   FakeNode b;

@@ -1,6 +1,5 @@
-// The gRPC face of a node, to peers and to clients, on one port or two. Client calls go to the
-// node; a follower forwards them to the leader once (metadata "dqueue-forwarded" marks a forwarded
-// call, so that there are no loops).
+// The gRPC server of a node, for peers and clients, on one port or two. A node serves the calls of
+// clients or forwards them to the leader (calls/client_call.h).
 #pragma once
 
 #include <functional>
@@ -21,20 +20,20 @@ namespace dqueue::transport {
 
 struct ServerOptions {
   std::string listen;  // host:port, ":9090" means all interfaces; port 0: any
-  // A port of their own for clients; then `listen` takes only peers and the calls that they
-  // forward. Empty: `listen` takes all.
+  // A separate port for clients; `listen` then takes only peers and the calls that they forward.
+  // Empty: `listen` takes all.
   std::string client_listen;
   std::string node_name;
-  // For both ports; null: plain text. A peer is who shows a member's certificate of the CA in it;
-  // without a CA there are none. In plain text everybody who can connect is believed to be one.
+  // For both ports; null: plain text. With TLS a peer is a caller with a member's certificate from
+  // the store's CA; without a CA there are no peers. In plain text every caller may act as a peer.
   std::shared_ptr<TlsStore> tls;
   bool reflection = false;
   bool auth = false;  // callers need API keys (keys/authenticator.h)
   FirstKeys first_keys;
-  // For a process that holds one node: one of gRPC's threads waits in reserve (poller_reserve.h).
+  // Keep one of gRPC's threads in reserve (listeners/poller_reserve.h). For a process with one
+  // node.
   bool keep_poller_in_reserve = false;
-  int max_connections_hint =
-      1000;  // the descriptor limit is raised to fit, or Start() says what is missing
+  int max_connections_hint = 1000;  // Start() raises the descriptor limit to fit, or fails
 };
 
 class Server {
@@ -42,18 +41,19 @@ class Server {
   // INVALID_ARGUMENT: an address; UNAVAILABLE: it cannot be bound. Both name the flag.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        node::Node* node);
-  // Stops within a second: waiting calls are answered UNAVAILABLE / SHUTTING_DOWN.
+  // Stops within a second. Waiting calls are answered UNAVAILABLE / SHUTTING_DOWN.
   virtual ~Server() = default;
   virtual int port() const = 0;
-  // That clients use: port(), unless they have one of their own.
+  // The port for clients: port(), unless there is a separate one.
   virtual int client_port() const = 0;
-  // What the health service and /ready say: "" or the reason why not.
+  // The reason that the health service and /ready give; "": ready.
   virtual std::string NotReadyReason() const = 0;
-  // What the node counts, on one of its threads. False: it is gone, and `done` is not called.
+  // Passes the node's metrics to `done`, on a thread of the node. False: the node is gone, and
+  // `done` is not called.
   virtual bool RequestMetrics(std::function<void(const node::NodeMetrics&)> done) = 0;
-  // Of all who call this node, over HTTP too.
+  // Checks all callers of this node, over HTTP, too.
   virtual std::shared_ptr<Authenticator> authenticator() = 0;
-  // To the services for clients without a connection. Calls on it must have ended before the
+  // A channel to the services for clients, without a connection. Its calls must end before the
   // server's destructor.
   virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;
 };

@@ -134,7 +134,7 @@ class ServerTest : public testing::Test {
 using JobStub = v1::JobService::Stub;
 using WorkerStub = v1::WorkerService::Stub;
 
-TEST_F(ServerTest, AnyNodeDoesEverything) {
+TEST_F(ServerTest, EveryNodeServesEveryCall) {
   const int leader = WaitForLeader();
   for (int node = 0; node < kNodes; ++node) {
     const std::string prefix = "n" + std::to_string(node) + "-";
@@ -241,7 +241,7 @@ TEST_F(ServerTest, AnyNodeOperatesOnQueues) {
   }
 }
 
-TEST_F(ServerTest, ErrorsKeepTheirDetailsOnTheWay) {
+TEST_F(ServerTest, ForwardedErrorsKeepTheirDetails) {
   for (int node = 0; node < kNodes; ++node) {
     v1::GetJobRequest get;
     get.set_id("unheard-of");
@@ -295,7 +295,7 @@ TEST_F(ServerTest, ALongPollIsWokenByAJob) {
   EXPECT_EQ(nothing.response.jobs_size(), 0);
 }
 
-TEST_F(ServerTest, TheLeadersEndIsADelayForCallersOfOtherNodes) {
+TEST_F(ServerTest, ALostLeaderOnlyDelaysCallersOfOtherNodes) {
   const int leader = WaitForLeader();
   const int follower = (leader + 1) % kNodes;
   ASSERT_TRUE(Call(follower, &JobStub::EnqueueJobs, Jobs("before", 5)).status.ok());

@@ -1,4 +1,4 @@
-// Who gets through which port, over TLS, against nodes whose answers the test gives.
+// Access through both ports over TLS, with fake nodes.
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -32,7 +32,7 @@ raft::Member MemberOf(const std::string& name, const std::string& address = "127
   return member;
 }
 
-// Nodes "a" and "b" of one cluster, as far as their servers can tell; "b" is looked at.
+// Servers of the members "a" and "b" of one cluster, over fake nodes. The tests examine "b".
 class TlsPortsTest : public testing::Test {
  protected:
   void TearDown() override {
@@ -44,7 +44,7 @@ class TlsPortsTest : public testing::Test {
     EXPECT_TRUE(store.ok()) << store.status();
     return *std::move(store);
   }
-  // `says`: who it says it is, whatever its certificate is.
+  // `says`: the name in the metadata, independent of the certificate.
   void StartB(const std::string& name = "b", bool client_port = false,
               const std::string& says = "") {
     ServerOptions options;
@@ -57,10 +57,10 @@ class TlsPortsTest : public testing::Test {
     auto server = Server::Start(options, &b_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    // So that the server has seen the members too.
+    // The members have reached the server by then, too.
     Learn("a");
   }
-  // Waits until the server has heard of a leader.
+  // Waits until the server knows a leader.
   void Learn(const std::string& leader, const std::string& address = "127.0.0.1:1") {
     b_.SetLeader(leader, address);
     for (int i = 0; i < 4000 && !server_->NotReadyReason().empty(); ++i) {
@@ -82,8 +82,8 @@ class TlsPortsTest : public testing::Test {
     return grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port),
                                      grpc::SslCredentials(options), args);
   }
-  // How a stream of peers ends that says it comes from `name`; OK if it is let in and its message
-  // taken.
+  // The status of a peer stream that claims to come from `name`. OK: admitted, and its message was
+  // read.
   grpc::Status Connect(const std::shared_ptr<grpc::Channel>& channel, const std::string& name) {
     const auto stub = peer::v1::PeerService::NewStub(channel);
     grpc::ClientContext context;
@@ -91,8 +91,8 @@ class TlsPortsTest : public testing::Test {
     context.AddMetadata("dqueue-node", name);
     const auto stream = stub->Connect(&context);
     stream->WaitForInitialMetadata();
-    const bool let_in = context.GetServerInitialMetadata().contains("dqueue-node");
-    if (let_in) {
+    const bool admitted = context.GetServerInitialMetadata().contains("dqueue-node");
+    if (admitted) {
       peer::v1::Frame frame;
       node::EncodeMessage(Heartbeat(7), frame.add_messages());
       stream->Write(frame);
@@ -100,7 +100,7 @@ class TlsPortsTest : public testing::Test {
       stream->WritesDone();
     }
     const grpc::Status status = stream->Finish();
-    EXPECT_EQ(let_in, status.ok());
+    EXPECT_EQ(admitted, status.ok());
     return status;
   }
   // A call that the leader b would answer; the node answers if it gets there.
@@ -159,7 +159,7 @@ TEST_F(TlsPortsTest, OnlyMembersArePeers) {
       {ca_.Issue({.names = "URI:a,email:a,IP:127.0.0.1"}), "a", StatusCode::UNAUTHENTICATED,
        "there is none here"},
       {ca_.Issue({.names = "DNS:*"}), "a", StatusCode::PERMISSION_DENIED, "not the member \"a\""},
-      // These do not get as far as a call.
+      // These fail before a call begins.
       {other.IssueNode("a"), "a", StatusCode::UNAVAILABLE, ""},
       {ca_.Issue({.names = "DNS:a", .begins_in_s = -7200, .ends_in_s = -3600}), "a",
        StatusCode::UNAVAILABLE, ""},
@@ -176,14 +176,14 @@ TEST_F(TlsPortsTest, OnlyMembersArePeers) {
   EXPECT_EQ(b_.received().size(), 1u);
 }
 
-TEST_F(TlsPortsTest, AMemberSpeaksForItselfOnly) {
+TEST_F(TlsPortsTest, AMemberSendsOnlyItsOwnMessages) {
   StartB();
   b_.SetMembers({MemberOf("a"), MemberOf("b"), MemberOf("c")});
   Learn("c");
   const auto stub = peer::v1::PeerService::NewStub(Channel(server_->port(), ca_.IssueNode("c")));
   std::unique_ptr<grpc::ClientContext> context;
   std::unique_ptr<grpc::ClientReaderWriter<peer::v1::Frame, peer::v1::Frame>> stream;
-  // Until the server has heard of the new member.
+  // Until the server knows the new member.
   for (int i = 0; i < 2000; ++i) {
     context = std::make_unique<grpc::ClientContext>();
     context->AddMetadata("dqueue-node", "c");
@@ -199,7 +199,7 @@ TEST_F(TlsPortsTest, AMemberSpeaksForItselfOnly) {
   node::EncodeMessage(own, frame.add_messages());
   ASSERT_TRUE(stream->Write(frame));
   ASSERT_TRUE(b_.WaitForReceived(1));
-  // It leaves the cluster: what it sends then is not taken, and the stream ends.
+  // After it leaves the cluster its messages are refused, and the stream ends.
   b_.SetMembers({MemberOf("a"), MemberOf("b")});
   while (stream->Write(frame)) std::this_thread::sleep_for(5ms);
   EXPECT_EQ(stream->Finish().error_code(), StatusCode::PERMISSION_DENIED);
@@ -239,7 +239,7 @@ TEST_F(TlsPortsTest, ClientsNeedNoCertificate) {
   FAIL() << "no call came through";
 }
 
-TEST_F(TlsPortsTest, PlainTextGetsNowhere) {
+TEST_F(TlsPortsTest, PlainTextIsRefused) {
   StartB();
   const auto channel = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
                                            grpc::InsecureChannelCredentials());
@@ -283,7 +283,7 @@ TEST_F(TlsPortsTest, PeersAndClientsHavePortsOfTheirOwn) {
 
 // A call at the follower b, forwarded to the leader a; also after both have new certificates of
 // another CA, and the connection between them has ended.
-TEST_F(TlsPortsTest, CallsAreForwardedToWhoIsMeant) {
+TEST_F(TlsPortsTest, CallsAreForwardedToTheExpectedMember) {
   ServerOptions options;
   options.listen = "127.0.0.1:0";
   options.node_name = "a";
@@ -297,7 +297,7 @@ TEST_F(TlsPortsTest, CallsAreForwardedToWhoIsMeant) {
 
   StartB("b", true);
   b_.SetLeader("a", address);
-  // Until b has heard of it; before, nobody is at the leader's address.
+  // Until b knows the new address; no server is at the old one.
   const auto forward = [&](const std::shared_ptr<grpc::Channel>& channel) {
     std::thread answer([&] { a_.Take<queue::GetCall>().done(v1::GetJobResponse()); });
     grpc::Status status(StatusCode::UNKNOWN, "");
@@ -324,7 +324,7 @@ TEST_F(TlsPortsTest, CallsAreForwardedToWhoIsMeant) {
   forward(client);
 }
 
-TEST_F(TlsPortsTest, LinksReachTheMemberThatIsMeant) {
+TEST_F(TlsPortsTest, LinksReachOnlyTheExpectedMember) {
   // With b's certificate it says that it is c.
   StartB("b", false, "c");
   links_ = PeerLinks::Create("a", Store(disk_.WriteNode(ca_, "a")));
@@ -351,7 +351,7 @@ TEST_F(TlsPortsTest, LinksReachTheMemberThatIsMeant) {
 
 TEST_F(TlsPortsTest, NewConnectionsGetTheNewCertificate) {
   StartB();
-  // A new CA: only who trusts that one gets through, and its members are the peers.
+  // A new CA: only callers that trust it are admitted, and its members are the peers.
   const auto old_channel = Channel(server_->port(), ca_.IssueNode("a"));
   EXPECT_TRUE(Connect(old_channel, "a").ok());
   const TestCa next("the next CA");

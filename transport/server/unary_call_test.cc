@@ -1,4 +1,4 @@
-// Calls of clients against nodes whose answers the test gives.
+// Calls of clients to servers over fake nodes.
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
@@ -22,7 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 using grpc::StatusCode;
 
-// What is left of 5 s at the other side: gRPC rounds timeouts up on their way.
+// The most that remains of 5 s at the server: gRPC rounds timeouts up.
 constexpr auto kFullTime = 5s + 100ms;
 
 struct Answer {
@@ -70,7 +70,7 @@ class Face {
   void Stop() { server_.reset(); }
   std::shared_ptr<grpc::Channel> channel() { return channel_; }
 
-  // Waits until the server has heard of it: from a leader to none, or from none to one.
+  // Waits until the server knows that there is a leader, or none.
   void Follow(const std::string& leader_name, const std::string& leader_address) {
     node.SetLeader(leader_name, leader_address);
     for (int i = 0; i < 4000; ++i) {
@@ -149,7 +149,7 @@ TEST(UnaryCall, GoesToThisNode) {
   EXPECT_EQ(result.leader_address, "") << "told only by followers";
 }
 
-TEST(UnaryCall, WithoutADeadlineItEndsAllTheSame) {
+TEST(UnaryCall, ACallWithoutADeadlineGetsOne) {
   Face face("a");
   JobStub stub(face.channel());
   grpc::ClientContext context;
@@ -161,7 +161,7 @@ TEST(UnaryCall, WithoutADeadlineItEndsAllTheSame) {
   caller.join();
 }
 
-TEST(UnaryCall, ErrorsGoOutAsTheyAre) {
+TEST(UnaryCall, ErrorsOfTheNodeReachTheCallerUnchanged) {
   Face face("a");
   auto answer = face.Async(&JobStub::GetJob, Get("x"));
   face.node.Take<queue::GetCall>().done(
@@ -171,7 +171,7 @@ TEST(UnaryCall, ErrorsGoOutAsTheyAre) {
   EXPECT_EQ(result.reason(), "JOB_NOT_FOUND");
 }
 
-TEST(UnaryCall, AFollowerForwardsAndTellsWhoLeads) {
+TEST(UnaryCall, AFollowerForwardsAndNamesTheLeader) {
   Face leader("leader");
   Face follower("follower");
   follower.Follow("leader", leader.address());
@@ -208,7 +208,7 @@ TEST(UnaryCall, AForwardedCallIsNotForwardedAgain) {
   EXPECT_EQ(answer.get().reason(), "NOT_LEADER");
 }
 
-TEST(UnaryCall, HintsThatGoInCirclesEnd) {
+TEST(UnaryCall, CircularHintsEnd) {
   Face a("a");
   Face b("b");
   auto answer = a.Async(&JobStub::GetJob, Get("x"), 20s);
@@ -240,7 +240,7 @@ TEST(UnaryCall, AnElectionIsWaitedFor) {
   EXPECT_TRUE(answer.get().status.ok());
 }
 
-TEST(UnaryCall, AnElectionWithoutEndIsTold) {
+TEST(UnaryCall, AnEndlessElectionIsReportedInTime) {
   Face face("a");
   const auto begin = std::chrono::steady_clock::now();
   auto answer = face.Async(&JobStub::EnqueueJobs, Enqueue("x"));
@@ -250,13 +250,13 @@ TEST(UnaryCall, AnElectionWithoutEndIsTold) {
   EXPECT_EQ(result.reason(), "NO_LEADER");
   EXPECT_GE(std::chrono::steady_clock::now() - begin, 1900ms);
 
-  // Before its own deadline, so that it learns why.
+  // Before the caller's deadline, so that it gets the reason.
   auto impatient = face.Async(&JobStub::EnqueueJobs, Enqueue("x"), 1000ms);
   face.node.Take<queue::EnqueueCall>().done(MakeError(absl::StatusCode::kUnavailable, "NO_LEADER"));
   EXPECT_EQ(impatient.get().reason(), "NO_LEADER");
 }
 
-TEST(UnaryCall, AnUnknownOutcomeIsRepeatedOnlyWhereThatIsHarmless) {
+TEST(UnaryCall, AnUnknownOutcomeIsRetriedOnlyIfRepeatable) {
   Face face("a");
   face.Follow("a", face.address());
   const queue::Error unknown = MakeError(absl::StatusCode::kUnavailable, "COMMIT_UNKNOWN");
@@ -288,7 +288,7 @@ TEST(UnaryCall, AnUnknownOutcomeIsRepeatedOnlyWhereThatIsHarmless) {
   }
 }
 
-TEST(UnaryCall, AfterAnUnknownOutcomeNoLeaderIsNotTheWholeTruth) {
+TEST(UnaryCall, AnUnknownOutcomeOutlivesALaterLackOfALeader) {
   Face face("a");
   face.Follow("a", face.address());
   auto answer = face.Async(&JobStub::EnqueueJobs, Enqueue("x"));
@@ -311,7 +311,7 @@ TEST(UnaryCall, AfterAnUnknownOutcomeNoLeaderIsNotTheWholeTruth) {
   EXPECT_EQ(result.reason(), "COMMIT_UNKNOWN");
 }
 
-TEST(UnaryCall, ALeaderThatDiesWithTheCall) {
+TEST(UnaryCall, ALeaderDiesDuringCalls) {
   auto leader = std::make_unique<Face>("leader");
   Face follower("follower");
   follower.Follow("leader", leader->address());
@@ -337,7 +337,7 @@ TEST(UnaryCall, ALeaderThatDiesWithTheCall) {
   EXPECT_TRUE(harmless.get().status.ok());
 }
 
-TEST(UnaryCall, AHangingLeaderIsLeftWhenAnotherAppears) {
+TEST(UnaryCall, AForwardToAFrozenLeaderIsCancelledWhenAnotherLeads) {
   Face frozen("frozen");
   Face next("next");
   Face follower("follower");
@@ -364,7 +364,7 @@ TEST(UnaryCall, ALeaderThatHandedOverMayStillAnswer) {
   auto read = follower.Async(&JobStub::GetJob, Get("x"));
   const queue::GetCall left = before.node.Take<queue::GetCall>();
   follower.node.SetLeader("next", next.address());
-  // The change is known: what can be repeated has been.
+  // The change is known: repeatable calls have been repeated.
   next.node.Take<queue::GetCall>().done(JobNamed("x"));
   EXPECT_TRUE(read.get().status.ok());
   call.done(Created("x"));
@@ -396,7 +396,7 @@ TEST(UnaryCall, LeadershipIsMovedByTheLeader) {
   EXPECT_EQ(result.reason(), "TRANSFER_FAILED");
 }
 
-TEST(UnaryCall, TheCallersEndReachesTheNode) {
+TEST(UnaryCall, CancellationReachesTheNode) {
   Face leader("leader");
   Face follower("follower");
   follower.Follow("leader", leader.address());
@@ -409,7 +409,7 @@ TEST(UnaryCall, TheCallersEndReachesTheNode) {
   EXPECT_TRUE(call.cancelled->load());
 }
 
-TEST(UnaryCall, LeasesThatNobodyWillSeeAreTakenBack) {
+TEST(UnaryCall, LeasesOfALostAnswerAreReleased) {
   Face face("a");
   auto context = std::make_shared<grpc::ClientContext>();
   auto answer = face.Async(&WorkerStub::LeaseJobs, v1::LeaseJobsRequest(), 20s, context);
@@ -430,7 +430,7 @@ TEST(UnaryCall, LeasesThatNobodyWillSeeAreTakenBack) {
   release.done(v1::ReleaseJobsResponse());
 }
 
-TEST(UnaryCall, AWaitIsCutToTheCallsTime) {
+TEST(UnaryCall, AWaitIsCutToTheDeadline) {
   Face face("a");
   struct Row {
     int64_t wait_s;
@@ -480,7 +480,7 @@ TEST(UnaryCall, BadRequests) {
   EXPECT_EQ(face.node.waiting(), 0u);
 }
 
-// Ends its side before it has said anything.
+// Closes its side without a message.
 class SilentCall final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   explicit SilentCall(grpc::GenericStub* stub) {
@@ -514,7 +514,7 @@ TEST(UnaryCall, WithoutAMessageIsRefusedByLeaderAndFollower) {
   EXPECT_EQ(leader.node.waiting() + follower.node.waiting(), 0u);
 }
 
-TEST(Server, StopAnswersEveryoneInTime) {
+TEST(Server, StopAnswersAllCallsInTime) {
   Face face("a");
   face.Follow("a", face.address());
   auto lease = face.Async(&WorkerStub::LeaseJobs, v1::LeaseJobsRequest());
@@ -529,7 +529,7 @@ TEST(Server, StopAnswersEveryoneInTime) {
   EXPECT_EQ(read.get().reason(), "SHUTTING_DOWN");
   EXPECT_EQ(change.get().reason(), "COMMIT_UNKNOWN");
   EXPECT_EQ(lease.get().status.error_code(), StatusCode::UNAVAILABLE);
-  // Answers that come too late hurt nobody.
+  // Late answers are harmless.
   held_read.done(JobNamed("x"));
   held_change.done(Created("x"));
   v1::LeaseJobsResponse granted;

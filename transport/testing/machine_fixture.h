@@ -2,8 +2,10 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,7 +17,7 @@
 
 namespace dqueue::transport {
 
-// As cmd/ puts a node together.
+// A node, assembled as in cmd/dqueue/node_process.cc.
 class Machine {
  public:
   Machine(node::Options options, storage::FileSystem& files)
@@ -23,6 +25,7 @@ class Machine {
   ~Machine() { Stop(); }
 
   const std::string& name() const { return options_.name; }
+  const std::string& directory() const { return options_.data_dir; }
   bool running() const { return server_ != nullptr; }
 
   void Start(const std::string& listen, ServerOptions options = {}) {
@@ -37,7 +40,7 @@ class Machine {
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
-  // Without handing leadership over: connections break in the middle.
+  // Stops without a handover: connections break.
   void Stop() {
     if (links_) links_->Stop();
     server_.reset();
@@ -55,7 +58,7 @@ class Machine {
   std::unique_ptr<Server> server_;
 };
 
-// What a small test needs in place of the sizes of production.
+// Options with small sizes, for tests.
 inline node::Options SmallNode(const std::string& name, const std::string& data_dir,
                                const std::vector<node::MemberSpec>& members) {
   node::Options options;
@@ -69,5 +72,25 @@ inline node::Options SmallNode(const std::string& name, const std::string& data_
   options.reserve_bytes = 1 << 20;
   return options;
 }
+
+// A cluster of one node, in a fresh directory that is removed at the end.
+class LoneMachine : public Machine {
+ public:
+  // `name`: of the directory.
+  explicit LoneMachine(const std::string& name)
+      : Machine(SmallNode("n1", FreshDirectory(name), {}), storage::PosixFileSystem()) {}
+  ~LoneMachine() {
+    Stop();
+    std::filesystem::remove_all(directory());
+  }
+
+ private:
+  static std::string FreshDirectory(const std::string& name) {
+    const std::string path = testing::TempDir() + "/" + name + "_" + std::to_string(getpid());
+    std::filesystem::remove_all(path);
+    std::filesystem::create_directories(path);
+    return path;
+  }
+};
 
 }  // namespace dqueue::transport

@@ -1,4 +1,4 @@
-// For tests: HTTP by hand over a socket on loopback.
+// For tests: raw HTTP/1 over a loopback socket.
 #pragma once
 
 #include <arpa/inet.h>
@@ -32,17 +32,17 @@ class RawClient {
     size_t sent = 0;
     while (sent < bytes.size()) {
       const ssize_t n = send(fd_.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-      if (n <= 0) return;  // refused while it was sent
+      if (n <= 0) return;  // the server refused it early
       sent += static_cast<size_t>(n);
     }
   }
-  // Until the server ends the connection.
+  // Reads until the server ends the connection.
   std::string ReadAll() {
     while (More()) {
     }
     return std::move(read_);
   }
-  // Up to the end of the next `text`; what has come if it does not come.
+  // Reads to the end of the next `text`, or to the end of the connection.
   std::string ReadUntil(const std::string& text) {
     size_t at = 0;
     while ((at = read_.find(text)) == std::string::npos && More()) {
@@ -52,7 +52,7 @@ class RawClient {
     read_.erase(0, found.size());
     return found;
   }
-  // One answer with a Content-Length, or none.
+  // Reads one answer, with or without a Content-Length.
   std::string ReadAnswer() {
     size_t end = 0;
     while ((end = read_.find("\r\n\r\n")) == std::string::npos && More()) {

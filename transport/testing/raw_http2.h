@@ -1,5 +1,5 @@
-// For tests: HTTP/2 by hand, so that every rule of it can be broken. What the server sends is read
-// by a thread of its own and counted.
+// For tests: raw HTTP/2, which can break every rule. A thread reads and counts the frames from the
+// server.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +44,7 @@ inline std::string FrameOf(Frame type, uint8_t flags, uint32_t stream, const std
   return out + payload;
 }
 
-// A length of HPACK, RFC 7541 section 5.1, of a string that is not compressed.
+// The length of an uncompressed HPACK string, RFC 7541 section 5.1.
 inline std::string HpackLength(uint64_t value) {
   std::string out;
   if (value < 127) return std::string(1, static_cast<char>(value));
@@ -53,7 +53,7 @@ inline std::string HpackLength(uint64_t value) {
   out += static_cast<char>(value);
   return out;
 }
-// A field that is not indexed, or (`indexed`) is put into the table.
+// A header field; `indexed`: it is put into the table.
 inline std::string HpackField(const std::string& name, const std::string& value,
                               bool indexed = false) {
   return (indexed ? "\x40" : std::string(1, '\0')) + HpackLength(name.size()) + name +
@@ -62,7 +62,7 @@ inline std::string HpackField(const std::string& name, const std::string& value,
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
-// The header of a gRPC call, and more.
+// The header of a gRPC call, and `more`.
 inline std::string CallHeader(const std::string& path, const Fields& more = {}) {
   std::string block;
   for (const auto& [name, value] : Fields{{":method", "POST"},
@@ -81,7 +81,7 @@ inline std::string CallHeader(const std::string& path, const Fields& more = {}) 
 
 class RawHttp2 {
  public:
-  // Without the preface if it is to be sent by hand.
+  // `preface` false: the test sends the preface itself.
   explicit RawHttp2(int port, bool preface = true) : client_(port) {
     reader_ = std::thread([this] { Read(); });
     if (preface) Send(kHttp2Preface + FrameOf(Frame::kSettings, 0, 0, ""));
@@ -93,14 +93,14 @@ class RawHttp2 {
 
   void Send(const std::string& bytes) { client_.Send(bytes); }
   void EndSending() { client_.EndSending(); }
-  // Ends the connection, and every Send() that waits.
+  // Ends the connection and every waiting Send().
   void Abort() { shutdown(client_.fd(), SHUT_RDWR); }
-  // From now on nothing is read, and the server has to keep what it sends.
+  // Stops reading, so that the server must keep its frames.
   void StopReading() {
     const std::lock_guard lock(mutex_);
     paused_ = true;
   }
-  // A whole call without fields in its request.
+  // A complete call with an empty request.
   void SendCall(uint32_t stream, const std::string& path, const Fields& more = {}) {
     Send(FrameOf(Frame::kHeaders, kEndHeaders, stream, CallHeader(path, more)) +
          FrameOf(Frame::kData, kEndStream, stream, std::string(5, '\0')));
@@ -110,7 +110,7 @@ class RawHttp2 {
     const std::lock_guard lock(mutex_);
     return count_[static_cast<size_t>(type)];
   }
-  // Everything that the server said in GOAWAY, its code included; "" if it did not.
+  // The content of GOAWAY, with its code; "": none came.
   std::string goaway() {
     const std::lock_guard lock(mutex_);
     return goaway_;
@@ -129,7 +129,7 @@ class RawHttp2 {
     }
     return true;
   }
-  // The answer to a stream: it has ended, well or badly.
+  // Waits until a stream has ended, with any result.
   bool WaitForEnd(uint32_t stream) {
     return WaitFor([&] {
       const std::lock_guard lock(mutex_);

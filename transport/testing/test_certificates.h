@@ -1,4 +1,4 @@
-// For tests: certificates made on the spot.
+// For tests: certificates, generated when needed.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -31,7 +31,7 @@ struct TestCertificateOptions {
   bool ca = false;
 };
 
-// Signs certificates.
+// A certificate authority.
 class TestCa {
  public:
   explicit TestCa(const std::string& name = "test CA")
@@ -47,7 +47,7 @@ class TestCa {
   TestCertificate IssueFor(EVP_PKEY* key, const TestCertificateOptions& options) const {
     return {CertificatePem(Make(key, "a node", options).get()), KeyPem(key)};
   }
-  // Of a node called `name`, on loopback.
+  // A certificate of the node `name`, on loopback.
   TestCertificate IssueNode(const std::string& name) const {
     return Issue({.names = "DNS:" + name + ",DNS:localhost,IP:127.0.0.1"});
   }
@@ -122,7 +122,7 @@ class TestCa {
   CertificatePtr cert_{nullptr, X509_free};
 };
 
-// Files in a directory of their own, removed with it.
+// A directory with files, removed at the end.
 class TestFiles {
  public:
   TestFiles() : directory_(testing::TempDir() + "/dqueue-tls-XXXXXX") {
@@ -133,7 +133,7 @@ class TestFiles {
   TestFiles& operator=(const TestFiles&) = delete;
 
   std::string path(const std::string& name) const { return directory_ + "/" + name; }
-  // Replaces the file as a whole. Returns its path.
+  // Replaces the file atomically. Returns its path.
   std::string Write(const std::string& name, const std::string& text, mode_t mode = 0600) const {
     const std::string fresh = path(name + ".new");
     std::ofstream(fresh, std::ios::binary) << text;
@@ -141,7 +141,7 @@ class TestFiles {
     EXPECT_EQ(std::rename(fresh.c_str(), path(name).c_str()), 0);
     return path(name);
   }
-  // All that a node called `name` needs.
+  // The files that the node `name` needs.
   TlsFiles WriteNode(const TestCa& ca, const std::string& name) const {
     return WriteNode(ca, name, ca.IssueNode(name));
   }

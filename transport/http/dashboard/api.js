@@ -1,4 +1,4 @@
-// The node's own HTTP API, as every program uses it.
+// Calls of the node's HTTP API.
 
 const KEY = 'dqueue.key';
 
@@ -6,7 +6,7 @@ export const key = () => localStorage.getItem(KEY) ?? '';
 export const setKey = (text) =>
     text ? localStorage.setItem(KEY, text) : localStorage.removeItem(KEY);
 
-// What the node answered instead of doing it.
+// An error answer of the node.
 export class ApiError extends Error {
   constructor(status, reason, message, details) {
     super(message);
@@ -16,20 +16,20 @@ export class ApiError extends Error {
 }
 
 let whenRefused = () => {};
-// `f(error)` is called whenever the node does not know the key.
+// `f(error)` is called whenever the node refuses the key.
 export const onRefused = (f) => { whenRefused = f; };
 
 export function headers(more) {
   return {...(key() ? {Authorization: 'Bearer ' + key()} : {}), ...more};
 }
 
-// The error that an answer is.
+// Converts an answer to an error.
 export async function errorOf(response) {
   let body = {};
   try {
     body = await response.json();
   } catch {
-    // From something on the way, then.
+    // The answer is from a proxy.
   }
   const error = new ApiError(response.status, body.reason ?? 'HTTP_' + response.status,
                              body.error ?? response.statusText, body.details);
@@ -53,7 +53,7 @@ async function call(method, path, body) {
   return response.json();
 }
 
-// Parameters that are empty are left out.
+// Omits empty parameters.
 export function get(path, parameters = {}) {
   const set = Object.entries(parameters).filter(([, value]) => value !== '' && value !== undefined);
   const query = new URLSearchParams(set).toString();
@@ -62,7 +62,7 @@ export function get(path, parameters = {}) {
 
 export const post = (path, body = {}) => call('POST', path, body);
 
-// Of a call with many items: how many went well, and the first thing that did not.
+// For a call with many items: the number of successes, and the first error.
 export function outcome(results) {
   const bad = results.filter((status) => status.code);
   return {done: results.length - bad.length, failed: bad.length, first: bad[0]?.message ?? ''};

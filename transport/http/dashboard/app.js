@@ -1,4 +1,4 @@
-// Which screen is shown, what stands around it, and the keyboard.
+// The current screen, the frame around it, and the keyboard.
 
 import * as api from './api.js';
 import {cluster} from './cluster.js';
@@ -38,8 +38,8 @@ function parse() {
   return {screen: screen || 'overview', id: decodeURIComponent(rest.join('/')), parameters: new URLSearchParams(query)};
 }
 
-// In a narrow window the screens' names are a strip. Not scrollIntoView(): in some browsers the Tab key goes on from
-// what that has shown.
+// In a narrow window the names of the screens are a strip. Not scrollIntoView(): in some browsers it moves the start
+// of Tab navigation.
 function reveal(link) {
   const strip = $('nav').parentElement;
   const {left, right} = link.getBoundingClientRect();
@@ -142,7 +142,7 @@ function theme(name) {
 }
 const nextTheme = () => theme(THEMES[(THEMES.indexOf($('theme').dataset.now) + 1) % THEMES.length]);
 
-let prefix = 0;  // when g was pressed
+let prefix = 0;  // the time when g was pressed
 function onKey(event) {
   const typing = event.target.matches?.('input, textarea, select');
   if (event.key === 'Escape' && typing) return event.target.blur();
@@ -188,7 +188,7 @@ api.onRefused(signIn);
 watch(around);
 showTools();
 
-// A screen is made with or without its buttons; that is known when the node has said what it is.
+// A screen is built with or without buttons; the first cluster event tells which.
 let wasReadOnly = readOnly();
 watch(() => {
   if (wasReadOnly === readOnly()) return;

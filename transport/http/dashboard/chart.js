@@ -1,4 +1,4 @@
-// Lines over the last three minutes, as SVG made by DOM calls.
+// A line chart of the last three minutes, as SVG.
 
 import {h, setText, svg} from './dom.js';
 
@@ -6,7 +6,7 @@ const WIDTH = 600;
 const HEIGHT = 120;
 const POINTS = 180;
 
-// `series`: {name, style, value(point)}; `show(value)` writes a value.
+// `series`: {name, style, value(point)}; `show(value)` formats a value.
 export function chart(title, series, show) {
   const areas = series.map(({style}) => svg('path', {class: 'area ' + style}));
   const lines = series.map(({style}) => svg('path', {class: 'line ' + style}));

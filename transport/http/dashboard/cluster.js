@@ -6,7 +6,7 @@ import {state, watch} from './live.js';
 import {lag, reach} from './overview.js';
 
 async function transfer(to) {
-  const where = to || 'whoever is furthest';
+  const where = to || 'the most up-to-date member';
   if (!await confirm('Move the leadership?', `The leader hands over to ${where}. Calls wait a moment; none fails.`,
                      'Move')) return;
   const {leader_id: leader} = await api.post('/v1/cluster:transfer', {to});

@@ -60,7 +60,7 @@ export function dead(root) {
                 h('div', {class: 'filters'}, field('In queue', queue), field('Whose error has', part), all),
                 h('p', {}, h('a', {href: '#/jobs?state=DEAD'}, 'See every dead job'))));
   const update = () => state.total && setText(total, state.total.dead
-      ? `${many(state.total.dead, 'job')} failed for good; somebody should look.` : 'Nothing has failed for good.');
+      ? `${many(state.total.dead, 'job')} failed for good and wait for a decision.` : 'Nothing has failed for good.');
   update();
   const unwatch = watch(update);
   return () => {

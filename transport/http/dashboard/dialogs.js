@@ -1,4 +1,4 @@
-// What stands over the page for a moment: questions, messages, the list of shortcuts.
+// Overlays: questions, messages, the list of shortcuts.
 
 import {field, h} from './dom.js';
 import {readOnly} from './live.js';
@@ -22,7 +22,7 @@ function open(title, body, buttons) {
   return dialog;
 }
 
-// Resolves to whether the person agreed. With `word`, it has to be typed first.
+// Resolves to true if the user agrees. With `word`, the user must type it first.
 export function confirm(title, text, yes, word) {
   return new Promise((resolve) => {
     let agreed = false;
@@ -63,8 +63,8 @@ export function help(shortcuts) {
   ]);
 }
 
-// A button that changes something on the node. In read-only mode it is there, but off; when the key
-// has not the right, it says so and goes off.
+// A button that changes something on the node. Disabled in read-only mode. Without the right, it
+// shows that and becomes disabled.
 export function action(text, run, {kind = 'quiet', label, needs} = {}) {
   const button = h('button', {type: 'button', class: kind, 'aria-label': label}, text);
   let off = '';

@@ -1,4 +1,4 @@
-// Elements and text. What comes from the server only ever becomes text: there is no innerHTML here.
+// Elements and text. Data from the server becomes text only; innerHTML is not used.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -26,10 +26,10 @@ export function setText(element, text) {
 
 export const hidden = (text) => h('span', {class: 'visually-hidden'}, text);
 
-const shown = new WeakMap();  // parent: its rows by their keys
+const shown = new WeakMap();  // parent -> rows by key
 
-// Makes the children of `parent` show `items`, keeping the elements (and the focus in them) of items
-// that stay. `create(item)` returns {element, update(item)}.
+// Updates the children of `parent` to show `items`. Elements of remaining items stay, with their
+// focus. `create(item)` returns {element, update(item)}.
 export function keyed(parent, items, key, create) {
   if (!shown.has(parent)) shown.set(parent, new Map());
   const rows = shown.get(parent);
@@ -52,9 +52,9 @@ export function keyed(parent, items, key, create) {
   }
 }
 
-// A table whose rows become cards where there is no room. `columns`: {name, make(item), set(cell,
-// item), kind}: a cell is made once and set whenever its item changes. `kind`: number, time, wide (a
-// line of its own in a card), actions, select (a corner of a card).
+// A table whose rows become cards in a narrow window. `columns`: {name, make(item), set(cell, item),
+// kind}: a cell is created once and set whenever its item changes. `kind`: number, time, wide (a
+// separate line in a card), actions, select (a corner of a card).
 export function liveTable(caption, columns, key, empty) {
   const body = h('tbody', {role: 'rowgroup'});
   const head = h('tr', {role: 'row'}, columns.map((column) => h('th', {

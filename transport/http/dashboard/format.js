@@ -1,4 +1,4 @@
-// Numbers and times as people read them.
+// Numbers and times for people.
 
 const whole = new Intl.NumberFormat('en');
 const short = new Intl.NumberFormat('en', {notation: 'compact', maximumFractionDigits: 1});
@@ -7,7 +7,7 @@ export const count = (value) => {
   const number = Number(value ?? 0);
   return number < 1e6 ? whole.format(number) : short.format(number);
 };
-// 1 job, 2 jobs.
+// "1 job", "2 jobs".
 export const many = (value, noun) => `${count(value)} ${noun}${Number(value) === 1 ? '' : 's'}`;
 export const rate = (value) =>
     value === null || value === undefined ? '–' : (value < 100 ? value.toFixed(1) : count(Math.round(value))) + '/s';
@@ -23,7 +23,7 @@ export function duration(ms) {
   return Math.round(seconds / 86400) + ' days';
 }
 
-// Protobuf's JSON: "1.500s".
+// Parses a duration of Protobuf's JSON: "1.500s".
 export const durationText = (text) => (text ? duration(parseFloat(text) * 1000) : '–');
 
 export function bytes(value) {

@@ -91,7 +91,7 @@ export function job(root, parameters, id) {
   const body = h('div', {});
   let told = '';
   const loop = poll(() => api.get('/v1/jobs/' + encodeURIComponent(id)), (answer) => {
-    // Not while nothing changes: what is selected or has the focus stays.
+    // Only after a change, so that selection and focus stay.
     const now = JSON.stringify({...answer.job, lease: answer.job.lease?.worker_id});
     if (told === now) return;
     told = now;

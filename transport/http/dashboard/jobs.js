@@ -12,7 +12,7 @@ export const jobLink = (id) => h('a', {href: '#/job/' + encodeURIComponent(id), 
 
 export const attempts = (job) => job.counters ? job.counters.delivered + (job.state === 'JOB_STATE_LEASED' ? 1 : 0) : 0;
 
-// What a job's state makes worth knowing.
+// The detail that matters in a job's state.
 export function situation(job) {
   switch (stateName(job.state)) {
     case 'SCHEDULED': return 'runs ' + ago(job.run_time);
@@ -30,7 +30,7 @@ async function each(verb, done, ids) {
   if (failed) toast(`${count(failed)} not ${done.toLowerCase()}: ${first}`, 'bad');
 }
 
-// Buttons for some jobs; `ids()` names them, `then()` is called when something has changed.
+// Buttons for the jobs `ids()`. `then()` is called after a change.
 export function jobActions(ids, then) {
   return [
     action('Retry', async () => {
@@ -161,7 +161,7 @@ export function jobs(root, parameters) {
   });
   search.addEventListener('input', show);
   search.addEventListener('keydown', (event) => {
-    // Any id, also one that is on no page here.
+    // Any id, even one that no page here shows.
     if (event.key === 'Enter' && search.value.trim() && visible().length !== 1) {
       location.hash = '#/job/' + encodeURIComponent(search.value.trim());
     } else if (event.key === 'Enter' && visible().length === 1) {

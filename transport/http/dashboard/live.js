@@ -1,35 +1,35 @@
-// The state of the node as /events tells it. fetch() instead of EventSource, which cannot send a key.
+// The state of the node from /events. Uses fetch(), because EventSource cannot send a key.
 
 import {ApiError, errorOf, headers} from './api.js';
 
 const HISTORY = 180;  // seconds
-const SILENCE_MS = 25_000;  // the node says something every 15 s
-// A browser has six connections to a node, for all its tabs: one that nobody looks at gives its up.
+const SILENCE_MS = 25_000;  // the node sends a heartbeat every 15 s
+// A browser has six connections to a node for all its tabs: a hidden tab closes its stream.
 const UNSEEN_MS = 30_000;
 const BACKOFF_MS = [250, 500, 1000, 2000, 4000, 8000];
 
 export const state = {
-  link: 'connecting',  // live, lost, refused, paused (nobody looks)
+  link: 'connecting',  // live, lost, refused, paused (hidden)
   linkError: '',
   total: null,
   rates: null,
   queues: new Map(),
   more: false,
-  atMs: 0,  // when the last stats came, by this machine's clock
+  atMs: 0,  // the time of the last stats, by this machine's clock
   cluster: null,
   problem: null,
   auth: '',
   nodeReadOnly: false,
   disk: null,
   appliedIndex: 0,
-  history: [],  // {enqueued, completed, failed, ready}, one a second
+  history: [],  // {enqueued, completed, failed, ready} for each second
 };
 
 const pageReadOnly = new URLSearchParams(location.search).has('readonly');
 export const readOnly = () => pageReadOnly || state.nodeReadOnly;
 
 const listeners = new Set();
-// `f()` after each change, and every second. Returns what undoes it.
+// Calls `f()` after each change and every second. Returns a function that ends this.
 export function watch(f) {
   listeners.add(f);
   return () => listeners.delete(f);
@@ -39,7 +39,7 @@ function changed() {
     try {
       f();
     } catch (error) {
-      // A screen's own: the others and the stream go on.
+      // An error of one screen must not stop the others and the stream.
       reportError(error);
     }
   }
@@ -129,10 +129,10 @@ async function connect() {
 }
 
 let wake = () => {};
-// Connects again now: there is a new key.
+// Reconnects now, with a new key.
 export const reconnect = () => wake();
 
-// Does not end.
+// Runs for ever.
 export async function run() {
   setInterval(() => {
     if (state.total && state.link === 'live') {

@@ -19,7 +19,7 @@ function tile(name, href) {
   };
 }
 
-// How far a member is behind what the leader has, in entries; null: this node does not know.
+// The lag of a member behind the leader, in entries; null: unknown to this node.
 export function lag(member, cluster) {
   if (cluster.role === 'leader') return Math.max(0, cluster.last_index - member.match_index);
   if (member.id === cluster.node_id) {

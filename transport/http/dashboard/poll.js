@@ -1,11 +1,11 @@
-// Asks again and again while a screen is shown: lists that the stream does not carry.
+// Polls lists that the event stream does not carry, while a screen is shown.
 
 import {h, setText} from './dom.js';
 
 const EVERY_MS = 3000;
 
-// `ask()` gets what `show(answer)` shows. Returns {element, now(), stop()}: the element says what
-// is wrong, if something is.
+// `ask()` requests an answer, and `show(answer)` shows it. Returns {element, now(), stop()}; the
+// element shows an error, if there is one.
 export function poll(ask, show) {
   const problem = h('p', {class: 'problem', hidden: true});
   let timer = 0;

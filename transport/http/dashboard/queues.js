@@ -6,7 +6,7 @@ import {readyAge, state, watch} from './live.js';
 
 const path = (queue, verb) => `/v1/queues/${encodeURIComponent(queue)}:${verb}`;
 
-// Repeats a call that does a part of the work until nothing is left. Returns how many it were.
+// Repeats a call that does a part of the work until no work is left. Returns the sum.
 export async function untilDone(call, counter) {
   let sum = 0;
   for (;;) {

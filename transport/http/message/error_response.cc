@@ -16,7 +16,7 @@ struct ReasonStatus {
   const char* reason;
   int http;
 };
-// Where the code alone says too little.
+// Reasons with another HTTP status than their code.
 constexpr ReasonStatus kReasonStatus[] = {
     {"PAYLOAD_TOO_LARGE", 413},
     {kReasonTooLarge, 413},
@@ -57,7 +57,7 @@ int StatusOfCode(int code) {
   }
 }
 
-// The parts of a google.rpc.Status that are told.
+// The parts of a google.rpc.Status that an answer shows.
 struct Details {
   google::rpc::ErrorInfo info;
   google::rpc::BadRequest bad_request;
@@ -121,11 +121,11 @@ HttpResponse ErrorResponse(int code, const std::string& message, const Details& 
   return response;
 }
 
-// What a server of this kind said, or gRPC itself.
+// The status of a dqueue server, or one made from a status of gRPC itself.
 google::rpc::Status ReadStatus(const grpc::Status& status) {
   google::rpc::Status rpc;
   if (!rpc.ParseFromString(status.error_details()) || rpc.code() == 0) {
-    // gRPC's own words.
+    // A status of gRPC itself.
     rpc.Clear();
     rpc.set_code(status.error_code());
     rpc.set_message(status.error_message());

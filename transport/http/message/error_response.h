@@ -10,15 +10,15 @@
 
 namespace dqueue::transport {
 
-// The answer to what went wrong: {"error": message, "reason": reason, "details": {}}.
+// An error answer: {"error": message, "reason": reason, "details": {}}.
 HttpResponse HttpProblem(int status, const std::string& reason, const std::string& message);
 
-// {"error": message, "reason": REASON, "details": {metadata, "field_violations": […]}} with the
-// status that docs/http.md has for the reason or the code; Retry-After where RetryInfo says so.
+// {"error": message, "reason": REASON, "details": {metadata, "field_violations": […]}}, with the
+// HTTP status that docs/http.md lists for the reason or the code, and Retry-After from RetryInfo.
 HttpResponse ErrorResponse(const google::rpc::Status& status);
 HttpResponse ErrorResponse(const grpc::Status& status);
-// The same where the body was the one job of an EnqueueJobsRequest: its fields have no "jobs[0]."
-// before them, which the caller never wrote.
+// The same for a body that was the only job of an EnqueueJobsRequest: removes the prefix "jobs[0]."
+// from fields, because the caller did not write it.
 HttpResponse OneJobErrorResponse(google::rpc::Status status);
 HttpResponse OneJobErrorResponse(const grpc::Status& status);
 

@@ -1,4 +1,4 @@
-// A request and its answer as the façade sees them: plain data, without a library's types.
+// HTTP requests and answers as plain data, without a library's types.
 #pragma once
 
 #include <functional>
@@ -12,10 +12,10 @@
 
 namespace dqueue::transport {
 
-// The part of a request line between method and version, taken apart.
+// The parsed target of a request line.
 struct HttpTarget {
-  // Decoded, without the leading slash: "/a/b%20c" is {"a", "b c"}, "/" is {""}. A "%2F" is a
-  // character of its segment, no separator.
+  // Decoded, without the leading slash: "/a/b%20c" is {"a", "b c"}, "/" is {""}. "%2F" is a
+  // character of its segment, not a separator.
   std::vector<std::string> path;
   // Decoded; '+' is a space.
   std::map<std::string, std::string> query;
@@ -27,14 +27,14 @@ struct HttpTarget {
 absl::StatusOr<HttpTarget> ParseTarget(const std::string& target);
 
 struct HttpRequest {
-  std::string method;  // as sent: "GET"
+  std::string method;  // as received: "GET"
   HttpTarget target;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  // The Authorization field, if there is just one, and the other end of the connection.
+  // The Authorization field, if there is exactly one, and the address of the client.
   Credentials credentials;
 
-  // The first with this name, in any case; "" if there is none.
+  // The first field with this name (case-insensitive); "": none.
   const std::string& Header(const std::string& name) const;
 };
 
@@ -43,7 +43,8 @@ struct HttpResponse {
   std::string content_type;  // empty: the answer has no body
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
-  // Called once, on the server's thread, if it is known that the client does not get this answer.
+  // Called once, on the server's thread, if the server knows that the client did not get this
+  // answer.
   std::function<void()> undelivered;
 };
 

@@ -15,7 +15,7 @@ namespace {
 
 namespace json = boost::json;
 
-// Sees every part of a document; keeps only the names of the objects that are open.
+// A SAX handler that checks a document. Keeps only the names in open objects.
 class NameCheck {
  public:
   static constexpr size_t max_object_size = std::numeric_limits<size_t>::max();
@@ -83,7 +83,7 @@ std::string Position(std::string_view text, size_t at) {
 
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-// Walks over text that CheckJson() found good.
+// Scans text that CheckJson() has accepted.
 class Slicer {
  public:
   explicit Slicer(std::string_view text) : text_(text) {}

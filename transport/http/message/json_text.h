@@ -1,6 +1,6 @@
-// JSON in and out, by the rules of the façade: strict (RFC 8259, UTF-8), at most kJsonDepthMax
-// deep, no name twice in one object. Payloads are passed on as the very bytes that came, so values
-// are slices of the text and no tree is built.
+// Reads and writes JSON. Strict: RFC 8259, UTF-8, at most kJsonDepthMax deep, no duplicate names in
+// an object. Payloads must stay the bytes that came in, so values are slices of the text and no
+// tree is built.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,19 @@
 namespace dqueue::transport {
 
 inline constexpr size_t kJsonDepthMax = 32;
-// Of the object that is the body: no request has so many, and each costs time.
+// Limit of members in the outermost object. No request has that many, and each costs time.
 inline constexpr size_t kJsonMembersMax = 1000;
 
 // OK, or INVALID_ARGUMENT with "line 1, column 7: …".
 absl::Status CheckJson(std::string_view text);
 
-// The members of the object that `text` is, each name decoded, each value as it stands there.
+// The members of the object in `text`: decoded names, and values as written.
 // INVALID_ARGUMENT: not JSON, no object, or too many members. The views point into `text`.
 using JsonMembers = std::map<std::string, std::string_view>;
 absl::StatusOr<JsonMembers> ParseJsonObject(std::string_view text);
 
-// Of a value from JsonMembers; nullopt: of another type, or outside of the type's range. 1.0 and
-// "1" are no integers.
+// Converts a value from JsonMembers. nullopt: another type, or outside the range. 1.0 and "1" are
+// not integers.
 std::optional<std::string> JsonToText(std::string_view value);
 std::optional<int64_t> JsonToInteger(std::string_view value);
 
@@ -48,7 +48,7 @@ class JsonObject {
   JsonObject& Integer(std::string_view name, int64_t value);
   JsonObject& Unsigned(std::string_view name, uint64_t value);
   JsonObject& Null(std::string_view name);
-  // `json` is a value already.
+  // `json` is the value as JSON text.
   JsonObject& Raw(std::string_view name, std::string_view json);
   std::string Finish() { return out_ + '}'; }
 

@@ -1,5 +1,5 @@
-// Reads the members of a request's JSON body. The first thing that is wrong is kept; so a handler
-// reads all it knows and asks once, with Problem(), at the end.
+// Reads the members of a request's JSON body. Keeps the first problem, so a handler reads all its
+// fields and calls Problem() once at the end.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace dqueue::transport {
 
-// 415 for a body that is not application/json in UTF-8; nullopt: fine, or no body.
+// 415 for a body that is not application/json in UTF-8. nullopt: no problem, or no body.
 std::optional<HttpResponse> ProblemOfContentType(const HttpRequest& request);
 
 // 400 INVALID_FIELD with field, value and limit. `limit` completes "<field> must be …".
@@ -20,18 +20,18 @@ HttpResponse BadField(const std::string& field, const std::string& value, const 
 
 class BodyFields {
  public:
-  // No body is the same as {}. `request` must stay.
+  // An empty body counts as {}. `request` must outlive this object.
   explicit BodyFields(const HttpRequest& request);
 
-  // nullopt: it is not there, is null, or is wrong.
+  // nullopt: absent, null, or invalid.
   std::optional<std::string> Text(const std::string& name);
   std::optional<int64_t> Integer(const std::string& name, int64_t min, int64_t max);
-  // A string's characters, or an object or array as the bytes that came in.
+  // The characters of a string, or the bytes of an object or array.
   std::optional<std::string> TextOrJson(const std::string& name);
-  // For what a field means beyond its type.
+  // Reports a problem that is not about the type.
   void Refuse(const std::string& name, const std::string& value, const std::string& limit);
 
-  // Also names a member that nobody asked for.
+  // The first problem. A member that was never read is a problem, too.
   std::optional<HttpResponse> Problem() const;
 
  private:

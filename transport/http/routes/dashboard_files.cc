@@ -30,7 +30,7 @@ void Send(const HttpRequest& request, std::string_view name, const HttpReply& re
   }
   HttpResponse response;
   response.headers.emplace_back("ETag", found->etag);
-  // Kept, but asked for again: after an update of the node all files are of one version.
+  // Cached, but revalidated: after an update of the node all files are of one version.
   response.headers.emplace_back("Cache-Control", "no-cache");
   if (request.Header("If-None-Match").find(found->etag) != std::string::npos) {
     response.status = 304;

@@ -21,16 +21,17 @@ using google::protobuf::util::TimeUtil;
 
 constexpr int64_t kHeartbeatMs = 15'000;
 constexpr char kHeartbeat[] = ": still here\n\n";
-// How long a client waits before it connects again.
+// The pause of a client before it reconnects.
 constexpr char kRetry[] = "retry: 1000\n\n";
-// An answer that is older is not told to a new viewer.
+// An older answer is not sent to a new viewer.
 constexpr int64_t kFreshMs = 2'500;
-// The oldest ready job's age is told as if it were a point in time; smaller moves are the clocks'.
+// The age of the oldest ready job is compared as a point in time. Smaller moves are clock noise.
 constexpr int64_t kSameSinceMs = 1'500;
-// The disk is asked for at every so manieth tick: the answer costs the node a walk over its queues.
+// Free disk space is requested every kDiskTicks ticks: the answer costs the node a walk over its
+// queues.
 constexpr int kDiskTicks = 10;
 constexpr double kMsPerSecond = 1000.0;
-// GetStats has no more queues than this.
+// The maximum of queues in a GetStats answer.
 constexpr int kQueuesInStats = 1000;
 
 int64_t SteadyMs() {
@@ -45,7 +46,7 @@ int64_t UnixMs() {
       .count();
 }
 
-// A second, to a tenth.
+// The rate per second, rounded to a tenth.
 double PerSecond(uint64_t before, uint64_t now, int64_t ms) {
   if (now <= before || ms <= 0) return 0;
   const double exact = static_cast<double>(now - before) * kMsPerSecond / static_cast<double>(ms);
@@ -101,7 +102,7 @@ void EventHub::Tick() {
     });
     const int64_t now = options_.now_ms();
     if (watching_.empty()) {
-      // What is known gets old now.
+      // Without viewers the data is not refreshed.
       heartbeat_ms_ = 0;
       total_.reset();
       rates_.reset();
@@ -176,11 +177,11 @@ void EventHub::OnStats(const grpc::Status& status, const v1::GetStatsResponse& s
   if (watching_.empty()) return;
   if (!status.ok()) {
     problem_ = ErrorResponse(status).body;
-    problem_.pop_back();  // the line's end
+    problem_.pop_back();  // the newline
     return PublishCluster();
   }
   const bool recovered = !std::exchange(problem_, "").empty();
-  // Who may not see the cluster is told the rest with the first answer.
+  // Viewers without rights on the cluster get the rest with the first answer.
   if (recovered || !options_.cluster) PublishCluster();
   const int64_t before_ms = std::exchange(stats_ms_, options_.now_ms());
   const bool learned = Learn(stats);

@@ -1,15 +1,15 @@
-// What viewers of a node who may see the same are told, as server-sent events. While there are
-// viewers, and only then, the hub asks for counters and for the cluster at each Tick(), with the
-// key of one of them, and sends what has changed. An event is encoded once for all.
+// Server-sent events for viewers with the same rights. While there are viewers, each Tick()
+// requests counters and cluster state with the key of one viewer, and changes are sent to all. Each
+// event is encoded once.
 //
 //   event: stats
 //     {"whole", "time_ms", "applied_index", "total", "rates", "queues", "gone", "more"}
 //   event: cluster
 //     {"cluster", "problem", "auth", "read_only", "disk_free_bytes"}
 //
-// A viewer's first stats event is whole: it has every queue. Later ones have those that changed,
-// and the names of those that are gone. So whoever connects again has missed nothing, whatever it
-// saw before; the id of an event is the highest applied index known when it was made.
+// A viewer's first stats event is whole: it has every queue. Later events have the queues that
+// changed and the names of queues that are gone. So a viewer that reconnects misses nothing. The id
+// of an event is the highest applied index known when the event was made.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +28,14 @@
 
 namespace dqueue::transport {
 
-// Where the hub asks. Answers come later, from any thread, each once or never.
+// The source of the data. Answers come later, from any thread, once or never.
 class EventSource {
  public:
   virtual ~EventSource() = default;
   using Stats = std::function<void(const grpc::Status&, const v1::GetStatsResponse&)>;
   using Cluster = std::function<void(const grpc::Status&, const v1::GetClusterResponse&)>;
   using Disk = std::function<void(uint64_t free_bytes)>;
-  // Both for a viewer: what its key may not see is not in the answer.
+  // Both use the viewer's key: the answer contains only what that key may see.
   virtual void AskStats(const Credentials& viewer, Stats done) = 0;
   virtual void AskCluster(const Credentials& viewer, Cluster done) = 0;
   virtual void AskDisk(Disk done) = 0;
@@ -45,26 +45,25 @@ struct EventOptions {
   bool keys_needed = false;  // "auth" of a cluster event: "on"
   bool read_only = false;
   bool cluster = true;              // viewers may see the members and the disk
-  std::function<int64_t()> now_ms;  // of a clock that never goes back; null: the machine's
+  std::function<int64_t()> now_ms;  // a monotonic clock; null: steady_clock
 };
 
 struct EventViewer {
   HttpStream stream;
   Credentials credentials;
-  std::function<bool()> still_allowed;  // asked at each Tick(); null: always. Must not wait.
+  std::function<bool()> still_allowed;  // called at each Tick(); null: always. Must not block.
 };
 
-// Every call from any thread.
+// Thread-safe.
 class EventHub : public std::enable_shared_from_this<EventHub> {
  public:
-  // `source` must live until Stop(). Those who are added must have keys to which it gives the same
-  // answers.
+  // `source` must live until Stop(). All viewers must have keys with the same rights.
   static std::shared_ptr<EventHub> Create(EventSource* source, EventOptions options);
 
   void Add(EventViewer viewer);
-  // Once a second.
+  // To be called once a second.
   void Tick();
-  // Streams end, and nothing is asked any more.
+  // Ends the streams. Nothing is requested afterwards.
   void Stop();
   size_t viewers() const;
 
@@ -79,9 +78,9 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
     bool whole = false;  // has had every queue
     bool cluster = false;
   };
-  // A queue as it was told last.
+  // A queue as sent last.
   struct Known {
-    v1::QueueStats stats;  // without the age, which changes all the time
+    v1::QueueStats stats;  // without the age, which always changes
     int64_t ready_since_ms = 0;
   };
   enum class Encoded { kChanges, kWhole };
@@ -92,9 +91,9 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   void OnCluster(const grpc::Status& status, const v1::GetClusterResponse& cluster);
   void OnDisk(uint64_t free_bytes);
 
-  // With the lock held.
+  // Requires mutex_.
   bool Learn(const v1::GetStatsResponse& stats);
-  // `changed`: there is something new to those who have seen all so far.
+  // `changed`: viewers that are up to date need an event, too.
   void Publish(bool changed);
   void PublishCluster();
   void TellCluster(Watching* watching) const;
@@ -115,7 +114,7 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   int64_t heartbeat_ms_ = 0;  // when the last heartbeat was sent; 0: not yet
   uint64_t index_ = 0;
   int64_t stats_ms_ = 0;  // of the last answer
-  // As of the last answer; not set: none since there are viewers, or (rates) one only.
+  // From the last answer. Not set: no answer since the first viewer came, or (rates) only one.
   std::optional<v1::QueueStats> total_;
   std::optional<Rates> rates_;
   std::map<std::string, Known> queues_;
@@ -124,7 +123,7 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   std::vector<std::string> gone_;
   std::string problem_;       // as JSON; empty: none
   std::string cluster_;       // as JSON; empty: not known
-  std::string cluster_told_;  // what the last cluster event said
+  std::string cluster_told_;  // the last cluster event
   std::optional<uint64_t> disk_free_bytes_;
 };
 

@@ -18,7 +18,7 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
 
-// Keeps what is asked until the test answers.
+// Keeps requests until the test answers.
 class FakeSource final : public EventSource {
  public:
   void AskStats(const Credentials&, Stats done) override { stats_.push_back(std::move(done)); }
@@ -32,7 +32,7 @@ class FakeSource final : public EventSource {
   std::vector<Disk> disk_;
 };
 
-// The client's end of a stream.
+// The client side of a stream.
 class Client final : public HttpReply::Exchange {
  public:
   void Send(HttpResponse) override {}
@@ -113,13 +113,13 @@ class EventHubTest : public testing::Test {
   }
   void AnswerStats(const v1::GetStatsResponse& stats,
                    const grpc::Status& status = grpc::Status::OK) {
-    ASSERT_FALSE(source_.stats_.empty()) << "nobody asked";
+    ASSERT_FALSE(source_.stats_.empty()) << "no request";
     auto done = std::move(source_.stats_.back());
     source_.stats_.clear();
     done(status, stats);
   }
   void AnswerCluster(const std::string& leader) {
-    ASSERT_FALSE(source_.cluster_.empty()) << "nobody asked";
+    ASSERT_FALSE(source_.cluster_.empty()) << "no request";
     auto done = std::move(source_.cluster_.back());
     source_.cluster_.clear();
     v1::GetClusterResponse cluster;
@@ -135,7 +135,7 @@ class EventHubTest : public testing::Test {
                  }});
 };
 
-TEST_F(EventHubTest, AsksNothingWithoutViewers) {
+TEST_F(EventHubTest, RequestsNothingWithoutViewers) {
   Tick();
   EXPECT_THAT(source_.stats_, IsEmpty());
   EXPECT_THAT(source_.cluster_, IsEmpty());
@@ -153,7 +153,7 @@ TEST_F(EventHubTest, AsksNothingWithoutViewers) {
   EXPECT_EQ(hub_->viewers(), 0u);
 }
 
-TEST_F(EventHubTest, TellsAllFirstAndThenWhatChanges) {
+TEST_F(EventHubTest, SendsAWholeEventAndThenChanges) {
   const auto client = Watch();
   AnswerStats(Stats(7, {Queue("a", 10, 1), Queue("b", 20, 2)}));
   const std::string first = client->Take();
@@ -185,7 +185,7 @@ TEST_F(EventHubTest, TellsAllFirstAndThenWhatChanges) {
   EXPECT_EQ(Member(client->Take(), "gone"), R"(["b"])");
 }
 
-TEST_F(EventHubTest, AnAgeThatOnlyGrowsIsNoChange) {
+TEST_F(EventHubTest, AGrowingAgeAloneIsNoChange) {
   const auto client = Watch();
   AnswerStats(Stats(1, {Queue("a", 1, 1, 5'000)}));
   EXPECT_THAT(Member(client->Take(), "queues"), HasSubstr("\"oldest_ready_age_ms\":5000"));
@@ -203,7 +203,7 @@ TEST_F(EventHubTest, AnAgeThatOnlyGrowsIsNoChange) {
   EXPECT_THAT(QueueNames(client->Take()), ElementsAre("a")) << "another job is the oldest";
 }
 
-TEST_F(EventHubTest, ALaterViewerGetsAllAtOnceAndOneCopyIsShared) {
+TEST_F(EventHubTest, ALaterViewerGetsAWholeEventAtOnceAndChangesAreShared) {
   const auto first = Watch();
   AnswerStats(Stats(3, {Queue("a", 1, 1), Queue("b", 1, 1)}));
   AnswerCluster("n2");
@@ -220,7 +220,7 @@ TEST_F(EventHubTest, ALaterViewerGetsAllAtOnceAndOneCopyIsShared) {
   EXPECT_EQ(first->chunks_[0].get(), second->chunks_[0].get());
 }
 
-TEST_F(EventHubTest, WhatIsOldIsNotToldToALaterViewer) {
+TEST_F(EventHubTest, OldDataIsNotSentToALaterViewer) {
   Watch();
   AnswerStats(Stats(3, {Queue("a", 1, 1)}));
   for (int i = 0; i < 3; ++i) Tick();  // no answer comes
@@ -230,7 +230,7 @@ TEST_F(EventHubTest, WhatIsOldIsNotToldToALaterViewer) {
   EXPECT_EQ(Member(late->Take(), "whole"), "true");
 }
 
-TEST_F(EventHubTest, WithoutALeaderTheStreamSaysSoAndGoesOn) {
+TEST_F(EventHubTest, WithoutALeaderTheStreamReportsThatAndGoesOn) {
   const auto client = Watch();
   AnswerStats(Stats(3, {Queue("a", 1, 1)}));
   AnswerCluster("n1");
@@ -251,7 +251,7 @@ TEST_F(EventHubTest, WithoutALeaderTheStreamSaysSoAndGoesOn) {
   EXPECT_FALSE(client->ended_);
 }
 
-TEST_F(EventHubTest, WhoMayNotSeeTheClusterIsToldTheRest) {
+TEST_F(EventHubTest, AViewerWithoutRightsOnTheClusterGetsTheRest) {
   hub_ = EventHub::Create(
       &source_, {.keys_needed = true, .read_only = false, .cluster = false, .now_ms = nullptr});
   const auto client = Watch();
@@ -269,7 +269,7 @@ TEST_F(EventHubTest, WhoMayNotSeeTheClusterIsToldTheRest) {
   EXPECT_THAT(client->Take(), Not(HasSubstr("event: cluster"))) << "nothing new";
 }
 
-TEST_F(EventHubTest, AViewerWhoseRightEndedIsLetGo) {
+TEST_F(EventHubTest, AViewerWithoutRightsAnyMoreIsDisconnected) {
   bool allowed = true;
   const auto client = Watch([&allowed] { return allowed; });
   Tick();
@@ -280,7 +280,7 @@ TEST_F(EventHubTest, AViewerWhoseRightEndedIsLetGo) {
   EXPECT_TRUE(client->ended_);
 }
 
-TEST_F(EventHubTest, SaysThatItIsThereEveryFifteenSeconds) {
+TEST_F(EventHubTest, SendsAHeartbeatEveryFifteenSeconds) {
   const auto client = Watch();
   for (int second = 1; second <= 15; ++second) {
     Tick();
@@ -292,7 +292,7 @@ TEST_F(EventHubTest, SaysThatItIsThereEveryFifteenSeconds) {
   EXPECT_EQ(client->Take(), "");
 }
 
-TEST_F(EventHubTest, TellsItsOptionsAndTheDisk) {
+TEST_F(EventHubTest, SendsItsOptionsAndTheFreeDiskSpace) {
   hub_ = EventHub::Create(
       &source_, {.keys_needed = true, .read_only = true, .cluster = true, .now_ms = nullptr});
   const auto client = Watch();

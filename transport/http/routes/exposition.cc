@@ -11,7 +11,7 @@ void AppendNumber(double value, std::string* out) {
   out->append(digits, end.ptr);
 }
 
-// Backslash and line end, and in labels the quote.
+// Escapes backslash and newline, and quotes in labels.
 void AppendEscaped(std::string_view text, bool label, std::string* out) {
   for (const char c : text) {
     if (c == '\\') {

@@ -1,4 +1,4 @@
-// The text format that Prometheus reads (version 0.0.4).
+// Writes the text format of Prometheus (version 0.0.4).
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class Exposition {
   using Labels = std::initializer_list<Label>;
 
   enum class Type { kCounter, kGauge, kHistogram };
-  // The samples that follow belong to it. Each family once.
+  // Begins a metric family; the following samples belong to it. Each name once.
   void Family(std::string_view name, Type type, std::string_view help);
   void Sample(uint64_t value, Labels labels = {});
   void Sample(double value, Labels labels = {});

@@ -41,8 +41,8 @@ void AddTextOrNull(const char* name, const std::string& text, JsonObject* json) 
   }
 }
 
-// An object or array stands as it came in; other UTF-8 is a string; the rest is base64, and said
-// so.
+// An object or array stays as it came in. Other UTF-8 becomes a string; other bytes become base64,
+// marked as such.
 void AddBytes(const std::string& name, const std::string& bytes, JsonObject* json) {
   const size_t first = bytes.find_first_not_of(" \t\r\n");
   const bool structured =
@@ -69,7 +69,7 @@ void AddLease(const v1::Job& job, std::chrono::system_clock::time_point now, Jso
       .Text("lease_token", TokenText(job.lease().token()));
 }
 
-// Of the changes whose times are kept: its making, the ends of its attempts, its end.
+// The last of the recorded times: creation, ends of attempts, end of the job.
 const Timestamp& LastChange(const v1::Job& job) {
   if (Finished(job)) return job.finish_time();
   return job.attempts().empty() ? job.create_time() : job.attempts().rbegin()->end_time();
@@ -116,7 +116,7 @@ const char* StatusWord(const v1::Job& job) {
 }
 
 std::string JobJson(const v1::Job& job, std::chrono::system_clock::time_point now) {
-  // The log counts a lease when it ends.
+  // The log counts an attempt when its lease ends.
   const int attempts = job.counters().delivered() + (job.state() == v1::JOB_STATE_LEASED ? 1 : 0);
   const bool succeeded = job.state() == v1::JOB_STATE_SUCCEEDED;
   JsonObject json;

@@ -1,5 +1,5 @@
-// A job as the routes /tasks and /jobs show it: one object with the words of every API that they
-// stand in for. docs/http.md lists the members.
+// Jobs as JSON for /tasks and /jobs: one object with the member names of all APIs that these routes
+// imitate. docs/http.md lists the members.
 #pragma once
 
 #include <chrono>
@@ -11,21 +11,21 @@
 
 namespace dqueue::transport {
 
-// `now`: what the rest of a lease is added to.
+// `now`: the base of the lease's expiry time.
 std::string JobJson(const v1::Job& job, std::chrono::system_clock::time_point now);
 
-// Of one queue, or of the total: counters as numbers.
+// One queue, or the total, with counters as numbers.
 std::string QueueJson(const v1::QueueStats& queue);
 // Counters as numbers: {"total": {…}, "queues": {"mail": {…}}, "applied_index": 7}.
 std::string StatsJson(const v1::GetStatsResponse& stats);
 
-// READY, RUNNING, RETRY, ACKED, DEAD, CANCELLED. A delayed job is READY, one that waits after a
-// failure RETRY.
+// READY, RUNNING, RETRY, ACKED, DEAD, CANCELLED. A delayed job is READY; a job that waits after a
+// failure is RETRY.
 const char* StateWord(const v1::Job& job);
 // pending, processing, failed (waits for another attempt), done, dlq, cancelled.
 const char* StatusWord(const v1::Job& job);
 
-// As dqueue-cli writes it: term-sequence-job, 16 hexadecimal digits each.
+// In the form of dqueue-cli: term-sequence-job, 16 hexadecimal digits each.
 std::string TokenText(const v1::LeaseToken& token);
 std::optional<v1::LeaseToken> ParseToken(const std::string& text);
 

@@ -1,4 +1,4 @@
-// What every route that leases or enqueues needs, so that nothing is lost on the way.
+// For routes that lease or enqueue: protection against lost answers.
 #pragma once
 
 #include <functional>
@@ -9,12 +9,11 @@
 
 namespace dqueue::transport {
 
-// For HttpResponse::undelivered: gives the jobs back at once, for the caller who leased them. Null
-// if there are none.
+// For HttpResponse::undelivered: releases the jobs at once, with the caller's key. Null: no jobs.
 std::function<void()> ReleaseLater(RpcBridge* bridge, const Credentials& credentials,
                                    const v1::LeaseJobsResponse& leased);
 
-// A fresh one, unlike any other: with it the node may repeat a call that lost its leader.
+// A unique request id, with which the node may repeat a call that lost its leader.
 std::string MakeRequestId();
 
 }  // namespace dqueue::transport

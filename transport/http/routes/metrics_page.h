@@ -1,10 +1,9 @@
-// What /metrics shows. docs/monitoring.md says what each metric means and how to ask for it.
+// The page /metrics. docs/monitoring.md explains each metric and how to query it.
 //
-// Counts of jobs come from the replicated state: each node shows the same, as far as it has applied
-// them, so a question to all nodes takes the maximum, not the sum. What a node counts by itself
-// begins at 0 with its process. Queues are the only names that users make which become labels: the
-// first kMetricsQueuesMax by name; the rest is added up under kOtherQueues, which no queue can be
-// called.
+// Counts of jobs come from the replicated state: every node shows the same counts, as far as it has
+// applied them, so queries over all nodes use the maximum, not the sum. Counts of the node itself
+// begin at 0 with its process. Queues are the only user-made labels: the first kMetricsQueuesMax by
+// name; the sum of the rest is kOtherQueues, which cannot be the name of a queue.
 #pragma once
 
 #include <string>
@@ -24,9 +23,9 @@ struct ProcessMetrics {
   uint64_t resident_bytes = 0;
   uint64_t open_descriptors = 0;
   uint64_t max_descriptors = 0;
-  Authenticator::Counts callers;  // by their keys; 0 while keys are off
+  Authenticator::Counts callers;  // 0 while keys are off
 };
-// Of this process, from /proc; without `callers`.
+// Reads the metrics of this process from /proc, without `callers`.
 ProcessMetrics ReadProcessMetrics();
 
 std::string MetricsPage(const node::NodeMetrics& node, const ProcessMetrics& process);

@@ -14,10 +14,10 @@ namespace dqueue::transport {
 namespace {
 
 constexpr std::chrono::seconds kTickTime{1};
-// Longer than a change of leader takes.
+// More than a change of leader takes.
 constexpr std::chrono::seconds kAskTime{5};
 
-// The node's own services.
+// Uses the node's own services.
 class NodeSource final : public EventSource {
  public:
   NodeSource(RpcBridge* bridge, Events::AskDisk ask_disk)
@@ -42,7 +42,7 @@ bool SeesCluster(const Caller& caller) {
   return (caller.scopes & queue::ScopeBit(kGetCluster.scope)) != 0;
 }
 
-// Of those who may see the same.
+// A name for callers with the same rights.
 std::string AudienceName(const Caller& caller) {
   std::string name = SeesCluster(caller) ? "c" : "-";
   if (caller.access == nullptr) return name;
@@ -93,7 +93,7 @@ void Events::Begin(const HttpCall& call, const HttpReply& reply) {
   }
   HttpResponse head;
   head.content_type = "text/event-stream";
-  // A proxy on the way must not gather events.
+  // Tells a proxy not to buffer events.
   head.headers.emplace_back("X-Accel-Buffering", "no");
   EventViewer viewer{
       .stream = reply.Stream(std::move(head)),

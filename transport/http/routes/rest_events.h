@@ -1,4 +1,4 @@
-// GET /events: what happens on this node and in its cluster, as server-sent events (event_hub.h).
+// GET /events: changes of counters and of the cluster, as server-sent events (event_hub.h).
 #pragma once
 
 #include <condition_variable>
@@ -18,13 +18,13 @@ namespace dqueue::transport {
 
 class Events {
  public:
-  // Asks the node for its free disk space: `done` gets it, from any thread, or is dropped.
+  // Requests the free disk space of the node: `done` gets it on any thread, or is never called.
   using AskDisk = std::function<void(EventSource::Disk done)>;
 
-  // `bridge`, and what `ask_disk` uses, must outlive it.
+  // `bridge`, and everything that `ask_disk` uses, must outlive this object.
   Events(RpcBridge* bridge, std::shared_ptr<Authenticator> authenticator, AskDisk ask_disk,
          EventOptions options);
-  // Ends every stream. The HTTP server, if it uses the route, must be gone.
+  // Ends every stream. The HTTP server must be destroyed before.
   ~Events();
   Events(const Events&) = delete;
   Events& operator=(const Events&) = delete;
@@ -34,14 +34,14 @@ class Events {
  private:
   void Begin(const HttpCall& call, const HttpReply& reply);
   void Run();
-  // Those that have viewers, or may get one now.
+  // The hubs that have viewers, or may get one now.
   std::vector<std::shared_ptr<EventHub>> Hubs() const;
 
   const std::unique_ptr<EventSource> source_;
   const EventOptions options_;
   const std::shared_ptr<Authenticator> authenticator_;
   mutable std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<EventHub>> hubs_;  // by what their viewers may see
+  std::map<std::string, std::shared_ptr<EventHub>> hubs_;  // by their viewers' rights
   std::condition_variable wake_;
   bool stopped_ = false;
   std::thread ticker_;

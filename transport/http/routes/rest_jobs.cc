@@ -24,9 +24,9 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-// A payload or result of the greatest length, each character escaped as \u00XX, and the rest.
+// The longest payload or result with every character escaped as \u00XX, and the other members.
 constexpr size_t kBodyBytesMax = 6 * queue::kPayloadBytesMax + (64 << 10);
-// Who leases and acknowledges on /jobs without saying a name.
+// The worker of calls on /jobs without a worker name.
 constexpr char kNoName[] = "http";
 
 HttpResponse JobResponse(int status, const v1::Job& job) {
@@ -128,9 +128,9 @@ void GetJob(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
 // The differences between the two families of routes.
 struct Family {
   std::string root;
-  // Without a name of a worker: this one; null: it must be given.
+  // The worker if the request names none; null: the request must name one.
   const char* default_worker;
-  int nothing_status;  // of a lease when there is no job
+  int nothing_status;  // of a lease without a job
 };
 
 std::optional<HttpResponse> ReadLease(const HttpRequest& http, const Family& family,
@@ -176,16 +176,16 @@ void Lease(RpcBridge* bridge, const Family& family, const HttpCall& call, const 
       });
 }
 
-// How a worker ends its lease.
+// The end of a lease by its worker.
 struct Ending {
   std::string id;
   std::string worker_id;
   std::optional<v1::LeaseToken> token;
   bool failed = false;
-  std::string text;  // the result, or what went wrong
+  std::string text;  // the result, or the error
 };
 
-// What both ways of ending have in common.
+// The common part of ack and nack.
 void ReadHolder(const HttpCall& call, const Family& family, BodyFields* fields, Ending* ending) {
   ending->id = call.path.at("id");
   const auto worker = fields->Text("worker_id");
@@ -200,7 +200,7 @@ void ReadHolder(const HttpCall& call, const Family& family, BodyFields* fields, 
   ending->worker_id = worker ? *worker : family.default_worker ? family.default_worker : "";
 }
 
-// Of the only item.
+// The result of the only item.
 template <class Response>
 std::function<void(const Response&)> AfterEnding(RpcBridge* bridge, const std::string& id,
                                                  const HttpReply& reply) {
@@ -245,7 +245,7 @@ HttpResponse NotHeld(const v1::Job& job, const std::string& worker_id) {
   return ErrorResponse(queue::ToRpcStatus(error));
 }
 
-// Without a token the worker's name must be that of the holder, whose token is taken then.
+// Without a token the caller must be the holder by name; then the holder's token is used.
 void EndByName(RpcBridge* bridge, const Ending& ending, const HttpReply& reply) {
   v1::GetJobRequest request;
   request.set_id(ending.id);

@@ -1,5 +1,5 @@
-// /tasks and /jobs: one job a request, in the shapes of the HTTP APIs that dqueue stands in for,
-// and the same for both but where docs/http.md says otherwise. Also GET /stats.
+// /tasks and /jobs: one job for each request, in the form of the HTTP APIs that dqueue imitates.
+// The two families differ only where docs/http.md says so. Also GET /stats.
 #pragma once
 
 #include "transport/http/routes/rpc_bridge.h"

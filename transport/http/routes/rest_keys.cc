@@ -28,7 +28,7 @@ HttpResponse JsonAnswer(int status, std::string body) {
   return response;
 }
 
-// `text`: what stands under "key": the key itself just after it was made, else its open part.
+// `text`: the member "key": the whole key just after it was made, else its id.
 JsonObject KeyJson(const v1::Key& key, const std::string& text) {
   JsonObject json;
   json.Text("key", text)
@@ -96,7 +96,7 @@ void AddKeyRoutes(RpcBridge* bridge, Router* router) {
   router->Add({"POST", "/admin/keys",
                [bridge](HttpCall call, const HttpReply& reply) { Create(bridge, call, reply); },
                "keys.create", kCreateKey.scope, kBodyBytesMax});
-  // Of everybody, so only for those who may make keys for everybody.
+  // The keys of all owners, so it needs the right to make keys.
   router->Add({"GET", "/admin/keys",
                [bridge](HttpCall, const HttpReply& reply) { List(bridge, false, reply); },
                "keys.list", queue::Scope::kKeysCreate, 0});

@@ -1,5 +1,5 @@
-// /admin/keys and /keys: API keys in the shapes of the HTTP API that dqueue stands in for. The rest
-// of what can be said of keys is under /v1/keys.
+// /admin/keys and /keys: API keys in the form of the HTTP API that dqueue imitates. /v1/keys offers
+// all operations on keys.
 #pragma once
 
 #include "transport/http/routes/rpc_bridge.h"

@@ -34,7 +34,8 @@ HttpResponse JsonResponse(int status, const Message& message) {
 std::optional<HttpResponse> ReadBody(const HttpRequest& http, Message* request) {
   if (http.body.empty()) return std::nullopt;
   if (auto problem = ProblemOfContentType(http)) return problem;
-  // First: Protobuf's own parser lets a name come twice, and does not say where an error is.
+  // Checked first, because Protobuf's parser accepts duplicate names and gives no position of
+  // errors.
   const auto members = ParseJsonObject(http.body);
   if (!members.ok()) {
     return HttpProblem(400, "INVALID_JSON", std::string(members.status().message()));
@@ -54,7 +55,7 @@ bool SetEnum(const FieldDescriptor& field, const std::string& value, Message* re
   return true;
 }
 
-// "" or what the value must be.
+// "": set; else the required form of the value.
 std::string SetField(const FieldDescriptor& field, const std::string& value, Message* request) {
   if (field.is_repeated()) return "in a body";
   const auto* reflection = request->GetReflection();
@@ -190,7 +191,7 @@ void EnqueueOne(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply)
 
 void Enqueue(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   const auto members = ParseJsonObject(call.request.body);
-  // Any other body is one job, or its problem is found there.
+  // Any other body is one job, or is refused there.
   if (!members.ok() || !members->contains("jobs")) return EnqueueOne(bridge, call, reply);
   v1::EnqueueJobsRequest request;
   if (auto problem = ReadBody(call.request, &request)) return reply.Send(*std::move(problem));

@@ -1,4 +1,4 @@
-// /v1: the gRPC API in Protobuf's JSON mapping, call for call.
+// /v1: the gRPC API in Protobuf's JSON mapping; one route for each method.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@
 
 namespace dqueue::transport {
 
-// As the answers of /v1 show a message; nullopt: it holds text that is not UTF-8.
+// A message as JSON, as in answers of /v1. nullopt: it has text that is not UTF-8.
 std::optional<std::string> MessageJson(const google::protobuf::Message& message);
 
 // The bridge must outlive the router.

@@ -1,5 +1,5 @@
-// The routes of /v1 and /workers against services that a test fills: what they are asked, and what
-// their answers become.
+// The routes of /v1 and /workers against fake services: the requests that the services get, and the
+// JSON of their responses.
 #include "transport/http/routes/rest_v1.h"
 
 #include <gmock/gmock.h>
@@ -26,7 +26,7 @@ Reactor* Done(Context* context) {
   return reactor;
 }
 
-// Each call notes what it got, and answers with something of every kind.
+// Each method records its request and answers with a response that has every kind of field.
 class FakeKeys final : public v1::KeyService::CallbackService {
  public:
   Reactor* CreateKey(Context* context, const v1::CreateKeyRequest* request,
@@ -188,13 +188,13 @@ TEST_F(RestV1Test, Workers) {
   EXPECT_THAT(WorkersJson({}), HasSubstr(R"("total_workers":0)"));
 }
 
-TEST_F(RestV1Test, WhatIsNotServedIsNotImplemented) {
+TEST_F(RestV1Test, MissingServicesAreNotImplemented) {
   const HttpResponse answer = Ask("GET", "/v1/stats");
   EXPECT_EQ(answer.status, 501);
   EXPECT_THAT(answer.body, HasSubstr(R"("reason":"UNIMPLEMENTED")"));
 }
 
-TEST_F(RestV1Test, AListIsNoParameter) {
+TEST_F(RestV1Test, AListCannotBeAParameter) {
   for (const char* target : {"/v1/jobs:cancel?ids=a", "/v1/jobs:delete?ids=a",
                              "/v1/queues/q:purge?states=READY", "/v1/keys?scopes=a"}) {
     const HttpResponse answer = Ask("POST", target, "{}");

@@ -1,4 +1,4 @@
-// GET /workers: who works, by machine, in the shape of an HTTP API that dqueue stands in for.
+// GET /workers: the active workers by machine, in the form of an HTTP API that dqueue imitates.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,7 @@ namespace dqueue::transport {
 void AddWorkersRoute(RpcBridge* bridge, Router* router);
 
 // {"total_workers", "total_machines", "busy_workers", "leased_jobs", "machines": [{"host",
-// "total_workers", "workers": […]}]}, machines by their names.
+// "total_workers", "workers": […]}]}, machines sorted by name.
 std::string WorkersJson(const v1::ListWorkersResponse& workers);
 
 }  // namespace dqueue::transport

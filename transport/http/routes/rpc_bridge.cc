@@ -19,13 +19,13 @@ namespace {
 
 using google::protobuf::Message;
 
-// The server's own limit ends a call before this does.
+// Above the server's own limit, which ends a call first.
 constexpr std::chrono::milliseconds kCallTime =
     kCallTimeMax + std::chrono::milliseconds(queue::kWaitMsMax) + std::chrono::seconds(5);
 
 }  // namespace
 
-// The calls that run. Shared with their callbacks.
+// The calls under way. Shared with their callbacks.
 class RpcBridge::Calls : public std::enable_shared_from_this<Calls> {
  public:
   using Done = std::function<void(const grpc::Status&, grpc::ByteBuffer*)>;
@@ -100,7 +100,7 @@ void RpcBridge::CallAny(const RpcMethod& method, const Message& request,
     reply.Send(HttpProblem(500, "INTERNAL", "the node's answer cannot be decoded"));
   };
   auto call = std::make_shared<Calls::One>();
-  // Before it begins: its end may begin another call for the same reply.
+  // Before the call begins, because its end may begin another call for the same reply.
   reply.OnGone([call] { call->context.TryCancel(); });
   if (!calls_->Begin(call, method, request, reply.credentials(), kCallTime, on_end)) {
     reply.Send(ErrorResponse(ToGrpcStatus(ShuttingDownError())));

@@ -1,5 +1,5 @@
-// From HTTP to the node's own gRPC services, in the process: so that validation, forwarding to the
-// leader, waiting for one, and errors exist once. Asynchronous; an error is answered here.
+// Calls from HTTP routes to the node's own gRPC services, inside the process, so that validation,
+// forwarding, waiting for a leader and errors are implemented once. Asynchronous.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -21,14 +21,13 @@ namespace dqueue::transport {
 class RpcBridge {
  public:
   explicit RpcBridge(std::shared_ptr<grpc::Channel> channel);
-  // Cancels what runs and waits for its end: no callback runs later.
+  // Cancels the calls under way and waits for their end. No callback runs later.
   ~RpcBridge();
   RpcBridge(const RpcBridge&) = delete;
   RpcBridge& operator=(const RpcBridge&) = delete;
 
-  // `done` gets the answer, on one of gRPC's threads,
-  // where it must not wait. An error answers `reply` instead, or goes to `failed` if that is given.
-  // The call is cancelled when the HTTP client goes.
+  // `done` gets the response on a thread of gRPC and must not block. An error goes to `failed`, or
+  // is sent to `reply` if `failed` is null. The call is cancelled when the HTTP client disconnects.
   template <class Response>
   void Call(const RpcMethod& method, const google::protobuf::Message& request,
             const HttpReply& reply, std::function<void(const Response&)> done,
@@ -40,13 +39,13 @@ class RpcBridge {
         },
         std::move(failed));
   }
-  // The same for a type that is known at run time only; `response` is where the answer goes.
+  // The same for a type known only at run time. The response is stored in `response`.
   void CallAny(const RpcMethod& method, const google::protobuf::Message& request,
                std::shared_ptr<google::protobuf::Message> response, const HttpReply& reply,
                std::function<void(const google::protobuf::Message&)> done,
                std::function<void(const grpc::Status&)> failed = nullptr);
-  // For this caller, but without an HTTP request that is answered: `done` gets the answer, or the
-  // error, as above; after `time` DEADLINE_EXCEEDED. Not called if this bridge has stopped.
+  // A call for this caller without an HTTP request. `done` gets status and response, as above;
+  // DEADLINE_EXCEEDED after `time`. Not called if this bridge has stopped.
   template <class Response>
   void Ask(const RpcMethod& method, const google::protobuf::Message& request,
            const Credentials& credentials, std::chrono::milliseconds time,
@@ -57,12 +56,12 @@ class RpcBridge {
              done(status, *response);
            });
   }
-  // For this caller, who does not wait for an answer.
+  // A call for this caller without an answer.
   void Tell(const RpcMethod& method, const google::protobuf::Message& request,
             const Credentials& credentials);
 
  private:
-  // `response` must stay until `done` is gone.
+  // `response` must live until `done` is destroyed.
   void AskAny(const RpcMethod& method, const google::protobuf::Message& request,
               const Credentials& credentials, std::chrono::milliseconds time,
               google::protobuf::Message* response, std::function<void(const grpc::Status&)> done);

@@ -12,7 +12,7 @@
 namespace dqueue::transport {
 namespace {
 
-// Without the port; of "[::1]:80" what is in the brackets.
+// The host without port and brackets: "::1" of "[::1]:80".
 std::string HostOf(const std::string& authority) {
   if (authority.starts_with('[')) {
     const size_t end = authority.find(']');
@@ -57,7 +57,7 @@ std::optional<HttpResponse> HostCheck::Problem(const HttpRequest& request) const
   }
   const std::string origin = absl::AsciiStrToLower(request.Header("Origin"));
   if (origin.empty()) {
-    // What a form or a script of another site sends has an Origin as well; this is in case not.
+    // Requests from forms and scripts of another site carry an Origin, too; this is a second check.
     if (OnlyReads(request.method) || request.Header("Sec-Fetch-Site") != "cross-site") {
       return std::nullopt;
     }
@@ -65,7 +65,7 @@ std::optional<HttpResponse> HostCheck::Problem(const HttpRequest& request) const
   }
   const size_t slashes = origin.find("://");
   const std::string from = slashes == std::string::npos ? "" : origin.substr(slashes + 3);
-  // Its own pages; or, behind a proxy that changes the Host, those of a name that was given.
+  // This server's own pages, or pages of an allowed name behind a proxy that changes Host.
   if (!from.empty() && (from == authority || Known(HostOf(from)))) return std::nullopt;
   return Foreign("FOREIGN_ORIGIN", "pages of " + queue::ShownValue(origin) +
                                        " must not use this node; only its own may");

@@ -1,7 +1,7 @@
-// Keeps the pages of other sites away. A browser can be made to send requests here by any page that
-// its user visits: under a name of that page's own (DNS rebinding), or across sites. Both say so in
-// Host and Origin, which no page can forge. Nothing else that a client says about itself
-// (Forwarded, X-Forwarded-*) is looked at.
+// Refuses requests that pages of other sites make. Any page that a user visits can make the browser
+// send requests here, under a name of the page's own (DNS rebinding) or across sites. Host and
+// Origin reveal both, and no page can forge them. Other headers (Forwarded, X-Forwarded-*) are
+// ignored.
 #pragma once
 
 #include <optional>
@@ -14,12 +14,13 @@ namespace dqueue::transport {
 
 class HostCheck {
  public:
-  // `names`: hosts without a port, in any case, besides "localhost" and every IP address. "*": any
-  // host, though still no foreign Origin.
+  // `names`: allowed hosts without port, case-insensitive, besides "localhost" and every IP
+  // address.
+  // "*": any host, but still no foreign Origin.
   explicit HostCheck(const std::vector<std::string>& names);
 
-  // nullopt: good. Else the answer, 403: FOREIGN_HOST or FOREIGN_ORIGIN.
-  // A request without a Host is good, as browsers have sent one for decades.
+  // nullopt: allowed. Else the answer, 403 FOREIGN_HOST or FOREIGN_ORIGIN. A request without Host
+  // is allowed: it is not from a browser.
   std::optional<HttpResponse> Problem(const HttpRequest& request) const;
 
  private:

@@ -41,18 +41,18 @@ constexpr size_t kReadBufferBytes = 16 << 10;
 constexpr std::chrono::seconds kLingerTimeMax{1};
 constexpr size_t kLingerBytesMax = 1 << 20;
 constexpr std::chrono::milliseconds kAcceptAgainAfter{100};
-// Of write_time: for a whole answer.
+// The time for a whole answer, in multiples of write_time.
 constexpr int kWriteTimesMax = 10;
-// Of a stream, in the kernel: more only hides that a client is slow.
+// The kernel's send buffer of a stream. A larger one would hide a slow client.
 constexpr int kStreamSendBufferBytes = 64 << 10;
-// Through TLS, whether a client has gone is looked up this often while its request is handled.
+// With TLS: the interval of checks for a client that has gone, while its request is handled.
 constexpr std::chrono::milliseconds kLookWhetherGone{200};
 constexpr char kHsts[] = "max-age=31536000";
 constexpr char kTlsHello = 0x16;
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-// To the server's thread, for as long as there is a server; in the order of the calls. (Asio itself
-// lets what other threads post overtake what its own thread has posted.)
+// Posts functions to the server's thread, in the order of the calls, while the server lives. (With
+// Asio alone, posts of other threads can overtake posts of its own thread.)
 class Gate : public std::enable_shared_from_this<Gate> {
  public:
   explicit Gate(asio::io_context* io) : io_(io) {}
@@ -86,11 +86,11 @@ class Gate : public std::enable_shared_from_this<Gate> {
 
 class HttpServerImpl;
 
-// One connection: reads a request, answers, and again while the caller keeps it open. All on the
+// One connection: reads a request, answers, and repeats while the client keeps it open. All on the
 // server's thread.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  // Plain text without a context.
+  // Without a context: plain text.
   Session(HttpServerImpl* server, tcp::socket socket, std::shared_ptr<asio::ssl::context> context)
       : server_(server),
         stream_(std::move(socket), std::move(context)),
@@ -100,11 +100,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void Begin();
   void ReadHeader();
   void End();
-  // Since when the next request is waited for; nullopt: it is here.
+  // The start of the wait for the next request; nullopt: it has arrived.
   std::optional<Clock::time_point> waiting_since() const { return waiting_since_; }
-  // `number`: of the request that this answers.
+  // Answers request `number`.
   void OnAnswer(uint64_t number, HttpResponse response);
-  // Of the stream that answers request `number`.
+  // For the stream that answers request `number`.
   void OnStream(uint64_t number, HttpResponse head);
   void OnChunk(uint64_t number, HttpChunk chunk);
   void OnStreamEnd(uint64_t number);
@@ -118,13 +118,13 @@ class Session : public std::enable_shared_from_this<Session> {
   void OnHeader(error_code error);
   HttpRequest TakeHead();
   void BeginBody();
-  // Makes room for that many more bytes of a body. False: there is none.
+  // Reserves room for `bytes` more of a body. False: no room.
   bool ReserveBody(size_t bytes);
   void ReleaseBody();
   void ReadBody();
   void OnBody(error_code error);
   void Dispatch();
-  // Looks whether the client goes while its request is handled.
+  // Checks for a client that disconnects while its request is handled.
   void Watch();
   void OnReadable();
   void Refuse(HttpResponse response);
@@ -134,16 +134,16 @@ class Session : public std::enable_shared_from_this<Session> {
   void OnWritten(error_code error);
   void WriteChunk();
   void OnChunkWritten(error_code error);
-  // The request is answered, or its client is gone: the next one may come.
+  // The request is answered, or its client is gone: reads the next one.
   void Next();
-  // Ends an exchange whose client went or is too slow.
+  // Ends an exchange whose client is gone or too slow.
   void Lose();
   void Close();
   void CloseSending();
-  // Whether closing now throws away what the client has not taken yet.
+  // Closing now would discard bytes that the client has not received.
   void DropWhenClosed(bool drop);
-  // Reads what still comes: closing with unread bytes would reset the connection before the caller
-  // has its answer.
+  // Reads and drops the remaining input. Closing with unread input would reset the connection
+  // before the client has its answer.
   void Linger(size_t bytes_left);
 
   // A completion handler that keeps this session.
@@ -173,13 +173,13 @@ class Session : public std::enable_shared_from_this<Session> {
   std::weak_ptr<ExchangeImpl> exchange_;
   bool handling_ = false;
 
-  std::function<void()> undelivered_;  // of the answer that is being written
+  std::function<void()> undelivered_;  // of the answer under way
   std::optional<BeastResponse> response_;
   std::optional<BeastSerializer> serializer_;
   Clock::time_point write_until_;
   bool drops_ = false;
 
-  // A piece of a stream: of the body, with its length before it, or as it stands.
+  // A piece of a stream: a chunk with its length line, or raw bytes.
   struct Piece {
     std::string before;
     HttpChunk chunk;
@@ -189,7 +189,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::deque<Piece> pieces_;  // the first is being written
   size_t backlog_bytes_ = 0;  // of the others
   bool streams_ = false;
-  bool began_ = false;  // the stream has had its first chunk
+  bool began_ = false;  // the stream has sent its first chunk
   bool stream_ends_ = false;
 };
 
@@ -319,7 +319,7 @@ class HttpServerImpl final : public HttpServer {
     if (!socket.ok()) return socket.status();
     port_ = socket->port;
     error_code error;
-    // The family only matters to calls that are not made here.
+    // The address family is not used here.
     acceptor_.assign(tcp::v6(), socket->fd.get(), error);
     if (error) return absl::UnavailableError("http listener: " + error.message());
     socket->fd.Release();
@@ -333,7 +333,7 @@ class HttpServerImpl final : public HttpServer {
   const HttpLimits& limits() const { return limits_; }
   const std::shared_ptr<Gate>& gate() const { return gate_; }
   void Forget(const std::shared_ptr<Session>& session) { sessions_.erase(session); }
-  // False: there are too many. On the thread of io_, as the rest.
+  // False: too many. On the thread of io_, as the following.
   bool TakeStream() {
     if (streams_ >= limits_.streams) return false;
     ++streams_;
@@ -355,7 +355,7 @@ class HttpServerImpl final : public HttpServer {
   void Accept() {
     acceptor_.async_accept([this](error_code error, tcp::socket socket) {
       if (error) {
-        // Out of descriptors, most likely: the caller stays in the backlog for a moment.
+        // Out of descriptors, most likely: the caller waits in the backlog.
         again_.expires_after(kAcceptAgainAfter);
         again_.async_wait([this](error_code stopped) {
           if (!stopped) Accept();
@@ -373,7 +373,7 @@ class HttpServerImpl final : public HttpServer {
     });
   }
 
-  // So that a crowd that says nothing keeps nobody out for long.
+  // So that silent clients cannot keep others out for long.
   void MakeRoom() {
     const auto longest =
         std::min_element(sessions_.begin(), sessions_.end(), [](const auto& a, const auto& b) {
@@ -445,7 +445,7 @@ HttpRequest Session::TakeHead() {
   for (const auto& field : parser_->get()) {
     request.headers.emplace_back(BeastText(field.name_string()), BeastText(field.value()));
   }
-  // Of several, another program on the way might have read the other one.
+  // With several, a proxy may have read another one.
   if (parser_->get().count(http::field::authorization) == 1) {
     request.credentials.authorization = BeastText(parser_->get()[http::field::authorization]);
   }
@@ -500,7 +500,7 @@ void Session::BeginBody() {
   stream_.expires_after(limits().body_time);
   if (version_ < 11 || request_.Header("Expect").empty()) return ReadBody();
   if (!body_wanted_) {
-    // It waits for a word to go on, and there is none: the answer comes instead of the body.
+    // The client waits for 100 Continue. It gets the answer instead, and the body is not read.
     keep_alive_ = false;
     return Dispatch();
   }
@@ -528,7 +528,7 @@ void Session::OnBody(error_code error) {
     if (!ReserveBody(bytes)) return Refuse(BodiesTooLarge(limits().all_body_bytes));
     request_.body.append(chunk_.data(), bytes);
   } else {
-    // body_max_ is what is left of it.
+    // body_max_ is the rest of the limit.
     body_max_ -= bytes;
   }
   if (parser_->is_done()) return Dispatch();
@@ -544,14 +544,14 @@ void Session::Dispatch() {
   exchange_ = exchange;
   server_->handler().Handle(std::move(request_), HttpReply(std::move(exchange)));
   request_ = {};
-  // After an answer that is there already: its client may have ended its half by now.
+  // After the answer, because the client may have closed its half by now.
   asio::post(stream_.get_executor(), [self = shared_from_this(), number = number_] {
     if (self->handling_ && number == self->number_) self->Watch();
   });
 }
 
 void Session::Watch() {
-  // The next request is there already: the client has not gone, and reading on would need room.
+  // The next request has arrived: the client is present, and reading on would need room.
   if (buffer_.size() > 0) return;
   stream_.socket().async_wait(tcp::socket::wait_read,
                               [self = shared_from_this(), number = number_](error_code error) {
@@ -565,7 +565,7 @@ void Session::OnReadable() {
   const bool more = stream_.socket().available(error) > 0 && !error;
   if (more && !stream_.tls()) return;
   if (more && !stream_.PeerHasEnded()) {
-    // The next request, or the goodbye of TLS before the end: only TLS could tell.
+    // The next request, or close_notify of TLS: only TLS can tell.
     look_again_.expires_after(kLookWhetherGone);
     look_again_.async_wait([self = shared_from_this(), number = number_](error_code stopped) {
       if (!stopped && self->handling_ && number == self->number_) self->OnReadable();
@@ -616,7 +616,7 @@ void Session::OnStream(uint64_t number, HttpResponse head) {
 
 void Session::OnChunk(uint64_t number, HttpChunk chunk) {
   if (!streams_ || number != number_ || stream_ends_) return;
-  // What a stream begins with may be large, and does not count.
+  // The first chunk may be large and does not count.
   const size_t bytes = std::exchange(began_, true) ? chunk->size() : 0;
   if (backlog_bytes_ > 0 && backlog_bytes_ + bytes > limits().stream_backlog_bytes) return Lose();
   std::string before = version_ >= 11 ? ChunkLength(chunk->size()) : std::string();
@@ -650,7 +650,7 @@ void Session::WriteChunk() {
 }
 
 void Session::OnChunkWritten(error_code error) {
-  // Lost while it was written.
+  // The connection broke during the write.
   if (!streams_) return;
   if (error) return Lose();
   pieces_.pop_front();
@@ -714,7 +714,7 @@ void Session::OnWritten(error_code error) {
     return End();
   }
   if (!(head_ ? serializer_->is_header_done() : serializer_->is_done())) {
-    // If it is too slow, the kernel must not keep its megabytes either.
+    // The kernel must drop the megabytes of a slow client, too.
     DropWhenClosed(true);
     return WriteSome();
   }
@@ -733,7 +733,7 @@ void Session::DropWhenClosed(bool drop) {
 void Session::Close() {
   stream_.expires_after(kLingerTimeMax);
   if (!stream_.tls()) return CloseSending();
-  // So that the caller knows that nothing was cut off.
+  // So that the client knows that the body is complete.
   stream_.AsyncGoodbye(Then([](Session& self, error_code) { self.CloseSending(); }));
 }
 

@@ -21,9 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// /echo says what came and takes a body; /later keeps the reply for the test; /forget loses it;
-// /stream begins a stream and keeps it.
-// Anything else says "OK".
+// /echo returns the request and takes a body; /later keeps the reply for the test; /forget drops
+// it; /stream begins a stream and keeps it. Any other path answers "OK".
 class TestHandler : public HttpHandler {
  public:
   size_t BodyBytesMax(const HttpRequest& head) override {
@@ -214,7 +213,7 @@ TEST_F(HttpServerTest, BadRequests) {
   Start();
   for (const auto& rows : {BadHeads(), BadBodies()}) {
     for (const Row& row : rows) {
-      // What follows must not be taken for a request of its own.
+      // The rest must not be read as another request.
       const std::string answer = Talk(row.request + kGet);
       EXPECT_EQ(FirstLine(answer), row.line) << row.what;
       EXPECT_NE(Body(answer).find(row.part), std::string::npos) << row.what << ": " << answer;
@@ -300,7 +299,7 @@ TEST_F(HttpServerTest, TheBodyIsAwaitedWithAContinue) {
   EXPECT_NE(answer.find("Connection: close"), std::string::npos) << answer;
 }
 
-TEST_F(HttpServerTest, AnAnswerMayComeLaterAndCountsOnce) {
+TEST_F(HttpServerTest, TheFirstAnswerCountsAndMayComeLater) {
   Start();
   RawClient client = Connect();
   client.Send("GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -318,14 +317,14 @@ TEST_F(HttpServerTest, AnAnswerMayComeLaterAndCountsOnce) {
   EXPECT_EQ(Body(client.ReadAnswer()), "OK\n") << "the second answer went nowhere";
 }
 
-TEST_F(HttpServerTest, AReplyThatIsLostIsA500) {
+TEST_F(HttpServerTest, ALostReplyIsA500) {
   Start();
   RawClient client = Connect();
   client.Send("GET /forget" + kRest);
   EXPECT_EQ(FirstLine(client.ReadAll()), "HTTP/1.1 500 Internal Server Error");
 }
 
-TEST_F(HttpServerTest, TellsThatTheClientHasGoneAndThatAnAnswerGoesNowhere) {
+TEST_F(HttpServerTest, ReportsAGoneClientAndAnUndeliveredAnswer) {
   Start();
   RawClient client = Connect();
   client.Send("GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -443,7 +442,7 @@ TEST_F(HttpServerTest, AStreamComesInChunksAndTheConnectionGoesOn) {
   EXPECT_EQ(handler_.gone_streams_, 0);
 }
 
-TEST_F(HttpServerTest, AStreamHasWhatIsWrittenBeforeItsHandlerReturns) {
+TEST_F(HttpServerTest, AStreamHasChunksWrittenBeforeItsHandlerReturns) {
   Start();
   RawClient client = Connect();
   client.Send("GET /stream?at_once=1 HTTP/1.0\r\n\r\n");
@@ -485,7 +484,7 @@ TEST_F(HttpServerTest, HeadOfAStreamIsItsHeadOnly) {
   EXPECT_TRUE(handler_.stream(0).gone());
 }
 
-TEST_F(HttpServerTest, StreamsAreCountedApart) {
+TEST_F(HttpServerTest, StreamsHaveTheirOwnLimit) {
   Start({.connections = 10, .streams = 2});
   std::vector<RawClient> open;
   for (int i = 0; i < 2; ++i) {
@@ -506,7 +505,7 @@ TEST_F(HttpServerTest, StreamsAreCountedApart) {
   EXPECT_EQ(FirstLine(third.ReadUntil("\r\n\r\n")), "HTTP/1.1 200 OK") << "there is room again";
 }
 
-TEST_F(HttpServerTest, AStreamsClientThatGoesIsMissed) {
+TEST_F(HttpServerTest, ADisconnectedClientOfAStreamIsNoticed) {
   Start();
   RawClient client = Connect();
   client.Send(kStream);
@@ -518,7 +517,7 @@ TEST_F(HttpServerTest, AStreamsClientThatGoesIsMissed) {
   EXPECT_TRUE(handler_.stream(0).gone());
 }
 
-TEST_F(HttpServerTest, AClientThatTakesTooLittleOfAStreamIsClosed) {
+TEST_F(HttpServerTest, ASlowClientOfAStreamIsClosed) {
   Start({.stream_backlog_bytes = 10'000});
   RawClient slow = Connect();
   const int small = 4096;

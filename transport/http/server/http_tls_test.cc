@@ -1,4 +1,4 @@
-// HTTP over TLS, spoken by hand.
+// HTTP over TLS, with a raw client.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/err.h>
@@ -81,7 +81,7 @@ class TlsClient {
     ERR_clear_error();
     return all;
   }
-  // As a browser goes: a word in TLS, and the end of the connection.
+  // Disconnects like a browser: close_notify, then the end of the connection.
   void Go() {
     SSL_shutdown(tls_.get());
     tls_.reset();
@@ -137,7 +137,7 @@ class HttpTlsTest : public testing::Test {
 
 const std::string kClose = " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
-TEST_F(HttpTlsTest, AnswersAndSaysGoodbye) {
+TEST_F(HttpTlsTest, AnswersAndSendsCloseNotify) {
   Start();
   TlsClient client = Connect();
   ASSERT_TRUE(client.connected());
@@ -202,7 +202,7 @@ TEST_F(HttpTlsTest, PlainTextIsClosedWithoutHarm) {
   EXPECT_THAT(client.ReadAll(), StartsWith("HTTP/1.1 200 OK\r\n"));
 }
 
-TEST_F(HttpTlsTest, AHandshakeThatDoesNotEndIsClosed) {
+TEST_F(HttpTlsTest, AnEndlessHandshakeIsClosed) {
   HttpLimits limits;
   limits.header_time = 100ms;
   Start(limits);
@@ -213,7 +213,7 @@ TEST_F(HttpTlsTest, AHandshakeThatDoesNotEndIsClosed) {
   EXPECT_EQ(half.ReadAll(), "");
 }
 
-TEST_F(HttpTlsTest, NoticesThatAClientHasGone) {
+TEST_F(HttpTlsTest, NoticesADisconnectedClient) {
   Start();
   TlsClient client = Connect();
   ASSERT_TRUE(client.connected());
@@ -225,7 +225,7 @@ TEST_F(HttpTlsTest, NoticesThatAClientHasGone) {
   EXPECT_TRUE(reply.gone());
 }
 
-TEST_F(HttpTlsTest, AnAnswerThatComesLaterArrives) {
+TEST_F(HttpTlsTest, ALaterAnswerArrives) {
   Start();
   TlsClient client = Connect();
   ASSERT_TRUE(client.connected());

@@ -15,8 +15,7 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using beast::error_code;
 
-// On every answer. Everything comes from the node itself; nothing runs in a page of its but the
-// page's own files.
+// Headers of every answer. Pages load only files from the node itself, and run no inline scripts.
 constexpr std::pair<const char*, const char*> kSecurityHeaders[] = {
     {"X-Content-Type-Options", "nosniff"},
     {"Content-Security-Policy",
@@ -102,7 +101,7 @@ BeastResponse ToBeast(HttpResponse response, unsigned version, bool keep_alive) 
   }
   message.body() = std::move(response.body);
   message.keep_alive(keep_alive);
-  // Neither has a length, not even 0.
+  // 204 and 304 have no length, not even 0.
   const http::status status = message.result();
   if (status != http::status::no_content && status != http::status::not_modified) {
     message.prepare_payload();

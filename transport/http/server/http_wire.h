@@ -1,5 +1,5 @@
-// Requests and answers on their way between http_message.h and Beast: what is checked of a request
-// before it is taken, and the headers that every answer has.
+// Conversion between http_message.h and Beast: checks of a request, and the headers of every
+// answer.
 #pragma once
 
 #include <boost/beast/core.hpp>
@@ -16,10 +16,10 @@ using BeastSerializer = boost::beast::http::response_serializer<boost::beast::ht
 
 std::string BeastText(boost::beast::string_view text);
 
-// What is wrong with a request that could not be read; nullopt: nobody to tell.
+// The answer to a request that could not be read; nullopt: the client is gone.
 std::optional<HttpResponse> ProblemOfReading(boost::beast::error_code error,
                                              const HttpLimits& limits);
-// What a parser lets pass and another server on the way might read otherwise.
+// Refuses headers that the parser accepts, but that a proxy may read differently.
 std::optional<HttpResponse> ProblemOfHeader(const boost::beast::http::fields& fields,
                                             unsigned version, const HttpLimits& limits);
 HttpResponse BodyTooLarge(size_t limit);
@@ -27,9 +27,9 @@ HttpResponse BodiesTooLarge(size_t limit);
 
 BeastResponse ToBeast(HttpResponse response, unsigned version, bool keep_alive);
 
-// The head of a stream, as bytes. To HTTP/1.0 the end of the connection is the end of the body.
+// The head of a stream, as bytes. For HTTP/1.0 the body ends with the connection.
 std::string StreamHead(HttpResponse response, unsigned version, bool keep_alive);
-// What stands before a chunk of so many bytes.
+// The line before a chunk of `bytes` bytes.
 std::string ChunkLength(size_t bytes);
 
 }  // namespace dqueue::transport

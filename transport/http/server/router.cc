@@ -14,11 +14,10 @@
 namespace dqueue::transport {
 namespace {
 
-// What a segment of a pattern that is a word counts, in the choice between patterns; one of a name
-// with an end counts 1, of a name 0.
+// The weight of a word in a pattern, for precedence. A name with a suffix has 1, a name 0.
 constexpr int kWordCounts = 2;
 
-// How much of the path are words of the pattern; nullopt: it does not match. `names` may be null.
+// The precedence of the pattern for this path; nullopt: it does not match. `names` may be null.
 std::optional<int> Match(std::string_view pattern, const std::vector<std::string>& path,
                          std::map<std::string, std::string>* names) {
   if (path.empty()) return std::nullopt;  // "*"
@@ -97,7 +96,7 @@ std::string Router::Allowed(const HttpTarget& target) const {
 size_t Router::BodyBytesMax(const HttpRequest& head) {
   const Route* route = Find(head, nullptr);
   if (route == nullptr) return 0;
-  // Handle() tells why.
+  // Handle() gives the reason.
   const bool refused = route->scope != queue::Scope::kNone &&
                        authenticator_->Look(head.credentials, route->scope).standing ==
                            Authenticator::Standing::kRefused;

@@ -1,5 +1,5 @@
-// The table of routes: which handler a method and a path mean, and what is said where there is
-// none.
+// The table of routes: finds the handler for a method and a path, checks the caller's scope, and
+// answers where no route fits.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,7 @@
 
 namespace dqueue::transport {
 
-// A request at its route.
+// A request with the parameters from its path.
 struct HttpCall {
   HttpRequest request;
   std::map<std::string, std::string> path;  // by the names in the pattern: {id}
@@ -23,14 +23,14 @@ struct HttpCall {
 
 struct Route {
   std::string method;
-  // "/jobs/{id}/ack": a segment is a word, or a name in braces that stands for any but an empty
-  // one, perhaps with an end: "{queue}:pause".
+  // "/jobs/{id}/ack": a segment is a word, or a name in braces for any non-empty segment,
+  // optionally with a suffix: "{queue}:pause".
   std::string pattern;
   std::function<void(HttpCall call, const HttpReply& reply)> handle;
   std::string name;                          // for metrics and logs
-  queue::Scope scope = queue::Scope::kNone;  // that a caller needs; kNone: none, ever
+  queue::Scope scope = queue::Scope::kNone;  // required of the caller; kNone: none
   size_t body_bytes_max = 0;                 // 0: takes no body
-  // It ends in a gRPC call, which looks at the caller's key once more: at the leader, if need be.
+  // The route makes a gRPC call, which checks the caller's key again, at the leader if necessary.
   bool is_call = true;
 };
 
@@ -41,23 +41,22 @@ class Router : public HttpHandler {
 
   // DQ_CHECK: no two routes have the same method and pattern.
   void Add(Route route);
-  // From now on every route but those of GET is answered 403 READ_ONLY.
+  // From now on every route but GET answers 403 READ_ONLY.
   void SetReadOnly() { read_only_ = true; }
   const std::vector<Route>& routes() const { return routes_; }
 
   size_t BodyBytesMax(const HttpRequest& head) override;
-  // No path: 404 NOT_FOUND. No method: 405 with Allow. OPTIONS: 204 with Allow. HEAD is GET.
-  // Without the right that the route wants: 401 or 403, and its body is not kept. A word in a
-  // pattern goes before a name with an end, and that before a name. Paths are compared as they are:
-  // "/a/" is not "/a".
+  // Unknown path: 404 NOT_FOUND. Unknown method: 405 with Allow. OPTIONS: 204 with Allow. HEAD is
+  // handled as GET. Without the route's scope: 401 or 403, and the body is not kept. In patterns a
+  // word has precedence over a name with a suffix, and that over a name. "/a/" is not "/a".
   void Handle(HttpRequest request, HttpReply reply) override;
 
  private:
   const Route* Find(const HttpRequest& request, std::map<std::string, std::string>* path) const;
-  // "" if no route has this path.
+  // The value of Allow; "": no route has this path.
   std::string Allowed(const HttpTarget& target) const;
 
-  // Why the caller may not have this.
+  // nullopt: the caller has the scope of the route.
   std::optional<HttpResponse> Refusal(const Route& route, const HttpRequest& request) const;
 
   const std::shared_ptr<Authenticator> authenticator_;

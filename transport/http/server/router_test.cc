@@ -62,7 +62,7 @@ class RouterTest : public testing::Test {
   Router router_{std::make_shared<Authenticator>(false)};
 };
 
-TEST_F(RouterTest, ANameMayHaveAnEnd) {
+TEST_F(RouterTest, ANameMayHaveASuffix) {
   EXPECT_EQ(Ask("POST", "/v1/queues/mail:pause").body, "/v1/queues/{queue}:pause queue=mail");
   EXPECT_EQ(Ask("POST", "/v1/queues/a:b:pause").body, "/v1/queues/{queue}:pause queue=a:b");
   EXPECT_EQ(Ask("POST", "/v1/queues/mail:stop").body, "/v1/queues/{queue} queue=mail:stop");
@@ -71,7 +71,7 @@ TEST_F(RouterTest, ANameMayHaveAnEnd) {
   EXPECT_EQ(router_.BodyBytesMax(Request("POST", "/v1/queues/mail:pause")), 50u);
 }
 
-TEST_F(RouterTest, ReadOnlyRefusesWhatIsNoGet) {
+TEST_F(RouterTest, ReadOnlyRefusesAllButGet) {
   router_.SetReadOnly();
   EXPECT_EQ(Ask("GET", "/jobs/a").body, "/jobs/{id} id=a");
   EXPECT_EQ(Ask("HEAD", "/jobs/a").body, "/jobs/{id} id=a");
@@ -106,7 +106,7 @@ TEST_F(RouterTest, FindsTheRoute) {
   }
 }
 
-TEST_F(RouterTest, SaysWhatIsNotThere) {
+TEST_F(RouterTest, UnknownPathsAndMethodsAreRefused) {
   for (const char* target :
        {"/job", "/jobs/", "/jobs//ack", "/jobs/a/", "//jobs", "/Jobs/a", "/jobs/a/ack/b"}) {
     const HttpResponse response = Ask("GET", target);
@@ -116,7 +116,7 @@ TEST_F(RouterTest, SaysWhatIsNotThere) {
   }
 }
 
-TEST_F(RouterTest, SaysWhatIsAllowed) {
+TEST_F(RouterTest, AllowListsTheMethods) {
   for (const auto& [method, target, allow] : std::vector<std::array<std::string, 3>>{
            {"POST", "/jobs/a", "GET, HEAD, OPTIONS"},
            {"BREW", "/jobs", "OPTIONS, POST"},
@@ -133,14 +133,14 @@ TEST_F(RouterTest, SaysWhatIsAllowed) {
   EXPECT_EQ(Ask("OPTIONS", "/none").status, 404);
 }
 
-TEST_F(RouterTest, KnowsWhoTakesABody) {
+TEST_F(RouterTest, KnowsTheBodyLimitOfARoute) {
   EXPECT_EQ(router_.BodyBytesMax(Request("POST", "/jobs")), 10u);
   EXPECT_EQ(router_.BodyBytesMax(Request("POST", "/jobs/a/ack")), 30u);
   EXPECT_EQ(router_.BodyBytesMax(Request("GET", "/jobs/a")), 0u);
   EXPECT_EQ(router_.BodyBytesMax(Request("POST", "/none")), 0u);
 }
 
-TEST_F(RouterTest, CanBeWalked) {
+TEST_F(RouterTest, RoutesCanBeListed) {
   ASSERT_EQ(router_.routes().size(), 9u);
   EXPECT_EQ(router_.routes()[3].pattern, "/jobs/{id}/ack");
 }

@@ -1,4 +1,4 @@
-// What one connection is read from and written to: plain, or through TLS. For http_server.cc only.
+// The stream of one connection: plain, or TLS. For http_server.cc only.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -16,12 +16,12 @@
 
 namespace dqueue::transport {
 
-// OpenSSL's view of a store's current set; made anew when there is another. One thread.
+// The OpenSSL context for a store's current certificate, renewed with it. One thread.
 class TlsContexts {
  public:
   explicit TlsContexts(std::shared_ptr<TlsStore> store) : store_(std::move(store)) {}
 
-  // Null without a store. A connection keeps the one that it began with.
+  // Null: no store. A connection keeps its first context.
   std::shared_ptr<boost::asio::ssl::context> Current() {
     if (store_ == nullptr) return nullptr;
     auto material = store_->current();
@@ -34,7 +34,7 @@ class TlsContexts {
   bool on() const { return store_ != nullptr; }
 
  private:
-  // The store has checked that this works.
+  // Cannot fail: the store has checked the set.
   static std::shared_ptr<boost::asio::ssl::context> Make(const TlsMaterial& material) {
     namespace ssl = boost::asio::ssl;
     auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
@@ -68,7 +68,7 @@ class TlsContexts {
   std::shared_ptr<boost::asio::ssl::context> context_;
 };
 
-// An AsyncStream with the times of beast::tcp_stream.
+// An AsyncStream with the timeouts of beast::tcp_stream.
 class SessionStream {
  public:
   using executor_type = boost::beast::tcp_stream::executor_type;
@@ -116,12 +116,12 @@ class SessionStream {
   void AsyncHandshake(Handler&& handler) {
     tls_->async_handshake(boost::asio::ssl::stream_base::server, std::forward<Handler>(handler));
   }
-  // Says goodbye, and waits for the other side's.
+  // Sends close_notify and waits for the peer's.
   template <class Handler>
   void AsyncGoodbye(Handler&& handler) {
     tls_->async_shutdown(std::forward<Handler>(handler));
   }
-  // Whether the other side has ended its half, although bytes of it are still unread.
+  // The other side has closed its half, although bytes of it are still unread.
   bool PeerHasEnded() {
     pollfd fd{tcp_.socket().native_handle(), POLLRDHUP, 0};
     return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLERR | POLLHUP)) != 0;
