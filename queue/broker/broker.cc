@@ -27,6 +27,7 @@
 #include "queue/broker/leases/lease_waits.h"
 #include "queue/broker/log_clock.h"
 #include "queue/broker/reads/groupings.h"
+#include "queue/broker/reads/job_presenter.h"
 #include "queue/broker/reads/lookups.h"
 #include "queue/broker/reads/worker_registry.h"
 #include "queue/broker/refusals.h"
@@ -53,7 +54,7 @@ struct Broker::Impl {
         state(machine),
         confirmations(FirstId(seed, 4)),
         commands(options, state, clock, grants, deletions, FirstId(seed, 3)),
-        enqueues(options, admission, clock, commands, seed),
+        enqueues(options, admission, clock, state, jobs, commands, seed),
         lease_ends(clock, grants, commands, workers, items, seed) {}
 
   // Passes the call to the part that serves its type.
@@ -78,6 +79,7 @@ struct Broker::Impl {
   Deletions deletions{state, lease_waits};
   LeaseRequests lease_requests;
   Grants grants{options, state, deletions, lease_waits, lease_requests, workers, times};
+  JobPresenter jobs{state, grants};
   CommandLog commands;
 
   EnqueueProposer enqueues;
@@ -90,7 +92,7 @@ struct Broker::Impl {
                          lease_requests, confirmations, workers, times};
   LeaseUpdates lease_updates{options, clock, grants, items};
   Groupings groupings{state};
-  Lookups lookups{state, admission, clock, grants, groupings, confirmations, timers, workers};
+  Lookups lookups{state, admission, clock, jobs, groupings, confirmations, timers, workers};
 };
 
 template <class C>

@@ -50,7 +50,7 @@ class ItemWork : public Work {
   void Refuse(int i, const Error& error) { *response.mutable_results(i) = ToRpcStatus(error); }
   bool Refused(int i) const { return response.results(i).code() != 0; }
 
-  void Set(uint32_t item, const CommandResult& result, bool newer) override {
+  void Set(Time, uint32_t item, const CommandResult& result, bool newer) override {
     const int i = static_cast<int>(item);
     switch (result.code) {
       case ResultCode::kOk:

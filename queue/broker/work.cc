@@ -38,9 +38,9 @@ void WorkPart::Fail(Work::Failure failure) {
   Done();
 }
 
-void WorkPart::Applied(uint32_t item, const CommandResult& result, bool newer) {
+void WorkPart::Applied(Time now, uint32_t item, const CommandResult& result, bool newer) {
   work_->applied_ = true;
-  work_->Set(item, result, newer);
+  work_->Set(now, item, result, newer);
   Done();
 }
 

@@ -32,9 +32,9 @@ class Work {
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;
 
-  // The log has decided an item. newer: if it found the lease stale, whether that is because of a
-  // later one.
-  virtual void Set(uint32_t item, const CommandResult& result, bool newer) = 0;
+  // The log has decided an item, at `now`. newer: if it found the lease stale, whether that is
+  // because of a later one.
+  virtual void Set(Time now, uint32_t item, const CommandResult& result, bool newer) = 0;
   // Answers the caller, with what was set or with an error for the whole call. Called once.
   virtual void Answer(std::optional<Error> error) = 0;
 
@@ -92,7 +92,7 @@ class WorkPart {
   }
   void Fail(Work::Failure failure);
   // The command of this part was applied, with this result for the item.
-  void Applied(uint32_t item, const CommandResult& result, bool newer);
+  void Applied(Time now, uint32_t item, const CommandResult& result, bool newer);
 
  private:
   void Drop();

@@ -30,7 +30,7 @@ class LoggedWork : public Work {
   LoggedWork(const Admission& admission, std::vector<std::string>* log)
       : Work(Time::max(), admission), log_(log) {}
   ~LoggedWork() override { log_->push_back("freed"); }
-  void Set(uint32_t item, const CommandResult&, bool) override {
+  void Set(Time, uint32_t item, const CommandResult&, bool) override {
     log_->push_back("item " + std::to_string(item));
   }
   void Answer(std::optional<Error> error) override {
@@ -62,7 +62,8 @@ class WorkTest : public testing::Test {
   CommandLog commands_{options_, state_, clock_, grants_, deletions_, 1};
   Groupings groupings_{state_};
   Admission admission_{options_, commands_, confirmations_, waits_, lookups_};
-  Lookups lookups_{state_,     admission_,     clock_,  grants_,
+  JobPresenter jobs_{state_, grants_};
+  Lookups lookups_{state_,     admission_,     clock_,  jobs_,
                    groupings_, confirmations_, timers_, workers_};
   Log log_;
 };
@@ -71,7 +72,7 @@ TEST_F(WorkTest, IsAnsweredAndFreedWhenTheLastPartIsDecided) {
   WorkPart first = Start();
   WorkPart second = first.Another();
   EXPECT_TRUE(second);
-  second.Applied(3, {}, false);
+  second.Applied(Time(), 3, {}, false);
   EXPECT_FALSE(second) << "a decided part is of no work";
   EXPECT_EQ(TakeLog(), Log({"item 3"}));
   first.Done();
@@ -125,7 +126,7 @@ TEST_F(WorkTest, TheGravestFailureIsAnswered) {
   EXPECT_EQ(TakeLog(), Log({"SHUTTING_DOWN", "freed"}));
   first = Start();
   second = first.Another();
-  first.Applied(0, {}, false);
+  first.Applied(Time(), 0, {}, false);
   second.Fail(Work::Failure::kDeadline);
   EXPECT_EQ(TakeLog(), Log({"item 0", "COMMIT_UNKNOWN", "freed"}))
       << "a part was carried out, so that the answer cannot be that nothing was";

@@ -15,6 +15,12 @@ struct CallRules<queue::EnqueueCall> : DefaultRules<queue::EnqueueCall> {
            std::all_of(request.jobs().begin(), request.jobs().end(),
                        [](const v1::JobSpec& job) { return !job.id().empty(); });
   }
+
+  // A job that existed already may be another caller's: its content needs the right to read.
+  static void Adjust(v1::EnqueueJobsRequest* request, std::chrono::microseconds,
+                     const Caller& caller) {
+    if ((caller.scopes & queue::ScopeBit(Scope::kJobsRead)) == 0) request->clear_return_jobs();
+  }
 };
 
 // Pausing and resuming set a state, whatever it was. Deleting, purging and redriving are not

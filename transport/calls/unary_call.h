@@ -133,7 +133,7 @@ struct DefaultRules {
   using Request = typename CallT::RequestType;
   static bool Repeatable(const Request&) { return false; }
   // Before the request goes to the node.
-  static void Adjust(Request*, std::chrono::microseconds /*remaining*/) {}
+  static void Adjust(Request*, std::chrono::microseconds /*remaining*/, const Caller&) {}
   static void TakeBack(CallRouter&, const Credentials&, const typename CallT::ResponseType&) {}
 };
 template <class CallT>
@@ -151,7 +151,7 @@ class NodeCall final : public UnaryCall {
   bool SubmitToNode(Time deadline) override {
     CallT call;
     if (!DecodeOrAnswer(&call.request)) return true;
-    Rules::Adjust(&call.request, Remaining());
+    Rules::Adjust(&call.request, Remaining(), caller());
     call.deadline = deadline;
     call.cancelled = CancelledFlag();
     call.access = caller().access;

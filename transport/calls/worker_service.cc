@@ -42,7 +42,8 @@ struct CallRules<queue::LeaseCall> {
 
   // Cuts the wait to the call's time; otherwise the caller would get DEADLINE_EXCEEDED instead of
   // an empty answer. Invalid waits stay as they are: the broker refuses them.
-  static void Adjust(v1::LeaseJobsRequest* request, std::chrono::microseconds remaining) {
+  static void Adjust(v1::LeaseJobsRequest* request, std::chrono::microseconds remaining,
+                     const Caller&) {
     const auto& wait = request->wait();
     if (wait.seconds() < 0 || wait.seconds() > queue::kWaitMsMax / 1000 || wait.nanos() < 0) return;
     const int64_t most_us = WithoutAnswerTime(remaining).count();

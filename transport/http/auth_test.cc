@@ -444,6 +444,34 @@ TEST_F(AuthTest, KeysOverHttp) {
       400);
 }
 
+TEST_F(AuthTest, AnEnqueueReturnsJobsOnlyToReaders) {
+  v1::EnqueueJobsRequest request;
+  request.add_jobs()->set_id("returned");
+  request.mutable_jobs(0)->set_payload("content");
+  request.set_return_jobs(true);
+  const std::string writer = Make(v1::KEY_TYPE_CLIENT, {Scope::kJobsSubmit}).secret();
+  const std::string reader =
+      Make(v1::KEY_TYPE_CLIENT, {Scope::kJobsSubmit, Scope::kJobsRead}).secret();
+  v1::EnqueueJobsResponse response;
+  ASSERT_EQ(CallAs(writer, kEnqueueJobs, request, &response).code, grpc::StatusCode::OK);
+  EXPECT_TRUE(response.results(0).created());
+  EXPECT_FALSE(response.results(0).has_job());
+  ASSERT_EQ(CallAs(reader, kEnqueueJobs, request, &response).code, grpc::StatusCode::OK);
+  EXPECT_FALSE(response.results(0).created());
+  EXPECT_EQ(response.results(0).job().payload(), "content");
+  v1::GetJobRequest get;
+  get.set_id("returned");
+  v1::GetJobResponse got;
+  ASSERT_EQ(CallAs(reader, kGetJob, get, &got).code, grpc::StatusCode::OK);
+  EXPECT_EQ(response.results(0).job().ShortDebugString(), got.job().ShortDebugString());
+
+  const std::string body = R"({"id":"returned","payload":"content"})";
+  EXPECT_EQ(Ask("POST", "/tasks", writer, body).body,
+            "{\"job_id\":\"returned\",\"id\":\"returned\"}\n");
+  const Answered whole = Ask("POST", "/tasks", reader, body);
+  EXPECT_EQ(whole.body, Ask("GET", "/tasks/returned", reader).body);
+}
+
 TEST_F(AuthTest, SecretsAreNotInTheDataDirectory) {
   const std::string secret = Make(v1::KEY_TYPE_CLIENT).secret();
   const std::string id = secret.substr(0, secret.size() - 38);

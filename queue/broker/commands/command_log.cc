@@ -103,8 +103,7 @@ void CommandLog::AbandonInFlight() {
   }
 }
 
-void CommandLog::Append(int field, const google::protobuf::MessageLite& message,
-                        CommandRef&& ref) {
+void CommandLog::Append(int field, const google::protobuf::MessageLite& message, CommandRef&& ref) {
   DQ_CHECK(ref.part);
   const auto size = static_cast<uint32_t>(message.ByteSizeLong());
   if (chunks_.empty() || chunks_.back().commands.size() >= options_.max_batch_commands ||
@@ -151,13 +150,13 @@ std::optional<Batch> CommandLog::TakeBatch(Time now, int64_t wall_ms) {
   batch.time_ms = time_ms;
   batch.epoch = epoch_;
   batch.commands = std::move(chunk.commands);
-  if (DQ_MUTANT(mutants::kAnswerBeforeCommit)) AnswerUncommitted(&batch);
+  if (DQ_MUTANT(mutants::kAnswerBeforeCommit)) AnswerUncommitted(now, &batch);
   return Batch{id, std::make_shared<const std::string>(std::move(chunk.bytes))};
 }
 
-void CommandLog::AnswerUncommitted(InFlight* batch) {
+void CommandLog::AnswerUncommitted(Time now, InFlight* batch) {
   for (CommandRef& ref : batch->commands) {
-    if (ref.kind == CommandKind::kEnqueue) ref.part.Applied(ref.item, {}, /*newer=*/false);
+    if (ref.kind == CommandKind::kEnqueue) ref.part.Applied(now, ref.item, {}, /*newer=*/false);
   }
 }
 
@@ -284,7 +283,7 @@ void CommandLog::OnApplied(Time now, uint64_t batch_id, const std::vector<Comman
     const bool counts = ends.counts_as != AttemptEnd::kNone && results[i].code == ResultCode::kOk;
     if (counts && batch.epoch == epoch_) grants_.Count(now, ends);
     Settle(ref, batch.epoch, /*applied=*/true);
-    if (ref.part) ref.part.Applied(ref.item, results[i], /*newer=*/!ends.ended_before);
+    if (ref.part) ref.part.Applied(now, ref.item, results[i], /*newer=*/!ends.ended_before);
   }
 }
 

@@ -95,7 +95,7 @@ class CommandLog {
   InFlight TakeInFlight(uint64_t id);
   void Settle(const CommandRef& ref, uint64_t epoch, bool applied);
   // With a deliberate bug only.
-  void AnswerUncommitted(InFlight* batch);
+  void AnswerUncommitted(Time now, InFlight* batch);
 
   const BrokerOptions& options_;
   const StateMachine& state_;

@@ -22,7 +22,7 @@ class ApiKeyWork : public SingleCommandWork<C> {
  public:
   using SingleCommandWork<C>::SingleCommandWork;
 
-  void Set(uint32_t, const CommandResult& result, bool) override {
+  void Set(Time, uint32_t, const CommandResult& result, bool) override {
     if constexpr (std::is_same_v<C, UseKeysCall>) {
       DQ_CHECK(result.code == ResultCode::kOk);
     } else {

@@ -14,12 +14,15 @@
 #include "queue/api/limits.h"
 #include "queue/api/validate.h"
 #include "queue/broker/refusals.h"
+#include "queue/broker/visible_job.h"
 #include "queue/broker/work.h"
 
 namespace dqueue::queue {
 namespace {
 
 constexpr char kDefaultName[] = "default";
+// Limit on the jobs of an answer (return_jobs). The last job may exceed it.
+constexpr size_t kReturnedBytesMax = 2 << 20;
 
 void FillPairs(const google::protobuf::Map<std::string, std::string>& from,
                google::protobuf::RepeatedPtrField<log::v1::KeyValue>* to) {
@@ -101,25 +104,32 @@ void FillLogJob(v1::JobSpec* spec, const std::string& id, int64_t now_ms,
 
 class EnqueueWork : public Work {
  public:
-  EnqueueWork(EnqueueCall* call, const Admission& admission)
+  // `state` and `jobs` must outlive it.
+  EnqueueWork(EnqueueCall* call, const Admission& admission, const StateMachine& state,
+              const JobPresenter& jobs)
       : Work(call->deadline, admission),
+        state_(state),
+        jobs_(jobs),
         all_or_nothing_(call->request.all_or_nothing()),
+        return_jobs_(call->request.return_jobs()),
+        access_(call->access),
         done_(std::move(call->done)) {
-    const int jobs = call->request.jobs_size();
-    response.mutable_results()->Reserve(jobs);
-    for (int i = 0; i < jobs; ++i) response.add_results();
+    const int count = call->request.jobs_size();
+    response.mutable_results()->Reserve(count);
+    for (int i = 0; i < count; ++i) response.add_results();
   }
 
   // Of an all-or-nothing call, `item` is 0 and stands for all jobs.
-  void Set(uint32_t item, const CommandResult& result, bool) override {
+  void Set(Time now, uint32_t item, const CommandResult& result, bool) override {
     const bool accepted = result.code == ResultCode::kOk || result.code == ResultCode::kExisting;
     if (all_or_nothing_ && response.results_size() > 1) {
-      return accepted ? SetAll(result) : RejectAll(result);
+      return accepted ? SetAll(now, result) : RejectAll(result);
     }
     v1::EnqueueJobsResponse::Result* out = response.mutable_results(static_cast<int>(item));
     if (accepted) {
       out->set_created(result.code == ResultCode::kOk);
       if (result.code == ResultCode::kExisting) out->set_id(result.existing_id);
+      if (return_jobs_) AddJob(now, out);
     } else if (all_or_nothing_) {
       rejected_ = BatchRejectedError(out->id(), result);
     } else {
@@ -135,20 +145,36 @@ class EnqueueWork : public Work {
   v1::EnqueueJobsResponse response;
 
  private:
-  void SetAll(const CommandResult& result) {
+  void SetAll(Time now, const CommandResult& result) {
     for (auto& each : *response.mutable_results()) each.set_created(true);
     for (const auto& [item, id] : result.existing) {
       DQ_CHECK(item < static_cast<uint32_t>(response.results_size()));
       response.mutable_results(static_cast<int>(item))->set_created(false);
       response.mutable_results(static_cast<int>(item))->set_id(id);
     }
+    if (!return_jobs_) return;
+    for (auto& each : *response.mutable_results()) AddJob(now, &each);
   }
   void RejectAll(const CommandResult& result) {
     DQ_CHECK(result.failed_item < static_cast<uint32_t>(response.results_size()));
     rejected_ = BatchRejectedError(response.results(result.failed_item).id(), result);
   }
 
+  // Adds the job to its result, until the jobs have reached kReturnedBytesMax.
+  void AddJob(Time now, v1::EnqueueJobsResponse::Result* result) {
+    if (returned_bytes_ >= kReturnedBytesMax) return;
+    const JobRef ref = FindVisible(state_, result->id(), access_);
+    if (ref == JobRef{}) return;  // a later command of the batch has deleted it
+    jobs_.Fill(now, ref, result->mutable_job());
+    returned_bytes_ += result->job().ByteSizeLong();
+  }
+
+  const StateMachine& state_;
+  const JobPresenter& jobs_;
   const bool all_or_nothing_;
+  const bool return_jobs_;
+  const QueueAccessPtr access_;
+  size_t returned_bytes_ = 0;
   std::function<void(Outcome<v1::EnqueueJobsResponse>)> done_;
   std::optional<Error> rejected_;
 };
@@ -167,10 +193,13 @@ std::optional<Error> CheckQueues(const EnqueueCall& call) {
 }  // namespace
 
 EnqueueProposer::EnqueueProposer(const BrokerOptions& options, const Admission& admission,
-                                 const LogClock& clock, CommandLog& commands, uint64_t seed)
+                                 const LogClock& clock, const StateMachine& state,
+                                 const JobPresenter& jobs, CommandLog& commands, uint64_t seed)
     : options_(options),
       admission_(admission),
       clock_(clock),
+      state_(state),
+      jobs_(jobs),
       commands_(commands),
       seed_(seed),
       ids_(seed) {}
@@ -197,7 +226,7 @@ void EnqueueProposer::Submit(Time now, EnqueueCall call) {
   const int jobs = request.jobs_size();
   const bool all_or_nothing = request.all_or_nothing();
   const int64_t now_ms = clock_.NowMs(now);
-  auto owned = std::make_unique<EnqueueWork>(&call, admission_);
+  auto owned = std::make_unique<EnqueueWork>(&call, admission_, state_, jobs_);
   EnqueueWork& work = *owned;
   int refused = 0;
   for (int i = 0; i < jobs; ++i) {

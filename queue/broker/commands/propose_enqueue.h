@@ -15,13 +15,16 @@
 #include "queue/broker/commands/command_log.h"
 #include "queue/broker/log_clock.h"
 #include "queue/broker/options.h"
+#include "queue/broker/reads/job_presenter.h"
+#include "queue/state/state_machine.h"
 
 namespace dqueue::queue {
 
 class EnqueueProposer {
  public:
   EnqueueProposer(const BrokerOptions& options, const Admission& admission, const LogClock& clock,
-                  CommandLog& commands, uint64_t seed);
+                  const StateMachine& state, const JobPresenter& jobs, CommandLog& commands,
+                  uint64_t seed);
 
   void Begin(raft::Term term);
   void Submit(Time now, EnqueueCall call);
@@ -33,6 +36,8 @@ class EnqueueProposer {
   const BrokerOptions& options_;
   const Admission& admission_;
   const LogClock& clock_;
+  const StateMachine& state_;
+  const JobPresenter& jobs_;
   CommandLog& commands_;
   const uint64_t seed_;
   JobIdGenerator ids_;

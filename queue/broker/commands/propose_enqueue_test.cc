@@ -42,6 +42,55 @@ TEST_F(BrokerEnqueueTest, AnswersWhenTheLogHasAppliedIt) {
   EXPECT_FALSE(broker_->WantsConfirmation());
 }
 
+TEST_F(BrokerEnqueueTest, ReturnsJobsAsGetJobShowsThem) {
+  v1::EnqueueJobsRequest request = EnqueueRequest(Spec("a"), Spec("b"));
+  request.set_return_jobs(true);
+  const auto created = Submit<EnqueueCall>(request);
+  Run();
+  ASSERT_EQ(created->reason(), "OK");
+  for (int i = 0; i < 2; ++i) {
+    const auto& result = created->value().results(i);
+    EXPECT_EQ(result.job().id(), result.id());
+    EXPECT_EQ(result.job().state(), v1::JOB_STATE_READY);
+  }
+
+  // The original of a repetition, with its lease; the same for all or nothing.
+  Submit<LeaseCall>(LeaseRequest("w", 1));
+  Run();
+  for (const bool all_or_nothing : {false, true}) {
+    request.set_all_or_nothing(all_or_nothing);
+    const auto repeated = Submit<EnqueueCall>(request);
+    Run();
+    ASSERT_EQ(repeated->reason(), "OK");
+    const v1::Job& job = repeated->value().results(0).job();
+    EXPECT_EQ(job.state(), v1::JOB_STATE_LEASED);
+    EXPECT_EQ(job.lease().worker_id(), "w");
+    EXPECT_EQ(repeated->value().results(1).job().id(), "b");
+  }
+  EXPECT_FALSE(created->value().results(0).job().has_lease());
+
+  request.set_return_jobs(false);
+  const auto without = Submit<EnqueueCall>(request);
+  Run();
+  EXPECT_FALSE(without->value().results(0).has_job());
+}
+
+TEST_F(BrokerEnqueueTest, ReturnedJobsAreBounded) {
+  v1::EnqueueJobsRequest request;
+  for (int i = 0; i < 4; ++i) {
+    v1::JobSpec spec = Spec("job-" + std::to_string(i));
+    spec.set_payload(std::string(kPayloadBytesMax, 'x'));
+    *request.add_jobs() = spec;
+  }
+  request.set_return_jobs(true);
+  const auto reply = Submit<EnqueueCall>(request);
+  Run();
+  ASSERT_EQ(reply->reason(), "OK");
+  EXPECT_TRUE(reply->value().results(1).has_job());
+  EXPECT_FALSE(reply->value().results(2).has_job()) << "2 MiB are enough";
+  EXPECT_TRUE(reply->value().results(3).created());
+}
+
 TEST_F(BrokerEnqueueTest, FillsInDefaults) {
   v1::JobSpec spec;
   spec.set_payload("p");

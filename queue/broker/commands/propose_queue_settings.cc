@@ -19,7 +19,7 @@ class QueueSettingsWork : public SingleCommandWork<C> {
   QueueSettingsWork(C c, const Admission& admission, const StateMachine& state)
       : SingleCommandWork<C>(std::move(c), admission), state_(state) {}
 
-  void Set(uint32_t, const CommandResult& result, bool) override {
+  void Set(Time, uint32_t, const CommandResult& result, bool) override {
     const std::string& queue = this->call.request.queue();
     if (result.code == ResultCode::kNotFound) {
       this->refusal = QueueNotFoundError(queue);

@@ -49,7 +49,7 @@ class SweepWork : public Work {
             .access = access_,
             .error_fingerprint = error_fingerprint_};
   }
-  void Set(uint32_t, const CommandResult& result, bool) override {
+  void Set(Time, uint32_t, const CommandResult& result, bool) override {
     // Otherwise another call has deleted, retried, finished or replaced the job meanwhile.
     if (result.code == ResultCode::kOk) ++changed;
   }

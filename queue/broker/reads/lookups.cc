@@ -12,12 +12,12 @@
 namespace dqueue::queue {
 
 Lookups::Lookups(const StateMachine& state, const Admission& admission, const LogClock& clock,
-                 const Grants& grants, Groupings& groupings, Confirmations& confirmations,
+                 const JobPresenter& jobs, Groupings& groupings, Confirmations& confirmations,
                  CallTimers& timers, WorkerRegistry& workers)
     : state_(state),
       admission_(admission),
       clock_(clock),
-      grants_(grants),
+      jobs_(jobs),
       groupings_(groupings),
       confirmations_(confirmations),
       timers_(timers),
@@ -79,21 +79,11 @@ void Lookups::FailAll(const Error& error) {
   }
 }
 
-void Lookups::OverlayLease(Time now, JobRef ref, v1::Job* job) const {
-  if (!state_.View(ref).held) return;
-  job->set_state(v1::JOB_STATE_LEASED);
-  // A job that is being deleted is held without a lease.
-  const LeaseInfo* lease = grants_.Find(ref);
-  if (lease != nullptr && lease->held) grants_.FillLease(now, *lease, job);
-}
-
 void Lookups::Answer(Time now, GetCall* call) {
   const JobRef ref = FindVisible(state_, call->request.id(), call->access);
   if (ref == JobRef{}) return call->done(JobNotFoundError(call->request.id()));
   v1::GetJobResponse response;
-  state_.FillJob(ref, /*full=*/true, response.mutable_job());
-  state_.FillAttempts(ref, response.mutable_job());
-  OverlayLease(now, ref, response.mutable_job());
+  jobs_.Fill(now, ref, response.mutable_job());
   call->done(std::move(response));
 }
 
@@ -105,7 +95,8 @@ void Lookups::Answer(Time now, ListCall* call) {
     return call->done(InvalidField("page_token", ShownValue(call->request.page_token()),
                                    "empty or the next_page_token of an earlier page"));
   }
-  for (v1::Job& job : *response.mutable_jobs()) OverlayLease(now, state_.Find(job.id()), &job);
+  for (v1::Job& job : *response.mutable_jobs())
+    jobs_.OverlayLease(now, state_.Find(job.id()), &job);
   call->done(std::move(response));
 }
 

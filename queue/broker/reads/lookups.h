@@ -16,9 +16,9 @@
 #include "queue/broker/call_timers.h"
 #include "queue/broker/calls.h"
 #include "queue/broker/confirmations.h"
-#include "queue/broker/leases/grants.h"
 #include "queue/broker/log_clock.h"
 #include "queue/broker/reads/groupings.h"
+#include "queue/broker/reads/job_presenter.h"
 #include "queue/broker/reads/worker_registry.h"
 #include "queue/state/state_machine.h"
 
@@ -27,7 +27,7 @@ namespace dqueue::queue {
 class Lookups {
  public:
   Lookups(const StateMachine& state, const Admission& admission, const LogClock& clock,
-          const Grants& grants, Groupings& groupings, Confirmations& confirmations,
+          const JobPresenter& jobs, Groupings& groupings, Confirmations& confirmations,
           CallTimers& timers, WorkerRegistry& workers);
 
   void Submit(Time now, GetCall call) { Wait(now, std::move(call)); }
@@ -61,13 +61,11 @@ class Lookups {
   void Answer(Time now, ListKeysCall* call);
   void Answer(Time now, GroupCall* call);
   void Answer(Time now, WorkersCall* call);
-  // Shows a held job as LEASED.
-  void OverlayLease(Time now, JobRef ref, v1::Job* job) const;
 
   const StateMachine& state_;
   const Admission& admission_;
   const LogClock& clock_;
-  const Grants& grants_;
+  const JobPresenter& jobs_;
   Groupings& groupings_;
   Confirmations& confirmations_;
   CallTimers& timers_;

@@ -37,26 +37,23 @@ HttpResponse JobResponse(int status, const v1::Job& job) {
   return response;
 }
 
-// Answers with the job as it is now. The change is done: if the job cannot be read (it may have
-// finished and be gone already), the answer has its ids alone.
-void AnswerWithJob(RpcBridge* bridge, int status, const std::string& id, bool replayed,
-                   const HttpReply& reply) {
+// The answer if the job cannot be read: the caller lacks the right, or the job is gone already.
+HttpResponse IdResponse(int status, const std::string& id) {
+  HttpResponse response;
+  response.status = status;
+  response.content_type = "application/json";
+  response.body = JsonObject().Text("job_id", id).Text("id", id).Finish() + "\n";
+  return response;
+}
+
+// Answers with the job as it is now, after a change of it.
+void AnswerWithJob(RpcBridge* bridge, const std::string& id, const HttpReply& reply) {
   v1::GetJobRequest request;
   request.set_id(id);
-  const auto send = [reply, replayed](HttpResponse response) {
-    if (replayed) response.headers.emplace_back("Idempotent-Replayed", "true");
-    reply.Send(std::move(response));
-  };
   bridge->Call<v1::GetJobResponse>(
       kGetJob, request, reply,
-      [send, status](const v1::GetJobResponse& got) { send(JobResponse(status, got.job())); },
-      [send, status, id](const grpc::Status&) {
-        HttpResponse response;
-        response.status = status;
-        response.content_type = "application/json";
-        response.body = JsonObject().Text("job_id", id).Text("id", id).Finish() + "\n";
-        send(std::move(response));
-      });
+      [reply](const v1::GetJobResponse& got) { reply.Send(JobResponse(200, got.job())); },
+      [reply, id](const grpc::Status&) { reply.Send(IdResponse(200, id)); });
 }
 
 void ReadRunTime(BodyFields* fields, v1::JobSpec* job) {
@@ -107,12 +104,17 @@ void Submit(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
     return reply.Send(*std::move(problem));
   }
   request.set_request_id(MakeRequestId());
+  request.set_return_jobs(true);
   bridge->Call<v1::EnqueueJobsResponse>(
       kEnqueueJobs, request, reply,
-      [bridge, reply](const v1::EnqueueJobsResponse& enqueued) {
+      [reply](const v1::EnqueueJobsResponse& enqueued) {
         const auto& result = enqueued.results(0);
         if (result.error().code() != 0) return reply.Send(OneJobErrorResponse(result.error()));
-        AnswerWithJob(bridge, result.created() ? 201 : 200, result.id(), !result.created(), reply);
+        const int status = result.created() ? 201 : 200;
+        HttpResponse response =
+            result.has_job() ? JobResponse(status, result.job()) : IdResponse(status, result.id());
+        if (!result.created()) response.headers.emplace_back("Idempotent-Replayed", "true");
+        reply.Send(std::move(response));
       },
       [reply](const grpc::Status& status) { reply.Send(OneJobErrorResponse(status)); });
 }
@@ -207,7 +209,7 @@ std::function<void(const Response&)> AfterEnding(RpcBridge* bridge, const std::s
   return [bridge, id, reply](const Response& response) {
     const google::rpc::Status& status = response.results(0);
     if (status.code() != 0) return reply.Send(ErrorResponse(status));
-    AnswerWithJob(bridge, 200, id, false, reply);
+    AnswerWithJob(bridge, id, reply);
   };
 }
 

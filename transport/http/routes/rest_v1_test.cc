@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "dqueue/v1/service.grpc.pb.h"
+#include "transport/http/routes/rest_jobs.h"
 #include "transport/http/routes/rest_workers.h"
 
 namespace dqueue::transport {
@@ -74,6 +75,22 @@ class FakeWorkers final : public v1::WorkerService::CallbackService {
 
 class FakeJobs final : public v1::JobService::CallbackService {
  public:
+  Reactor* EnqueueJobs(Context* context, const v1::EnqueueJobsRequest* request,
+                       v1::EnqueueJobsResponse* response) override {
+    EXPECT_TRUE(request->return_jobs());
+    const v1::JobSpec& spec = request->jobs(0);
+    auto* result = response->add_results();
+    result->set_id(spec.id());
+    result->set_created(spec.queue() != "replayed");
+    if (spec.queue() == "unreadable") return Done(context);
+    result->mutable_job()->set_id(spec.id());
+    result->mutable_job()->set_payload(spec.payload());
+    return Done(context);
+  }
+  Reactor* GetJob(Context* context, const v1::GetJobRequest*, v1::GetJobResponse*) override {
+    ADD_FAILURE() << "one call is enough";
+    return Done(context);
+  }
   Reactor* GroupDeadJobs(Context* context, const v1::GroupDeadJobsRequest* request,
                          v1::GroupDeadJobsResponse* response) override {
     asked_ = request->ShortDebugString();
@@ -116,6 +133,7 @@ struct Served {
     server = builder.BuildAndStart();
     bridge = std::make_unique<RpcBridge>(server->InProcessChannel({}));
     AddV1Routes(bridge.get(), &router);
+    AddJobRoutes(bridge.get(), &router);
     AddWorkersRoute(bridge.get(), &router);
   }
   ~Served() {
@@ -172,6 +190,19 @@ TEST_F(RestV1Test, DeadJobsAndTransfer) {
   EXPECT_EQ(served_->jobs.asked_, "queue: \"a\" type: \"b\"");
   EXPECT_THAT(Ask("POST", "/v1/cluster:transfer", R"({"to":"n2"})").body,
               HasSubstr(R"("leader_id":"n2")"));
+}
+
+TEST_F(RestV1Test, PostingATaskIsOneCall) {
+  const HttpResponse made = Ask("POST", "/tasks", R"({"id":"t1","payload":"p"})");
+  EXPECT_EQ(made.status, 201);
+  EXPECT_THAT(made.body, HasSubstr(R"("job_id":"t1")"));
+  EXPECT_THAT(made.body, HasSubstr(R"("payload":"p")"));
+  const HttpResponse replayed = Ask("POST", "/jobs", R"({"id":"t1","queue":"replayed"})");
+  EXPECT_EQ(replayed.status, 200);
+  EXPECT_THAT(replayed.headers, testing::Contains(testing::Pair("Idempotent-Replayed", "true")));
+  const HttpResponse unreadable = Ask("POST", "/tasks", R"({"id":"t1","queue":"unreadable"})");
+  EXPECT_EQ(unreadable.status, 201);
+  EXPECT_EQ(unreadable.body, "{\"job_id\":\"t1\",\"id\":\"t1\"}\n");
 }
 
 TEST_F(RestV1Test, Workers) {
