@@ -19,7 +19,21 @@ declare -A may=(
   [queue/state]='base raft proto queue/api'
   [queue/broker]='base raft proto queue/api queue/state'
   [node]='base raft storage queue proto'
-  [transport]='base raft node queue proto'
+  [transport/logging]='base'
+  [transport/keys]='base queue/api proto transport/logging'
+  [transport/listeners]='base queue/api proto transport/logging transport/keys'
+  [transport/calls]='base raft queue node proto transport/logging transport/keys transport/listeners'
+  [transport/peers]='base raft node proto transport/logging transport/listeners transport/calls'
+  [transport/server]='base raft queue node proto transport/logging transport/keys
+    transport/listeners transport/calls transport/peers'
+  [transport/http/message]='base queue/api proto transport/keys transport/calls'
+  [transport/http/server]='base queue/api transport/logging transport/keys transport/listeners
+    transport/calls transport/http/message'
+  [transport/http/routes]='base queue/api node proto transport/keys transport/calls
+    transport/http/message transport/http/server'
+  [transport/http]='base node transport/server transport/calls transport/http/message
+    transport/http/server transport/http/routes'
+  [transport/testing]='base queue node proto storage/files transport'
   [client]='proto'
   [cmd/flags]='base queue/api client transport/keys'
   [cmd/dqueue]='base cmd/flags transport node queue/api storage/files'

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "raft/types.h"
+#include "base/time.h"
 
 namespace dqueue::queue {
 
