@@ -2,11 +2,13 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "base/check.h"
 #include "dqueue/v1/service.pb.h"
 #include "queue/api/validate.h"
 #include "transport/calls/rpc_methods.h"
@@ -93,70 +95,63 @@ std::optional<HttpResponse> ReadParameters(const std::map<std::string, std::stri
   return std::nullopt;
 }
 
+// A method of the gRPC API under a route of its own. Its messages follow from the path of `rpc`.
 struct V1Route {
   const char* method;
   const char* pattern;
   const RpcMethod& rpc;
-  const Message& request;
-  const Message& response;
 };
 
-std::vector<V1Route> Table() {
-  const auto& none = v1::GetClusterRequest::default_instance();
-  return {
-      {"GET", "/v1/jobs/{id}", kGetJob, v1::GetJobRequest::default_instance(),
-       v1::GetJobResponse::default_instance()},
-      {"GET", "/v1/jobs", kListJobs, v1::ListJobsRequest::default_instance(),
-       v1::ListJobsResponse::default_instance()},
-      {"POST", "/v1/jobs:cancel", kCancelJobs, v1::CancelJobsRequest::default_instance(),
-       v1::CancelJobsResponse::default_instance()},
-      {"POST", "/v1/jobs:retry", kRetryJobs, v1::RetryJobsRequest::default_instance(),
-       v1::RetryJobsResponse::default_instance()},
-      {"POST", "/v1/jobs:delete", kDeleteJobs, v1::DeleteJobsRequest::default_instance(),
-       v1::DeleteJobsResponse::default_instance()},
-      {"POST", "/v1/jobs:redrive", kRedriveJobs, v1::RedriveJobsRequest::default_instance(),
-       v1::RedriveJobsResponse::default_instance()},
-      {"GET", "/v1/dead-jobs", kGroupDeadJobs, v1::GroupDeadJobsRequest::default_instance(),
-       v1::GroupDeadJobsResponse::default_instance()},
-      {"POST", "/v1/queues/{queue}:pause", kPauseQueue, v1::PauseQueueRequest::default_instance(),
-       v1::PauseQueueResponse::default_instance()},
-      {"POST", "/v1/queues/{queue}:resume", kResumeQueue,
-       v1::ResumeQueueRequest::default_instance(), v1::ResumeQueueResponse::default_instance()},
-      {"POST", "/v1/queues/{queue}:purge", kPurgeQueue, v1::PurgeQueueRequest::default_instance(),
-       v1::PurgeQueueResponse::default_instance()},
-      {"GET", "/v1/stats", kGetStats, v1::GetStatsRequest::default_instance(),
-       v1::GetStatsResponse::default_instance()},
-      {"POST", "/v1/leases:complete", kCompleteJobs, v1::CompleteJobsRequest::default_instance(),
-       v1::CompleteJobsResponse::default_instance()},
-      {"POST", "/v1/leases:fail", kFailJobs, v1::FailJobsRequest::default_instance(),
-       v1::FailJobsResponse::default_instance()},
-      {"POST", "/v1/leases:extend", kExtendLeases, v1::ExtendLeasesRequest::default_instance(),
-       v1::ExtendLeasesResponse::default_instance()},
-      {"POST", "/v1/leases:release", kReleaseJobs, v1::ReleaseJobsRequest::default_instance(),
-       v1::ReleaseJobsResponse::default_instance()},
-      {"GET", "/v1/workers", kListWorkers, v1::ListWorkersRequest::default_instance(),
-       v1::ListWorkersResponse::default_instance()},
-      {"GET", "/v1/cluster", kGetCluster, none, v1::GetClusterResponse::default_instance()},
-      {"POST", "/v1/cluster:transfer", kTransferLeadership,
-       v1::TransferLeadershipRequest::default_instance(),
-       v1::TransferLeadershipResponse::default_instance()},
-      {"GET", "/v1/keys", kListKeys, v1::ListKeysRequest::default_instance(),
-       v1::ListKeysResponse::default_instance()},
-      {"POST", "/v1/keys", kCreateKey, v1::CreateKeyRequest::default_instance(),
-       v1::CreateKeyResponse::default_instance()},
-      {"POST", "/v1/keys/{id}:revoke", kRevokeKey, v1::RevokeKeyRequest::default_instance(),
-       v1::RevokeKeyResponse::default_instance()},
-  };
+constexpr V1Route kRoutes[] = {
+    {"GET", "/v1/jobs/{id}", kGetJob},
+    {"GET", "/v1/jobs", kListJobs},
+    {"POST", "/v1/jobs:cancel", kCancelJobs},
+    {"POST", "/v1/jobs:retry", kRetryJobs},
+    {"POST", "/v1/jobs:delete", kDeleteJobs},
+    {"POST", "/v1/jobs:redrive", kRedriveJobs},
+    {"GET", "/v1/dead-jobs", kGroupDeadJobs},
+    {"POST", "/v1/queues/{queue}:pause", kPauseQueue},
+    {"POST", "/v1/queues/{queue}:resume", kResumeQueue},
+    {"POST", "/v1/queues/{queue}:purge", kPurgeQueue},
+    {"GET", "/v1/stats", kGetStats},
+    {"POST", "/v1/leases:complete", kCompleteJobs},
+    {"POST", "/v1/leases:fail", kFailJobs},
+    {"POST", "/v1/leases:extend", kExtendLeases},
+    {"POST", "/v1/leases:release", kReleaseJobs},
+    {"GET", "/v1/workers", kListWorkers},
+    {"GET", "/v1/cluster", kGetCluster},
+    {"POST", "/v1/cluster:transfer", kTransferLeadership},
+    {"GET", "/v1/keys", kListKeys},
+    {"POST", "/v1/keys", kCreateKey},
+    {"POST", "/v1/keys/{id}:revoke", kRevokeKey},
+};
+
+// The default request and response of a method.
+struct Prototypes {
+  const Message* request;
+  const Message* response;
+};
+
+Prototypes PrototypesOf(const RpcMethod& rpc) {
+  // "/dqueue.v1.JobService/GetJob" is named "dqueue.v1.JobService.GetJob" in the schema.
+  std::string name(rpc.path + 1);
+  std::replace(name.begin(), name.end(), '/', '.');
+  const auto* const method =
+      google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name);
+  DQ_CHECK_MSG(method != nullptr, name + " is in no schema");
+  auto* const factory = google::protobuf::MessageFactory::generated_factory();
+  return {factory->GetPrototype(method->input_type()),
+          factory->GetPrototype(method->output_type())};
 }
 
-void Forward(RpcBridge* bridge, const V1Route& route, const HttpCall& call,
-             const HttpReply& reply) {
-  const std::unique_ptr<Message> request(route.request.New());
+void Forward(RpcBridge* bridge, const RpcMethod& rpc, const Prototypes& messages,
+             const HttpCall& call, const HttpReply& reply) {
+  const std::unique_ptr<Message> request(messages.request->New());
   auto problem = ReadBody(call.request, request.get());
   if (!problem) problem = ReadParameters(call.request.target.query, request.get());
   if (!problem) problem = ReadParameters(call.path, request.get());
   if (problem) return reply.Send(*std::move(problem));
-  bridge->CallAny(route.rpc, *request, std::shared_ptr<Message>(route.response.New()), reply,
+  bridge->CallAny(rpc, *request, std::shared_ptr<Message>(messages.response->New()), reply,
                   [reply](const Message& response) { reply.Send(JsonResponse(200, response)); });
 }
 
@@ -215,10 +210,11 @@ std::optional<std::string> MessageJson(const Message& message) {
 }
 
 void AddV1Routes(RpcBridge* bridge, Router* router) {
-  for (const V1Route& route : Table()) {
+  for (const V1Route& route : kRoutes) {
     router->Add({route.method, route.pattern,
-                 [bridge, route](HttpCall call, const HttpReply& reply) {
-                   Forward(bridge, route, call, reply);
+                 [bridge, rpc = &route.rpc, messages = PrototypesOf(route.rpc)](
+                     HttpCall call, const HttpReply& reply) {
+                   Forward(bridge, *rpc, messages, call, reply);
                  },
                  route.rpc.path, route.rpc.scope,
                  route.method == std::string("POST") ? kClientRequestBytesMax : 0});
