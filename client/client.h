@@ -189,7 +189,7 @@ struct Stats {
 struct ClusterMember {
   std::string id, address;
   bool voter = false, leader = false;
-  // What the leader knows of the member; false and 0 in the views of other nodes.
+  // The leader's view of the member; false and 0 if another node answers.
   bool reachable = false;
   uint64_t match_index = 0;
 };

@@ -1,4 +1,4 @@
-// What a leader knows of one other member, and what it may send next.
+// The leader's view of one other member: its log, and which messages may be sent next.
 //
 //   Probe      The point where the logs match is unknown. One append is sent; the next one waits
 //              for its response. A heartbeat response allows a resend.

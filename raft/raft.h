@@ -194,8 +194,8 @@ struct Status {
   friend bool operator==(const Status&, const Status&) = default;
 };
 
-// What the shell must do next. Writes go to disk in this order: hard state, install, entries. Every
-// prefix of that order is a legal state after a crash.
+// The work that the shell must do next. Writes go to disk in this order: hard state, install,
+// entries. Every prefix of that order is a legal state after a crash.
 struct Output {
   // Set if there is anything to write or to send after persisting. Report Persisted(token) when the
   // writes of this Output and of all Outputs before it are durable. An Output without writes is

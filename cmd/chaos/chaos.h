@@ -36,7 +36,7 @@ struct ChaosOptions {
   std::chrono::milliseconds drain_limit{120000};  // to complete all jobs after the load
 };
 
-// What the client side knows of one job.
+// The history of one job as the clients saw it.
 struct JobRecord {
   bool acknowledged = false;
   int executions = 0;

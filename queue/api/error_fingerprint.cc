@@ -13,7 +13,7 @@ constexpr uint64_t kFingerprintSeed = 0x6572726f72;
 constexpr size_t kNormalizedBytesMax = 512;
 constexpr size_t kTextSize = 16;
 
-// What stands for a number, a hexadecimal word or a UUID; and for a quoted part.
+// Placeholders for numbers, hexadecimal words and UUIDs, and for quoted parts.
 constexpr char kNumber = '#';
 constexpr char kQuoted = '"';
 

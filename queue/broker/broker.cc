@@ -231,7 +231,7 @@ Time Broker::Deadline(Time now, int64_t wall_ms) const {
   if (!impl_->admission.serving()) return Time::max();
   Time due = std::min(impl_->commands.Due(now, wall_ms), impl_->timers.Next());
   if (!impl_->sweeps.empty() || !impl_->groupings.empty()) due = now;
-  // What is due already waits for the node to take batches again; it should not spin meanwhile.
+  // Overdue work waits until the node takes batches again. The node must not spin meanwhile.
   return std::max(due, now + std::chrono::milliseconds(1));
 }
 

@@ -2,9 +2,9 @@
 // are granted, reads answered, and refusals from the leader's own knowledge told, only after a
 // round that began after the request arrived.
 //
-// What waits is gathered until the next round begins. Lease calls and reads are kept by number,
-// because they may end (by their deadline) before the round does; a part of a work is owned here.
-// Each member of an ended round is handed out once. Used on the loop's thread.
+// Waiting calls are collected until the next round begins. Lease calls and reads are kept by
+// number, because they may end (by their deadline) before the round does; a part of a work is owned
+// here. Each member of an ended round is handed out once. Used on the loop's thread.
 #pragma once
 
 #include <cstddef>

@@ -391,7 +391,7 @@ TEST_F(BrokerRolesTest, LogTimeNeverGoesBack) {
   Take();
   EXPECT_EQ(time_of(batches_.back()), kStartMs);
   CommitAll();
-  // What another leader has put into the log counts too.
+  // The log time of an entry of another leader counts, too.
   log::v1::CommandBatch foreign;
   foreign.set_time_ms(kStartMs + 7777);
   ApplyForeign(foreign);

@@ -5,7 +5,7 @@
 // holding a READY job (TakeReady): a held job is out of the ready order, but its state, digest and
 // statistics stay as the log has them.
 //
-// What an entry does, in this order:
+// Effects of an entry, in this order:
 //  1. Time moves to the batch's time_ms, never back.
 //  2. In bounded steps (at most 4096 of each kind in one entry, earliest first): SCHEDULED jobs
 //     whose run time has come become READY; live jobs, held ones too, whose expire time has come
@@ -13,7 +13,7 @@
 //     whose window is over are dropped.
 //  3. The commands are applied in order. Each sees the effects of those before it.
 //
-// What commands do:
+// Effects of commands:
 //  - Enqueue: creates jobs. An existing id, or an idempotency key that is taken in its queue within
 //    its window, means the existing job if the content is the same: queue, type, payload, priority,
 //    ordering key, headers and labels, but not times and retry settings. The id is checked first.
@@ -136,7 +136,7 @@ struct JobPurged {
 
 using StateEvent = std::variant<JobsReady, HoldEnded, JobPurged>;
 
-// What one entry did. Reused from one entry to the next, so that the vectors keep their memory.
+// The effects of one entry. Reused from entry to entry, so that the vectors keep their memory.
 struct Effects {
   std::vector<CommandResult> results;  // one for each command
   std::vector<StateEvent> events;      // in the order in which they happened

@@ -123,7 +123,7 @@ void RunAgainstModel(uint64_t seed, int batches, int max_commands) {
     for (const auto& [id, job] : model.jobs()) still_held += job.held ? 1 : 0;
     ASSERT_EQ(HoldsEnded(effects), held_before.size() - still_held);
 
-    // What the leader does between entries.
+    // The actions of a leader between entries.
     if (workload.Chance(40)) {
       std::vector<std::string> queues;
       for (uint64_t n = 1 + workload.Below(3); n > 0; --n) queues.push_back(workload.Queue());

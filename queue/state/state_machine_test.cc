@@ -1177,7 +1177,7 @@ TEST_F(StateMachineTest, MemoryIsGivenBackOrReused) {
     for (int i = 0; i < 5; ++i) Tick(machine_, 1000 * round);
     EXPECT_EQ(machine_.job_count(), 0u);
   };
-  // What batches of this size need once, and the index's table of shards.
+  // Allocates once: buffers for batches of this size, and the index's table of shards.
   fill(0);
   empty_out(0);
   const uint64_t fixed = 800 << 10;

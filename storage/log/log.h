@@ -46,9 +46,9 @@ struct LogOptions {
   // segment_bytes - 8 KiB - min(segment_bytes / 4, 1 MiB), so that an entry fits a segment with the
   // largest header.
   uint64_t max_entry_bytes = 20 << 20;
-  // What Open() does if acknowledged data is damaged. False: refuses. True: keeps the undamaged
-  // prefix if no vote can be lost, and sets RecoveredLog::damaged_from. The caller must then not
-  // let the node vote or count as a copy until it has caught up.
+  // Determines how Open() treats damaged acknowledged data. False: refuses. True: keeps the
+  // undamaged prefix if no vote can be lost, and sets RecoveredLog::damaged_from. The caller must
+  // then not let the node vote or count as a copy until it has caught up.
   bool recover_from_peers = false;
   // Empty if valid. Otherwise a sentence with the field, its value and the limit.
   std::string Problem() const;

@@ -41,7 +41,7 @@ struct RecoveryRule {
 std::span<const RecoveryRule> RecoveryRules();
 RecoveryAction DecideRecovery(const RecoverySituation& situation);
 
-// What the operator should do after a refusal; empty for other actions.
+// Advice to the operator after a refusal; empty for other actions.
 std::string_view RecoveryAdvice(RecoveryAction action);
 
 }  // namespace dqueue::storage

@@ -202,7 +202,7 @@ void CallRouter::Run() {
       Tell(due);
     }
     lock.lock();
-    // What happened meanwhile has set woken_.
+    // An event since the last look has set woken_.
     if (next == Clock::time_point::max()) {
       wake_.wait(lock, [this] { return woken_; });
     } else {

@@ -1,6 +1,6 @@
-// What calls of clients need to know of the cluster: the leader, the members, channels to them, and
-// the time to try again. Watches the node's status (node/status_watch.h); a thread of its own wakes
-// waiting calls and is idle while none waits.
+// The state of the cluster that clients' calls depend on: the leader, the members, channels to
+// them, and the time to try again. Watches the node's status (node/status_watch.h); a thread of its
+// own wakes waiting calls and is idle while none waits.
 //
 // Any thread may call, except where noted.
 #pragma once

@@ -66,7 +66,7 @@ inline constexpr char kForwardedKey[] = "dqueue-forwarded";
 // `left`, less the time for the way of the answer: a quarter of it, at most 100 ms.
 std::chrono::microseconds WithoutAnswerTime(std::chrono::microseconds left);
 
-// What arrives with a call.
+// The facts that arrive with a call.
 struct CallFacts {
   Credentials credentials;
   bool forwarded = false;                          // by a member

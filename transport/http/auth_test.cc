@@ -68,7 +68,7 @@ class AuthTest : public testing::Test {
     delete machine_;
   }
 
-  // What the node answers to the bytes of a request.
+  // The node's answer to the bytes of a request.
   static Said Call(const RpcMethod& method, const std::vector<std::string>& authorizations,
                    const Message& request, Message* response = nullptr) {
     grpc::GenericStub stub(channel_);

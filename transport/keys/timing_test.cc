@@ -18,7 +18,7 @@ namespace {
 
 using Compare = bool (*)(const queue::KeyDigest& a, const queue::KeyDigest& b);
 
-// What a hurried programmer would write.
+// A naive comparison, whose time depends on the first difference.
 bool ByteByByte(const queue::KeyDigest& a, const queue::KeyDigest& b) {
   for (size_t i = 0; i < a.size(); ++i) {
     if (const_cast<const volatile uint8_t&>(a[i]) != b[i]) return false;

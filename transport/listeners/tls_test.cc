@@ -121,7 +121,7 @@ TEST_F(TlsTest, BadSets) {
 }
 
 TEST_F(TlsTest, AWeakKeyIsRefused) {
-  // What the library's own level of security says.
+  // OpenSSL's security level refuses this key.
   const TlsFiles files = disk_.WriteNode(ca_, "n1");
   EVP_PKEY* weak = EVP_RSA_gen(1024);
   const TestCertificate made = ca_.IssueFor(weak, {.names = "DNS:n1"});

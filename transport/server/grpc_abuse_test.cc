@@ -89,8 +89,8 @@ class GrpcAbuseTest : public testing::Test {
     v1::GetStatsResponse response;
     return stub.GetStats(&context, v1::GetStatsRequest(), &response).ok();
   }
-  // What became of a connection.
-  static void Say(RawHttp2* raw) {
+  // Prints how a connection ended.
+  static void PrintEnd(RawHttp2* raw) {
     std::string text;
     for (const char c : raw->goaway()) text += c >= ' ' && c <= '~' ? c : '.';
     std::printf("    connection %s; GOAWAY \"%s\", RST_STREAM %zu, HEADERS %zu\n",
@@ -153,7 +153,7 @@ TEST_F(GrpcAbuseTest, BadBase64) {
   raw.WaitForEnd(5);
   std::printf("    the next call on the same connection is %s\n",
               raw.answered(5) && !raw.ended() ? "answered" : "lost");
-  Say(&raw);
+  PrintEnd(&raw);
   EXPECT_TRUE(raw.answered(5) || raw.ended()) << "it must not hang";
 }
 
@@ -165,7 +165,7 @@ TEST_F(GrpcAbuseTest, HpackBomb) {
   raw.Send(FrameOf(Frame::kHeaders, kEndHeaders, 1, block));
   raw.Send(FrameOf(Frame::kData, kEndStream, 1, std::string(5, '\0')));
   EXPECT_TRUE(raw.WaitForEnd(1));
-  Say(&raw);
+  PrintEnd(&raw);
   EXPECT_LT(Growth(before_), 64);
 }
 
@@ -193,7 +193,7 @@ TEST_F(GrpcAbuseTest, ContinuationFloodOfManyFields) {
   const std::string frame = FrameOf(Frame::kContinuation, 0, 1, fields);
   for (int i = 0; i < 4000 && !raw.ended(); ++i) raw.Send(frame);
   EXPECT_TRUE(raw.WaitFor([&] { return raw.ended(); }));
-  Say(&raw);
+  PrintEnd(&raw);
   EXPECT_LT(Growth(before_), 64);
 }
 
@@ -206,7 +206,7 @@ TEST_F(GrpcAbuseTest, ContinuationFloodOfOneField) {
   const std::string frame = FrameOf(Frame::kContinuation, 0, 1, std::string(16000, 'a'));
   for (int i = 0; i < 4000 && !raw.ended(); ++i) raw.Send(frame);
   EXPECT_TRUE(raw.WaitFor([&] { return raw.ended(); }));
-  Say(&raw);
+  PrintEnd(&raw);
   EXPECT_LT(Growth(before_), 64);
 }
 
@@ -215,7 +215,7 @@ TEST_F(GrpcAbuseTest, PingFlood) {
   const std::string ping = FrameOf(Frame::kPing, 0, 0, std::string(8, 'p'));
   for (int i = 0; i < 10'000 && !raw.ended(); ++i) raw.Send(ping);
   EXPECT_TRUE(raw.WaitFor([&] { return raw.ended(); }));
-  Say(&raw);
+  PrintEnd(&raw);
   EXPECT_NE(raw.goaway().find("too_many_pings"), std::string::npos);
 }
 
@@ -226,7 +226,7 @@ TEST_F(GrpcAbuseTest, SettingsFlood) {
   for (int i = 0; i < 1000; ++i) settings += FrameOf(Frame::kSettings, 0, 0, "");
   for (int i = 0; i < 100 && !raw.ended(); ++i) raw.Send(settings);
   EXPECT_TRUE(raw.WaitFor([&] { return raw.ended(); }));
-  Say(&raw);
+  PrintEnd(&raw);
   EXPECT_LT(Growth(before_), 64);
 }
 
@@ -265,7 +265,7 @@ TEST_F(GrpcAbuseTest, RapidReset) {
     raw.Send(bytes);
   }
   EXPECT_TRUE(raw.WaitFor([&] { return raw.ended(); }));
-  Say(&raw);
+  PrintEnd(&raw);
   EXPECT_LT(Growth(before_), 256);
 }
 
@@ -279,7 +279,7 @@ TEST_F(GrpcAbuseTest, MoreThanTenThousandStreams) {
     raw.Send(FrameOf(Frame::kHeaders, kEndHeaders, stream, header));
   }
   EXPECT_TRUE(raw.WaitFor([&] { return raw.ended(); }));
-  Say(&raw);
+  PrintEnd(&raw);
   EXPECT_LT(Growth(before_), 512);
 }
 

@@ -23,7 +23,7 @@ class BrokerCommandsTest : public BrokerTest {
   std::string Fail(const v1::Job& job) {
     return Do<FailCall>(ItemRequest<v1::FailJobsRequest>(job));
   }
-  // What the next run time of this failure is, from now.
+  // The delay until the next run after this failure, in ms.
   int64_t NextRunAfterFail(v1::FailJobsRequest request) {
     const auto reply = Submit<FailCall>(std::move(request));
     EXPECT_EQ(Take(), 1u);

@@ -10,7 +10,7 @@
 namespace dqueue::queue {
 namespace {
 
-// What a call does with one of its jobs.
+// The leader's decision about one job of a call.
 enum class Check : uint8_t {
   kPropose,
   kDone,    // it is so already

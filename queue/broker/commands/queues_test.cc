@@ -513,7 +513,7 @@ TEST_F(BrokerQueuesTest, PurgeReportsWhetherMoreJobsMatch) {
   EXPECT_EQ(Purge(PurgeRequest("q", 2)), "purged 1");
 }
 
-// What the last one left behind its end is found by going round.
+// A purge starts where the last one stopped, and continues at the beginning.
 TEST_F(BrokerQueuesTest, PurgeFindsAllWhereverTheLastOneStopped) {
   for (int i = 0; i < 3; ++i) Enqueue("a" + std::to_string(i), "one");
   for (int i = 0; i < 3; ++i) Enqueue("b" + std::to_string(i), "two");

@@ -19,7 +19,7 @@
 
 namespace dqueue::queue {
 
-// What the leader remembers of a lease for reports.
+// The holder of a lease, for reports.
 struct LeaseOwner {
   uint32_t worker = 0;  // WorkerRegistry's number
   uint32_t queue = 0;   // JobTimes' number

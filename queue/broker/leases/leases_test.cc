@@ -383,7 +383,7 @@ TEST_F(BrokerLeaseTest, ScheduledJobsDoNotWaitForAWallClockThatWasSetBack) {
   Advance(10s);
   Run();
   EXPECT_EQ(LeaseOne().id(), "a");
-  // What another leader left behind is no reason to stand still either.
+  // The log time also goes on if an earlier leader left it ahead of the wall clock.
   StepDown();
   Lead(2);
   spec.set_id("b");

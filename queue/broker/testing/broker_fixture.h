@@ -269,7 +269,7 @@ class BrokerTest : public testing::Test {
     const auto it = info.metadata().find(key);
     return it == info.metadata().end() ? "" : it->second;
   }
-  // What becomes of a call with one item, on a healthy leader.
+  // The reason that a call with one item is answered with, on a healthy leader.
   template <class C>
   std::string Do(typename C::RequestType request) {
     const auto reply = Submit<C>(std::move(request));

@@ -43,7 +43,7 @@ class QueueModel {
 
   std::vector<CommandResult> Apply(const log::v1::CommandBatch& batch);
 
-  // What TakeReady must answer, holding them.
+  // The expected answer of TakeReady. Holds the jobs.
   std::vector<std::string> Take(const std::vector<std::string>& queues,
                                 const std::vector<std::string>& types, size_t max);
   bool Hold(const std::string& id);
