@@ -1,8 +1,8 @@
 // Mutants: deliberate bugs that prove that the tests and the simulator can fail. Each layer
 // declares its mutants in its mutants.h. `if (DQ_MUTANT(mutants::kX))` is constant false except in
 // libraries built with DQUEUE_MUTANTS. Those are linked into dqueue-sim-mutants and the mutant
-// tests, which activate one mutant at a time. sim/MUTANTS.md lists every mutant and the seed that
-// detects it.
+// tests, which activate one mutant at a time. sim/MUTANTS.md lists every mutant and the first
+// seed that detects it, if one does.
 #pragma once
 
 namespace dqueue {

@@ -258,7 +258,8 @@ struct RedriveOptions {
   std::string error_fingerprint{};  // DeadGroup::error_fingerprint
 };
 struct SweepResult {
-  uint64_t jobs = 0;  // without jobs that an attempt changed whose answer was lost
+  // Jobs changed by the last attempt. An attempt whose answer was lost is not counted.
+  uint64_t jobs = 0;
   bool more = false;  // matching jobs may be left: call again
 };
 
@@ -328,7 +329,8 @@ struct ClientOptions {
   // "host:port" of some or all nodes. "https://" before any address turns on TLS for all servers;
   // "http://" requires plain text.
   std::vector<std::string> servers = {"127.0.0.1:9090"};
-  // TLS for all servers, including leaders that these name. Unset, and no "https://": plain text.
+  // TLS for all servers, including leaders that the servers name. Unset, and no "https://": plain
+  // text.
   std::optional<TlsOptions> tls{};
   // Sent with each call as "authorization: Bearer"; empty: none. 1 to 4096 visible ASCII
   // characters. Plain text exposes it to the network.

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -173,13 +174,21 @@ int RunRecorded(const Flags& flags) {
     return 2;
   }
   int survivors = 0;
+  std::set<std::string> named;
   std::string line;
   while (std::getline(in, line)) {
     std::istringstream words(line);
     std::string name;
     std::string profile;
     uint64_t seed = 0;
-    if (!(words >> name >> profile >> seed)) continue;
+    if (!(words >> name >> profile)) continue;
+    named.insert(name);
+    if (profile == "none") continue;  // no seed detects it: MUTANTS.md has the reason
+    if (!(words >> seed)) {
+      std::fprintf(stderr, "%s: expected \"MUTANT PROFILE SEED\" or \"MUTANT none\": %s\n",
+                   flags.recorded.c_str(), line.c_str());
+      return 2;
+    }
     const Mutant* const mutant = FindMutant(name);
     if (mutant == nullptr || !MakeProfile(profile, 1)) {
       std::fprintf(stderr, "%s: no such mutant or profile: %s\n", flags.recorded.c_str(),
@@ -196,6 +205,11 @@ int RunRecorded(const Flags& flags) {
     std::printf("%s at seed %llu: %s\n", name.c_str(), static_cast<unsigned long long>(seed),
                 killed ? result.failures.front().rule.c_str() : "SURVIVES");
     std::fflush(stdout);
+  }
+  for (const Mutant* const mutant : AllMutants()) {
+    if (named.contains(mutant->name)) continue;
+    ++survivors;
+    std::printf("%s: has no line in %s\n", mutant->name, flags.recorded.c_str());
   }
   return survivors == 0 ? 0 : 1;
 }

@@ -64,9 +64,9 @@ std::string Help() {
          "status\n"
          "100 rejects it: the job is dead without a retry. Any other status fails the job with "
          "the\n"
-         "last 4 KiB of standard error. If the worker must stop or has lost the lease, the "
-         "command's\n"
-         "process group gets SIGTERM and, 10 s later, SIGKILL.\n\n"
+         "last 4 KiB of standard error. If the lease is lost or "
+         "--drain-limit\n"
+         "has passed, the command's process group gets SIGTERM and, 10 s later, SIGKILL.\n\n"
          "flags:\n" +
          table.Help() +
          "  --help, --version\n\n"

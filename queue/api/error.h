@@ -14,10 +14,7 @@ namespace dqueue::queue {
 
 struct Error {
   absl::StatusCode code = absl::StatusCode::kUnknown;
-  // UPPER_SNAKE: NOT_LEADER, NO_LEADER, COMMIT_UNKNOWN, OVERLOADED, DISK_LOW, INVALID_FIELD,
-  // PAYLOAD_TOO_LARGE, DUPLICATE_JOB, IDEMPOTENCY_MISMATCH, JOB_NOT_FOUND, INVALID_STATE,
-  // LEASE_STALE, DEADLINE_PASSED, BATCH_REJECTED, SHUTTING_DOWN, QUEUE_DENIED, KEY_NOT_FOUND,
-  // KEY_EXISTS, TOO_MANY_KEYS.
+  // UPPER_SNAKE, like NOT_LEADER. docs/api.md lists all reasons.
   std::string reason;
   std::string message;
   // For INVALID_FIELD: "field", "value" (escaped, at most 80 characters), "limit". For NOT_LEADER:

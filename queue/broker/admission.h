@@ -5,8 +5,9 @@
 // DISK_LOW for enqueues while disk space is low. A refused call has no effect, now or ever.
 //
 // Admission owns the broker's role. It reads, and never changes, how much waits in the other parts.
-// Every call passes here before it has any effect, so a limit for a single queue (a rate limit, a
-// maximum length) belongs here, as one more step of AdmitEnqueue. Used on the loop's thread.
+// Every call passes here before it has any effect. A limit on the enqueues of one queue (a rate, a
+// length) is one more step of AdmitEnqueue, which must then get the queue. A limit on deliveries
+// belongs in LeaseCalls::TakeJobs. Used on the loop's thread.
 #pragma once
 
 #include <cstddef>

@@ -40,8 +40,8 @@ namespace dqueue::queue {
 
 class Broker {
  public:
-  // `state` must outlive it. `seed` feeds job ids and jitter (each term has a stream of its own),
-  // and where the ids of batches and rounds begin.
+  // `state` must outlive it. `seed` determines job ids and jitter (each term has its own stream),
+  // and the first ids of batches and rounds.
   Broker(const BrokerOptions& options, StateMachine* state, uint64_t seed);
   ~Broker();
 

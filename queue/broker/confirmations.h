@@ -1,10 +1,10 @@
 // Confirmation rounds, and what waits for them. A round proves that this node still leads: leases
-// are granted, reads answered, and refusals from the leader's own knowledge told, only after a
-// round that began after the request arrived.
+// are granted, reads answered, and calls refused from the leader's own knowledge only after a round
+// that began after the request arrived.
 //
 // Waiting calls are collected until the next round begins. Lease calls and reads are kept by
-// number, because they may end (by their deadline) before the round does; a part of a work is owned
-// here. Each member of an ended round is handed out once. Used on the loop's thread.
+// number, because their deadline may end them before the round ends. WorkParts are owned here.
+// End() returns each waiting call of a round once. Used on the loop's thread.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Errors of the broker: one function for each reason of error.h that is not about a malformed field
-// (those are in validate.h).
+// Errors of the broker: one function for each reason (docs/api.md) that is not about a malformed
+// field (those are in validate.h).
 #pragma once
 
 #include <cstdint>

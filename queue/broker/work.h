@@ -23,7 +23,7 @@ namespace dqueue::queue {
 class Work {
  public:
   // Why a part of the call was not carried out. If several parts fail, the call is answered with
-  // the last of these.
+  // the greatest of these values.
   enum class Failure : uint8_t { kNone, kNotServing, kOverloaded, kDeadline, kShutdown, kUnknown };
 
   // `admission` must outlive the work: it knows the leader when the call is answered.
@@ -81,8 +81,9 @@ class WorkPart {
   Time deadline() const { return work_->deadline_; }
   // True if a command of the call was proposed.
   bool proposed() const { return work_->proposed_ > 0; }
-  // The command of this part was given to raft, or raft reported that it did not append it.
+  // The command of this part was given to raft.
   void Propose() { ++work_->proposed_; }
+  // Raft reported that it did not append the command.
   void Unpropose();
 
   // Each of these decides the part, after which it is of no work.

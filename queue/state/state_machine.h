@@ -23,9 +23,9 @@
 //    that was leased, not about a later one with the same id. A repeated command has the result of
 //    the first and no effect. A completion counts unless a newer lease of the job existed, even
 //    after its own expiry ("late"). Fail counts `failed` and leads to DEAD if it rejects the job or
-//    max_retries is passed, else to READY (behind the others) or SCHEDULED. Expire counts `expired`
-//    and leads to DEAD if max_expirations is passed, else to READY at its old place. Fail and
-//    Expire are kept as attempts, the last ten of a job.
+//    max_retries is exceeded, else to READY (behind the others) or SCHEDULED. Expire counts
+//    `expired` and leads to DEAD if max_expirations is exceeded, else to READY at its old place.
+//    Fail and Expire are kept as attempts, the last ten of a job.
 //  - Cancel: for live jobs; repeatable. Retry: DEAD and CANCELLED jobs become READY with `failed`
 //    and `expired` at 0 (`delivered` and the last token are kept; an expire time that has passed no
 //    longer applies). Delete: any job, held or not, is purged at once; if the command lists states,
@@ -94,19 +94,19 @@ enum class ResultCode : uint8_t {
   kTooManyQueues,
   kQueuePaused,  // enqueue: the queue takes no new jobs
   kTooManyKeys,  // create key: kKeysMax are valid
-  kKeyRefused,   // create key: the id is that of another key, or such a key cannot be
+  kKeyRefused,   // create key: the id is taken, or the key is invalid
 };
 
 struct CommandResult {
   ResultCode code = ResultCode::kOk;
   v1::JobState state = v1::JOB_STATE_UNSPECIFIED;  // of the job afterwards
-  uint32_t failed_item = 0;                        // of an enqueue of several: which one stopped it
-  // Of an enqueue of one job, kExisting or kIdempotencyMismatch or kDuplicateJob: which job it met.
-  // Of an enqueue of several: that of failed_item if it was stopped.
+  uint32_t failed_item = 0;  // of a rejected enqueue of several jobs: the first rejected item
+  // kExisting, kIdempotencyMismatch and kDuplicateJob: the id of the existing job, of the only item
+  // or of failed_item.
   std::string existing_id;
-  // Of an enqueue of several that was accepted: the items that were there already (repeated, or in
-  // this very command), with their ids, by item; the others were created. kExisting if all were
-  // there, else kOk.
+  // Of an accepted enqueue of several jobs: the items whose jobs existed before, or were repeated
+  // in the command, with the ids of those jobs, by item. The other items were created. The code is
+  // kExisting if all items existed, else kOk.
   std::vector<std::pair<uint32_t, std::string>> existing;
   // Of a command that creates or revokes a key: as it is afterwards.
   std::shared_ptr<const KeyRecord> key;
@@ -120,9 +120,9 @@ struct JobsReady {
   uint32_t count = 0;
 };
 
-// A command ended the hold of this job: it completed, failed, expired, cancelled, killed or deleted
-// the job. The job may be purged, and its JobRef reused, later in the same entry; the other fields
-// are those of the moment when the hold ended.
+// The hold of this job ended: the job succeeded, failed, was cancelled or deleted, or the job or
+// its lease expired. The job may be purged, and its JobRef reused, later in the same entry; the
+// other fields are those of the moment when the hold ended.
 struct HoldEnded {
   JobRef job;
   uint64_t sequence = 0;
@@ -173,7 +173,7 @@ struct JobView {
 struct JobFilter {
   std::string_view queue = {};
   std::string_view type = {};
-  uint32_t states = 0;  // JobJobStateBit()s; LEASED: held jobs, READY: those not held
+  uint32_t states = 0;                   // JobStateBit()s; LEASED: held jobs, READY: those not held
   std::string_view error_contains = {};  // part of the last error
   const QueueAccess* access = nullptr;   // only jobs of these queues; null: of all
   std::optional<uint64_t> error_fingerprint = {};
@@ -205,8 +205,8 @@ class StateMachine {
   StateMachine(const StateMachine&) = delete;
   StateMachine& operator=(const StateMachine&) = delete;
 
-  // Applies the entry at `index`, which must be applied_index() + 1 (skip entries that are no
-  // commands with ApplyNothing). A batch that does not parse, or holds an unknown command, ends the
+  // Applies the entry at `index`, which must be applied_index() + 1 (call ApplyNothing for
+  // entries without commands). A batch that does not parse, or holds an unknown command, ends the
   // process: a replica must not skip what others may have applied. `effects`, if not null, is
   // overwritten with the entry's results and events. Null (on a follower): nothing is collected.
   void Apply(raft::Index index, std::string_view batch, Effects* effects);
@@ -274,7 +274,7 @@ class StateMachine {
                     const QueueAccess* access = nullptr) const;
   // Queue empty: all; with `access`, all of its queues, and the total is theirs. NOT_FOUND if the
   // queue never had a job. Ages are those of now_ms, Unix time, if that is later than time_ms():
-  // the log's time stands still while nothing is written, and jobs grow old all the same.
+  // the log's time stands still while nothing is written, but ages continue to grow.
   absl::Status Stats(std::string_view queue, v1::GetStatsResponse* out,
                      const QueueAccess* access = nullptr, int64_t now_ms = 0) const;
   // The API keys, shared. The table is the same until a key is created, revoked or forgotten, or

@@ -23,7 +23,8 @@
 //   cut n3 | cut n1->n2       messages sent from now on are lost; heal ends all cuts
 //   network                   shows what is in flight
 // Disk:
-//   persist n1 [N]            the oldest N writes of n1 (all that are under way) become durable; or
+//   persist n1 [N]            the oldest N writes of n1 (without N: all pending writes) become
+//   durable; or
 //                             persist all
 //   stall n1, unstall n1      settle and run pass over its writes
 //   crash n1 [kept=N], restart n1       all writes under way but the oldest N are lost

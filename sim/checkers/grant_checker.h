@@ -1,8 +1,7 @@
 // Checks leases. Keeps the worker, the token and the earliest end of each lease.
 //
 //  - A granted job was ready, and its queue not paused, at the index that the leader had applied.
-//  With
-//    J16, no job is leased from a queue whose pause was acknowledged before the call arrived.
+//    With J16, no job is leased from a queue whose pause was acknowledged before the call arrived.
 //  - A job is delivered again only for a reason: its lease expired in the log, it failed, was
 //    released, or was cancelled and retried, or the leader changed.
 //  - Tokens of a job increase. An ended or superseded lease has no effect.

@@ -37,7 +37,7 @@ struct Leader {
   bool known() const { return !name.empty(); }
 };
 
-// A waiting call asks the same leader again after this; another leader at once.
+// Pause before a retry at the same leader. A new leader is tried at once.
 inline constexpr std::chrono::milliseconds kSameLeaderPause{10};
 // The answers of a leader that handed over arrive within this time after the change.
 inline constexpr std::chrono::milliseconds kLastAnswersIn{300};
@@ -61,12 +61,12 @@ class RoutedCall : public std::enable_shared_from_this<RoutedCall> {
 class CallRouter {
  public:
   // `on_leader` is called with the leader at the start, if one is known, and with each change, on
-  // the node's loop thread; it must not block. With `tls` members are called by it.
+  // the node's loop thread; it must not block. `tls`: for channels to members; null: plain text.
   CallRouter(node::Node* node, std::string self_name, std::shared_ptr<Authenticator> authenticator,
              std::function<void(const Leader&)> on_leader, std::shared_ptr<TlsStore> tls = nullptr);
   ~CallRouter();
 
-  // From here on the leader is known as the node knows it.
+  // Subscribes to the node's status. Before this, no leader is known.
   void Start();
   // New calls are refused, and calls that wait or read are answered. Changes get a moment to end,
   // then they are answered COMMIT_UNKNOWN. Afterwards the node is not used any more.

@@ -10,8 +10,8 @@
 //  - A call that a member forwarded is never forwarded again. Others are forwarded at most
 //    kForwardHopsMax times before a kWait.
 //  - An attempt that may have had an effect is followed by another one only if the request is
-//    repeatable; otherwise the answer is COMMIT_UNKNOWN. Once an attempt was uncertain, the lack of
-//    a leader is told as that uncertainty, too.
+//    repeatable; otherwise the answer is COMMIT_UNKNOWN. After an uncertain
+//    attempt the error is COMMIT_UNKNOWN even if no leader is found.
 //  - A wait for a leader ends kLeaderWaitMax after the first one began, and earlier if the caller's
 //    deadline is near: early enough for the answer to arrive.
 //  - The deadline is the caller's, but at most kCallTimeMax plus the method's own wait from now.

@@ -1,6 +1,7 @@
 // A unary call of a client: bytes in, bytes out. The request stays as the bytes that came in until
-// the call is answered, so a follower forwards it without decoding it, and a call that lost its
-// leader can be repeated. Only the node that serves the call decodes it.
+// the call is answered, so that a follower forwards the same bytes, and a call that lost its leader
+// can be repeated. A follower decodes them only for the audit log, and to learn whether the request
+// can be repeated.
 //
 // Decisions are ClientCall's (client_call.h); this class carries its steps out with gRPC and
 // answers. Answers may come from the node's loop, from gRPC's threads and from the router; the
@@ -30,7 +31,7 @@ namespace dqueue::transport {
 
 inline constexpr size_t kClientRequestBytesMax = 20 << 20;
 
-// Metadata of an answer that another node gave: that node.
+// Response metadata: name and address of the node that served the call.
 inline constexpr char kLeaderKey[] = "dqueue-leader";
 inline constexpr char kLeaderAddressKey[] = "dqueue-leader-address";
 
@@ -47,7 +48,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public RoutedCall {
   void Retry() override;
   void GiveUp() override { Answer(call_.WaitFailed()); }
   // Cancels a forward to another address: a frozen leader never answers. A leader that handed over
-  // has answers on their way, so a call that cannot be repeated is cancelled only when it is late.
+  // has answers on their way, so a call that cannot be repeated is cancelled only if `late` is set.
   void OnLeaderChange(const std::string& address, bool late) override;
   void OnStop() override { Answer(call_.Stopped()); }
 

@@ -10,7 +10,7 @@
 namespace dqueue::transport {
 
 // Connects to the peers and sends them raft messages. Created before the node, which gets it as its
-// PeerTransport; Attach() connects the way back.
+// PeerTransport; Attach() sets the node that receives responses.
 class PeerLinks : public node::PeerTransport {
  public:
   // With `tls` each peer must present the certificate of the expected member.

@@ -12,7 +12,7 @@ namespace dqueue::transport {
 
 // Metadata of a stream between members, in both directions: the sender's name.
 inline constexpr char kNodeKey[] = "dqueue-node";
-// Metadata from the opener of a stream: it reads answers (proto/dqueue/v1/peer.proto).
+// Stream metadata: the sender accepts answers on this stream (proto/dqueue/v1/peer.proto).
 inline constexpr char kTakesAnswersKey[] = "dqueue-takes-answers";
 
 // Reads the messages in a frame. Drops and logs messages that are damaged or from another member
@@ -30,8 +30,8 @@ class FrameReader {
   LogSample bad_messages_;
 };
 
-// While it lives, it collects the responses that this thread sends to one peer. They become the
-// answer to the frame that this thread handles.
+// Collects the responses that this thread sends to one peer while it handles a frame (RAII). They
+// are sent as the answer to that frame.
 class AnswerCollector {
  public:
   explicit AnswerCollector(raft::NodeId peer);

@@ -5,10 +5,9 @@
 // entry, and reports what became of each batch. Expiries of leases are added when a batch is taken;
 // a tick is a batch without commands, taken when the state machine has something due.
 //
-// Owns the chunks, the batches in flight, and with each command the part of the call that waits for
-// it. A command is decided exactly once: its guards (the ACKING lease, the deletion) are settled,
-// then its part is. Commands of an earlier leadership settle no guard, because those are gone. Used
-// on the loop's thread.
+// Owns the chunks, the batches in flight and, for each command, the WorkPart of its call. A command
+// is decided exactly once: first its guards (the ACKING lease, the deletion) are settled, then its
+// WorkPart. The guards of an earlier leadership do not exist any more. Used on the loop's thread.
 #pragma once
 
 #include <cstddef>

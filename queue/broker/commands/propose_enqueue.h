@@ -30,7 +30,7 @@ class EnqueueProposer {
   void Submit(Time now, EnqueueCall call);
 
  private:
-  // Sets *id as the producer named the job, or derived from its request, or new.
+  // Sets *id to the producer's id, else to one derived from the request id, else to a new one.
   void TakeId(v1::EnqueueJobsRequest* request, int i, int64_t now_ms, std::string* id);
 
   const BrokerOptions& options_;

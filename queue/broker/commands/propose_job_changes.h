@@ -1,8 +1,8 @@
 // CancelJobs, RetryJobs and DeleteJobs calls: commands about jobs that exist, named by their ids.
 //
-// The leader looks at the job before it proposes: what cannot succeed is refused, and what is so
-// already is answered, without a log entry. Sweeps propose through the same functions. Owns no
-// state. Used on the loop's thread.
+// The leader looks at the job first. A change that cannot succeed is refused; one that is already
+// in effect is answered OK. Neither writes to the log. Sweeps propose through the same functions.
+// Owns no state. Used on the loop's thread.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,9 @@
 // PurgeQueue and RedriveJobs calls: one command for each job that matches, up to the call's limit.
 //
-// A sweep looks for its jobs part by part, one bounded part in each Step, and proposes a command
-// for every job that it finds at once. Sweeps take turns. A sweep goes round the table of jobs: it
-// begins where the last one stopped for having enough, because the jobs before that were just
-// worked off. If the deadline comes first, what was found is carried out and the answer says
-// `more`.
+// A sweep searches the table of jobs, a bounded part in each Step, and proposes a command as soon
+// as it finds a job. Sweeps take turns. A sweep starts where the previous one reached its limit,
+// because earlier jobs were just handled, and continues at the beginning of the table. If the
+// deadline comes first, the commands proposed so far are carried out and the answer says `more`.
 //
 // Owns the sweeps that have not seen all jobs. Used on the loop's thread.
 #pragma once

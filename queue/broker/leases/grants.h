@@ -69,8 +69,8 @@ class Grants {
   template <class Item>
   std::optional<Error> FindClaim(const Item& item, const QueueAccessPtr& access,
                                  Claim* claim) const;
-  // May a command end the lease of the job, which is not over, with this token? If so, marks the
-  // lease ACKING, and *lease is the lease.
+  // Checks that a command may end the lease of this unfinished job with this token. If so, marks
+  // the lease ACKING and sets *lease; else returns why not.
   std::optional<Error> BeginEnding(Time now, int64_t wall_ms, const Claim& claim, uint32_t worker,
                                    const LeaseInfo** lease);
   // Extends a lease, or ends it and returns the job to the ready order. Nullopt: done.
@@ -88,7 +88,8 @@ class Grants {
 
   // The command that was to end a lease was applied with effect: counts the end, for reports.
   void Count(Time now, const LeaseEnding& ending);
-  // The command is decided. applied: by the log; else it was never, or perhaps, in the log.
+  // The command is decided. applied: the log applied it. False: it was not proposed, was refused,
+  // or its outcome is unknown.
   void Settle(const LeaseEnding& ending, bool applied);
 
   void OnHoldEnded(const HoldEnded& event);
@@ -104,8 +105,8 @@ class Grants {
  private:
   std::optional<Error> FindJob(std::string_view id, uint64_t token_job,
                                const QueueAccessPtr& access, Claim* claim) const;
-  // Whether a token that is not in the table is still valid for the live job. ended_too: also if
-  // the log has seen that very lease end.
+  // Whether a token that is not in the table is still valid for the live job. ended_too: also
+  // accepts a token whose lease has ended in the log, for repeated commands.
   std::optional<Error> CheckAdoption(const Claim& claim, bool ended_too) const;
   // Adds the lease to the table, after CheckAdoption. False, without effect, if hold_required and
   // the job cannot be held.

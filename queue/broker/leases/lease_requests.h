@@ -1,6 +1,6 @@
 // Lease calls with a lease_request_id. While one of their leases is held, a repeated call is
-// answered with the same leases. Numbers are given out again once nothing is held by them; 0 is
-// never one. Used on the loop's thread.
+// answered with the same leases. A number is reused when no lease of its request is held. 0 is not
+// used. Used on the loop's thread.
 #pragma once
 
 #include <cstdint>
