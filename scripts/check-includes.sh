@@ -6,7 +6,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-# What the files of a room may include, beside the room itself. A folder stands for all its rooms.
+# What the files of a room may include, beside the room itself. A folder stands for all its rooms;
+# "FOLDER/." stands for its own files only.
 # There are no exceptions: an include that needs one belongs in another room.
 declare -A may=(
   [base]=''
@@ -17,7 +18,13 @@ declare -A may=(
   [storage/testing]='base raft storage'
   [queue/api]='base proto'
   [queue/state]='base raft proto queue/api'
-  [queue/broker]='base raft proto queue/api queue/state'
+  [queue/broker/reports]='base raft proto queue/api queue/state'
+  [queue/broker/leases]='base raft proto queue/api queue/state queue/broker/. queue/broker/reports'
+  [queue/broker/commands]='base raft proto queue/api queue/state queue/broker/.
+    queue/broker/leases queue/broker/reports'
+  [queue/broker/reads]='base raft proto queue/api queue/state queue/broker/.
+    queue/broker/leases queue/broker/reports'
+  [queue/broker]='base raft proto queue/api queue/state queue/broker'
   [node]='base raft storage queue proto'
   [transport/logging]='base'
   [transport/keys]='base queue/api proto transport/logging'
@@ -80,7 +87,7 @@ room_of() {
 within() {
   local path=$1 allowed
   for allowed in $2; do
-    [[ $path == "$allowed"/* ]] && return
+    [[ $path == "$allowed"/* || ${path%/*}/. == "$allowed" ]] && return
   done
   return 1
 }
@@ -103,7 +110,7 @@ reachable() {
     # A folder of rooms, or a room.
     for other in "${!may[@]}"; do
       [[ $other == "$at" || $other == "$at"/* || $at == "$other"/* ]] || continue
-      for next in "$other" ${may[$other]}; do queue+=("$next"); done
+      for next in "$other" ${may[$other]}; do queue+=("${next%/.}"); done
     done
   done
   reach=${!seen[*]}

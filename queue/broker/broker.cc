@@ -11,7 +11,6 @@
 #include "queue/api/hash.h"
 #include "queue/broker/admission.h"
 #include "queue/broker/call_timers.h"
-#include "queue/broker/commands/deletions.h"
 #include "queue/broker/commands/propose_api_keys.h"
 #include "queue/broker/commands/propose_enqueue.h"
 #include "queue/broker/commands/propose_job_changes.h"
@@ -20,17 +19,18 @@
 #include "queue/broker/commands/sweeps.h"
 #include "queue/broker/confirmations.h"
 #include "queue/broker/item_calls.h"
+#include "queue/broker/leases/deletions.h"
 #include "queue/broker/leases/grants.h"
+#include "queue/broker/leases/job_presenter.h"
 #include "queue/broker/leases/lease_calls.h"
 #include "queue/broker/leases/lease_requests.h"
 #include "queue/broker/leases/lease_updates.h"
 #include "queue/broker/leases/lease_waits.h"
 #include "queue/broker/log_clock.h"
 #include "queue/broker/reads/groupings.h"
-#include "queue/broker/reads/job_presenter.h"
 #include "queue/broker/reads/lookups.h"
-#include "queue/broker/reads/worker_registry.h"
 #include "queue/broker/refusals.h"
+#include "queue/broker/reports/worker_registry.h"
 
 namespace dqueue::queue {
 namespace {

@@ -31,7 +31,7 @@
 #include "queue/broker/calls.h"
 #include "queue/broker/commands/command_log.h"
 #include "queue/broker/options.h"
-#include "queue/broker/reads/job_times.h"
+#include "queue/broker/reports/job_times.h"
 #include "queue/state/state_machine.h"
 #include "raft/raft.h"
 #include "raft/types.h"

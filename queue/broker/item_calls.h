@@ -18,8 +18,8 @@
 #include "queue/broker/admission.h"
 #include "queue/broker/confirmations.h"
 #include "queue/broker/log_clock.h"
-#include "queue/broker/reads/worker_registry.h"
 #include "queue/broker/refusals.h"
+#include "queue/broker/reports/worker_registry.h"
 #include "queue/broker/work.h"
 
 namespace dqueue::queue {

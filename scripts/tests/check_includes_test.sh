@@ -14,7 +14,7 @@ readme() {
   printf 'a line\n%.0s' $(seq "$2") >"$scratch/$1/README.md"
 }
 for folder in scripts raft raft/testing storage/log storage/testing queue/api queue/state \
-  queue/broker client cmd/cli cmd/bench sim; do
+  queue/broker queue/broker/leases client cmd/cli cmd/bench sim; do
   mkdir -p "$scratch/$folder"
   readme "$folder" 10
 done
@@ -51,6 +51,9 @@ breaks queue/api/a.cc '#include "queue/state/b.h"' '1: queue/api/ must not inclu
 breaks queue/state/a.cc '#include "queue/broker/b.h"' '1: queue/state/ must not include'
 breaks queue/state/a_test.cc '#include "queue/broker/b.h"' '1: a test of queue/state/ must not'
 allows queue/broker/a.cc '#include "queue/state/b.h"\n#include "queue/api/c.h"'
+breaks queue/broker/leases/a.cc '#include "queue/broker/commands/b.h"' \
+  '1: queue/broker/leases/ must not include'
+allows queue/broker/leases/a.cc '#include "queue/broker/b.h"'
 breaks cmd/bench/a.cc '#include "cmd/cli/b.h"' '1: cmd/bench/ must not include cmd/cli/b.h'
 breaks queue/a.cc '' '1: is in no room'
 # Fixtures.

@@ -21,8 +21,8 @@
 
 #include "dqueue/v1/command.pb.h"
 #include "google/protobuf/message_lite.h"
-#include "queue/broker/commands/command.h"
-#include "queue/broker/commands/deletions.h"
+#include "queue/broker/command.h"
+#include "queue/broker/leases/deletions.h"
 #include "queue/broker/leases/grants.h"
 #include "queue/broker/log_clock.h"
 #include "queue/broker/options.h"

@@ -13,9 +13,9 @@
 #include "queue/broker/admission.h"
 #include "queue/broker/calls.h"
 #include "queue/broker/commands/command_log.h"
+#include "queue/broker/leases/job_presenter.h"
 #include "queue/broker/log_clock.h"
 #include "queue/broker/options.h"
-#include "queue/broker/reads/job_presenter.h"
 #include "queue/state/state_machine.h"
 
 namespace dqueue::queue {

@@ -9,8 +9,8 @@
 
 #include "queue/broker/calls.h"
 #include "queue/broker/commands/command_log.h"
-#include "queue/broker/commands/deletions.h"
 #include "queue/broker/item_calls.h"
+#include "queue/broker/leases/deletions.h"
 #include "queue/broker/leases/grants.h"
 #include "queue/state/state_machine.h"
 

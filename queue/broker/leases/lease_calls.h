@@ -18,8 +18,8 @@
 #include "queue/broker/leases/lease_requests.h"
 #include "queue/broker/leases/lease_waits.h"
 #include "queue/broker/log_clock.h"
-#include "queue/broker/reads/job_times.h"
-#include "queue/broker/reads/worker_registry.h"
+#include "queue/broker/reports/job_times.h"
+#include "queue/broker/reports/worker_registry.h"
 #include "queue/state/state_machine.h"
 
 namespace dqueue::queue {

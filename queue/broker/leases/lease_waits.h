@@ -24,7 +24,7 @@
 #include "queue/broker/call_timers.h"
 #include "queue/broker/calls.h"
 #include "queue/broker/confirmations.h"
-#include "queue/broker/reads/worker_registry.h"
+#include "queue/broker/reports/worker_registry.h"
 #include "queue/state/state_machine.h"
 
 namespace dqueue::queue {

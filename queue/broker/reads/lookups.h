@@ -16,10 +16,10 @@
 #include "queue/broker/call_timers.h"
 #include "queue/broker/calls.h"
 #include "queue/broker/confirmations.h"
+#include "queue/broker/leases/job_presenter.h"
 #include "queue/broker/log_clock.h"
 #include "queue/broker/reads/groupings.h"
-#include "queue/broker/reads/job_presenter.h"
-#include "queue/broker/reads/worker_registry.h"
+#include "queue/broker/reports/worker_registry.h"
 #include "queue/state/state_machine.h"
 
 namespace dqueue::queue {

@@ -1,4 +1,4 @@
-#include "queue/broker/reads/job_presenter.h"
+#include "queue/broker/leases/job_presenter.h"
 
 namespace dqueue::queue {
 

@@ -25,7 +25,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "dqueue/v1/service.pb.h"
 #include "queue/api/key.h"
-#include "queue/broker/reads/job_times.h"
+#include "queue/broker/reports/job_times.h"
 #include "raft/types.h"
 
 namespace dqueue::queue {

@@ -1,4 +1,4 @@
-#include "queue/broker/reads/job_times.h"
+#include "queue/broker/reports/job_times.h"
 
 #include "base/check.h"
 

@@ -1,4 +1,4 @@
-#include "queue/broker/commands/deletions.h"
+#include "queue/broker/leases/deletions.h"
 
 #include "base/check.h"
 #include "queue/broker/leases/lease_waits.h"

@@ -1,4 +1,4 @@
-#include "queue/broker/reads/worker_registry.h"
+#include "queue/broker/reports/worker_registry.h"
 
 #include <algorithm>
 

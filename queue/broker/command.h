@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "queue/broker/reads/job_times.h"
+#include "queue/broker/reports/job_times.h"
 #include "queue/broker/work.h"
 #include "queue/state/command_reader.h"
 #include "queue/state/state_machine.h"
