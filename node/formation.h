@@ -1,5 +1,7 @@
-// How a data directory becomes a member's: checks whose it is, forms a new cluster when asked to,
-// and opens its log.
+// Opening a data directory: checks that it belongs to this node and cluster, forms a new cluster if
+// the options ask for it, and opens the log. Used by Node::Open only, on its thread.
+//
+// After a crash at any disk operation, the same options can open or form the directory again.
 #pragma once
 
 #include <memory>
@@ -14,20 +16,20 @@
 
 namespace dqueue::node {
 
-// The id of a cluster that is formed by these members: the same on each of them. A member alone
-// adds its incarnation.
+// The id of the cluster that these members form. All members compute the same id. The id of a
+// cluster of one member also depends on the incarnation, so that no two of them are equal.
 raft::ClusterId ClusterIdOf(const raft::Configuration& config, raft::Incarnation incarnation);
 
-// The configuration that the options name (only this node if they name none). INVALID_ARGUMENT:
-// duplicate or missing names, too many members, or two names with the same hash.
+// The configuration in Options::members; if that is empty, this node alone. INVALID_ARGUMENT: a
+// duplicate name, more than 7 members, two names with the same hash, or this node is missing.
 absl::StatusOr<raft::Configuration> ConfigurationOf(const Options& options);
 
 struct OpenedLog {
   std::unique_ptr<storage::Log> log;
   storage::RecoveredLog recovered;
-  bool formed = false;  // a new cluster
+  bool formed = false;  // true: this call formed a new cluster
 };
-// Errors as Node::Open.
+// `incarnation_seed` must differ between two calls that form a cluster. Errors: as Node::Open.
 absl::StatusOr<OpenedLog> OpenOrFormLog(const Options& options, storage::FileSystem& fs,
                                         uint64_t incarnation_seed);
 

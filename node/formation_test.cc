@@ -36,7 +36,7 @@ TEST(Formation, MembersWithTheSamePeersFormTheSameCluster) {
   EXPECT_EQ(one->recovered.raft.hard_state.commit, raft::Index(1));
 }
 
-TEST(Formation, OtherPeersFormAnotherCluster) {
+TEST(Formation, DifferentPeersFormDifferentClusters) {
   storage::FaultFileSystem fs1, fs2;
   auto one = OpenOrFormLog(Member("n1", kThree), fs1, 1);
   auto two = OpenOrFormLog(Member("n1", {kThree[0], kThree[1], {"n4", "h4:1"}}), fs2, 1);
@@ -44,7 +44,7 @@ TEST(Formation, OtherPeersFormAnotherCluster) {
   EXPECT_NE(one->recovered.raft.cluster, two->recovered.raft.cluster);
 }
 
-TEST(Formation, NodesAloneNeverShareACluster) {
+TEST(Formation, TwoSingleNodesFormDifferentClusters) {
   storage::FaultFileSystem fs1, fs2;
   auto one = OpenOrFormLog(Member("dev", {}), fs1, 1);
   auto two = OpenOrFormLog(Member("dev", {}), fs2, 2);
@@ -52,7 +52,7 @@ TEST(Formation, NodesAloneNeverShareACluster) {
   EXPECT_NE(one->recovered.raft.cluster, two->recovered.raft.cluster);
 }
 
-TEST(Formation, TheSameCommandLineRestarts) {
+TEST(Formation, TheSameOptionsOpenTheLogAgain) {
   storage::FaultFileSystem fs;
   raft::Incarnation first;
   {
@@ -73,7 +73,7 @@ struct BadCase {
   std::string message;
 };
 
-TEST(Formation, RefusesAForeignDirectory) {
+TEST(Formation, RefusesOptionsThatDoNotMatchTheDirectory) {
   storage::FaultFileSystem fs;
   ASSERT_TRUE(OpenOrFormLog(Member("n1", kThree), fs, 1).ok());
   const std::vector<BadCase> cases = {
@@ -84,9 +84,9 @@ TEST(Formation, RefusesAForeignDirectory) {
        absl::StatusCode::kFailedPrecondition,
        "data directory /data belongs to a cluster of the members n1,n2,n3, but --peers names "
        "n1,n2,n4; use the cluster's peers or another --data-dir"},
-      {"not among the peers", Member("n9", kThree), absl::StatusCode::kInvalidArgument,
+      {"this node is missing", Member("n9", kThree), absl::StatusCode::kInvalidArgument,
        "--peers does not name this node, \"n9\""},
-      {"named twice", Member("n1", {kThree[0], kThree[0]}), absl::StatusCode::kInvalidArgument,
+      {"duplicate name", Member("n1", {kThree[0], kThree[0]}), absl::StatusCode::kInvalidArgument,
        "--peers: \"n1\" and \"n1\" cannot both be members"},
   };
   for (const BadCase& c : cases) {
@@ -107,9 +107,8 @@ TEST(Formation, AnEmptyDirectoryNeedsBootstrap) {
             "data directory /data is empty; start with --bootstrap to form a new cluster");
 }
 
-// A crash at any disk operation of the forming leaves a directory that the same command line can
-// use.
-TEST(Formation, CanBeCutShortAnywhere) {
+// After a crash at any disk operation of forming, the same options open or form the directory.
+TEST(Formation, ACrashAtAnyDiskOperationCanBeRepeated) {
   for (uint64_t stop_after = 0; stop_after < 60; ++stop_after) {
     storage::FaultFileSystem fs;
     fs.StopAfter(stop_after);

@@ -1,4 +1,5 @@
-// What other threads hand to the loop. Filled from any thread; emptied by Poll() in one swap.
+// Work that other threads hand to the loop. Any thread adds; Node::Poll() takes all of it at once.
+// A crash loses the contents.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +17,8 @@ namespace dqueue::node {
 struct InboxContents {
   std::vector<queue::AnyCall> calls;
   std::vector<raft::Message> messages;
-  raft::Token durable;  // highest reported; 0: none
-  // Everything rare, in order.
+  raft::Token durable;  // the highest durable token that the log reported; 0: none
+  // All other work, in the order in which it was added.
   std::vector<std::function<void(Time)>> tasks;
   bool empty() const {
     return calls.empty() && messages.empty() && durable == raft::Token() && tasks.empty();
@@ -26,8 +27,9 @@ struct InboxContents {
 
 class Inbox {
  public:
-  // Each returns true if the inbox was empty before: the loop must be woken.
-  // False in `accepted`: there are max_calls waiting; the call is left alone.
+  // Each Add*() returns true if the inbox was empty before. The caller must then wake the loop.
+
+  // Sets `*accepted` to false if `max_calls` calls are waiting. `call` is then unchanged.
   bool AddCall(queue::AnyCall& call, size_t max_calls, bool* accepted) {
     std::lock_guard lock(mutex_);
     *accepted = contents_.calls.size() < max_calls;

@@ -71,9 +71,10 @@ absl::Status NodeImpl::Start(Time now) {
       if (manifest.meta == meta) found = &manifest;
     }
     if (found == nullptr) {
-      return absl::DataLossError(options_.data_dir + "/snap: the log names a snapshot at index " +
+      return absl::DataLossError(options_.data_dir + "/snap: the snapshot at index " +
                                  std::to_string(meta.index.value()) +
-                                 " that is not there; restore the directory from a copy");
+                                 " is missing, and the log refers to it; restore the data "
+                                 "directory from a backup");
     }
     auto restored = RestoreSnapshot(store->get(), *found);
     if (!restored.ok()) return restored.status();
@@ -97,16 +98,16 @@ absl::Status NodeImpl::Start(Time now) {
   MakeBroker(0);
   next_space_check_ = now;
   UpdatePeers();
-  PublishStatus();
+  MaybePublishStatus();
   std::string line = opened->formed ? "formed a new cluster" : "recovered";
   line += ": last index " + std::to_string(recovered.raft.last_index.value()) + ", term " +
           std::to_string(recovered.raft.hard_state.term.value()) + ", snapshot at " +
           std::to_string(meta.index.value());
   if (recovered.torn_bytes > 0) {
-    line +=
-        ", cut " + std::to_string(recovered.torn_bytes) + " torn bytes that nobody was promised";
+    line += ", cut " + std::to_string(recovered.torn_bytes) +
+            " torn bytes at the end of the log, none of them acknowledged";
   }
-  Say(line);
+  LogLine(line);
   return absl::OkStatus();
 }
 
@@ -171,7 +172,7 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
     NodeMetrics metrics = metrics_;
     metrics.view = MakeView();
     metrics.times = broker_->times();
-    // Every queue that fits a page; it cannot fail without a name.
+    // All queues that fit in one answer. An empty queue name cannot be unknown.
     DQ_CHECK(state_->Stats("", &metrics.stats, nullptr, env_.wall_ms()).ok());
     done(metrics);
   });
@@ -179,7 +180,7 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
 
 StatusWatch NodeImpl::Watch(StatusWatcher watcher) { return board_.Watch(std::move(watcher)); }
 
-void NodeImpl::PublishStatus() {
+void NodeImpl::MaybePublishStatus() {
   queue::KeyTablePtr keys = state_->api_keys();
   if (published_config_ != nullptr && keys == published_keys_ && serving_ == published_serving_ &&
       status_.role == published_status_.role && status_.term == published_status_.term &&
@@ -210,7 +211,7 @@ queue::LeaderHint NodeImpl::Hint() const {
     hint.leader_id = member->name;
     hint.leader_address = member->address;
   }
-  // Flags know the addresses of today, the log those of the day on which the cluster was formed.
+  // --peers has the current addresses. The log has those from the forming of the cluster.
   for (const MemberSpec& spec : options_.members) {
     if (raft::NodeIdOf(spec.name) == status_.leader) hint.leader_address = spec.address;
   }
@@ -235,7 +236,7 @@ NodeView NodeImpl::MakeView() const {
 }
 
 bool NodeImpl::PollLog() {
-  if (dead_.load(std::memory_order_relaxed)) return false;
+  if (failed_.load(std::memory_order_relaxed)) return false;
   absl::StatusOr<bool> did = log_->Poll();
   if (did.ok()) return *did;
   Fatal(did.status());
@@ -243,22 +244,22 @@ bool NodeImpl::PollLog() {
 }
 
 bool NodeImpl::PollSnapshots() {
-  if (dead_.load(std::memory_order_relaxed)) return false;
+  if (failed_.load(std::memory_order_relaxed)) return false;
   return actor_->Poll();
 }
 
 absl::Status NodeImpl::Close() {
-  if (dead_.load(std::memory_order_relaxed)) {
-    return absl::FailedPreconditionError("storage failed before");
+  if (failed_.load(std::memory_order_relaxed)) {
+    return absl::FailedPreconditionError("not closed: a storage error was reported before");
   }
   return log_->Close();
 }
 
 void NodeImpl::Fatal(const absl::Status& status) {
-  if (!dead_.exchange(true)) env_.fatal(status);
+  if (!failed_.exchange(true)) env_.fatal(status);
 }
 
-void NodeImpl::Say(const std::string& line) const {
+void NodeImpl::LogLine(const std::string& line) const {
   if (env_.log_line) env_.log_line(line);
 }
 

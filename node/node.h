@@ -1,18 +1,20 @@
-// One cluster member: the loop that lets raft, storage and queue work together. No thread is made
-// here: a Node is three actors that its owner polls, NodeRunner with real threads and real time,
-// the simulator in virtual time.
+// One cluster member: connects the raft core, the storage and the queue.
+//
+// A Node starts no threads. It has three actors, and its owner polls each of them: NodeRunner with
+// threads and real time, the simulator in virtual time.
 //
 //   Poll(now)        the loop: inbox -> step -> take output -> log, peers -> apply -> answer. Owns
-//                    the core, the state machine, the lease table and the broker: no locks there.
+//                    the raft core, the state machine and the broker, and needs no locks for them.
+//   PollLog()        group commit: writes and syncs the log writes that the loop submitted.
+//   PollSnapshots()  snapshot files: writes them, reads chunks to send, stores received chunks.
+//                    Prepares log segments.
 //
-//   PollLog()        group commit: writes and syncs what the loop has submitted.
-//   PollSnapshots()  snapshot files: writes, reads for sending, stores received chunks; prepares
-//                    log segments.
+// Threads: each of the three runs on one thread at a time. "The loop's thread" is the thread that
+// is in Poll(). Methods that say "any thread" may be called while an actor runs.
 //
-// Each returns true if it did something (poll again) and false if there is nothing to do until it
-// is woken. One thread at a time in each. Post() and Submit() may be called from any thread.
-// Storage errors are reported once through Env::fatal and the node must then be destroyed (in
-// production the process ends): nothing is retried.
+// A crash loses no acknowledged change: a change is acknowledged after a majority has it on disk. A
+// storage error is reported once through Env::fatal and is never retried; the owner must then
+// destroy the node (NodeRunner ends the process).
 #pragma once
 
 #include <cstdint>
@@ -35,19 +37,19 @@
 
 namespace dqueue::node {
 
-// Carries messages to other members. Called by whoever runs the loop's turn; must not block; may
-// drop, delay and reorder.
+// Sends messages to other members. Called on the loop's thread. Must not block. May drop, delay and
+// reorder messages.
 class PeerTransport {
  public:
   virtual ~PeerTransport() = default;
-  // All to one member, in order.
+  // Sends all messages to one member, in order.
   virtual void Send(raft::NodeId to, std::vector<raft::Message> messages) = 0;
-  // Whom to connect to: the members of the newest configuration other than this node. On each
-  // change.
+  // Sets the members to connect to: all members of the newest configuration except this node.
+  // Called at the start and when the configuration may have changed.
   virtual void SetPeers(const std::vector<raft::Member>& peers) = 0;
 };
 
-// For checkers. Called on the loop's thread.
+// Observes a node, for the checkers of the simulator. Called on the loop's thread.
 class Probe {
  public:
   virtual ~Probe() = default;
@@ -60,23 +62,23 @@ class Probe {
 
 struct Env {
   storage::FileSystem* fs = nullptr;
-  PeerTransport* peers = nullptr;    // may be null for a node alone
+  PeerTransport* peers = nullptr;    // null: messages are dropped (a cluster of one node)
   std::function<int64_t()> wall_ms;  // Unix time; called on the loop's thread
-  // Called from any thread when the actor has work. May be called often; must be cheap and must not
-  // poll on the spot.
+  // Called from any thread when the loop has work; wake_log and wake_snapshots do the same for the
+  // other actors. Called often: each must be cheap, and must not poll the actor itself.
   std::function<void()> wake_loop;
-  // Called instead of wake_loop at the end of Submit() and Receive() and when a log write is
-  // durable: the calling thread may take the turn itself and save a change of threads. Null:
-  // wake_loop is called.
+  // Called instead of wake_loop at the end of Submit() and Receive(), and when a log write is
+  // durable. May call Poll() on the calling thread, which saves a thread switch. Null: wake_loop is
+  // called.
   std::function<void()> run_loop;
-  // Called instead of run_loop at the end of Receive(): the calling thread may also write the log,
-  // and then waits for the disk. Null: run_loop is called.
+  // Called instead of run_loop at the end of Receive(). May also call PollLog() on the calling
+  // thread, which then waits for the disk. Null: run_loop is called.
   std::function<void()> run_loop_and_log;
   std::function<void()> wake_log;
   std::function<void()> wake_snapshots;
-  std::function<void(const absl::Status&)> fatal;
-  std::function<void(const std::string&)> log_line;  // what an operator should see; may be null
-  Probe* probe = nullptr;
+  std::function<void(const absl::Status&)> fatal;    // a storage error; called once, any thread
+  std::function<void(const std::string&)> log_line;  // a line for the operator; may be null
+  Probe* probe = nullptr;                            // may be null
 };
 
 struct MemberSpec {
@@ -87,23 +89,23 @@ struct MemberSpec {
 struct Options {
   std::string name;      // --id
   std::string data_dir;  // holds wal/, snap/ and LOCK
-  // All members, this one included; empty: this node alone.
+  // All members, including this node. Empty: this node alone.
   std::vector<MemberSpec> members;
-  // Form a new cluster if data_dir is empty. No effect on a data directory of the same node and
-  // members.
+  // True: form a new cluster if data_dir has no log. Otherwise no effect.
   bool bootstrap = false;
   raft::Options raft;
   storage::LogOptions log;
   queue::BrokerOptions broker;
-  uint64_t snapshot_log_bytes = 256 << 20;  // take a snapshot when the log has grown by this (and
-                                            // by as much as the last snapshot's size)
-  uint64_t trailing_log_bytes =
-      32 << 20;  // kept behind a snapshot for followers that are a little late
+  // A snapshot is taken when the log has grown by the greater of this and the size of the last
+  // snapshot.
+  uint64_t snapshot_log_bytes = 256 << 20;
+  // Log kept before a snapshot, for followers that are slightly behind. 0: none.
+  uint64_t trailing_log_bytes = 32 << 20;
   size_t snapshot_chunk_bytes = 512 << 10;
-  uint64_t reserve_bytes = 256 << 20;  // below this much free disk, enqueues are refused
-  size_t max_inbox_calls = 200000;     // beyond: OVERLOADED
-  uint64_t seed = 0;                   // of elections, ids and jitter
-  std::string Problem() const;         // empty if valid
+  uint64_t reserve_bytes = 256 << 20;  // with less free disk space, this node counts as full
+  size_t max_inbox_calls = 200000;     // calls waiting for a turn; OVERLOADED beyond
+  uint64_t seed = 0;                   // for random election times, ids and jitter
+  std::string Problem() const;         // empty if the options are valid
 };
 
 // A copy, for status pages.
@@ -111,32 +113,31 @@ struct NodeView {
   std::string name;
   raft::ClusterId cluster;
   raft::View raft;
-  std::string leader_name;  // empty: none known
+  std::string leader_name;  // empty: no leader is known
   std::string leader_address;
   uint64_t applied_index = 0;
-  uint64_t digest = 0;  // at applied_index
+  uint64_t digest = 0;  // of the state machine at applied_index
   uint64_t jobs = 0;
   queue::Broker::Gauges broker;
   storage::LogStats log;
-  uint64_t snapshot_index = 0;
+  uint64_t snapshot_index = 0;  // of the newest complete snapshot; 0: none
 };
 
-// A copy, for scrapers. Counts are since this process began.
+// A copy, for metrics pages. Counters start at 0 in Node::Open.
 struct NodeMetrics {
   NodeView view;
-  // As this node has applied them; a follower may be behind. `leased`: of the leader only.
+  // As applied on this node; a follower may be behind. Only the leader sets `leased`.
   v1::GetStatsResponse stats;
-  Histogram commit_time;        // leader: from proposing a batch to having applied it
-  uint64_t proposals = 0;       // batches
-  uint64_t leader_changes = 0;  // as seen here
+  Histogram commit_time;        // leader only: from proposing a batch until it is applied
+  uint64_t proposals = 0;       // proposed batches
+  uint64_t leader_changes = 0;  // seen by this node
   uint64_t elections_won = 0;
   uint64_t snapshots_written = 0;
   uint64_t snapshots_installed = 0;  // received from a leader
-  uint64_t free_bytes = 0;           // of the disk, when last looked; 0: not yet
-  // How long jobs waited and were held while this node led.
+  uint64_t free_bytes = 0;           // free disk space at the last check; 0: not checked yet
+  // Waiting and lease times of jobs while this node led.
   queue::JobTimes times;
-  // From opening the node until it had everything back that was in its snapshot and log; not set
-  // before that.
+  // From Node::Open until the recovered log was applied. Not set before that.
   std::optional<Duration> recovery_time;
 };
 
@@ -144,50 +145,62 @@ class Node {
  public:
   virtual ~Node() = default;
 
-  // Opens (or, with bootstrap, forms) the node. Errors, with what to do in the message:
-  //   NOT_FOUND            empty data directory and no --bootstrap
-  //   FAILED_PRECONDITION  data directory of another node or cluster, or in use by another process
-  //   INVALID_ARGUMENT     Options::Problem(), or members that differ from the cluster's
+  // Opens the node; with Options::bootstrap, forms it first. After a crash, recovers the log and
+  // the newest snapshot. Errors; the message has the next step for the operator:
+  //   NOT_FOUND            the data directory is empty and --bootstrap is not set
+  //   FAILED_PRECONDITION  the data directory belongs to another node or other members, or another
+  //                        process uses it
+  //   INVALID_ARGUMENT     Options::Problem(), or Options::members is not a valid configuration
   //   DATA_LOSS            damage: file, offset, reason
   static absl::StatusOr<std::unique_ptr<Node>> Open(const Options& options, const Env& env,
                                                     Time now);
 
-  // From any thread.
-  virtual void Submit(queue::AnyCall call) = 0;  // a client's request
-  // From a peer. May wait for the disk, of several callers at most one at a time. The messages are
-  // taken before that: those of a call that is made meanwhile come behind them.
+  // A client's call. Answered through call.done: on the loop's thread, or on this thread with
+  // OVERLOADED. Any thread.
+  virtual void Submit(queue::AnyCall call) = 0;
+  // Messages from peers. Adds them to the inbox, then may wait for the disk; at most one caller at
+  // a time waits. Messages of a later Receive() are processed later. Any thread.
   virtual void Receive(std::vector<raft::Message> messages) = 0;
+  // The connection to `peer` has broken. Any thread.
   virtual void PeerDisconnected(raft::NodeId peer) = 0;
-  // Answered on the loop's thread.
+  // Calls `done` on the loop's thread. Any thread.
   virtual void RequestView(std::function<void(const NodeView&)> done) = 0;
   virtual void RequestMetrics(std::function<void(const NodeMetrics&)> done) = 0;
-  // Hands leadership to the voter with this name (empty: to the most up-to-date one), and answers
-  // with the name of the new leader; at once if that is this node already. Calls meanwhile wait.
-  // Errors:
+  // Transfers leadership to the voter named `to`; if empty, to the voter whose log is most up to
+  // date. The result is the name of the new leader. Succeeds at once if `to` is this node and it
+  // leads. Calls wait during the transfer. Errors:
   //   NOT_LEADER, NO_LEADER  as from the broker
-  //   NOT_A_VOTER            FAILED_PRECONDITION: no voter has that name, or it is the only voter
-  //   TRANSFER_FAILED        ABORTED: given up after an election timeout
-  // Answered on the loop's thread; never if the node is destroyed first.
+  //   NOT_A_VOTER            FAILED_PRECONDITION: no voter has this name, or this node is the only
+  //                          member
+  //   TRANSFER_FAILED        ABORTED: another transfer is in progress, or the target did not lead
+  //                          within an election timeout and a heartbeat
+  // Calls `done` on the loop's thread; never if the node is destroyed first. Any thread.
   using TransferDone = std::function<void(queue::Outcome<std::string>)>;
   virtual void TransferLeadership(std::string to, TransferDone done) = 0;
-  // Calls `watcher` with the status of this moment, on the calling thread, before it returns; then
-  // with each change (of keys: in more than times of last use), on the loop's thread. A change of
-  // keys is told before the call that made it is answered. The watcher must not block and must not
-  // call this node. Ends when the returned subscription is destroyed. From any thread.
+  // Calls `watcher` with the current status on the calling thread before it returns, then with each
+  // changed status on the loop's thread. A change of the keys' times of last use alone is not
+  // published. A change of keys is published before the call that made it is answered. The watcher
+  // must not block and must not call this node. Destroying the result ends the subscription. Any
+  // thread.
   [[nodiscard]] virtual StatusWatch Watch(StatusWatcher watcher) = 0;
-  // Stop taking new calls, hand leadership over if leader; done() when that has succeeded or has
-  // been given up.
+  // Refuses new calls, and transfers leadership if this node leads; repeats the transfer until it
+  // succeeds. Calls `done` on the loop's thread when this node does not lead or is the only member.
+  // Any thread.
   virtual void Drain(std::function<void()> done) = 0;
 
+  // The three actors; see the top of this file. True: poll again at once. False: no work until the
+  // actor is woken. `now` must not decrease.
   virtual bool Poll(Time now) = 0;
-  // When Poll() must be called at the latest.
-  virtual Time Deadline() const = 0;
   virtual bool PollLog() = 0;
   virtual bool PollSnapshots() = 0;
-  // After the last Poll*(): writes the clean-shutdown mark.
+  // Poll() must be called at this time even if the loop is not woken. On the loop's thread, after
+  // Poll().
+  virtual Time Deadline() const = 0;
+  // Writes the clean-shutdown mark. Call it after the last Poll*(). FAILED_PRECONDITION: a storage
+  // error was reported before.
   virtual absl::Status Close() = 0;
 
-  // On the loop's thread (or in the simulator).
+  // On the loop's thread.
   virtual const queue::StateMachine& state() const = 0;
   virtual const raft::Raft& raft() const = 0;
 };

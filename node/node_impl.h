@@ -1,5 +1,8 @@
-// The loop's state. node.cc opens and answers; node_loop.cc is the turn; node_snapshots.cc takes
-// and installs snapshots; node_transfer.cc gives leadership away.
+// The implementation of Node. node.cc opens the node and takes calls from other threads;
+// node_loop.cc runs a turn; node_snapshots.cc takes and installs snapshots; node_transfer.cc
+// transfers leadership.
+//
+// The members without a comment about threads belong to the loop's thread.
 #pragma once
 
 #include <atomic>
@@ -45,52 +48,61 @@ class NodeImpl final : public Node {
   // ---- the turn (node_loop.cc)
   void TakeInbox(Time now);
   void Step(Time now, raft::Event event);
-  // True if more commands wait.
+  // Proposes up to kBatchesPerTurn batches. True if more commands are waiting.
   bool Propose(Time now);
   void Confirm(Time now);
-  // Carries out what the core wants. True if there was something.
+  // Handles all outputs of the raft core. True if there was one.
   bool HandleOutputs(Time now);
   void HandleOutput(Time now, raft::Output output);
   void HandleStatus(const raft::Status& status);
   void WriteAndSend(raft::Output* output);
   void SendMessages(std::vector<raft::Message> messages);
+  // Sends the messages that waited for tokens up to `durable`.
   void ReleaseHeld(raft::Token durable);
   void ApplyEntries(Time now, const std::vector<raft::Entry>& entries);
-  // Tells the watchers, if something of NodeStatus has changed.
-  void PublishStatus();
-  // Takes the time of recovery when it is over.
-  void NoteRecovery(Time now);
+  // Publishes the status if it has changed.
+  void MaybePublishStatus();
+  // Records the recovery time when the recovered log is applied.
+  void MaybeEndRecovery(Time now);
+  // Answers confirmed reads whose index is applied.
   void AnswerConfirmed(Time now);
+  // Makes the broker the leader's when all entries of earlier leaders are applied.
   void MaybeServe(Time now);
   void UpdatePeers();
 
-  // ---- leadership given away (node_transfer.cc)
-  void BeginHandover(Time now, std::string to, const TransferDone& done);
-  void MaybeEndHandover(Time now);
+  // ---- leadership transfer (node_transfer.cc)
+  void BeginTransfer(Time now, std::string to, const TransferDone& done);
+  void MaybeEndTransfer(Time now);
   void MaybeDrain(Time now);
   Time TransferDeadline() const;
 
   // ---- snapshots (node_snapshots.cc)
   SnapshotActor::Callbacks ActorCallbacks();
+  // Begins a snapshot if one is due, and produces its next piece. True: more pieces follow.
   bool MaybeSnapshot();
+  // The distance between milestones.
   uint64_t MilestoneBytes() const;
   bool SnapshotDue() const;
   void MaybeRemoveOld();
-  // Where a snapshot at `index` leaves enough of the log behind it.
+  // The last index to compact after a snapshot at `index`: keeps trailing_log_bytes of the log.
   raft::Index CompactionPoint(raft::Index index) const;
   void SnapshotWritten(Time now, std::optional<storage::Manifest> manifest);
   void SnapshotRestored(Time now, const storage::Manifest& manifest,
                         std::unique_ptr<queue::StateMachine> state);
   void SpaceChecked(Time now, uint64_t free_bytes, bool log_space_failed);
 
-  // ---- the rest (node.cc)
+  // ---- all else (node.cc)
+  // Runs `task` in the next turn. Any thread.
   void Post(std::function<void(Time)> task);
+  // Calls Env::run_loop, or Env::wake_loop if that is null. Any thread.
   void RunLoop();
+  // Replaces the broker. `salt` makes its random numbers differ from the last broker's.
   void MakeBroker(uint64_t salt);
   queue::LeaderHint Hint() const;
   NodeView MakeView() const;
+  // Reports a storage error once. Any thread.
   void Fatal(const absl::Status& status);
-  void Say(const std::string& line) const;
+  void LogLine(const std::string& line) const;
 
   const Options options_;
   const Env env_;
@@ -101,47 +113,47 @@ class NodeImpl final : public Node {
   std::unique_ptr<queue::StateMachine> state_;
   std::unique_ptr<queue::Broker> broker_;
   std::unique_ptr<raft::Raft> raft_;
-  std::atomic<bool> dead_{false};  // a storage error was reported
+  std::atomic<bool> failed_{false};  // a storage error was reported; any thread
 
-  Inbox inbox_;
-  Time now_{};
+  Inbox inbox_;  // any thread
+  Time now_{};   // of the current or last turn
   raft::Status status_;
   Time opened_at_{};
-  // Of the log that was found: its end, and the term that it was left in.
+  // The last index and the term of the recovered log.
   raft::Index recovered_last_;
   raft::Term recovered_term_;
-  bool serving_ = false;  // the broker is the leader's
+  bool serving_ = false;  // this node leads, and the broker answers calls
   uint64_t broker_salt_ = 0;
 
-  // Messages that wait for their token.
+  // Messages to send when `token` is durable.
   struct Held {
     raft::Token token;
     std::vector<raft::Message> messages;
   };
   std::deque<Held> held_;
-  raft::Token last_token_;     // newest asked for
-  raft::Token durable_token_;  // newest reported
+  raft::Token last_token_;     // newest token submitted to the log
+  raft::Token durable_token_;  // newest token that the log reported as durable
 
-  // Committed proposals whose entries are still to be applied, by index.
+  // Committed proposals that are not applied yet, by index.
   struct Committed {
     raft::Index index;
     uint64_t batch_id = 0;
   };
   std::deque<Committed> committed_;
-  std::deque<raft::ReadOutcome> confirmed_;  // wait for the state machine to reach their index
-  queue::Effects effects_;                   // of the entry applied last, if this node leads
+  std::deque<raft::ReadOutcome> confirmed_;  // reads whose index is not applied yet
+  queue::Effects effects_;                   // of the last applied entry, if this node leads
 
   // Snapshots.
-  bool snapshot_in_state_ = false;               // the state machine is producing an image
-  bool snapshot_in_actor_ = false;               // its files are not complete yet
-  std::optional<raft::SnapshotMeta> restoring_;  // installed, and being read
+  bool snapshot_in_state_ = false;               // the state machine is producing pieces
+  bool snapshot_in_actor_ = false;               // the files are not complete yet
+  std::optional<raft::SnapshotMeta> restoring_;  // received; the actor is building its state
   raft::SnapshotMeta snapshot_meta_;
-  raft::Index snapshot_index_;   // of the newest complete one
-  uint64_t snapshot_bytes_ = 0;  // its size
-  raft::Token mark_token_;       // when durable, so is the log's mark of the newest snapshot
-  bool remove_old_ = false;      // older snapshots can go once that mark is durable
-  Time snapshot_retry_at_{};     // after the disk was full
-  // (index, bytes of entries applied so far) at intervals, to find compaction points.
+  raft::Index snapshot_index_;   // of the newest complete snapshot
+  uint64_t snapshot_bytes_ = 0;  // size of that snapshot
+  raft::Token mark_token_;       // durable: the log's mark of the newest snapshot is durable too
+  bool remove_old_ = false;      // remove older snapshots when mark_token_ is durable
+  Time snapshot_retry_at_{};     // no snapshot before this time: the disk was full
+  // An index and the bytes of all entries applied up to it, at intervals. For CompactionPoint().
   struct Milestone {
     raft::Index index;
     uint64_t bytes = 0;
@@ -150,31 +162,31 @@ class NodeImpl final : public Node {
   uint64_t applied_bytes_ = 0;
   uint64_t bytes_at_snapshot_ = 0;
 
-  NodeMetrics metrics_;  // what is counted here
-  // When the batches were proposed that are not applied yet, by their id.
+  NodeMetrics metrics_;  // only the counters, commit_time, free_bytes and recovery_time
+  // The proposal times of batches that are not applied yet, by batch id.
   std::map<uint64_t, Time> proposed_;
 
   StatusBoard board_;
-  // As published last.
+  // The status of the last publication.
   raft::Status published_status_;
   bool published_serving_ = false;
   queue::KeyTablePtr published_keys_;
-  std::shared_ptr<const raft::Configuration> published_config_;  // null: changed since
+  std::shared_ptr<const raft::Configuration> published_config_;  // null: may have changed
 
   Time next_space_check_{};
   bool low_space_ = false;
 
-  // Asked for by an operator; one at a time.
-  struct Handover {
-    std::string to;  // may be empty
-    Time give_up_at;
+  // A transfer that TransferLeadership() requested; one at a time.
+  struct RequestedTransfer {
+    std::string to;   // empty: any voter
+    Time give_up_at;  // TRANSFER_FAILED from then on
     TransferDone done;
   };
-  std::optional<Handover> handover_;
+  std::optional<RequestedTransfer> requested_transfer_;
 
-  bool draining_ = false;
-  std::vector<std::function<void()>> drained_;
-  Time next_transfer_{};
+  bool draining_ = false;                       // Drain() was called
+  std::vector<std::function<void()>> drained_;  // callbacks of Drain() to call
+  Time next_transfer_{};                        // of the transfers that Drain() repeats
 };
 
 }  // namespace dqueue::node

@@ -1,4 +1,4 @@
-// One turn of the loop. Nothing here waits for disk or network.
+// One turn of the loop. A turn never waits for disk or network.
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -9,13 +9,13 @@
 
 namespace dqueue::node {
 namespace {
-// Batches proposed in one turn; what is left goes into the next turn, after messages were handled.
+// Batches proposed in one turn. The next turn handles messages before it proposes the rest.
 constexpr int kBatchesPerTurn = 8;
 constexpr Duration kSpaceCheckInterval = std::chrono::milliseconds(500);
 }  // namespace
 
 bool NodeImpl::Poll(Time now) {
-  if (dead_.load(std::memory_order_relaxed)) return false;
+  if (failed_.load(std::memory_order_relaxed)) return false;
   DQ_CHECK(now >= now_);
   now_ = now;
   TakeInbox(now);
@@ -30,12 +30,11 @@ bool NodeImpl::Poll(Time now) {
   const bool more_commands = Propose(now);
   Confirm(now);
   HandleOutputs(now);
-  MaybeEndHandover(now);
-  NoteRecovery(now);
+  MaybeEndTransfer(now);
+  MaybeEndRecovery(now);
   const bool more_image = MaybeSnapshot();
   MaybeRemoveOld();
-  // A confirmation or an answer may have made work for this very turn (a single node commits at
-  // once).
+  // A confirmation or an answer may have added work: a single node commits at once.
   return more_image || more_commands || raft_->HasOutput() || broker_->WantsConfirmation();
 }
 
@@ -90,7 +89,7 @@ void NodeImpl::HandleOutput(Time now, raft::Output output) {
       output.install.has_value() ||
       std::any_of(output.append.begin(), output.append.end(),
                   [](const raft::Entry& e) { return e.kind == raft::EntryKind::kConfig; });
-  // Answers first: a proposal that ended with the leadership must not be answered twice.
+  // Before HandleStatus(): a proposal that ended with the leadership must be answered only once.
   for (const raft::ProposalOutcome& outcome : output.proposals) {
     broker_->OnProposal(outcome);
     if (outcome.kind != raft::ProposalOutcome::Kind::kCommitted) {
@@ -122,7 +121,7 @@ void NodeImpl::HandleOutput(Time now, raft::Output output) {
     UpdatePeers();
     published_config_ = nullptr;
   }
-  PublishStatus();
+  MaybePublishStatus();
 }
 
 void NodeImpl::HandleStatus(const raft::Status& status) {
@@ -131,7 +130,7 @@ void NodeImpl::HandleStatus(const raft::Status& status) {
   if (status.leader != status_.leader && status.leader != raft::NodeId()) {
     status_ = status;
     ++metrics_.leader_changes;
-    Say("term " + std::to_string(status.term.value()) + ": leader is " + Hint().leader_id);
+    LogLine("term " + std::to_string(status.term.value()) + ": leader is " + Hint().leader_id);
   }
   if (!was_leader && status.role == raft::Role::kLeader) ++metrics_.elections_won;
   status_ = status;
@@ -142,13 +141,13 @@ void NodeImpl::HandleStatus(const raft::Status& status) {
     broker_->SetHint(Hint());
   }
   if (was_leader && status.role != raft::Role::kLeader) {
-    Say("term " + std::to_string(status.term.value()) + ": no longer leader");
+    LogLine("term " + std::to_string(status.term.value()) + ": no longer leader");
   }
 }
 
 void NodeImpl::MaybeServe(Time now) {
   if (serving_ || status_.role != raft::Role::kLeader || !status_.serving || restoring_) return;
-  // Everything of earlier leaders is applied once an entry of this term is.
+  // An applied entry of this term follows all entries of earlier leaders.
   if (raft_->TermAt(state_->applied_index()) != status_.term) return;
   serving_ = true;
   broker_->BecomeLeader(now, status_.term);
@@ -188,7 +187,7 @@ void NodeImpl::SendMessages(std::vector<raft::Message> messages) {
   std::map<raft::NodeId, std::vector<raft::Message>> by_peer;
   for (raft::Message& message : messages) {
     if (std::holds_alternative<raft::SnapshotRequest>(message.body)) {
-      actor_->ReadChunk(std::move(message));  // sent when its bytes are there
+      actor_->ReadChunk(std::move(message));  // sent by the callback chunk_read
       continue;
     }
     if (env_.probe != nullptr) env_.probe->BeforeSend(message);
@@ -201,12 +200,12 @@ void NodeImpl::SendMessages(std::vector<raft::Message> messages) {
 void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
   DQ_CHECK(!restoring_);
   for (const raft::Entry& entry : entries) {
-    const bool mine = !committed_.empty() && committed_.front().index == entry.index;
+    const bool proposed_here = !committed_.empty() && committed_.front().index == entry.index;
     if (entry.kind == raft::EntryKind::kCommand) {
-      const bool collects = mine || serving_;
-      state_->Apply(entry.index, *entry.payload, collects ? &effects_ : nullptr);
-      // Before the answer to the call that may have changed the keys.
-      PublishStatus();
+      const bool collect_effects = proposed_here || serving_;
+      state_->Apply(entry.index, *entry.payload, collect_effects ? &effects_ : nullptr);
+      // A change of keys is published before the call that made it is answered.
+      MaybePublishStatus();
     } else {
       state_->ApplyNothing(entry.index);
     }
@@ -215,7 +214,7 @@ void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
       milestones_.push_back({entry.index, applied_bytes_});
     }
     if (env_.probe != nullptr) env_.probe->AfterApply(entry, state_->Digest());
-    if (mine) {
+    if (proposed_here) {
       const auto proposed = proposed_.extract(committed_.front().batch_id);
       if (!proposed.empty()) metrics_.commit_time.Observe(now - proposed.mapped());
       broker_->OnApplied(now, committed_.front().batch_id, effects_);
@@ -228,10 +227,10 @@ void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
   Step(now, raft::Applied{entries.back().index});
 }
 
-void NodeImpl::NoteRecovery(Time now) {
+void NodeImpl::MaybeEndRecovery(Time now) {
   if (metrics_.recovery_time || restoring_) return;
   const raft::Index applied = state_->applied_index();
-  // Once an entry of a new term is applied, what was behind that in the old log is no more.
+  // An applied entry of a newer term has replaced the rest of the recovered log.
   if (applied >= recovered_last_ || raft_->TermAt(applied) > recovered_term_) {
     metrics_.recovery_time = now - opened_at_;
   }

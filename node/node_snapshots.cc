@@ -1,4 +1,4 @@
-// Taking, compacting behind, and installing snapshots; and how much disk is left.
+// Takes and installs snapshots, compacts the log, and checks disk space.
 #include <algorithm>
 #include <utility>
 
@@ -8,7 +8,7 @@
 
 namespace dqueue::node {
 namespace {
-constexpr size_t kPieceBytes = 128 << 10;  // about a tenth of a millisecond of the loop's time
+constexpr size_t kPieceBytes = 128 << 10;  // takes the loop about 0.1 ms
 constexpr size_t kPiecesWaitingMax = 8;
 constexpr Duration kRetryAfterFullDisk = std::chrono::seconds(10);
 }  // namespace
@@ -48,13 +48,14 @@ SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
 bool NodeImpl::SnapshotDue() const {
   if (snapshot_in_state_ || snapshot_in_actor_ || restoring_) return false;
   if (now_ < snapshot_retry_at_ || durable_token_ < mark_token_) return false;
-  // An image must not be ahead of this node's own log: after a crash it would have a hole.
   if (state_->applied_index() <= snapshot_index_) return false;
   const uint64_t grown = applied_bytes_ - bytes_at_snapshot_;
   return grown >= std::max(options_.snapshot_log_bytes, snapshot_bytes_);
 }
 
 bool NodeImpl::MaybeSnapshot() {
+  // A snapshot must not be ahead of the durable log: after a crash, entries before it would be
+  // missing.
   if (SnapshotDue() && raft_->GetView().durable_index >= state_->applied_index()) {
     const raft::Index index = state_->applied_index();
     snapshot_meta_ = {index, raft_->TermAt(index), raft_->EncodedConfigAt(index)};
@@ -92,17 +93,17 @@ raft::Index NodeImpl::CompactionPoint(raft::Index index) const {
 }
 
 void NodeImpl::SnapshotWritten(Time now, std::optional<storage::Manifest> manifest) {
-  if (!snapshot_in_actor_) return;  // abandoned meanwhile
+  if (!snapshot_in_actor_) return;  // it was abandoned
   snapshot_in_actor_ = false;
   if (!manifest) {
     if (snapshot_in_state_) state_->AbandonSnapshot();
     snapshot_in_state_ = false;
     snapshot_retry_at_ = now + kRetryAfterFullDisk;
-    Say("the disk is too full for a snapshot; trying again later");
+    LogLine("no disk space for a snapshot; the next attempt is in 10 s");
     return;
   }
   ++metrics_.snapshots_written;
-  // A newer one was installed, or is being restored.
+  // A newer snapshot was installed, or is being restored.
   if (manifest->meta.index <= snapshot_index_) return;
   if (restoring_ && manifest->meta.index <= restoring_->index) return;
   snapshot_index_ = manifest->meta.index;
@@ -127,12 +128,12 @@ void NodeImpl::MaybeRemoveOld() {
 void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
                                 std::unique_ptr<queue::StateMachine> state) {
   DQ_CHECK(restoring_ && !serving_ && committed_.empty());
-  if (!(manifest.meta == *restoring_)) return;  // a newer one was installed meanwhile
+  if (!(manifest.meta == *restoring_)) return;  // a newer snapshot was received
   restoring_.reset();
   broker_.reset();  // it refers to the old state machine
   state_ = std::move(state);
   MakeBroker(++broker_salt_);
-  PublishStatus();
+  MaybePublishStatus();
   ++metrics_.snapshots_installed;
   snapshot_index_ = manifest.meta.index;
   snapshot_bytes_ = manifest.TotalBytes();
@@ -141,21 +142,20 @@ void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
   if (env_.probe != nullptr) env_.probe->AfterRestore(manifest.meta, state_->Digest());
   Step(now, raft::Applied{manifest.meta.index});
   remove_old_ = true;
-  Say("installed a snapshot at index " + std::to_string(manifest.meta.index.value()));
+  LogLine("installed a snapshot at index " + std::to_string(manifest.meta.index.value()));
 }
 
 void NodeImpl::SpaceChecked(Time now, uint64_t free_bytes, bool log_space_failed) {
   metrics_.free_bytes = free_bytes;
-  // A little more than the limit is wanted back before the answer changes, so that it does not
-  // flap.
+  // Hysteresis: the disk has enough space again at 9/8 of the limit.
   const uint64_t limit =
       low_space_ ? options_.reserve_bytes + options_.reserve_bytes / 8 : options_.reserve_bytes;
   const bool low = free_bytes < limit || log_space_failed;
   if (low != low_space_) {
     low_space_ = low;
-    Say(low ? "the disk has " + std::to_string(free_bytes) +
-                  " bytes left: new jobs are refused, running ones can finish"
-            : "the disk has room again");
+    LogLine(low ? "the disk has " + std::to_string(free_bytes) +
+                      " bytes free, fewer than needed for new jobs; leased jobs can be completed"
+                : "the disk has enough free space again");
     Step(now, raft::Capacity{low});
   }
   broker_->SetLowSpace(serving_ ? !raft_->HasRoom() : low_space_);

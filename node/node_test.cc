@@ -1,5 +1,5 @@
-// The thinnest whole path: nodes polled by hand in virtual time over disks in memory and a perfect
-// network. Everything worse is the simulator's.
+// Whole nodes in virtual time, with disks in memory and a network without faults. sim/ tests nodes
+// with faults.
 #include "node/node.h"
 
 #include <gmock/gmock.h>
@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 class Cluster;
 
-// Delivers in the next round, without loss.
+// Delivers messages in the next step of the cluster. Loses none.
 class Wire final : public PeerTransport {
  public:
   Wire(Cluster* cluster, raft::NodeId self) : cluster_(cluster), self_(self) {}
@@ -37,7 +37,7 @@ struct Machine {
   std::unique_ptr<Node> node;
   absl::Status fatal;
   bool cut = false;              // neither sends nor receives
-  int snapshot_steps = INT_MAX;  // of its snapshot actor in one step of the cluster
+  int snapshot_steps = INT_MAX;  // polls of its snapshot actor in one step of the cluster
 };
 
 class Cluster {
@@ -86,7 +86,7 @@ class Cluster {
     machines_[name].disk.Crash(++crashes_);
   }
 
-  // Runs everything for this long, in steps of half a millisecond.
+  // Runs all nodes for `duration`, in steps of 0.5 ms.
   void Run(Duration duration) {
     const Time end = now_ + duration;
     while (now_ < end) {
@@ -104,7 +104,7 @@ class Cluster {
     }
   }
 
-  // Runs until `done`, at most ten seconds.
+  // Runs until done() is true, at most 10 s. Returns done().
   bool RunUntil(const std::function<bool()>& done) {
     for (int i = 0; i < 20000 && !done(); ++i) Run(500us);
     return done();
@@ -229,7 +229,7 @@ TEST(Node, ThreeNodesRunAJobThrough) {
   }
 }
 
-TEST(Node, AnAcknowledgedJobSurvivesTheLeader) {
+TEST(Node, AnAcknowledgedJobSurvivesACrashOfTheLeader) {
   Cluster cluster(3);
   const std::string first = cluster.WaitForLeader();
   const std::string id = cluster.Enqueue(first, "precious");
@@ -243,7 +243,7 @@ TEST(Node, AnAcknowledgedJobSurvivesTheLeader) {
   EXPECT_EQ(leased->value.jobs(0).id(), id);
 }
 
-TEST(Node, EverythingSurvivesAPowerCut) {
+TEST(Node, AcknowledgedJobsSurviveAPowerCut) {
   Cluster cluster(3);
   std::vector<std::string> ids;
   for (int i = 0; i < 20; ++i) ids.push_back(cluster.Enqueue(cluster.WaitForLeader(), "p"));
@@ -259,7 +259,7 @@ TEST(Node, EverythingSurvivesAPowerCut) {
   }
 }
 
-TEST(Node, RecoveryIsOverWhenTheOldLogIsApplied) {
+TEST(Node, RecoveryEndsWhenTheRecoveredLogIsApplied) {
   Cluster cluster(3);
   ASSERT_FALSE(cluster.Enqueue(cluster.WaitForLeader(), "hello").empty());
   cluster.Run(200ms);
@@ -276,10 +276,10 @@ TEST(Node, RecoveryIsOverWhenTheOldLogIsApplied) {
   EXPECT_EQ(cluster.node("n1").state().job_count(), 1u);
   const auto first = recovery();
   cluster.Run(1s);
-  EXPECT_EQ(recovery(), first) << "it is over";
+  EXPECT_EQ(recovery(), first) << "recovery ends once";
 }
 
-TEST(Node, AFollowerSaysWhoLeads) {
+TEST(Node, AFollowerRefusesCallsAndNamesTheLeader) {
   Cluster cluster(3);
   const std::string leader = cluster.WaitForLeader();
   cluster.Run(200ms);
@@ -295,18 +295,18 @@ TEST(Node, AFollowerSaysWhoLeads) {
   }
 }
 
-// The key tables that a watcher of a node has seen, each once.
+// Records each key table that a node publishes, once.
 struct KeyWatch {
-  std::vector<queue::KeyTablePtr> told;
+  std::vector<queue::KeyTablePtr> published;
   StatusWatch watch;
   void Begin(Node& node) {
-    told.clear();
+    published.clear();
     watch = node.Watch([this](const NodeStatus& status) {
-      if (told.empty() || told.back() != status.keys) told.push_back(status.keys);
+      if (published.empty() || published.back() != status.keys) published.push_back(status.keys);
     });
   }
   const queue::KeyRecord* Find(const std::string& id) const {
-    return told.empty() ? nullptr : told.back()->Find(id);
+    return published.empty() ? nullptr : published.back()->Find(id);
   }
 };
 
@@ -321,24 +321,24 @@ queue::CreateKeyOrder KeyOrder(char c) {
   return order;
 }
 
-TEST(Node, KeysAreWatchedOnEveryNode) {
+TEST(Node, EachNodePublishesChangesOfKeys) {
   Cluster cluster(3);
   const std::string leader = cluster.WaitForLeader();
   std::map<std::string, KeyWatch> watches;
   for (const std::string& name : cluster.names()) watches[name].Begin(cluster.node(name));
   cluster.Run(10ms);
   for (const std::string& name : cluster.names()) {
-    ASSERT_EQ(watches[name].told.size(), 1u) << "as they are now";
-    EXPECT_TRUE(watches[name].told[0]->empty());
+    ASSERT_EQ(watches[name].published.size(), 1u) << "the current keys";
+    EXPECT_TRUE(watches[name].published[0]->empty());
   }
 
   const std::string id = KeyOrder('a').key.id;
-  bool told_first = false;
+  bool published_before_answer = false;
   queue::CreateKeyCall create;
   create.request = KeyOrder('a');
   create.done = [&](const queue::Outcome<v1::Key>& outcome) {
     EXPECT_TRUE(outcome.ok()) << outcome.error.message;
-    told_first = watches[leader].Find(id) != nullptr;
+    published_before_answer = watches[leader].Find(id) != nullptr;
   };
   cluster.node(leader).Submit(std::move(create));
   const auto all = [&](const auto& is_so) {
@@ -347,12 +347,12 @@ TEST(Node, KeysAreWatchedOnEveryNode) {
   ASSERT_TRUE(cluster.RunUntil([&] {
     return all([&](const std::string& name) { return watches[name].Find(id) != nullptr; });
   }));
-  EXPECT_TRUE(told_first) << "the key is good where its creation is answered";
+  EXPECT_TRUE(published_before_answer);
 
   ASSERT_TRUE(cluster.Ask<queue::UseKeysCall>(leader, {{id}})->ok());
   ASSERT_NE(cluster.Enqueue(leader, "job"), "");
   cluster.Run(500ms);
-  for (const std::string& name : cluster.names()) EXPECT_EQ(watches[name].told.size(), 2u);
+  for (const std::string& name : cluster.names()) EXPECT_EQ(watches[name].published.size(), 2u);
 
   ASSERT_TRUE(cluster.Ask<queue::RevokeKeyCall>(leader, {.id = id, .owner_id = ""})->ok());
   EXPECT_TRUE(watches[leader].Find(id)->revoked());
@@ -361,45 +361,45 @@ TEST(Node, KeysAreWatchedOnEveryNode) {
   }));
 }
 
-TEST(Node, AWatcherIsToldOfTheLeaderAndOfServing) {
+TEST(Node, PublishesTheLeaderAndServing) {
   Cluster cluster(3);
-  std::map<std::string, std::vector<NodeStatus>> told;
+  std::map<std::string, std::vector<NodeStatus>> published;
   std::vector<StatusWatch> watches;
   for (const std::string& name : cluster.names()) {
     watches.push_back(cluster.node(name).Watch(
-        [&told, name](const NodeStatus& status) { told[name].push_back(status); }));
-    ASSERT_EQ(told[name].size(), 1u) << "before the first turn";
-    EXPECT_EQ(told[name][0].role, raft::Role::kFollower);
-    EXPECT_EQ(told[name][0].leader_name, "");
-    EXPECT_FALSE(told[name][0].serving);
-    EXPECT_EQ(told[name][0].config->MemberIds().size(), 3u);
-    EXPECT_TRUE(told[name][0].keys->empty());
+        [&published, name](const NodeStatus& status) { published[name].push_back(status); }));
+    ASSERT_EQ(published[name].size(), 1u) << "before the first turn";
+    EXPECT_EQ(published[name][0].role, raft::Role::kFollower);
+    EXPECT_EQ(published[name][0].leader_name, "");
+    EXPECT_FALSE(published[name][0].serving);
+    EXPECT_EQ(published[name][0].config->MemberIds().size(), 3u);
+    EXPECT_TRUE(published[name][0].keys->empty());
   }
   const std::string leader = cluster.WaitForLeader();
   const auto all_know = [&](const std::string& wanted) {
     return std::all_of(cluster.names().begin(), cluster.names().end(), [&](const auto& name) {
-      const NodeStatus& last = told[name].back();
+      const NodeStatus& last = published[name].back();
       return last.leader_name == wanted && last.leader_address == wanted + ":1" &&
              last.serving == (name == wanted) &&
              (last.role == raft::Role::kLeader) == (name == wanted);
     });
   };
   ASSERT_TRUE(cluster.RunUntil([&] { return all_know(leader); }));
-  const raft::Term term = told[leader].back().term;
+  const raft::Term term = published[leader].back().term;
 
-  // The old leader hears of the new one, too.
+  // The old leader publishes the new leader too.
   const std::string next = leader == "n1" ? "n2" : "n1";
   cluster.node(leader).TransferLeadership(next, [](const queue::Outcome<std::string>&) {});
   ASSERT_TRUE(cluster.RunUntil([&] { return all_know(next); }));
-  EXPECT_GT(told[leader].back().term, term);
-  for (const auto& [name, statuses] : told) {
+  EXPECT_GT(published[leader].back().term, term);
+  for (const auto& [name, statuses] : published) {
     for (const NodeStatus& status : statuses) {
       EXPECT_TRUE(!status.serving || status.role == raft::Role::kLeader) << name;
     }
   }
 }
 
-TEST(Node, AWatcherIsToldOfKeysThatComeWithASnapshot) {
+TEST(Node, PublishesTheKeysOfAnInstalledSnapshot) {
   Cluster cluster(3);
   cluster.snapshot_log_bytes = 64 << 10;
   for (const std::string& name : cluster.names()) {
@@ -416,12 +416,12 @@ TEST(Node, AWatcherIsToldOfKeysThatComeWithASnapshot) {
   for (int i = 0; i < 400; ++i) ASSERT_NE(cluster.Enqueue(leader, std::string(1000, 'x')), "");
   ASSERT_TRUE(cluster.RunUntil(
       [&] { return cluster.node(leader).raft().GetView().first_index > raft::Index(100); }));
-  EXPECT_TRUE(watch.told.back()->empty());
+  EXPECT_TRUE(watch.published.back()->empty());
   cluster.machine(late).cut = false;
   const std::string id = KeyOrder('a').key.id;
   EXPECT_TRUE(cluster.RunUntil([&] { return watch.Find(id) != nullptr; }));
   EXPECT_GT(cluster.node(late).raft().GetView().snapshot_index, raft::Index(0));
-  // And it is there from the start in the next life.
+  // The key is published after a restart too.
   cluster.Run(500ms);
   cluster.Crash(late);
   ASSERT_TRUE(cluster.Start(late).ok());
@@ -429,7 +429,7 @@ TEST(Node, AWatcherIsToldOfKeysThatComeWithASnapshot) {
   EXPECT_TRUE(cluster.RunUntil([&] { return watch.Find(id) != nullptr; }));
 }
 
-TEST(Node, ALateFollowerIsSentASnapshot) {
+TEST(Node, ALateFollowerInstallsASnapshot) {
   Cluster cluster(3);
   cluster.snapshot_log_bytes = 64 << 10;
   for (const std::string& name : cluster.names()) {
@@ -447,16 +447,16 @@ TEST(Node, ALateFollowerIsSentASnapshot) {
   ASSERT_TRUE(cluster.Start(late).ok());
   EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 400; }));
   EXPECT_GT(cluster.node(late).raft().GetView().snapshot_index, raft::Index(0));
-  // And the installed state survives a restart.
+  // The installed state survives a restart.
   cluster.Run(500ms);
   cluster.Crash(late);
   ASSERT_TRUE(cluster.Start(late).ok());
   EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 400; }));
 }
 
-// The follower has begun a snapshot of its own; before that is written, a newer one is received and
-// being restored. What the older one would compact is nothing of the log any more.
-TEST(Node, AnOwnSnapshotIsOvertakenByOneThatIsBeingRestored) {
+// The follower has begun a local snapshot. Before it is written, a newer snapshot is received and
+// being restored. The log no longer has the entries that the local snapshot would compact.
+TEST(Node, ALocalSnapshotIsIgnoredWhileANewerOneIsRestored) {
   constexpr size_t kJobBytes = 30 << 10;
   Cluster cluster(3);
   cluster.snapshot_log_bytes = 48 * kJobBytes;  // about 12 pieces, of which 8 may wait
@@ -484,7 +484,7 @@ TEST(Node, AnOwnSnapshotIsOvertakenByOneThatIsBeingRestored) {
     return cluster.node(cluster.Leader()).raft().GetView().first_index > last.Next();
   })) << "the log was not compacted";
   machine.cut = false;
-  cluster.Run(500ms);  // what is received waits behind what is to be written
+  cluster.Run(500ms);  // received chunks wait behind the pieces to write
   machine.snapshot_steps = 1;
   EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 120; }));
   EXPECT_TRUE(machine.fatal.ok()) << machine.fatal;
@@ -496,7 +496,7 @@ TEST(Node, AnOwnSnapshotIsOvertakenByOneThatIsBeingRestored) {
   EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 125; }));
 }
 
-TEST(Node, AStorageErrorEndsTheNode) {
+TEST(Node, AStorageErrorIsFatal) {
   Cluster cluster(1);
   const std::string id = cluster.Enqueue(cluster.WaitForLeader(), "one");
   ASSERT_FALSE(id.empty());
@@ -520,7 +520,7 @@ TEST(Node, AStorageErrorEndsTheNode) {
   EXPECT_TRUE(job && job->ok());
 }
 
-TEST(Node, AFullDiskRefusesNewJobsAndLetsOldOnesFinish) {
+TEST(Node, WithAFullDiskJobsAreRefusedAndCompleted) {
   Cluster cluster(1);
   const std::string leader = cluster.WaitForLeader();
   const std::string id = cluster.Enqueue(leader, "before");
@@ -547,7 +547,7 @@ TEST(Node, AFullDiskRefusesNewJobsAndLetsOldOnesFinish) {
   EXPECT_NE(cluster.Enqueue(leader, "after"), "");
 }
 
-TEST(Node, DrainHandsLeadershipOver) {
+TEST(Node, DrainTransfersLeadership) {
   Cluster cluster(3);
   const std::string first = cluster.WaitForLeader();
   cluster.Run(200ms);
@@ -559,11 +559,11 @@ TEST(Node, DrainHandsLeadershipOver) {
   EXPECT_NE(cluster.Enqueue(second, "after"), "");
 }
 
-TEST(Node, AJobThatNobodyAsksForGrowsOldInTheMetrics) {
+TEST(Node, JobAgesGrowInTheMetricsWhileTheLogIsIdle) {
   Cluster cluster(1);
   const std::string node = cluster.WaitForLeader();
   cluster.Enqueue(node, "x");
-  cluster.Run(3s);  // and nothing is written
+  cluster.Run(3s);  // no log entry in this time
   std::optional<NodeMetrics> metrics;
   cluster.node(node).RequestMetrics([&](const NodeMetrics& m) { metrics = m; });
   ASSERT_TRUE(cluster.RunUntil([&] { return metrics.has_value(); }));
@@ -573,7 +573,7 @@ TEST(Node, AJobThatNobodyAsksForGrowsOldInTheMetrics) {
   EXPECT_GE(metrics->stats.total().oldest_ready_age().seconds(), 3);
 }
 
-// What TransferLeadership answers: the new leader, or the reason why not.
+// Calls TransferLeadership. Returns the new leader, or the reason of the error.
 std::string Transfer(Cluster* cluster, const std::string& node, const std::string& to) {
   std::string answer;
   cluster->node(node).TransferLeadership(to, [&](queue::Outcome<std::string> leader) {
@@ -583,14 +583,14 @@ std::string Transfer(Cluster* cluster, const std::string& node, const std::strin
   return answer;
 }
 
-TEST(Node, LeadershipMovesToWhomeverIsNamed) {
+TEST(Node, TransfersLeadershipToTheNamedVoter) {
   Cluster cluster(3);
   cluster.WaitForLeader();
   cluster.Run(200ms);
   for (const char* to : {"n1", "n2", "n3", "n1"}) {
     EXPECT_EQ(Transfer(&cluster, cluster.Leader(), to), to);
     EXPECT_EQ(cluster.WaitForLeader(), to);
-    EXPECT_EQ(Transfer(&cluster, to, to), to) << "done already";
+    EXPECT_EQ(Transfer(&cluster, to, to), to) << "it leads already";
     EXPECT_NE(cluster.Enqueue(to, "after"), "");
   }
   const std::string next = Transfer(&cluster, "n1", "");
@@ -598,7 +598,7 @@ TEST(Node, LeadershipMovesToWhomeverIsNamed) {
   EXPECT_EQ(cluster.WaitForLeader(), next);
 }
 
-TEST(Node, LeadershipDoesNotMoveToThoseWhoCannotLead) {
+TEST(Node, RefusesTransfersThatCannotSucceed) {
   Cluster cluster(3);
   const std::string leader = cluster.WaitForLeader();
   cluster.Run(200ms);
@@ -610,13 +610,14 @@ TEST(Node, LeadershipDoesNotMoveToThoseWhoCannotLead) {
   std::string first;
   cluster.node(leader).TransferLeadership(
       away, [&](queue::Outcome<std::string> outcome) { first = outcome.error.reason; });
-  EXPECT_EQ(Transfer(&cluster, leader, other), "TRANSFER_FAILED") << "another one runs";
+  EXPECT_EQ(Transfer(&cluster, leader, other), "TRANSFER_FAILED")
+      << "another transfer is in progress";
   EXPECT_EQ(first, "");
   EXPECT_TRUE(cluster.RunUntil([&] { return !first.empty(); }));
   EXPECT_EQ(first, "TRANSFER_FAILED");
   EXPECT_EQ(cluster.Leader(), leader);
-  EXPECT_NE(cluster.Enqueue(leader, "it leads on"), "");
-  EXPECT_EQ(Transfer(&cluster, leader, other), other) << "nothing is left of the one before";
+  EXPECT_NE(cluster.Enqueue(leader, "still leader"), "");
+  EXPECT_EQ(Transfer(&cluster, leader, other), other) << "the failed transfer has ended";
 
   Cluster alone(1);
   EXPECT_EQ(Transfer(&alone, alone.WaitForLeader(), ""), "NOT_A_VOTER");

@@ -1,5 +1,5 @@
-// Leadership given away on purpose: when an operator asks, and before this node stops. How it moves
-// is raft's; here is who is told, and when it is given up.
+// Leadership transfer: requested by an operator, and before this node stops. The raft core carries
+// it out. This file sets the deadline and reports the result.
 #include <algorithm>
 #include <utility>
 
@@ -30,39 +30,40 @@ queue::Error TransferFailed(const std::string& message) {
 
 void NodeImpl::TransferLeadership(std::string to, TransferDone done) {
   Post([this, to = std::move(to), done = std::move(done)](Time now) {
-    BeginHandover(now, to, done);
+    BeginTransfer(now, to, done);
   });
 }
 
-void NodeImpl::BeginHandover(Time now, std::string to, const TransferDone& done) {
+void NodeImpl::BeginTransfer(Time now, std::string to, const TransferDone& done) {
   if (status_.role != raft::Role::kLeader) return done(queue::NotServingError(Hint()));
-  // So that the call can be repeated when its answer was lost.
+  // A success, so that a client can repeat a call whose answer was lost.
   if (to == options_.name) return done(std::move(to));
   const raft::NodeId target = to.empty() ? raft::NodeId() : raft::NodeIdOf(to);
   if (!to.empty() && !raft_->config().IsVoter(target)) {
     return done(NotAVoter("no voter has this name; dqueue-cli status shows all members", to));
   }
   if (raft_->config().MemberIds().size() == 1) {
-    return done(NotAVoter("this node is the only member; nobody else can lead", to));
+    return done(NotAVoter("this node is the only member; no other node can lead", to));
   }
-  if (handover_) {
-    return done(TransferFailed("leadership is being moved already; repeat it after that"));
+  if (requested_transfer_) {
+    return done(
+        TransferFailed("another transfer is in progress; repeat the call when it has ended"));
   }
-  handover_ =
-      Handover{std::move(to), now + options_.raft.election_max + options_.raft.heartbeat, done};
+  requested_transfer_ = RequestedTransfer{
+      std::move(to), now + options_.raft.election_max + options_.raft.heartbeat, done};
   Step(now, raft::Transfer{target});
 }
 
-void NodeImpl::MaybeEndHandover(Time now) {
-  if (!handover_) return;
+void NodeImpl::MaybeEndTransfer(Time now) {
+  if (!requested_transfer_) return;
   const std::string leader = Hint().leader_id;
   const bool moved = !leader.empty() && leader != options_.name;
-  if (!moved && now < handover_->give_up_at) return;
-  const Handover ended = *std::exchange(handover_, std::nullopt);
+  if (!moved && now < requested_transfer_->give_up_at) return;
+  const RequestedTransfer ended = *std::exchange(requested_transfer_, std::nullopt);
   if (moved && (ended.to.empty() || ended.to == leader)) return ended.done(leader);
   const std::string target = ended.to.empty() ? "another voter" : ended.to;
   ended.done(TransferFailed(target + " did not become leader in time; " +
-                            (leader.empty() ? "nobody is known to lead" : leader + " leads")));
+                            (leader.empty() ? "no leader is known" : leader + " leads")));
 }
 
 void NodeImpl::Drain(std::function<void()> done) {
@@ -89,7 +90,7 @@ void NodeImpl::MaybeDrain(Time now) {
 Time NodeImpl::TransferDeadline() const {
   Time due = Time::max();
   if (draining_ && !drained_.empty()) due = next_transfer_;
-  if (handover_) due = std::min(due, handover_->give_up_at);
+  if (requested_transfer_) due = std::min(due, requested_transfer_->give_up_at);
   return due;
 }
 

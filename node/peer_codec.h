@@ -1,6 +1,7 @@
-// raft::Message to and from the words of proto/dqueue/v1/peer.proto. Decoding trusts nothing: what
-// it returns is well formed (known kinds, contiguous entries, sizes within limits); whether it is
-// right is for the core to decide.
+// Conversion between raft::Message and the messages of proto/dqueue/v1/peer.proto. Any thread.
+//
+// Decoding validates all input: a decoded message has a known kind, contiguous entries and a size
+// within the limit. The raft core checks the values.
 #pragma once
 
 #include <cstddef>
@@ -17,10 +18,12 @@ namespace dqueue::node {
 inline constexpr size_t kPeerMessageBytesMax = 64 << 20;
 
 void EncodeMessage(const raft::Message& message, peer::v1::Message* out);
-// INVALID_ARGUMENT: field, value, limit. Takes payloads out of `in`.
+// INVALID_ARGUMENT: the message has the field, the value and the limit. Moves payloads out of `in`.
 absl::StatusOr<raft::Message> DecodeMessage(peer::v1::Message&& in);
 
+// A frame is a list of messages in order.
 std::string EncodeFrame(const std::vector<raft::Message>& messages);
+// INVALID_ARGUMENT: more than kPeerMessageBytesMax, not a frame, or a message that is not valid.
 absl::StatusOr<std::vector<raft::Message>> DecodeFrame(std::string_view bytes);
 
 }  // namespace dqueue::node

@@ -38,7 +38,7 @@ void ExpectSameEnvelope(const Message& a, const Message& b) {
   EXPECT_EQ(a.term, b.term);
 }
 
-TEST(PeerCodec, EveryMessageSurvivesTheWire) {
+TEST(PeerCodec, DecodesEachEncodedMessage) {
   const std::vector<MessageBody> bodies = {
       raft::PreVoteRequest{Term(8), Index(5), Term(6)},
       raft::PreVoteResponse{Term(8), true},
@@ -98,25 +98,27 @@ TEST(PeerCodec, RefusesWhatNoMemberCouldHaveSent) {
   append.entries = {MakeEntry(5, 2, "five"), MakeEntry(6, 2, "six")};
   const std::vector<BadCase> cases = {
       {"no sender", [](auto* m) { m->set_from(0); }, "peer message: from is 0; must not be 0"},
-      {"no addressee", [](auto* m) { m->set_to(0); }, "peer message: to is 0; must not be 0"},
+      {"no receiver", [](auto* m) { m->set_to(0); }, "peer message: to is 0; must not be 0"},
       {"no body", [](auto* m) { m->clear_body(); },
        "peer message: body is not set or of an unknown kind"},
       {"gap", [](auto* m) { m->mutable_append_request()->mutable_entries(1)->set_index(7); },
        "peer message: entries.index is 7; must be 6"},
-      {"does not follow prev", [](auto* m) { m->mutable_append_request()->set_prev_index(9); },
+      {"first entry not after prev",
+       [](auto* m) { m->mutable_append_request()->set_prev_index(9); },
        "peer message: entries.index is 5; must be 10"},
-      {"wraps around",
+      {"index overflow",
        [](auto* m) {
          m->mutable_append_request()->set_prev_index(UINT64_MAX);
          m->mutable_append_request()->mutable_entries(0)->set_index(0);
        },
        "peer message: entries.index is 0; must be 0"},
-      {"term falls", [](auto* m) { m->mutable_append_request()->mutable_entries(1)->set_term(1); },
+      {"term decreases",
+       [](auto* m) { m->mutable_append_request()->mutable_entries(1)->set_term(1); },
        "peer message: entries.term is 1; must be at least 2 and not 0"},
       {"unknown kind",
        [](auto* m) { m->mutable_append_request()->mutable_entries(0)->set_kind(4); },
        "peer message: entries.kind is 4; must be 1, 2 or 3"},
-      {"snapshot of nothing", [](auto* m) { m->mutable_snapshot_request()->set_index(0); },
+      {"snapshot at index 0", [](auto* m) { m->mutable_snapshot_request()->set_index(0); },
        "peer message: snapshot.index is 0; must not be 0"},
   };
   for (const BadCase& c : cases) {
@@ -129,7 +131,7 @@ TEST(PeerCodec, RefusesWhatNoMemberCouldHaveSent) {
   }
 }
 
-TEST(PeerCodec, GarbageIsAnErrorNotACrash) {
+TEST(PeerCodec, DamagedFramesDoNotCrash) {
   raft::AppendRequest append{Index(4), Term(2), Index(3), ReadId(5), {MakeEntry(5, 2, "five")}};
   const std::string good = EncodeFrame({Envelope(append)});
   for (size_t length = 0; length < good.size(); ++length) {

@@ -18,22 +18,22 @@ namespace dqueue::node {
 namespace {
 
 constexpr int kExitStorage = 74;  // EX_IOERR
-// How long the loop's thread sleeps when another thread has the turn; that thread wakes it if there
-// is more.
-constexpr Duration kTurnElsewhere = std::chrono::milliseconds(5);
+// How long the loop's thread sleeps if another thread runs a turn. That thread wakes it earlier if
+// work is left.
+constexpr Duration kBusyTurnSleep = std::chrono::milliseconds(5);
 
-// A flag that a thread can wait for, with a time limit. Raising it when it is up already costs one
-// atomic operation.
+// A flag that one thread can wait for, with a time limit. Raising a raised flag costs one atomic
+// operation.
 class Wakeup {
  public:
   void Raise() {
     if (raised_.exchange(true, std::memory_order_acq_rel)) return;
-    // Whoever looked before that has begun to wait when the mutex is free; woken with it held, it
-    // would run into it.
+    // The empty critical section orders this after the waiter's check of the flag: the waiter has
+    // then begun to wait. The notify is outside, so that the woken thread finds the mutex free.
     { std::lock_guard lock(mutex_); }
     condition_.notify_one();
   }
-  // Returns when raised (and lowers it) or at `until`.
+  // Returns when the flag is raised, or at `until`. Lowers the flag.
   void WaitUntil(std::chrono::steady_clock::time_point until) {
     std::unique_lock lock(mutex_);
     condition_.wait_until(lock, until, [this] { return raised_.load(std::memory_order_acquire); });
@@ -74,7 +74,7 @@ class RunnerImpl final : public NodeRunner {
     };
     env.wake_snapshots = [this] { snapshot_wakeup_.Raise(); };
     env.fatal = [](const absl::Status& status) {
-      spdlog::critical("storage failed, ending: {}", status.ToString());
+      spdlog::critical("storage error, exiting: {}", status.ToString());
       spdlog::shutdown();
       std::_Exit(kExitStorage);
     };
@@ -90,7 +90,7 @@ class RunnerImpl final : public NodeRunner {
 
   ~RunnerImpl() override {
     if (!node_) return;
-    // The loop first: it feeds the others.
+    // The loop's thread first: it adds work for the others.
     Stop(loop_thread_, loop_wakeup_);
     Stop(snapshot_thread_, snapshot_wakeup_);
     Stop(log_thread_, log_wakeup_);
@@ -124,26 +124,26 @@ class RunnerImpl final : public NodeRunner {
     thread.join();
   }
 
-  // The thread that brought work takes one turn, if it can. It never stays: the loop's thread goes
-  // on with what is left.
+  // Runs one turn on the calling thread if the turn lock is free. Wakes the loop's thread if work
+  // is left or the deadline is earlier.
   void TakeTurn() {
     if (writing_) {
       turn_wanted_ = true;
       return;
     }
-    if (!turns_.TryAcquire()) return;
+    if (!turn_lock_.TryAcquire()) return;
     const bool more = node_->Poll(MonotonicNow());
     const Time due = node_->Deadline();
-    if (more || !turns_.Release()) {
-      turns_.Abandon();
+    if (more || !turn_lock_.Release()) {
+      turn_lock_.Abandon();
       loop_wakeup_.Raise();
     } else if (due < sleeping_until_.load(std::memory_order_acquire)) {
       loop_wakeup_.Raise();
     }
   }
 
-  // The same, and if the turn gave the log something to write and nobody is writing, this thread
-  // writes it: a change of threads less between a message and its answer.
+  // As TakeTurn(). If the turn submitted a log write and no thread is writing the log, the calling
+  // thread writes it. That saves a thread switch between a message and its answer.
   void TakeTurnAndWrite() {
     will_write_ = true;
     TakeTurn();
@@ -154,59 +154,60 @@ class RunnerImpl final : public NodeRunner {
   void RunLoop(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
       Time due{};
-      if (turns_.TryAcquire()) {
+      if (turn_lock_.TryAcquire()) {
         bool more = true;
         while (more && !stop.stop_requested())
-          more = node_->Poll(MonotonicNow()) || !GiveTurnUp(&due);
-        if (more) turns_.Abandon();
+          more = node_->Poll(MonotonicNow()) || !ReleaseTurn(&due);
+        if (more) turn_lock_.Abandon();
       } else {
-        due = MonotonicNow() + kTurnElsewhere;
+        due = MonotonicNow() + kBusyTurnSleep;
       }
       loop_wakeup_.WaitUntil(ToSteady(due));
       sleeping_until_.store(Time::min(), std::memory_order_release);
     }
   }
-  // The deadline is read and published while the turn is still held, so that nobody can make it
-  // earlier unseen.
-  bool GiveTurnUp(Time* due) {
+  // Publishes the deadline while the lock is held: a later turn on another thread then sees it, and
+  // wakes the loop's thread for an earlier deadline.
+  bool ReleaseTurn(Time* due) {
     *due = node_->Deadline();
     sleeping_until_.store(*due, std::memory_order_release);
-    return turns_.Release();
+    return turn_lock_.Release();
   }
 
   void RunLog(const std::stop_token& stop) {
     while (true) {
       WriteLog(/*stay=*/true);
-      // What was submitted before the stop is still written.
+      // Writes that were submitted before the stop are not dropped.
       if (stop.stop_requested() && !log_pending_.load(std::memory_order_acquire)) return;
       log_wakeup_.WaitUntil(std::chrono::steady_clock::now() + std::chrono::seconds(1));
     }
   }
-  // Writes what there is, unless somebody else does. Without `stay`: looks once more after its
-  // write, and leaves to the log's thread what comes then.
+  // Writes the submitted log writes, unless another thread is writing. With `stay`: until none is
+  // left. Without: polls the log at most twice, and wakes the log's thread if writes are left.
   void WriteLog(bool stay) {
-    if (!writes_.TryAcquire()) return;
+    if (!write_lock_.TryAcquire()) return;
     writing_ = true;
     bool more = true;
-    for (int looks = 0; more && (stay || looks < 2); ++looks) {
+    for (int polls = 0; more && (stay || polls < 2); ++polls) {
       log_pending_.store(false, std::memory_order_release);
       const bool wrote = node_->PollLog();
       if (std::exchange(turn_wanted_, false)) AfterWrite();
-      more = wrote || log_pending_.load(std::memory_order_acquire) || !writes_.Release();
+      more = wrote || log_pending_.load(std::memory_order_acquire) || !write_lock_.Release();
     }
     writing_ = false;
     if (!more) return;
-    writes_.Abandon();
+    write_lock_.Abandon();
     log_wakeup_.Raise();
   }
-  // With nothing else to write, the thread that wrote sends what waited for it.
+  // Runs a turn, which sends the messages that waited for the write. If more writes are submitted,
+  // the loop's thread runs it instead.
   void AfterWrite() {
     if (log_pending_.load(std::memory_order_acquire)) {
       loop_wakeup_.Raise();
       return;
     }
     writing_ = false;
-    will_write_ = true;  // whoever writes looks again
+    will_write_ = true;  // WriteLog() checks log_pending_ after this
     TakeTurn();
     will_write_ = write_wanted_ = false;
     writing_ = true;
@@ -221,14 +222,15 @@ class RunnerImpl final : public NodeRunner {
   Wakeup loop_wakeup_;
   Wakeup log_wakeup_;
   Wakeup snapshot_wakeup_;
-  TurnLock turns_;
-  std::atomic<Time> sleeping_until_{Time::min()};  // of the loop's thread
-  std::atomic<bool> log_pending_{false};           // the log was given work since it last looked
-  TurnLock writes_;                                // who writes the log
-  // Of the thread that writes the log, while it does.
+  TurnLock turn_lock_;                             // held to call Node::Poll()
+  std::atomic<Time> sleeping_until_{Time::min()};  // of the loop's thread; min: it is awake
+  std::atomic<bool> log_pending_{false};           // writes were submitted since the last PollLog()
+  TurnLock write_lock_;                            // held to call Node::PollLog()
+  // In WriteLog() on this thread: TakeTurn() sets turn_wanted_ instead of running a turn.
   static thread_local bool writing_;
   static thread_local bool turn_wanted_;
-  // Of a thread in TakeTurnAndWrite().
+  // In TakeTurnAndWrite() or AfterWrite() on this thread: Env::wake_log sets write_wanted_ instead
+  // of waking the log's thread.
   static thread_local bool will_write_;
   static thread_local bool write_wanted_;
   std::unique_ptr<Node> node_;

@@ -1,5 +1,6 @@
-// Runs a Node with real threads and real time: one thread each for the loop, the log and the
-// snapshots.
+// Runs a Node with threads and real time: one thread each for the loop, the log and the snapshots.
+// A thread that calls Node::Submit() or Node::Receive() may also run a turn of the loop; one that
+// calls Receive() may also write the log.
 #pragma once
 
 #include <functional>
@@ -13,19 +14,20 @@ namespace dqueue::node {
 
 class NodeRunner {
  public:
-  // Opens the node and starts its threads. `peers` must outlive the runner. A storage error after
-  // the start logs and ends the process with exit code 74.
+  // Opens the node and starts its threads. Errors: as Node::Open. `fs` and `peers` must outlive the
+  // runner; `peers` may be null for a single node. A storage error after the start is logged and
+  // ends the process with exit code 74. If options.seed is 0, a random seed is used.
   static absl::StatusOr<std::unique_ptr<NodeRunner>> Start(const Options& options,
                                                            storage::FileSystem& fs,
                                                            PeerTransport* peers);
-  // Stops threads (without Drain) and closes the log.
+  // Stops the threads and closes the log. Does not drain.
   virtual ~NodeRunner() = default;
   virtual Node& node() = 0;
-  // Drains, waiting at most `limit`.
+  // Calls Node::Drain and waits until it is done, at most `limit`. Not on a thread of the runner.
   virtual void Drain(Duration limit) = 0;
 };
 
-// Now on the clock that Node uses.
+// The current time of the clock that NodeRunner passes to Node (std::chrono::steady_clock).
 Time MonotonicNow();
 
 }  // namespace dqueue::node

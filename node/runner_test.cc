@@ -1,5 +1,5 @@
-// A node on real threads, a real disk and real time. What can be tested in virtual time is tested
-// there.
+// A node with real threads, a real disk and real time. node_test.cc and sim/ test everything that
+// virtual time can.
 #include "node/runner.h"
 
 #include <gtest/gtest.h>
@@ -21,12 +21,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(TurnLock, OneAtATimeAndNoWorkIsForgotten) {
+TEST(TurnLock, ExcludesOtherThreadsAndLosesNoWork) {
   constexpr int kThreads = 4;
   constexpr int kItems = 20000;
   TurnLock turns;
   std::atomic<int> waiting{0};
-  int done = 0;  // guarded by the turn
+  int done = 0;  // guarded by `turns`
   std::atomic<int> inside{0};
   const auto work = [&] {
     for (int i = 0; i < kItems; ++i) {
@@ -76,7 +76,7 @@ class RunnerTest : public testing::Test {
     return runner.ok() ? *std::move(runner) : nullptr;
   }
 
-  // Enqueues one job and waits; why not, or "".
+  // Enqueues one job and waits for the answer. Returns the reason of an error, or "".
   static std::string TryEnqueue(Node& node, const std::string& id) {
     auto answer = std::make_shared<std::promise<std::string>>();
     queue::EnqueueCall call;
@@ -110,7 +110,7 @@ class RunnerTest : public testing::Test {
   std::filesystem::path directory_;
 };
 
-TEST_F(RunnerTest, ManyThreadsAreAnsweredAndARestartFindsEverything) {
+TEST_F(RunnerTest, JobsOfManyThreadsSurviveARestart) {
   constexpr int kThreads = 4;
   constexpr int kJobs = 500;
   {
@@ -140,7 +140,7 @@ TEST_F(RunnerTest, ManyThreadsAreAnsweredAndARestartFindsEverything) {
   EXPECT_EQ(Jobs(runner->node()), uint64_t{kThreads * kJobs + 2});
 }
 
-TEST_F(RunnerTest, ALongPollIsWokenByAnEnqueue) {
+TEST_F(RunnerTest, AnEnqueueWakesALongPoll) {
   auto runner = Start();
   ASSERT_NE(runner, nullptr);
   ASSERT_TRUE(Enqueue(runner->node(), "first"));
@@ -163,7 +163,7 @@ TEST_F(RunnerTest, ALongPollIsWokenByAnEnqueue) {
   EXPECT_EQ(waiting.get(), 1);
 }
 
-// The wires of one member: a thread that delivers what was sent to it, in order.
+// The transport of one member. Its thread delivers the messages to that member in order.
 class Mailbox final : public PeerTransport {
  public:
   explicit Mailbox(std::map<raft::NodeId, Mailbox*>* others) : others_(others) {}
@@ -212,8 +212,8 @@ class Mailbox final : public PeerTransport {
   std::thread thread_;
 };
 
-// The thread that brings a message may write the log for it, beside the log's own.
-TEST_F(RunnerTest, ThreeMembersWithThreadsThatBringMessagesAndWrite) {
+// Threads that deliver messages also write the log, in addition to the log's own thread.
+TEST_F(RunnerTest, DeliveringThreadsOfThreeMembersWriteTheLog) {
   const std::vector<MemberSpec> members = {{"a", "h:1"}, {"b", "h:2"}, {"c", "h:3"}};
   std::map<raft::NodeId, Mailbox*> by_id;
   std::vector<std::unique_ptr<Mailbox>> mailboxes;
@@ -231,7 +231,7 @@ TEST_F(RunnerTest, ThreeMembersWithThreadsThatBringMessagesAndWrite) {
   }
   for (size_t i = 0; i < members.size(); ++i) mailboxes[i]->Start(&runners[i]->node());
 
-  // Whoever leads answers.
+  // Only the leader accepts a job.
   const auto enqueue = [&](const std::string& id) {
     const auto deadline = std::chrono::steady_clock::now() + 30s;
     while (std::chrono::steady_clock::now() < deadline) {

@@ -65,7 +65,7 @@ bool SnapshotActor::Poll() {
     prepare_failed_ = false;
     return *prepared;
   }
-  // A full disk is no damage: the loop is told by the next space check, and it is tried again.
+  // A full disk is not fatal: the space check reports it to the loop, and the next Poll() retries.
   if (absl::IsResourceExhausted(prepared.status())) {
     if (!prepare_failed_) {
       prepare_failed_ = true;
@@ -148,7 +148,7 @@ void SnapshotActor::ReadChunkJob(raft::Message* message) {
       store_->ReadChunk(*sending_, request.cursor, chunk_bytes_, &next);
   if (!data.ok()) {
     sending_.reset();
-    // The files may have been removed meanwhile; a cursor out of range is the receiver's mistake.
+    // NOT_FOUND: the files were removed. INVALID_ARGUMENT: the receiver sent a bad cursor.
     if (absl::IsNotFound(data.status()) || absl::IsInvalidArgument(data.status())) return;
     return callbacks_.fatal(data.status());
   }

@@ -1,7 +1,9 @@
-// The third actor: everything that touches snapshot files, and the preparing of log segments. Jobs
-// are queued by the loop and carried out by Poll(), on the snapshot thread, one at a time and in
-// order. Results go back to the loop through the callbacks, which are called on the snapshot
-// thread.
+// The third actor of a node: reads and writes snapshot files, prepares log segments, and measures
+// free disk space.
+//
+// The loop queues jobs. Poll() runs them on the snapshot thread, one at a time and in order. The
+// callbacks return results; they are called on the snapshot thread. A crash loses the queued jobs.
+// A snapshot without a commit is not used after a restart.
 #pragma once
 
 #include <atomic>
@@ -25,13 +27,17 @@ namespace dqueue::node {
 class SnapshotActor {
  public:
   struct Callbacks {
-    // The local snapshot is durable, or (nullopt) was dropped because the disk is full.
+    // The local snapshot is durable. nullopt: it was discarded because the disk is full.
     std::function<void(std::optional<storage::Manifest>)> written;
-    // A request with manifest, data and checksum filled in, ready to be sent.
+    // The message of ReadChunk() with manifest, data and checksum, to be sent.
     std::function<void(raft::Message)> chunk_read;
+    // The result of StoreChunk().
     std::function<void(raft::SnapshotChunkStored)> chunk_stored;
+    // The result of Restore().
     std::function<void(storage::Manifest, std::unique_ptr<queue::StateMachine>)> restored;
+    // `log_space_failed`: a log segment could not be prepared because the disk is full.
     std::function<void(uint64_t free_bytes, bool log_space_failed)> space;
+    // An error other than a full disk. The actor must not be polled again.
     std::function<void(const absl::Status&)> fatal;
   };
 
@@ -39,22 +45,27 @@ class SnapshotActor {
                 std::unique_ptr<storage::SnapshotStore> store, storage::Log* log,
                 size_t chunk_bytes, std::function<void()> wake, Callbacks callbacks);
 
-  // A local snapshot: Begin, then Append for each piece, then Commit (or Abandon).
+  // Writes a local snapshot: BeginWrite, AppendWrite for each piece, then CommitWrite or
+  // AbandonWrite.
   void BeginWrite(raft::SnapshotMeta meta);
   void AppendWrite(std::string bytes);
   void CommitWrite(uint64_t digest);
   void AbandonWrite();
-  // Pieces queued and not yet written.
+  // The number of queued pieces. Any thread.
   size_t pending_writes() const { return pending_writes_.load(std::memory_order_relaxed); }
 
-  // Fills the SnapshotRequest in `message`. Nothing is called back if that snapshot is gone.
+  // Fills in the SnapshotRequest in `message`. No callback if that snapshot was removed, or if the
+  // cursor is out of its range.
   void ReadChunk(raft::Message message);
+  // Stores the chunk of the SnapshotRequest in `message`.
   void StoreChunk(raft::Message message);
-  // Builds a new state machine from the snapshot with this place in the log.
+  // Builds a new state machine from the snapshot with the index and term of `meta`.
   void Restore(raft::SnapshotMeta meta);
+  // Removes old snapshots. Keeps the two newest, and the one at `keep`.
   void RemoveOld(raft::Index keep);
   void CheckSpace();
 
+  // Runs one job. Without jobs: prepares a log segment if the log needs one. True: poll again.
   bool Poll();
 
  private:
@@ -64,7 +75,7 @@ class SnapshotActor {
   void RestoreJob(const raft::SnapshotMeta& meta);
   void CheckSpaceJob();
   absl::StatusOr<storage::Manifest> FindManifest(raft::Index index, raft::Term term);
-  // Drops the snapshot being written when the disk is full; anything else is fatal.
+  // Discards the snapshot that is being written if the disk is full. Other errors are fatal.
   void WriteFailed(const absl::Status& status);
 
   storage::FileSystem* fs_;
@@ -79,13 +90,13 @@ class SnapshotActor {
   std::deque<std::function<void()>> jobs_;
   std::atomic<size_t> pending_writes_{0};
 
-  // On the snapshot thread only.
+  // Used on the snapshot thread only.
   std::unique_ptr<storage::SnapshotWriter> writer_;
   std::optional<storage::Manifest> sending_;
   bool prepare_failed_ = false;
 };
 
-// Builds a state machine from a snapshot's files.
+// Builds a state machine from a snapshot's files. DATA_LOSS: the files are damaged.
 absl::StatusOr<std::unique_ptr<queue::StateMachine>> RestoreSnapshot(
     storage::SnapshotStore* store, const storage::Manifest& manifest);
 

@@ -15,16 +15,16 @@ struct StatusWatch::Watcher {
   explicit Watcher(StatusWatcher to_call) : call(std::move(to_call)) {}
 
   // Requires `mutex`.
-  void Tell(const NodeStatus& status) {
+  void Notify(const NodeStatus& status) {
     if (!call) return;
     running.store(std::this_thread::get_id());
     call(status);
     running.store(std::thread::id());
   }
 
-  std::mutex mutex;  // held during a call: calls come one at a time, in order
+  std::mutex mutex;  // held during a call, so that calls do not overlap and are in order
   StatusWatcher call;
-  std::atomic<std::thread::id> running{};
+  std::atomic<std::thread::id> running{};  // the thread of the running call
 };
 
 struct StatusWatch::Watchers {
@@ -71,13 +71,13 @@ void StatusBoard::Publish(NodeStatus status) {
   }
   for (const auto& watcher : all) {
     const std::lock_guard lock(watcher->mutex);
-    watcher->Tell(*published);
+    watcher->Notify(*published);
   }
 }
 
 StatusWatch StatusBoard::Watch(StatusWatcher call) {
   auto watcher = std::make_shared<StatusWatch::Watcher>(std::move(call));
-  // A change that is published from here on waits until the watcher knows the first status.
+  // Publish() on another thread waits for this mutex, so the watcher sees `status` first.
   const std::lock_guard lock(watcher->mutex);
   std::shared_ptr<const NodeStatus> status;
   {
@@ -85,7 +85,7 @@ StatusWatch StatusBoard::Watch(StatusWatcher call) {
     watchers_->all.push_back(watcher);
     status = watchers_->status;
   }
-  watcher->Tell(*status);
+  watcher->Notify(*status);
   return StatusWatch(watchers_, std::move(watcher));
 }
 

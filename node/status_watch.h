@@ -1,8 +1,8 @@
 // A node's status, and subscriptions to it.
 //
-// The loop publishes each change once. A watcher gets the status of the moment at once and every
-// later one in order, so it needs no polling and cannot miss a change. Nothing here touches the
-// loop's state: subscribing takes no turn of the loop, and a subscription may outlive its node.
+// The loop publishes each change once. A watcher is called with the current status, and then with
+// each later status in order: it needs no polling and misses no change. Subscribing does not wait
+// for a turn of the loop. A subscription may outlive its node. Nothing here is stored on disk.
 #pragma once
 
 #include <functional>
@@ -14,21 +14,22 @@
 
 namespace dqueue::node {
 
-// What changes seldom and decides where calls go and which keys are good.
+// The parts of a node's state that change rarely. They determine the routing of calls and the valid
+// keys.
 struct NodeStatus {
   raft::Role role = raft::Role::kFollower;
   raft::Term term;
   std::string leader_name;  // empty: none known
   std::string leader_address;
-  // This node leads and has applied every entry of earlier leaders: it answers calls.
+  // True: this node leads, has applied all entries of earlier leaders, and answers calls.
   bool serving = false;
-  std::shared_ptr<const raft::Configuration> config;  // the newest known; never null
-  queue::KeyTablePtr keys;                            // as applied here; never null
+  std::shared_ptr<const raft::Configuration> config;  // the one in effect; never null
+  queue::KeyTablePtr keys;                            // as applied on this node; never null
 };
 
 using StatusWatcher = std::function<void(const NodeStatus&)>;
 
-// A subscription. Movable. An empty one does nothing.
+// A subscription. Movable. A default-constructed subscription has no watcher.
 class StatusWatch {
  public:
   StatusWatch() = default;
@@ -36,8 +37,9 @@ class StatusWatch {
   StatusWatch& operator=(StatusWatch&& other) noexcept;
   ~StatusWatch() { Cancel(); }
 
-  // Afterwards the watcher is not running and is not called again. Waits for a call under way, so
-  // the caller must hold no lock that the watcher takes. DQ_CHECK: not inside the watcher.
+  // Ends the subscription. After the return, the watcher is not running and is not called again.
+  // Waits for a running call of the watcher: the caller must not hold a lock that the watcher
+  // takes. DQ_CHECK: not called by the watcher itself.
   void Cancel();
 
  private:
@@ -50,15 +52,15 @@ class StatusWatch {
   std::shared_ptr<Watcher> watcher_;
 };
 
-// The publishing side: one for each node.
+// Publishes the status of one node.
 class StatusBoard {
  public:
   StatusBoard();
 
-  // Tells every watcher, before it returns. One thread at a time.
+  // Calls all watchers before it returns. One thread at a time.
   void Publish(NodeStatus status);
-  // Calls `watcher` on this thread with the last published status, then with each later one on the
-  // publishing thread; never two calls at a time. Any thread.
+  // Calls `watcher` on this thread with the last published status, then on the publishing thread
+  // with each later status. Calls of one watcher never overlap. Any thread.
   [[nodiscard]] StatusWatch Watch(StatusWatcher watcher);
 
  private:

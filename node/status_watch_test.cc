@@ -16,35 +16,35 @@ NodeStatus InTerm(uint64_t term) {
   return status;
 }
 
-// The terms that a watcher has been told.
+// Records the terms that a watcher is called with.
 struct Terms {
-  std::vector<uint64_t> told;
+  std::vector<uint64_t> seen;
   StatusWatch Watch(StatusBoard& board) {
-    return board.Watch([this](const NodeStatus& status) { told.push_back(status.term.value()); });
+    return board.Watch([this](const NodeStatus& status) { seen.push_back(status.term.value()); });
   }
 };
 
-TEST(StatusWatch, BeginsWithTheStatusOfTheMoment) {
+TEST(StatusWatch, StartsWithTheCurrentStatus) {
   StatusBoard board;
   Terms before;
   const StatusWatch first = before.Watch(board);
-  EXPECT_EQ(before.told, (std::vector<uint64_t>{0}));
+  EXPECT_EQ(before.seen, (std::vector<uint64_t>{0}));
   board.Publish(InTerm(3));
   Terms after;
   const StatusWatch second = after.Watch(board);
-  EXPECT_EQ(before.told, (std::vector<uint64_t>{0, 3}));
-  EXPECT_EQ(after.told, (std::vector<uint64_t>{3}));
+  EXPECT_EQ(before.seen, (std::vector<uint64_t>{0, 3}));
+  EXPECT_EQ(after.seen, (std::vector<uint64_t>{3}));
 }
 
-TEST(StatusWatch, EveryWatcherIsToldEveryChange) {
+TEST(StatusWatch, EachWatcherSeesEachChange) {
   StatusBoard board;
   Terms a;
   Terms b;
   const StatusWatch watch_a = a.Watch(board);
   const StatusWatch watch_b = b.Watch(board);
   for (uint64_t term = 1; term <= 3; ++term) board.Publish(InTerm(term));
-  EXPECT_EQ(a.told, (std::vector<uint64_t>{0, 1, 2, 3}));
-  EXPECT_EQ(b.told, a.told);
+  EXPECT_EQ(a.seen, (std::vector<uint64_t>{0, 1, 2, 3}));
+  EXPECT_EQ(b.seen, a.seen);
 }
 
 TEST(StatusWatch, EndsWithTheSubscription) {
@@ -61,10 +61,10 @@ TEST(StatusWatch, EndsWithTheSubscription) {
   to_cancel.Cancel();
   to_replace = std::move(kept);
   board.Publish(InTerm(1));
-  EXPECT_EQ(destroyed.told.size(), 1u);
-  EXPECT_EQ(cancelled.told.size(), 1u);
-  EXPECT_EQ(replaced.told.size(), 1u);
-  EXPECT_EQ(moved.told, (std::vector<uint64_t>{0, 1})) << "a moved subscription goes on";
+  EXPECT_EQ(destroyed.seen.size(), 1u);
+  EXPECT_EQ(cancelled.seen.size(), 1u);
+  EXPECT_EQ(replaced.seen.size(), 1u);
+  EXPECT_EQ(moved.seen, (std::vector<uint64_t>{0, 1})) << "a moved subscription continues";
 }
 
 TEST(StatusWatch, MayOutliveTheBoard) {
@@ -75,10 +75,10 @@ TEST(StatusWatch, MayOutliveTheBoard) {
     watch = terms.Watch(board);
   }
   watch.Cancel();
-  EXPECT_EQ(terms.told.size(), 1u);
+  EXPECT_EQ(terms.seen.size(), 1u);
 }
 
-TEST(StatusWatch, CancelWaitsForACallUnderWay) {
+TEST(StatusWatch, CancelWaitsForARunningCall) {
   StatusBoard board;
   std::promise<void> entered;
   std::promise<void> leave;
@@ -101,10 +101,10 @@ TEST(StatusWatch, CancelWaitsForACallUnderWay) {
   leave.set_value();
   loop.join();
   owner.join();
-  board.Publish(InTerm(2));  // would enter again
+  board.Publish(InTerm(2));  // a call would set `entered` again, which throws
 }
 
-TEST(StatusWatch, NoChangeIsLostOrToldOutOfOrderWhileWatchersCome) {
+TEST(StatusWatch, NewWatchersSeeEachChangeInOrder) {
   StatusBoard board;
   constexpr uint64_t kTerms = 20000;
   std::atomic<bool> started{false};
@@ -120,9 +120,9 @@ TEST(StatusWatch, NoChangeIsLostOrToldOutOfOrderWhileWatchersCome) {
   }
   loop.join();
   for (const auto& terms : all) {
-    ASSERT_EQ(terms->told.back(), kTerms);
-    for (size_t i = 1; i < terms->told.size(); ++i) {
-      ASSERT_EQ(terms->told[i], terms->told[i - 1] + 1);
+    ASSERT_EQ(terms->seen.back(), kTerms);
+    for (size_t i = 1; i < terms->seen.size(); ++i) {
+      ASSERT_EQ(terms->seen[i], terms->seen[i - 1] + 1);
     }
   }
 }

@@ -1,7 +1,9 @@
-// Who runs the loop's turns. They run one at a time, but not always on the loop's thread: a thread
-// that brings work (a call, a message, the end of a log write) takes the turn itself if nobody has
-// it, which saves two changes of threads on the way of every job. Whoever has the turn learns
-// before giving it up that more work has come.
+// A lock for turns of the loop: one turn is one call of Node::Poll(). The loop's thread runs most
+// turns. A thread that adds work (a call, a message, a completed log write) runs the turn itself
+// if the lock is free, which saves two thread switches for every job.
+//
+// TryAcquire() never blocks. If it fails, the holder's next Release() fails too, and the holder
+// runs another turn: no work is lost. NodeRunner uses a second lock of this type for log writes.
 #pragma once
 
 #include <atomic>
@@ -10,8 +12,8 @@ namespace dqueue::node {
 
 class TurnLock {
  public:
-  // True: the caller has the turn. False: somebody else has it, and will be told by Release() that
-  // there is more.
+  // True: the caller holds the lock. False: another thread holds it, and its next Release() returns
+  // false.
   bool TryAcquire() {
     State state = State::kFree;
     while (!state_.compare_exchange_weak(state,
@@ -20,17 +22,20 @@ class TurnLock {
     }
     return state == State::kFree;
   }
-  // Gives the turn up. False: more work has come meanwhile, and the caller still has the turn.
+  // Requires the lock. True: the lock is free. False: TryAcquire() failed on another thread since
+  // the last Release(), so work was added; the caller still holds the lock.
   bool Release() {
     State state = State::kTaken;
     if (state_.compare_exchange_strong(state, State::kFree, std::memory_order_acq_rel)) return true;
     state_.store(State::kTaken, std::memory_order_release);
     return false;
   }
-  // Gives the turn up whatever has come; the caller sees to it that somebody takes it again.
+  // Requires the lock. Frees it even if work was added. The caller must then wake a thread that
+  // acquires it again.
   void Abandon() { state_.store(State::kFree, std::memory_order_release); }
 
  private:
+  // kMore: held, and a TryAcquire() has failed.
   enum class State { kFree, kTaken, kMore };
   std::atomic<State> state_{State::kFree};
 };
