@@ -3,6 +3,9 @@
 # nothing and needs neither root nor network.
 #
 #   install-deps.sh [LIST]
+#
+# A line of LIST is PACKAGE or "PACKAGE PROGRAM". With PROGRAM, the package is not needed if the
+# program is on the PATH: Node.js from another source brings npm along, and excludes Debian's.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,8 +17,9 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 
 missing=()
-while read -r package; do
+while read -r package program; do
   [[ -z $package || $package == \#* ]] && continue
+  [[ -n $program ]] && command -v "$program" >/dev/null && continue
   state=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
   [[ $state == "install ok installed" ]] || missing+=("$package")
 done <"$list"
