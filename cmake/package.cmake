@@ -6,7 +6,7 @@ install(FILES deploy/systemd/dqueue.sysusers DESTINATION lib/sysusers.d RENAME d
 install(FILES deploy/systemd/dqueue.env DESTINATION /etc/dqueue PERMISSIONS OWNER_READ OWNER_WRITE)
 install(DIRECTORY deploy/prometheus deploy/grafana DESTINATION share/dqueue
         PATTERN README.md EXCLUDE)
-install(DIRECTORY docs/ DESTINATION share/doc/dqueue FILES_MATCHING PATTERN "*.md" PATTERN "*.yaml")
+install(DIRECTORY docs DESTINATION share/doc/dqueue FILES_MATCHING PATTERN "*.md" PATTERN "*.yaml")
 install(FILES README.md SECURITY.md DESTINATION share/doc/dqueue)
 install(FILES LICENSE DESTINATION share/doc/dqueue RENAME copyright)
 

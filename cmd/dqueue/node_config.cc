@@ -476,7 +476,7 @@ std::string NodeHelp() {
          "  The first of three (the others with their own --id, --data-dir and addresses):\n"
          "    dqueue --id n1 --bootstrap --data-dir /var/lib/dqueue \\\n"
          "        --peers n1=10.0.0.1:9090,n2=10.0.0.2:9090,n3=10.0.0.3:9090 \\\n"
-         "        --tls-cert n1.crt --tls-key n1.key --tls-ca ca.crt\n\n"
+         "        --tls-cert n1.crt --tls-key n1.key --tls-ca ca.crt --admin-key-file admin.key\n\n"
          "flags (the variable in brackets sets a flag too; the command line overrides it):\n" +
          table.Help() +
          "  --help, --version\n\n"
