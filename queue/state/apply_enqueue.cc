@@ -41,12 +41,15 @@ struct EnqueueCandidate {
   uint8_t priority;
   SpecBlock spec;
   std::optional<uint64_t> identity;
+  uint64_t sequence = 0;  // of the job, once it is created
 };
 
 // The result of checking a candidate against the existing jobs.
 struct EnqueueCheck {
   ResultCode code = ResultCode::kOk;  // kOk: it is new
   std::string_view existing_id = {};
+  uint64_t existing_sequence = 0;              // of the existing job, unless `together` has it
+  const EnqueueCandidate* together = nullptr;  // an earlier candidate of the same command
 };
 
 // The candidates of the same command that were found new so far.
@@ -64,15 +67,16 @@ uint64_t StateMachine::Impl::IdentityOf(const StoredJob& job) const {
 
 EnqueueCheck StateMachine::Impl::CheckId(EnqueueCandidate& candidate, EnqueuedTogether* together) {
   const std::string_view id = candidate.new_job->id;
-  const auto compare = [&](uint64_t identity) {
+  const auto compare = [&](uint64_t identity, uint64_t sequence, const EnqueueCandidate* other) {
     return EnqueueCheck{
-        identity == candidate.Identity() ? ResultCode::kExisting : ResultCode::kDuplicateJob, id};
+        identity == candidate.Identity() ? ResultCode::kExisting : ResultCode::kDuplicateJob, id,
+        sequence, other};
   };
   const uint32_t slot = FindJob(id, candidate.id_hash);
-  if (slot != kNoSlot) return compare(IdentityOf(jobs[slot]));
+  if (slot != kNoSlot) return compare(IdentityOf(jobs[slot]), jobs[slot].sequence, nullptr);
   if (together != nullptr) {
     const auto it = together->by_id.find(AbslView(id));
-    if (it != together->by_id.end()) return compare(it->second->Identity());
+    if (it != together->by_id.end()) return compare(it->second->Identity(), 0, it->second);
   }
   return {};
 }
@@ -82,24 +86,26 @@ EnqueueCheck StateMachine::Impl::CheckIdempotencyKey(EnqueueCandidate& candidate
   const EnqueuedJob& new_job = *candidate.new_job;
   const uint32_t queue = candidate.queue;
   if (new_job.idempotency_key.empty()) return {};
-  const auto compare = [&](uint64_t identity, std::string_view owner_id) {
+  const auto compare = [&](uint64_t identity, std::string_view owner_id, uint64_t sequence,
+                           const EnqueueCandidate* other) {
     return EnqueueCheck{
         identity == candidate.Identity() ? ResultCode::kExisting : ResultCode::kIdempotencyMismatch,
-        owner_id};
+        owner_id, sequence, other};
   };
   if (queue != kNoSlot) {
     const uint32_t entry =
         idempotency.Find(queue, queues[queue].name_hash, new_job.idempotency_key);
     // An entry whose window has ended may still wait for a bounded step to drop it.
     if (entry != kNoSlot && idempotency[entry].end_ms > time_ms) {
-      return compare(idempotency[entry].identity, idempotency[entry].job_id());
+      return compare(idempotency[entry].identity, idempotency[entry].job_id(),
+                     idempotency[entry].sequence, nullptr);
     }
   }
   if (together != nullptr) {
     const auto it =
         together->by_key.find({AbslView(new_job.queue), AbslView(new_job.idempotency_key)});
     if (it != together->by_key.end()) {
-      return compare(it->second->Identity(), it->second->new_job->id);
+      return compare(it->second->Identity(), it->second->new_job->id, 0, it->second);
     }
   }
   return {};
@@ -124,10 +130,10 @@ EnqueueCheck StateMachine::Impl::CheckNew(EnqueueCandidate& candidate, EnqueuedT
     }
   }
   if (new_queue && queues.size() + new_queues > kQueuesMax) {
-    return {ResultCode::kTooManyQueues, {}};
+    return {.code = ResultCode::kTooManyQueues};
   }
   if (!new_queue && queues[candidate.queue].settings.refuses_enqueues) {
-    return {ResultCode::kQueuePaused, {}};
+    return {.code = ResultCode::kQueuePaused};
   }
   return {};
 }
@@ -144,8 +150,10 @@ CommandResult StateMachine::Impl::EnqueueOne(const EnqueuedJob& new_job) {
   result.code = check.code;
   if (check.code == ResultCode::kOk) {
     result.state = jobs[Create(candidate)].job_state();
+    result.sequence = candidate.sequence;
     return result;
   }
+  result.sequence = check.existing_sequence;
   result.existing_id = std::string(check.existing_id);
   if (check.code == ResultCode::kExisting) {
     const uint32_t slot = FindJob(check.existing_id);
@@ -159,13 +167,15 @@ CommandResult StateMachine::Impl::EnqueueAll(std::span<const EnqueuedJob> new_jo
   candidates.reserve(new_jobs.size());  // `together` points into it
   EnqueuedTogether together;
   std::vector<EnqueueCandidate*> to_create;
+  std::vector<EnqueueCheck> checks;
+  checks.reserve(new_jobs.size());
   CommandResult result;
   const size_t first_id = std::exchange(next_id, next_id + new_jobs.size());
   for (const EnqueuedJob& new_job : new_jobs) {
     const auto item = static_cast<uint32_t>(candidates.size());
     LookAhead(first_id + item);
     EnqueueCandidate& candidate = candidates.emplace_back(new_job, id_hashes[first_id + item]);
-    const EnqueueCheck check = CheckNew(candidate, &together);
+    const EnqueueCheck& check = checks.emplace_back(CheckNew(candidate, &together));
     if (check.code == ResultCode::kOk) {
       to_create.push_back(&candidate);
     } else if (check.code == ResultCode::kExisting) {
@@ -179,6 +189,13 @@ CommandResult StateMachine::Impl::EnqueueAll(std::span<const EnqueuedJob> new_jo
     }
   }
   for (EnqueueCandidate* candidate : to_create) Create(*candidate);
+  result.sequences.reserve(checks.size());
+  for (size_t item = 0; item < checks.size(); ++item) {
+    const EnqueueCheck& check = checks[item];
+    result.sequences.push_back(check.code == ResultCode::kOk ? candidates[item].sequence
+                               : check.together != nullptr   ? check.together->sequence
+                                                             : check.existing_sequence);
+  }
   if (to_create.empty() && !new_jobs.empty()) result.code = ResultCode::kExisting;
   return result;
 }
@@ -198,6 +215,7 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
   job.spec = std::move(candidate.spec.bytes);
   job.spec_size = candidate.spec.size;
   job.sequence = next_sequence++;
+  candidate.sequence = job.sequence;
   job.create_ms = time_ms;
   job.run_ms = std::max(time_ms, ClampTime(new_job.run_time_ms));
   // 0 means never. A negative time is long past.

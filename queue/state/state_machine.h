@@ -108,6 +108,10 @@ struct CommandResult {
   // in the command, with the ids of those jobs, by item. The other items were created. The code is
   // kExisting if all items existed, else kOk.
   std::vector<std::pair<uint32_t, std::string>> existing;
+  // Of an accepted enqueue: the sequence of the job that was created or existed. The job may be
+  // gone by now, and its id another job's. Of an enqueue of several jobs: one for each item.
+  uint64_t sequence = 0;
+  std::vector<uint64_t> sequences;
   // Of a command that creates or revokes a key: as it is afterwards.
   std::shared_ptr<const KeyRecord> key;
 };

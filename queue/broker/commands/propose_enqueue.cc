@@ -21,7 +21,8 @@ namespace dqueue::queue {
 namespace {
 
 constexpr char kDefaultName[] = "default";
-// Limit on the jobs of an answer (return_jobs). The last job may exceed it.
+// Limit on the jobs of an answer (return_jobs). The first job may exceed it. With the ids of a full
+// batch an answer stays below 4 MiB, which is what gRPC clients accept by default.
 constexpr size_t kReturnedBytesMax = 2 << 20;
 
 void FillPairs(const google::protobuf::Map<std::string, std::string>& from,
@@ -129,7 +130,7 @@ class EnqueueWork : public Work {
     if (accepted) {
       out->set_created(result.code == ResultCode::kOk);
       if (result.code == ResultCode::kExisting) out->set_id(result.existing_id);
-      if (return_jobs_) AddJob(now, out);
+      if (return_jobs_) AddJob(now, result.sequence, out);
     } else if (all_or_nothing_) {
       rejected_ = BatchRejectedError(out->id(), result);
     } else {
@@ -153,20 +154,31 @@ class EnqueueWork : public Work {
       response.mutable_results(static_cast<int>(item))->set_id(id);
     }
     if (!return_jobs_) return;
-    for (auto& each : *response.mutable_results()) AddJob(now, &each);
+    DQ_CHECK(result.sequences.size() == static_cast<size_t>(response.results_size()));
+    for (int i = 0; i < response.results_size(); ++i) {
+      AddJob(now, result.sequences[i], response.mutable_results(i));
+    }
   }
   void RejectAll(const CommandResult& result) {
     DQ_CHECK(result.failed_item < static_cast<uint32_t>(response.results_size()));
     rejected_ = BatchRejectedError(response.results(result.failed_item).id(), result);
   }
 
-  // Adds the job to its result, until the jobs have reached kReturnedBytesMax.
-  void AddJob(Time now, v1::EnqueueJobsResponse::Result* result) {
+  // Adds the job to its result, unless the job is gone or the jobs would exceed kReturnedBytesMax.
+  void AddJob(Time now, uint64_t sequence, v1::EnqueueJobsResponse::Result* result) {
     if (returned_bytes_ >= kReturnedBytesMax) return;
     const JobRef ref = FindVisible(state_, result->id(), access_);
-    if (ref == JobRef{}) return;  // a later command of the batch has deleted it
+    // The id may be another job's by now: after a deletion in the same batch, or because an
+    // idempotency key outlives its job.
+    if (ref == JobRef{} || state_.Sequence(ref) != sequence) return;
     jobs_.Fill(now, ref, result->mutable_job());
-    returned_bytes_ += result->job().ByteSizeLong();
+    const size_t bytes = result->job().ByteSizeLong();
+    if (returned_bytes_ > 0 && returned_bytes_ + bytes > kReturnedBytesMax) {
+      result->clear_job();
+      returned_bytes_ = kReturnedBytesMax;
+      return;
+    }
+    returned_bytes_ += bytes;
   }
 
   const StateMachine& state_;

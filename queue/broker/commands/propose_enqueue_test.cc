@@ -75,6 +75,67 @@ TEST_F(BrokerEnqueueTest, ReturnsJobsAsGetJobShowsThem) {
   EXPECT_FALSE(without->value().results(0).has_job());
 }
 
+TEST_F(BrokerEnqueueTest, ReturnsNoJobThatTookOverTheId) {
+  v1::EnqueueJobsRequest first;
+  *first.add_jobs() = Spec("a");
+  first.mutable_jobs(0)->set_idempotency_key("key");
+  first.set_return_jobs(true);
+  Submit<EnqueueCall>(first);
+  Run();
+  v1::DeleteJobsRequest deletion;
+  deletion.add_ids("a");
+  Submit<DeleteCall>(deletion);
+  v1::JobSpec other = Spec("a");
+  other.set_payload("of another job");
+  Submit<EnqueueCall>(EnqueueRequest(other));
+  Run();
+
+  // The idempotency key outlives its job.
+  first.mutable_jobs(0)->set_id("b");
+  for (const bool all_or_nothing : {false, true}) {
+    first.set_all_or_nothing(all_or_nothing);
+    const auto reply = Submit<EnqueueCall>(first);
+    Run();
+    ASSERT_EQ(reply->reason(), "OK");
+    EXPECT_EQ(reply->value().results(0).id(), "a");
+    EXPECT_FALSE(reply->value().results(0).created());
+    EXPECT_FALSE(reply->value().results(0).has_job());
+  }
+}
+
+TEST_F(BrokerEnqueueTest, ReturnsNoJobThatALaterCommandOfTheEntryReplaced) {
+  v1::EnqueueJobsRequest first = EnqueueRequest(Spec("a"));
+  first.set_return_jobs(true);
+  const auto replaced = Submit<EnqueueCall>(first);
+  Run();
+  ASSERT_TRUE(replaced->value().results(0).has_job());
+  const auto repeated = Submit<EnqueueCall>(first);
+  v1::DeleteJobsRequest deletion;
+  deletion.add_ids("a");
+  Submit<DeleteCall>(deletion);
+  v1::JobSpec other = Spec("a");
+  other.set_payload("of another job");
+  Submit<EnqueueCall>(EnqueueRequest(other));
+  Run();
+  ASSERT_EQ(repeated->reason(), "OK");
+  EXPECT_FALSE(repeated->value().results(0).has_job());
+  EXPECT_EQ(Get("a").payload(), "of another job");
+}
+
+TEST_F(BrokerEnqueueTest, ReturnsTheJobsOfABatchThatRepeatsItself) {
+  v1::EnqueueJobsRequest request = EnqueueRequest(Spec("a"), Spec("a"));
+  *request.add_jobs() = Spec("b");
+  request.set_all_or_nothing(true);
+  request.set_return_jobs(true);
+  const auto reply = Submit<EnqueueCall>(request);
+  Run();
+  ASSERT_EQ(reply->reason(), "OK");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(reply->value().results(i).job().id(), i < 2 ? "a" : "b");
+    EXPECT_EQ(reply->value().results(i).created(), i != 1);
+  }
+}
+
 TEST_F(BrokerEnqueueTest, ReturnedJobsAreBounded) {
   v1::EnqueueJobsRequest request;
   for (int i = 0; i < 4; ++i) {
@@ -86,8 +147,9 @@ TEST_F(BrokerEnqueueTest, ReturnedJobsAreBounded) {
   const auto reply = Submit<EnqueueCall>(request);
   Run();
   ASSERT_EQ(reply->reason(), "OK");
-  EXPECT_TRUE(reply->value().results(1).has_job());
-  EXPECT_FALSE(reply->value().results(2).has_job()) << "2 MiB are enough";
+  EXPECT_TRUE(reply->value().results(0).has_job());
+  EXPECT_FALSE(reply->value().results(1).has_job()) << "the second would exceed 2 MiB";
+  EXPECT_FALSE(reply->value().results(2).has_job());
   EXPECT_TRUE(reply->value().results(3).created());
 }
 

@@ -47,13 +47,18 @@ HttpResponse IdResponse(int status, const std::string& id) {
 }
 
 // Answers with the job as it is now, after a change of it.
-void AnswerWithJob(RpcBridge* bridge, const std::string& id, const HttpReply& reply) {
+void AnswerWithJob(RpcBridge* bridge, int status, const std::string& id, bool replayed,
+                   const HttpReply& reply) {
   v1::GetJobRequest request;
   request.set_id(id);
+  const auto send = [reply, replayed](HttpResponse response) {
+    if (replayed) response.headers.emplace_back("Idempotent-Replayed", "true");
+    reply.Send(std::move(response));
+  };
   bridge->Call<v1::GetJobResponse>(
       kGetJob, request, reply,
-      [reply](const v1::GetJobResponse& got) { reply.Send(JobResponse(200, got.job())); },
-      [reply, id](const grpc::Status&) { reply.Send(IdResponse(200, id)); });
+      [send, status](const v1::GetJobResponse& got) { send(JobResponse(status, got.job())); },
+      [send, status, id](const grpc::Status&) { send(IdResponse(status, id)); });
 }
 
 void ReadRunTime(BodyFields* fields, v1::JobSpec* job) {
@@ -107,12 +112,15 @@ void Submit(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   request.set_return_jobs(true);
   bridge->Call<v1::EnqueueJobsResponse>(
       kEnqueueJobs, request, reply,
-      [reply](const v1::EnqueueJobsResponse& enqueued) {
+      [bridge, reply](const v1::EnqueueJobsResponse& enqueued) {
         const auto& result = enqueued.results(0);
         if (result.error().code() != 0) return reply.Send(OneJobErrorResponse(result.error()));
         const int status = result.created() ? 201 : 200;
-        HttpResponse response =
-            result.has_job() ? JobResponse(status, result.job()) : IdResponse(status, result.id());
+        // A leader of an earlier version returns no job.
+        if (!result.has_job()) {
+          return AnswerWithJob(bridge, status, result.id(), !result.created(), reply);
+        }
+        HttpResponse response = JobResponse(status, result.job());
         if (!result.created()) response.headers.emplace_back("Idempotent-Replayed", "true");
         reply.Send(std::move(response));
       },
@@ -209,7 +217,7 @@ std::function<void(const Response&)> AfterEnding(RpcBridge* bridge, const std::s
   return [bridge, id, reply](const Response& response) {
     const google::rpc::Status& status = response.results(0);
     if (status.code() != 0) return reply.Send(ErrorResponse(status));
-    AnswerWithJob(bridge, id, reply);
+    AnswerWithJob(bridge, 200, id, /*replayed=*/false, reply);
   };
 }
 
