@@ -26,9 +26,9 @@ TEST_P(Trace, GivesTheExpectedOutput) {
   const TraceResult result = RunTrace(GetParam(), text);
   ASSERT_EQ(result.error, "");
   EXPECT_FALSE(absl::StrContains(result.actual, "violation: ")) << result.actual;
-  if (std::getenv("DQUEUE_REWRITE_TRACES") != nullptr) {
-    if (result.actual != text) WriteTrace(path, result.actual);
-    return;
+  if (std::getenv("DQUEUE_REWRITE_TRACES") != nullptr && result.actual != text) {
+    WriteTrace(path, result.actual);
+    FAIL() << "rewrote " << path << ": read the difference, and run the test again";
   }
   EXPECT_TRUE(result.diff.empty()) << result.diff << "- expected, + actual";
 }

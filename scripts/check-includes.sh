@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Rules of the repository that a compiler does not check: include arrows between folders and rooms, file and
-# folder sizes, README files, names. Prints each breach as "file:line: reason". Exit status 1: there
-# is at least one.
+# Rules of the repository that a compiler does not check: include arrows between folders and rooms,
+# file and folder sizes, README files, names. Prints each breach as "file:line: reason". Exit status
+# 1: there is at least one.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -52,7 +52,9 @@ declare -A may=(
   [sim]='base node storage queue raft proto'
 )
 # Consensus is pure: no log, wire format, file, thread, or clock.
-not_in_raft=' dqueue google grpc grpcpp spdlog fmt boost thread mutex condition_variable future fstream filesystem unistd.h fcntl.h sys pthread.h '
+not_in_raft=' dqueue google grpc grpcpp spdlog fmt boost thread mutex shared_mutex atomic '
+not_in_raft+='condition_variable future fstream filesystem unistd.h fcntl.h sys pthread.h '
+not_in_raft+='ctime time.h random '
 # The public headers of the SDK show none of these.
 not_in_sdk=' grpc grpcpp google absl dqueue '
 folders=' base raft storage queue node transport client cmd sim proto '
@@ -138,6 +140,10 @@ is_test() { [[ $1 == *_test.cc || $1 == *_benchmark.cc || $1 == */testing/* || $
 # check_include FILE LINE TARGET
 check_include() {
   local file=$1 where=$1:$2 target=$3 owner=${3%%/*}
+  if [[ /$target/ == */./* || /$target/ == */../* ]]; then
+    breach "$where" "$target is no path from the root"
+    return
+  fi
   if [[ $file =~ ^client/(client|worker|admin)\.h$ && $not_in_sdk == *" $owner "* ]]; then
     breach "$where" "a public header of the SDK includes $target"
     return

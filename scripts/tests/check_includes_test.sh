@@ -40,6 +40,8 @@ breaks raft/a.cc '\n#include "storage/log/log.h"' '2: raft/ must not include sto
 breaks raft/a.cc '#include <spdlog/spdlog.h>' '1: raft/ must build without spdlog/spdlog.h'
 breaks raft/a.cc '#include <google/protobuf/message.h>' '1: raft/ must build without google'
 breaks raft/a.cc '#include <mutex>' '1: raft/ must build without mutex'
+breaks raft/a.cc '#include <shared_mutex>' '1: raft/ must build without shared_mutex'
+breaks raft/a.cc '#include "../node/node.h"' '1: ../node/node.h is no path from the root'
 breaks raft/a_test.cc '#include "node/node.h"' '1: a test of raft/ must not include node/node.h'
 breaks client/a.cc '#include "base/check.h"' '1: client/ must not include base/check.h'
 breaks queue/api/a.cc '#include "node/node.h"' '1: queue/api/ must not include node/node.h'
