@@ -82,13 +82,21 @@ class FakeJobs final : public v1::JobService::CallbackService {
     auto* result = response->add_results();
     result->set_id(spec.id());
     result->set_created(spec.queue() != "replayed");
-    if (spec.queue() == "unreadable") return Done(context);
+    if (spec.queue() == "old-leader") return Done(context);
     result->mutable_job()->set_id(spec.id());
     result->mutable_job()->set_payload(spec.payload());
     return Done(context);
   }
-  Reactor* GetJob(Context* context, const v1::GetJobRequest*, v1::GetJobResponse*) override {
-    ADD_FAILURE() << "one call is enough";
+  Reactor* GetJob(Context* context, const v1::GetJobRequest* request,
+                  v1::GetJobResponse* response) override {
+    ++reads_;
+    if (request->id() == "unreadable") {
+      Reactor* const reactor = context->DefaultReactor();
+      reactor->Finish(grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "no jobs:read"));
+      return reactor;
+    }
+    response->mutable_job()->set_id(request->id());
+    response->mutable_job()->set_payload("read");
     return Done(context);
   }
   Reactor* GroupDeadJobs(Context* context, const v1::GroupDeadJobsRequest* request,
@@ -97,6 +105,7 @@ class FakeJobs final : public v1::JobService::CallbackService {
     response->add_groups()->set_error("boom");
     return Done(context);
   }
+  int reads_ = 0;
   std::string asked_;
 };
 
@@ -200,9 +209,18 @@ TEST_F(RestV1Test, PostingATaskIsOneCall) {
   const HttpResponse replayed = Ask("POST", "/jobs", R"({"id":"t1","queue":"replayed"})");
   EXPECT_EQ(replayed.status, 200);
   EXPECT_THAT(replayed.headers, testing::Contains(testing::Pair("Idempotent-Replayed", "true")));
-  const HttpResponse unreadable = Ask("POST", "/tasks", R"({"id":"t1","queue":"unreadable"})");
+  EXPECT_EQ(served_->jobs.reads_, 0);
+}
+
+TEST_F(RestV1Test, PostingATaskReadsTheJobThatTheLeaderDidNotReturn) {
+  const HttpResponse made = Ask("POST", "/tasks", R"({"id":"t1","queue":"old-leader"})");
+  EXPECT_EQ(made.status, 201);
+  EXPECT_THAT(made.body, HasSubstr(R"("payload":"read")"));
+  EXPECT_EQ(served_->jobs.reads_, 1);
+  const HttpResponse unreadable =
+      Ask("POST", "/tasks", R"({"id":"unreadable","queue":"old-leader"})");
   EXPECT_EQ(unreadable.status, 201);
-  EXPECT_EQ(unreadable.body, "{\"job_id\":\"t1\",\"id\":\"t1\"}\n");
+  EXPECT_EQ(unreadable.body, "{\"job_id\":\"unreadable\",\"id\":\"unreadable\"}\n");
 }
 
 TEST_F(RestV1Test, Workers) {
