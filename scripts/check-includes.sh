@@ -6,7 +6,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-# What the files of a room may include, beside the room itself. A folder stands for all its rooms;
+# Allowed includes of each room, beside the room itself. A folder stands for all its rooms;
 # "FOLDER/." stands for its own files only.
 # There are no exceptions: an include that needs one belongs in another room.
 declare -A may=(
