@@ -59,10 +59,10 @@ const LeaseInfo& Grants::Grant(Time now, JobRef job, const JobView& view, uint32
                                std::optional<Duration> duration, uint32_t request) {
   const LeaseOwner owner{.worker = worker, .queue = times_.Number(view.queue), .granted = now};
   const Time expires = now + (duration ? *duration : DurationFor(view));
-  const LeaseToken token = table_.Grant(job, owner, expires, request);
+  const LeaseInfo& lease = table_.Grant(job, owner, expires, request);
   workers_.Hold(worker);
-  if (request != 0) requests_.AddGrant(request, job, token);
-  return *table_.Find(job);
+  if (request != 0) requests_.AddGrant(request, job, lease.token);
+  return lease;
 }
 
 void Grants::FillLease(Time now, const LeaseInfo& lease, v1::Job* job) const {

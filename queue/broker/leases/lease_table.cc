@@ -114,7 +114,7 @@ struct LeaseTable::Impl {
     Down(entries[last].heap_at);
   }
 
-  void Insert(LeaseInfo info) {
+  const LeaseInfo& Insert(LeaseInfo info) {
     uint32_t* place = Place(info.job, true);
     DQ_CHECK_MSG(*place == kNone, "slot " + std::to_string(info.job.slot) + " is leased already");
     uint32_t number;
@@ -126,10 +126,12 @@ struct LeaseTable::Impl {
       free.pop_back();
     }
     *place = number;
-    entries[number].info = std::move(info);
-    entries[number].info.number = ++last_number;
+    LeaseInfo& inserted = entries[number].info;
+    inserted = std::move(info);
+    inserted.number = ++last_number;
     Push(number);
     ++count;
+    return inserted;
   }
 
   void Clear() {
@@ -153,16 +155,16 @@ void LeaseTable::Begin(raft::Term term) {
   impl_->sequence = 0;
 }
 
-LeaseToken LeaseTable::Grant(JobRef job, const LeaseOwner& owner, Time expires, uint32_t request) {
+const LeaseInfo& LeaseTable::Grant(JobRef job, const LeaseOwner& owner, Time expires,
+                                   uint32_t request) {
   DQ_CHECK(impl_->term > 0);
   const LeaseToken token{impl_->term, ++impl_->sequence};
-  impl_->Insert({.job = job,
-                 .token = token,
-                 .owner = owner,
-                 .expires = expires,
-                 .held = true,
-                 .request = request});
-  return token;
+  return impl_->Insert({.job = job,
+                        .token = token,
+                        .owner = owner,
+                        .expires = expires,
+                        .held = true,
+                        .request = request});
 }
 
 void LeaseTable::Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires,

@@ -50,8 +50,8 @@ class LeaseTable {
   // New leader, new term: forgets everything; tokens count from (term, 1).
   void Begin(raft::Term term);
   // The job must not be in the table. The token is greater than any of this term and of earlier
-  // terms.
-  LeaseToken Grant(JobRef job, const LeaseOwner& owner, Time expires, uint32_t request = 0);
+  // terms. The result is valid until the next change.
+  const LeaseInfo& Grant(JobRef job, const LeaseOwner& owner, Time expires, uint32_t request = 0);
   // Takes over, with its token, a lease that this leader did not grant or has already ended. The
   // job must not be in the table.
   void Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires, bool held);

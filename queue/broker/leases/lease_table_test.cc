@@ -28,16 +28,16 @@ class LeaseTableTest : public testing::Test {
 };
 
 TEST_F(LeaseTableTest, TokensRiseWithinATermAndAcrossTerms) {
-  const LeaseToken a = table_.Grant({1}, {}, At(10));
-  const LeaseToken b = table_.Grant({2}, {}, At(10));
+  const LeaseToken a = table_.Grant({1}, {}, At(10)).token;
+  const LeaseToken b = table_.Grant({2}, {}, At(10)).token;
   EXPECT_EQ(a, (LeaseToken{3, 1}));
   EXPECT_LT(a, b);
   table_.Remove({1}, false);
-  EXPECT_LT(b, table_.Grant({1}, {}, At(10)));
+  EXPECT_LT(b, table_.Grant({1}, {}, At(10)).token);
   table_.Begin(raft::Term(4));
   EXPECT_EQ(table_.size(), 0u);
   EXPECT_EQ(table_.Find({2}), nullptr);
-  EXPECT_EQ(table_.Grant({2}, {}, At(10)), (LeaseToken{4, 1}));
+  EXPECT_EQ(table_.Grant({2}, {}, At(10)).token, (LeaseToken{4, 1}));
 }
 
 TEST_F(LeaseTableTest, FindsWhatWasGranted) {
@@ -92,7 +92,7 @@ TEST_F(LeaseTableTest, AckingLeasesDoNotExpireUntilTheLastCommandIsDecided) {
 
 TEST_F(LeaseTableTest, RemembersTheTokenOfAReleasedLease) {
   EXPECT_EQ(table_.Fence({1}), LeaseToken{});
-  const LeaseToken first = table_.Grant({1}, {}, At(10));
+  const LeaseToken first = table_.Grant({1}, {}, At(10)).token;
   table_.Remove({1}, true);
   EXPECT_EQ(table_.Fence({1}), first);
   // A lower one does not lower it.
@@ -112,7 +112,7 @@ TEST_F(LeaseTableTest, AdoptsWithTheOldToken) {
   EXPECT_FALSE(table_.Find({5})->held);
   table_.SetHeld({5});
   EXPECT_TRUE(table_.Find({5})->held);
-  EXPECT_EQ(table_.Grant({6}, {}, At(10)), (LeaseToken{3, 1}));
+  EXPECT_EQ(table_.Grant({6}, {}, At(10)).token, (LeaseToken{3, 1}));
 }
 
 using LeaseTableDeathTest = LeaseTableTest;
@@ -141,7 +141,7 @@ TEST_F(LeaseTableTest, BehavesLikeAMap) {
     const auto it = model.find(job.slot);
     ASSERT_EQ(table_.Find(job) != nullptr, it != model.end());
     if (it == model.end()) {
-      model[job.slot] = {table_.Grant(job, {}, expires), expires};
+      model[job.slot] = {table_.Grant(job, {}, expires).token, expires};
     } else {
       ASSERT_EQ(table_.Find(job)->token, it->second.token);
       switch (random() % 4) {
