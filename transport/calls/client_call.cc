@@ -144,9 +144,10 @@ ClientCall::Step ClientCall::NoLeader(const grpc::Status& status, bool sent,
   submitted_.store(uncertain_);
   hops_ = 0;
   if (!wait_until_) {
+    // Read before the remaining time: a pause between the two must not make the wait end later.
+    const auto now = std::chrono::steady_clock::now();
     wait_until_ =
-        std::chrono::steady_clock::now() +
-        std::min<std::chrono::microseconds>(kLeaderWaitMax, WithoutAnswerTime(Remaining()));
+        now + std::min<std::chrono::microseconds>(kLeaderWaitMax, WithoutAnswerTime(Remaining()));
   }
   return {.kind = Step::Kind::kWait, .leader = {}, .status = {}};
 }
