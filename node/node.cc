@@ -36,7 +36,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Open(const Options& options, const E
 }
 
 NodeImpl::NodeImpl(const Options& options, const Env& env)
-    : options_(options), env_(env), self_(raft::NodeIdOf(options.name)) {}
+    : options_(options), env_(env), self_(raft::NodeIdOf(options.name)), clock_(self_) {}
 
 NodeImpl::~NodeImpl() = default;
 
@@ -173,7 +173,7 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
     metrics.view = MakeView();
     metrics.times = broker_->times();
     // All queues that fit in one answer. An empty queue name cannot be unknown.
-    DQ_CHECK(state_->Stats("", &metrics.stats, nullptr, env_.wall_ms()).ok());
+    DQ_CHECK(state_->Stats("", &metrics.stats, nullptr, clock_.NowMs(now_)).ok());
     done(metrics);
   });
 }

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "node/cluster_clock.h"
 #include "node/inbox.h"
 #include "node/node.h"
 #include "node/snapshot_actor.h"
@@ -48,6 +49,10 @@ class NodeImpl final : public Node {
   // ---- the turn (node_loop.cc)
   void TakeInbox(Time now);
   void Step(Time now, raft::Event event);
+  // Takes the clocks that a member's message tells.
+  void TakeClocks(Time now, const raft::Message& message);
+  // On the leader: brings the cluster's time up to now.
+  void AdvanceClock(Time now);
   // Proposes up to kBatchesPerTurn batches. True if more commands are waiting.
   bool Propose(Time now);
   void Confirm(Time now);
@@ -57,6 +62,8 @@ class NodeImpl final : public Node {
   void HandleStatus(const raft::Status& status);
   void WriteAndSend(raft::Output* output);
   void SendMessages(std::vector<raft::Message> messages);
+  // Adds the clocks to the messages of one peer and sends them.
+  void SendTo(raft::NodeId to, std::vector<raft::Message> messages);
   // Sends the messages that waited for tokens up to `durable`.
   void ReleaseHeld(raft::Token durable);
   void ApplyEntries(Time now, const std::vector<raft::Entry>& entries);
@@ -107,6 +114,7 @@ class NodeImpl final : public Node {
   const Options options_;
   const Env env_;
   raft::NodeId self_;
+  ClusterClock clock_;
   std::unique_ptr<storage::FileLock> lock_;
   std::unique_ptr<storage::Log> log_;
   std::unique_ptr<SnapshotActor> actor_;

@@ -20,7 +20,7 @@ bool NodeImpl::Poll(Time now) {
   now_ = now;
   TakeInbox(now);
   if (now >= raft_->Deadline()) Step(now, raft::Timeout{});
-  broker_->OnTimer(now, env_.wall_ms());
+  broker_->OnTimer(now, clock_.NowMs(now));
   if (now >= next_space_check_) {
     next_space_check_ = now + kSpaceCheckInterval;
     actor_->CheckSpace();
@@ -40,7 +40,7 @@ bool NodeImpl::Poll(Time now) {
 
 Time NodeImpl::Deadline() const {
   Time due = std::min(raft_->Deadline(), next_space_check_);
-  due = std::min(due, broker_->Deadline(now_, env_.wall_ms()));
+  due = std::min(due, broker_->Deadline(now_, clock_.NowMs(now_)));
   return std::min(due, TransferDeadline());
 }
 
@@ -48,10 +48,27 @@ void NodeImpl::TakeInbox(Time now) {
   InboxContents in = inbox_.Take();
   if (in.durable > durable_token_) ReleaseHeld(in.durable);
   if (in.durable > raft::Token()) Step(now, raft::Persisted{in.durable});
-  for (raft::Message& message : in.messages) Step(now, raft::Receive{std::move(message)});
-  const int64_t wall_ms = env_.wall_ms();
-  for (queue::AnyCall& call : in.calls) broker_->Submit(now, wall_ms, std::move(call));
+  for (raft::Message& message : in.messages) {
+    TakeClocks(now, message);
+    Step(now, raft::Receive{std::move(message)});
+  }
+  AdvanceClock(now);
+  const int64_t time_ms = clock_.NowMs(now);
+  for (queue::AnyCall& call : in.calls) broker_->Submit(now, time_ms, std::move(call));
   for (const auto& task : in.tasks) task(now);
+}
+
+void NodeImpl::TakeClocks(Time now, const raft::Message& message) {
+  if (!raft_->config().IsMember(message.from)) return;
+  clock_.OnReport(now, message.from, message.wall_ms);
+  if (message.cluster_ms != 0 && message.term >= status_.term &&
+      status_.role != raft::Role::kLeader) {
+    clock_.Follow(now, message.cluster_ms);
+  }
+}
+
+void NodeImpl::AdvanceClock(Time now) {
+  if (status_.role == raft::Role::kLeader) clock_.Advance(now, env_.wall_ms(), raft_->config());
 }
 
 void NodeImpl::Step(Time now, raft::Event event) {
@@ -60,9 +77,9 @@ void NodeImpl::Step(Time now, raft::Event event) {
 }
 
 bool NodeImpl::Propose(Time now) {
-  const int64_t wall_ms = env_.wall_ms();
+  const int64_t time_ms = clock_.NowMs(now);
   for (int i = 0; i < kBatchesPerTurn; ++i) {
-    std::optional<queue::Batch> batch = broker_->TakeBatch(now, wall_ms);
+    std::optional<queue::Batch> batch = broker_->TakeBatch(now, time_ms);
     if (!batch) return false;
     ++metrics_.proposals;
     proposed_.emplace(batch->id, now);
@@ -150,6 +167,7 @@ void NodeImpl::MaybeServe(Time now) {
   // An applied entry of this term follows all entries of earlier leaders.
   if (raft_->TermAt(state_->applied_index()) != status_.term) return;
   serving_ = true;
+  AdvanceClock(now);
   broker_->BecomeLeader(now, status_.term);
   broker_->SetLowSpace(!raft_->HasRoom());
 }
@@ -194,7 +212,17 @@ void NodeImpl::SendMessages(std::vector<raft::Message> messages) {
     const raft::NodeId to = message.to;
     by_peer[to].push_back(std::move(message));
   }
-  for (auto& [to, batch] : by_peer) env_.peers->Send(to, std::move(batch));
+  for (auto& [to, batch] : by_peer) SendTo(to, std::move(batch));
+}
+
+void NodeImpl::SendTo(raft::NodeId to, std::vector<raft::Message> messages) {
+  const int64_t wall_ms = std::max<int64_t>(env_.wall_ms(), 1);
+  const int64_t cluster_ms = serving_ ? clock_.NowMs(now_) : 0;
+  for (raft::Message& message : messages) {
+    message.wall_ms = wall_ms;
+    message.cluster_ms = cluster_ms;
+  }
+  env_.peers->Send(to, std::move(messages));
 }
 
 void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
@@ -241,7 +269,7 @@ void NodeImpl::AnswerConfirmed(Time now) {
     const raft::ReadOutcome outcome = confirmed_.front();
     if (outcome.confirmed && state_->applied_index() < outcome.index) return;
     confirmed_.pop_front();
-    broker_->OnConfirmation(now, env_.wall_ms(), outcome);
+    broker_->OnConfirmation(now, clock_.NowMs(now), outcome);
   }
 }
 

@@ -24,7 +24,7 @@ SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
       std::vector<raft::Message> one;
       const raft::NodeId to = shared->to;
       one.push_back(std::move(*shared));
-      if (env_.peers != nullptr) env_.peers->Send(to, std::move(one));
+      if (env_.peers != nullptr) SendTo(to, std::move(one));
     });
   };
   out.chunk_stored = [this](raft::SnapshotChunkStored stored) {

@@ -1,5 +1,7 @@
 #include "node/peer_codec.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -90,6 +92,11 @@ void Encode(const raft::SnapshotResponse& in, pb::Message* out) {
   m->set_refused(in.refused);
 }
 void Encode(const raft::TimeoutNow&, pb::Message* out) { out->mutable_timeout_now(); }
+
+// A later time than the type holds counts as the last that it holds.
+int64_t ClockMs(uint64_t unix_ms) {
+  return static_cast<int64_t>(std::min(unix_ms, static_cast<uint64_t>(INT64_MAX)));
+}
 
 absl::Status Bad(const std::string& field, uint64_t value, const std::string& limit) {
   return absl::InvalidArgumentError("peer message: " + field + " is " + std::to_string(value) +
@@ -195,6 +202,8 @@ void EncodeMessage(const raft::Message& message, pb::Message* out) {
   out->set_from_incarnation(message.from_incarnation.value());
   out->set_to(message.to.value());
   out->set_term(message.term.value());
+  out->set_wall_ms(static_cast<uint64_t>(message.wall_ms));
+  out->set_cluster_ms(static_cast<uint64_t>(message.cluster_ms));
   std::visit([out](const auto& body) { Encode(body, out); }, message.body);
 }
 
@@ -209,6 +218,8 @@ absl::StatusOr<raft::Message> DecodeMessage(pb::Message&& in) {
   out.from_incarnation = raft::Incarnation(in.from_incarnation());
   out.to = NodeId(in.to());
   out.term = Term(in.term());
+  out.wall_ms = ClockMs(in.wall_ms());
+  out.cluster_ms = ClockMs(in.cluster_ms());
   out.body = *std::move(body);
   return out;
 }

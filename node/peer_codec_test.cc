@@ -26,6 +26,8 @@ Message Envelope(MessageBody body) {
   message.from_incarnation = raft::Incarnation(31);
   message.to = NodeId(22);
   message.term = Term(7);
+  message.wall_ms = 1'800'000'000'123;
+  message.cluster_ms = 1'800'000'000'456;
   message.body = std::move(body);
   return message;
 }
@@ -36,6 +38,8 @@ void ExpectSameEnvelope(const Message& a, const Message& b) {
   EXPECT_EQ(a.from_incarnation, b.from_incarnation);
   EXPECT_EQ(a.to, b.to);
   EXPECT_EQ(a.term, b.term);
+  EXPECT_EQ(a.wall_ms, b.wall_ms);
+  EXPECT_EQ(a.cluster_ms, b.cluster_ms);
 }
 
 TEST(PeerCodec, DecodesEachEncodedMessage) {

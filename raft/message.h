@@ -108,6 +108,10 @@ struct Message {
   NodeId to;
   Term term;
   MessageBody body;
+  // Clocks, in Unix milliseconds; 0: not told. The core leaves and ignores them; the shell sets
+  // them when it sends.
+  int64_t wall_ms = 0;     // the sender's wall clock
+  int64_t cluster_ms = 0;  // the cluster's time, from a leader that serves
 };
 
 // One line for logs, without payloads: "append 3..5 prev 2^1 commit 2". "2^1" is index 2, term 1.

@@ -32,6 +32,7 @@ class NodeClock {
 
   void JumpWall(Duration by) { wall_offset_ += by; }
   void SetWallOffset(Duration offset) { wall_offset_ = offset; }
+  Duration wall_offset() const { return wall_offset_; }  // from the true time
   // The wall clock at true time `at`, in Unix milliseconds.
   int64_t WallMs(Time at) const {
     return kEpochMs + (at.time_since_epoch() + wall_offset_).count() / 1000;

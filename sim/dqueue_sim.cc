@@ -189,8 +189,8 @@ int RunRecorded(const Flags& flags) {
     named.insert(name);
     if (profile == "none" && name == kUndetected) continue;
     if (!(words >> seed)) {
-      std::fprintf(stderr, "%s: expected \"MUTANT PROFILE SEED\": %s\n",
-                   flags.recorded.c_str(), line.c_str());
+      std::fprintf(stderr, "%s: expected \"MUTANT PROFILE SEED\": %s\n", flags.recorded.c_str(),
+                   line.c_str());
       return 2;
     }
     const Mutant* const mutant = FindMutant(name);

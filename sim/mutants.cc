@@ -1,5 +1,6 @@
 #include "sim/mutants.h"
 
+#include "node/mutants.h"
 #include "queue/broker/mutants.h"
 #include "queue/state/mutants.h"
 #include "raft/mutants.h"
@@ -17,6 +18,7 @@ const std::vector<const Mutant*>& AllMutants() {
     add(storage::mutants::kAll);
     add(queue::mutants::kOfState);
     add(queue::mutants::kOfBroker);
+    add(node::mutants::kAll);
     return all;
   }();
   return mutants;

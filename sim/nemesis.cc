@@ -155,9 +155,10 @@ void Nemesis::ClientCut() {
 void Nemesis::WallJump() {
   SimNode& node = AnyNode();
   Duration jump = random_.Uniform(-faults_.jump_max, faults_.jump_max);
-  // One jump in twenty is up to an hour long.
+  // One jump in twenty is up to an hour long, one in fifty up to a year.
   if (random_.Chance(0.05)) jump *= 360;
-  node.clock().JumpWall(jump);
+  if (random_.Chance(0.02)) jump *= 3'153'600;
+  node.JumpWall(jump);
   world_->Note({.kind = TraceKind::kClock,
                 .node = static_cast<uint8_t>(node.number()),
                 .a = static_cast<uint64_t>(jump.count() / 1000)});

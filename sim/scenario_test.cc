@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "queue/api/proto_time.h"
+
 namespace dqueue::sim {
 namespace {
 
@@ -240,9 +242,9 @@ TEST(ScenarioTest, LeasesDoNotDependOnWallClocks) {
   const int leader = s.WaitForLeader();
   ASSERT_EQ(s.Enqueue(leader, "a"), "OK");
   ASSERT_THAT(s.Lease(leader, "w1", 1, 0us, 3s), SizeIs(1));
-  s.world.node(leader).clock().JumpWall(3600s);
+  s.world.node(leader).JumpWall(3600s);
   EXPECT_THAT(s.Lease(leader, "w2", 1, 2s), SizeIs(0));
-  s.world.node(leader).clock().JumpWall(-7200s);
+  s.world.node(leader).JumpWall(-7200s);
   EXPECT_THAT(s.Lease(leader, "w3", 1, 3s), SizeIs(1));
 }
 
@@ -252,9 +254,73 @@ TEST(ScenarioTest, DelayedJobsRunAfterTheWallClockIsSetBack) {
   v1::EnqueueJobsRequest request = s.EnqueueRequest("a");
   request.mutable_jobs(0)->mutable_delay()->set_seconds(2);
   ASSERT_TRUE(s.CallAndWait<queue::EnqueueCall>(leader, request)->ok());
-  s.world.node(leader).clock().JumpWall(-3600s);
+  s.world.node(leader).JumpWall(-3600s);
   EXPECT_THAT(s.Lease(leader, "w", 1, 1500ms), SizeIs(0)) << "not early";
   EXPECT_THAT(s.Lease(leader, "w", 1, 10s), SizeIs(1)) << "not an hour late";
+}
+
+// Enqueues a job with a delay of 2 s at the leader and returns how long after that it was leased.
+Duration TimeOfDelayedJob(Scenario* s, int leader, const std::string& id) {
+  v1::EnqueueJobsRequest request = s->EnqueueRequest(id);
+  request.mutable_jobs(0)->mutable_delay()->set_seconds(2);
+  if (!s->CallAndWait<queue::EnqueueCall>(leader, request)->ok()) return Duration::max();
+  const Time enqueued = s->world.now();
+  const std::vector<v1::Job> jobs = s->Lease(leader, "w", 1, 20s);
+  if (jobs.size() != 1 || s->Complete(leader, jobs[0]) != "OK") return Duration::max();
+  return s->world.now() - enqueued;
+}
+
+TEST(ScenarioTest, AWallClockThatJumpsMovesNoJob) {
+  for (const Duration jump :
+       {Duration(3600s), Duration(-3600s), Duration(8760h), Duration(-8760h)}) {
+    for (int number = 1; number <= 3; ++number) {
+      Scenario s(QuietProfile(3));
+      const int leader = s.WaitForLeader();
+      s.world.Run(200ms);
+      SimNode& node = s.world.node(number);
+      node.JumpWall(jump);
+      const Duration first = TimeOfDelayedJob(&s, leader, "a");
+      EXPECT_GE(first, 2s) << node.name() << " by " << jump / 1s << " s; leader " << leader;
+      EXPECT_LE(first, 2100ms) << node.name() << " by " << jump / 1s << " s; leader " << leader;
+      // The same with one of the other members down, and under another leader.
+      s.world.node(number % 3 + 1).Die(Death::kKill, "test");
+      const int next = s.WaitForLeader();
+      ASSERT_NE(next, 0);
+      const Duration second = TimeOfDelayedJob(&s, next, "b");
+      EXPECT_GE(second, 2s) << node.name() << " by " << jump / 1s << " s; leader " << next;
+      EXPECT_LE(second, 2100ms) << node.name() << " by " << jump / 1s << " s; leader " << next;
+    }
+  }
+}
+
+TEST(ScenarioTest, AWallClockThatJumpsEndsNoJob) {
+  Scenario s(QuietProfile(3));
+  const int leader = s.WaitForLeader();
+  v1::EnqueueJobsRequest request = s.EnqueueRequest("a");
+  queue::SetMs(NodeClock().WallMs(s.world.now() + 720h),
+               request.mutable_jobs(0)->mutable_expire_time());
+  ASSERT_TRUE(s.CallAndWait<queue::EnqueueCall>(leader, request)->ok());
+  s.world.node(leader).JumpWall(8760h);
+  ASSERT_EQ(s.Enqueue(leader, "b"), "OK");
+  s.world.Run(3s);
+  EXPECT_EQ(s.StateOf(leader, "a"), v1::JOB_STATE_READY);
+}
+
+// The time in the log stands still while the cluster does. A leader after a restart of all takes up
+// the clocks of a majority.
+TEST(ScenarioTest, ADelayGoesOnWhileAllNodesAreDown) {
+  Scenario s(QuietProfile(3));
+  const int leader = s.WaitForLeader();
+  v1::EnqueueJobsRequest request = s.EnqueueRequest("a");
+  request.mutable_jobs(0)->mutable_delay()->set_seconds(60);
+  ASSERT_TRUE(s.CallAndWait<queue::EnqueueCall>(leader, request)->ok());
+  for (int i = 1; i <= 3; ++i) s.world.node(i).Die(Death::kPowerLoss, "test");
+  s.world.Run(60s);
+  s.world.node(1).JumpWall(-8760h);
+  for (int i = 1; i <= 3; ++i) s.world.node(i).Boot();
+  const int next = s.WaitForLeader();
+  ASSERT_NE(next, 0);
+  EXPECT_THAT(s.Lease(next, "w", 1, 2s), SizeIs(1));
 }
 
 // ---- Disks

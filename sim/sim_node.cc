@@ -369,6 +369,11 @@ void SimNode::RunActor(Actor actor, uint64_t generation) {
   }
 }
 
+void SimNode::JumpWall(Duration by) {
+  world_->clocks().BeforeJump(*this);
+  clock_.JumpWall(by);
+}
+
 // ---- node::PeerTransport and node::Probe
 
 void SimNode::Send(raft::NodeId to, std::vector<raft::Message> messages) {
@@ -402,6 +407,7 @@ void SimNode::BeforeSend(const raft::Message& message) {
 void SimNode::AfterApply(const raft::Entry& entry, uint64_t digest) {
   if (disk_->stopped()) return;
   world_->ledger().AfterApply(*this, entry, digest);
+  world_->clocks().AfterApply(*this);
 }
 
 void SimNode::AfterRestore(const raft::SnapshotMeta& meta, uint64_t digest) {

@@ -60,6 +60,7 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   // A planned restart: drains the node (a leader hands over), closes the log, ends the process and
   // starts it again after `down`.
   void Restart(Duration down);
+  void JumpWall(Duration by);
   // The process runs nothing until then, like after SIGSTOP.
   void PauseUntil(Time until);
   // The log thread runs nothing until then.

@@ -23,6 +23,7 @@ World::World(uint64_t seed, const Profile& profile, bool print_trace)
       jobs_(profile.node.broker),
       ledger_(this),
       elections_(this),
+      clocks_(this),
       commits_(this),
       durability_(this, seed),
       grants_(this),

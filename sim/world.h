@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sim/checkers/answer_checker.h"
+#include "sim/checkers/clock_checker.h"
 #include "sim/checkers/commit_checker.h"
 #include "sim/checkers/durability_checker.h"
 #include "sim/checkers/election_checker.h"
@@ -72,6 +73,7 @@ class World {
   const Profile& profile() const { return profile_; }
   Ledger& ledger() { return ledger_; }
   ElectionChecker& elections() { return elections_; }
+  ClockChecker& clocks() { return clocks_; }
   CommitChecker& commits() { return commits_; }
   DurabilityChecker& durability() { return durability_; }
   JobModel& jobs() { return jobs_; }
@@ -98,6 +100,7 @@ class World {
   JobModel jobs_;
   Ledger ledger_;
   ElectionChecker elections_;
+  ClockChecker clocks_;
   CommitChecker commits_;
   DurabilityChecker durability_;
   GrantChecker grants_;

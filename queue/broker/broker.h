@@ -46,7 +46,7 @@ class Broker {
   ~Broker();
 
   // Requests are accepted in any role; without leadership they are answered NOT_LEADER (with the
-  // hint) or NO_LEADER. wall_ms: Unix time.
+  // hint) or NO_LEADER. wall_ms, here and below: the cluster's time, Unix time.
   void Submit(Time now, int64_t wall_ms, AnyCall call);
 
   // The node calls these when raft says so. BecomeLeader only when serving (its no-op is committed

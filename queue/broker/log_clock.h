@@ -1,8 +1,8 @@
 // The time that the leader writes into log entries. It never goes back on any replica.
 //
-// Log time is the wall clock. While the wall clock is behind the log (it was set back, or an
-// earlier leader's clock was ahead), log time advances at half speed: delays last longer, but they
-// end. Used on the loop's thread.
+// Log time is the cluster's time, which the node gives with each call (node/cluster_clock.h). While
+// that is behind the log (an earlier leader was ahead), log time advances at half speed: delays
+// last longer, but they end. Used on the loop's thread.
 #pragma once
 
 #include <cstdint>

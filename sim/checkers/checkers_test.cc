@@ -408,6 +408,21 @@ TEST_F(CheckersTest, DeadGroupsWithWrongCounts) {
   EXPECT_EQ(RuleOfAnswer(CallNow(), request, response), "J31 groups") << "one is dead";
 }
 
+TEST_F(CheckersTest, TimeBeyondTheClocksOfAMajority) {
+  // The clocks of a majority are an hour ahead, and the log follows them.
+  for (const int number : {1, 2}) s_.world.node(number).JumpWall(1h);
+  s_.world.Run(1s);
+  ASSERT_EQ(s_.Enqueue(number_, "c"), "OK");
+  const auto rule_of = [this](ClockChecker* checker) {
+    return RuleOf([&] { checker->AfterApply(leader()); });
+  };
+  EXPECT_EQ(rule_of(&s_.world.clocks()), "");
+  for (const int number : {1, 2}) s_.world.node(number).JumpWall(-1h);
+  EXPECT_EQ(rule_of(&s_.world.clocks()), "") << "it has seen the jumps";
+  ClockChecker fresh(&s_.world);
+  EXPECT_EQ(rule_of(&fresh), "J32 time");
+}
+
 TEST_F(CheckersTest, StatisticsWithAWrongTotal) {
   v1::GetStatsResponse response;
   ASSERT_TRUE(leader().node().state().Stats("", &response).ok());
