@@ -74,6 +74,9 @@ TEST(EscapeText, NoControlCharacters) {
             "a\\x0ab\\x1b[31m\\x22\\x5c\\x7f\\xc3\\xa4");
   EXPECT_EQ(EscapeText("abcdef", 3), "abc...");
   EXPECT_EQ(EscapeText("abc", 3), "abc");
+  // The limit is that of the escaped text.
+  EXPECT_EQ(EscapeText("a\n\n", 8), "a\\x0a...");
+  EXPECT_EQ(EscapeText("a\n\n", 9), "a\\x0a\\x0a");
 }
 
 }  // namespace
