@@ -110,10 +110,12 @@ struct JobSpec {
   std::string type{};     // 1 to 128 of [A-Za-z0-9._:/-]; empty: "default"
   std::string payload{};  // up to 1 MiB of any bytes
   int priority = 0;       // 0 to 255; higher is leased first
-  // The earliest start: a time up to ten years ahead, or a delay from now. Not both.
+  // The earliest start: a time up to ten years ahead, or a delay from now. Not both. A time in the
+  // past means now, also one before 1970.
   std::optional<WallTime> run_time{};
   std::optional<Duration> delay{};
-  std::optional<WallTime> expire_time{};  // the job is dead if it is not finished by this time
+  // The job is dead if it is not finished by this time, which is 1970 or later.
+  std::optional<WallTime> expire_time{};
   RetryPolicy retry{};
   // Up to 256 bytes; empty: none. A queue holds one job per key within the window, 1 s to 30 days
   // (unset: 24 h).

@@ -71,6 +71,12 @@ TEST(Convert, TimesBeforeTheEpoch) {
   ToProto(std::move(spec), &proto);
   EXPECT_EQ(proto.run_time().seconds(), -2);
   EXPECT_EQ(proto.run_time().nanos(), 500000000);
+  // The least time of this type is in the range of Timestamp, which begins with the year 1.
+  JobSpec least;
+  least.run_time = WallTime::min();
+  ToProto(std::move(least), &proto);
+  EXPECT_GT(proto.run_time().seconds(), -62'135'596'800);
+  EXPECT_GE(proto.run_time().nanos(), 0);
 }
 
 TEST(Convert, AJob) {

@@ -13,6 +13,8 @@ constexpr size_t kShownCharsMax = 80;
 constexpr int64_t kNanosPerMs = 1'000'000;
 // The ranges of google.protobuf.Duration and Timestamp.
 constexpr int64_t kDurationSecondsMax = 315'576'000'000;
+// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z.
+constexpr int64_t kTimestampSecondsMin = -62'135'596'800;
 constexpr int64_t kTimestampSecondsMax = 253'402'300'799;
 
 using CharSet = std::array<bool, 256>;
@@ -140,20 +142,22 @@ std::optional<Error> CheckTimes(const v1::JobSpec& job, int index, int64_t now_m
   const auto bad = [index](const char* field, std::string value, std::string limit) {
     return InvalidField(ItemField("jobs", index, field), std::move(value), std::move(limit));
   };
-  const auto is_time = [](const google::protobuf::Timestamp& t) {
-    return t.seconds() >= 0 && t.seconds() <= kTimestampSecondsMax && t.nanos() >= 0 &&
+  const auto is_time = [](const google::protobuf::Timestamp& t, int64_t seconds_min) {
+    return t.seconds() >= seconds_min && t.seconds() <= kTimestampSecondsMax && t.nanos() >= 0 &&
            t.nanos() < 1'000'000'000;
   };
   const auto shown = [](const google::protobuf::Timestamp& t) {
     return std::to_string(t.seconds()) + " s " + std::to_string(t.nanos()) + " ns";
   };
-  constexpr char kTimeLimit[] =
-      "1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z with 0 to 999999999 ns";
+  constexpr char kTimeLimit[] = "T00:00:00Z to 9999-12-31T23:59:59Z with 0 to 999999999 ns";
   if (job.has_run_time()) {
     if (job.has_delay()) {
       return bad("delay", Shown(job.delay()), "unset when run_time is set");
     }
-    if (!is_time(job.run_time())) return bad("run_time", shown(job.run_time()), kTimeLimit);
+    // The zero time of some languages is in the year 1. As any time in the past it means now.
+    if (!is_time(job.run_time(), kTimestampSecondsMin)) {
+      return bad("run_time", shown(job.run_time()), std::string("0001-01-01") + kTimeLimit);
+    }
     if (TimestampMs(job.run_time()) > now_ms + kRunTimeAheadMsMax) {
       return bad("run_time", shown(job.run_time()), "at most 3653 days ahead");
     }
@@ -162,8 +166,9 @@ std::optional<Error> CheckTimes(const v1::JobSpec& job, int index, int64_t now_m
     return bad("delay", Shown(job.delay()), "0 s to 3653 days");
   }
   if (job.has_expire_time()) {
-    if (!is_time(job.expire_time())) {
-      return bad("expire_time", shown(job.expire_time()), kTimeLimit);
+    // A zero time probably means none here. Taken as a time in the past it would lose the job.
+    if (!is_time(job.expire_time(), 0)) {
+      return bad("expire_time", shown(job.expire_time()), std::string("1970-01-01") + kTimeLimit);
     }
     if (job.has_run_time() && TimestampMs(job.expire_time()) <= TimestampMs(job.run_time())) {
       return bad("expire_time", shown(job.expire_time()), "after run_time");

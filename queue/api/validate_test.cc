@@ -54,7 +54,8 @@ void Set(Timestamp* t, int64_t seconds, int32_t nanos = 0) {
 const char kId[] = "1 to 128 characters of A-Z a-z 0-9 . _ : -";
 const char kQueue[] = "1 to 128 characters of A-Z a-z 0-9 . _ - that do not start with _";
 const char kType[] = "1 to 128 characters of A-Z a-z 0-9 . _ : / -";
-const char kTime[] = "1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z with 0 to 999999999 ns";
+const char kTime[] = "0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z with 0 to 999999999 ns";
+const char kExpiry[] = "1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z with 0 to 999999999 ns";
 const char kUtf8[] = "valid UTF-8";
 
 std::string Is(const std::string& field, const std::string& value, const std::string& limit) {
@@ -127,8 +128,14 @@ TEST(Validate, JobTimes) {
        [](Spec* s) { Set(s->mutable_run_time(), kNowMs / 1000 + 3653LL * 86400); }, "valid"},
       {"run_time beyond", [](Spec* s) { Set(s->mutable_run_time(), 2'015'619'200, 1); },
        Is("jobs[7].run_time", "2015619200 s 1 ns", "at most 3653 days ahead")},
-      {"run_time negative", [](Spec* s) { Set(s->mutable_run_time(), -1); },
-       Is("jobs[7].run_time", "-1 s 0 ns", kTime)},
+      {"run_time before 1970", [](Spec* s) { Set(s->mutable_run_time(), -1); }, "valid"},
+      {"run_time zero of other languages",
+       [](Spec* s) { Set(s->mutable_run_time(), -62'135'596'800); }, "valid"},
+      {"run_time before the year 1",
+       [](Spec* s) { Set(s->mutable_run_time(), -62'135'596'801, 999'999'999); },
+       Is("jobs[7].run_time", "-62135596801 s 999999999 ns", kTime)},
+      {"run_time least", [](Spec* s) { Set(s->mutable_run_time(), INT64_MIN); },
+       Is("jobs[7].run_time", "-9223372036854775808 s 0 ns", kTime)},
       {"run_time nanos", [](Spec* s) { Set(s->mutable_run_time(), 5, 1'000'000'000); },
        Is("jobs[7].run_time", "5 s 1000000000 ns", kTime)},
       {"run_time nanos negative", [](Spec* s) { Set(s->mutable_run_time(), 5, -1); },
@@ -156,7 +163,15 @@ TEST(Validate, JobTimes) {
       {"expire_time past", [](Spec* s) { Set(s->mutable_expire_time(), 1); }, "valid"},
       {"expire_time last", [](Spec* s) { Set(s->mutable_expire_time(), 253402300799); }, "valid"},
       {"expire_time too late", [](Spec* s) { Set(s->mutable_expire_time(), 253402300800); },
-       Is("jobs[7].expire_time", "253402300800 s 0 ns", kTime)},
+       Is("jobs[7].expire_time", "253402300800 s 0 ns", kExpiry)},
+      {"expire_time before 1970", [](Spec* s) { Set(s->mutable_expire_time(), -1); },
+       Is("jobs[7].expire_time", "-1 s 0 ns", kExpiry)},
+      {"expire_time after a run_time before 1970",
+       [](Spec* s) {
+         Set(s->mutable_run_time(), -62'135'596'800);
+         Set(s->mutable_expire_time(), 0);
+       },
+       "valid"},
       {"expire_time before run_time",
        [](Spec* s) {
          Set(s->mutable_run_time(), 10);

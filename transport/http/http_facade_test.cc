@@ -190,6 +190,21 @@ TEST_F(HttpFacadeTest, JobsInTheOtherForm) {
   EXPECT_EQ(at["run_at"], "2030-01-02T03:04:05Z") << at;
 }
 
+TEST_F(HttpFacadeTest, ATimeInThePastIsNow) {
+  // Also before 1970: the zero time of some languages.
+  for (const char* time :
+       {"2001-01-01T00:00:00Z", "1969-12-31T23:59:59.5Z", "0001-01-01T00:00:00Z"}) {
+    const std::string text = std::string("\"") + time + "\"}";
+    for (const auto& [path, body] :
+         {std::pair{"/jobs", "{\"run_at\":" + text}, {"/v1/jobs", "{\"run_time\":" + text}}) {
+      const Answered made = Ask("POST", path, body);
+      EXPECT_EQ(made.status, 201) << path << " " << time << made;
+      const Answered leased = Ask("POST", "/jobs/lease");
+      EXPECT_EQ(leased["id"], made["id"]) << path << " " << time << leased;
+    }
+  }
+}
+
 TEST_F(HttpFacadeTest, AReplayIsAnsweredWithTheOriginal) {
   const std::string body = R"({"queue":"once","payload":{"a":1}})";
   const Answered first = Ask("POST", "/jobs", body, "Idempotency-Key: k1\r\n");

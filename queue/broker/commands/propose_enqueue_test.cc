@@ -229,6 +229,13 @@ TEST_F(BrokerEnqueueTest, RunTimeInThePastIsNow) {
   spec.set_id("b");
   spec.mutable_run_time()->set_nanos(1);
   EXPECT_EQ(Logged(spec).run_time_ms(), kStartMs + 1);
+  // Before 1970: the zero time of some languages, and the last moment.
+  spec.set_id("c");
+  spec.mutable_run_time()->set_seconds(-62'135'596'800);
+  EXPECT_EQ(Logged(spec).run_time_ms(), 0);
+  spec.set_id("d");
+  spec.mutable_run_time()->set_seconds(-1);
+  EXPECT_EQ(Logged(spec).run_time_ms(), 0);
 }
 
 TEST_F(BrokerEnqueueTest, ExpiryAtTheEpochIsNotNever) {
