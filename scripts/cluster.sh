@@ -7,10 +7,17 @@
 #   cluster_kill "$(cluster_leader)"
 #   cluster_cli stats              # dqueue-cli --server with all nodes
 #
+# Variables of the environment that begin with DQUEUE_ are unset, except DQUEUE_BIN.
+#
 # Set before cluster_begin:
 #   CLUSTER_HTTP=1     node I serves HTTP on port CLUSTER_HTTP_PORTS[I]
 #   CLUSTER_TLS=DIR    nodes use TLS: node I has DIR/nI.crt and DIR/nI.key; DIR/ca.crt is the CA
 # Nodes are numbered from 1. The functions signal only processes that they started, by process id.
+
+# Settings of the user must not change the nodes and commands of scripts.
+for CLUSTER_VARIABLE in $(compgen -e DQUEUE_); do
+  [[ $CLUSTER_VARIABLE == DQUEUE_BIN ]] || unset "$CLUSTER_VARIABLE"
+done
 
 CLUSTER_DIR=
 CLUSTER_BIN=
@@ -102,7 +109,7 @@ cluster_kill() {
 # cluster_cli ARGS…: dqueue-cli for this cluster. The servers are passed in the environment, so ARGS
 # can start with a command.
 cluster_cli() {
-  DQUEUE_ENDPOINT=$CLUSTER_SERVERS DQUEUE_CA=${CLUSTER_TLS:+$CLUSTER_TLS/ca.crt} \
+  DQUEUE_SERVER=$CLUSTER_SERVERS DQUEUE_CA=${CLUSTER_TLS:+$CLUSTER_TLS/ca.crt} \
     "$CLUSTER_BIN/dqueue-cli" "$@"
 }
 

@@ -70,7 +70,7 @@ setsid "$BIN/dqueue" --id=dev --bootstrap "--data-dir=$state/node" "--grpc-addr=
   "--http-addr=$http" </dev/null >"$state/log" 2>&1 &
 pid=$!
 echo "$pid" >"$pid_file"
-export DQUEUE_ENDPOINT=$grpc
+export DQUEUE_SERVER=$grpc
 ready=
 for ((i = 0; i < 200; i++)); do
   if "$BIN/dqueue-cli" status --timeout 1s >/dev/null 2>&1; then

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/string_seam.h"
 #include "cmd/bench/bench.h"
 #include "cmd/flags/connection_flags.h"
 #include "cmd/flags/flags.h"
@@ -35,9 +36,10 @@ struct BenchFlags {
 };
 
 void AddBenchFlags(BenchFlags* flags, FlagTable* table) {
-  // No environment variable for --server: DQUEUE_ENDPOINT must not send load to a cluster.
   AddConnectionFlags(&flags->connection,
-                     "addresses of the cluster to measure; none: start one on loopback", table, "");
+                     "addresses of the cluster to measure; none: start one on loopback", table);
+  // A variable for the command line must not send load to a cluster.
+  table->RemoveVariables("server");
   table->Integer("cluster", &flags->cluster, 1, 7, "number of nodes to start (1 to 7)");
   table->Integer("jobs", &flags->options.jobs, 1, 100'000'000, "number of jobs");
   table->Integer("batch", &flags->batch, 1, 1000, "jobs per call (1 to 1000)");
@@ -84,7 +86,8 @@ std::string Help() {
          "together) and CLIENT CPU (this program) are CPU-seconds per million jobs.\n\n"
          "flags:\n" +
          table.Help() +
-         "  --help, --version\n\nexit status: 0 success; 1 error; 2 usage; 9 jobs were lost\n";
+         "  --help, --version\n\nexit status: 0 success; 1 error; 2 usage; 9 jobs were "
+         "lost;\n74 standard output cannot be written; 78 a malformed variable\n";
 }
 
 std::string Decimal(double value, int digits) {
@@ -238,6 +241,7 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
   AddBenchFlags(&flags, &table);
   const Start start = ReadCommandLine(args, environment, /*positionals_max=*/1, &table);
   if (std::optional<int> code = program.Answer(start, Help)) return *code;
+  program.Warn(table.warnings());
   const absl::StatusOr<std::string> mode = ModeOf(table.positionals());
   if (!mode.ok()) return program.Complain(kExitUsage, std::string(mode.status().message()));
   const std::string problem = CombinationProblem(flags, table, *mode);
@@ -248,13 +252,13 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
   if (flags.connection.servers.empty()) {
     absl::StatusOr<OwnCluster> started = StartOwnCluster(flags);
     if (!started.ok()) {
-      return program.Complain(kExitGeneric, std::string(started.status().message()));
+      return program.ComplainAtLength(kExitGeneric, StdView(started.status().message()));
     }
     own = *std::move(started);
     options.cluster = own.nodes.get();
     options.access.servers = own.nodes->servers();
   } else if (absl::Status status = Connect(flags.connection, &options.access); !status.ok()) {
-    return program.Complain(kExitUsage, std::string(status.message()));
+    return program.Complain(table.Attributed({kExitUsage, std::string(status.message())}));
   }
   CopyToOptions(flags, &options);
 
@@ -263,10 +267,10 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
   int code = Judge(program, results);
   if (own.nodes) {
     if (absl::Status status = own.nodes->CheckAlive(); !status.ok()) {
-      code = program.Complain(kExitGeneric, std::string(status.message()));
+      code = program.ComplainAtLength(kExitGeneric, StdView(status.message()));
     }
   }
-  return FinishOutput() ? code : kExitGeneric;
+  return FinishOutput() ? code : kExitIo;
 }
 
 }  // namespace

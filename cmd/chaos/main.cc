@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "base/string_seam.h"
 #include "cmd/chaos/chaos.h"
+#include "cmd/flags/escape.h"
 #include "cmd/flags/flags.h"
 #include "cmd/flags/process_start.h"
 #include "cmd/flags/program.h"
@@ -56,7 +58,7 @@ std::string Help() {
          table.Help() +
          "  --help, --version\n\n"
          "exit status: 0 no violation; 1 error; 2 usage; 9 a violation was found, and the nodes'\n"
-         "data is kept\n";
+         "data is kept; 74 standard output cannot be written\n";
 }
 
 void PrintTable(const ChaosReport& report) {
@@ -106,6 +108,7 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
   AddChaosFlags(&flags, &table);
   const Start start = ReadCommandLine(args, environment, /*positionals_max=*/0, &table);
   if (std::optional<int> code = program.Answer(start, Help)) return *code;
+  program.Warn(table.warnings());
   ChaosOptions& options = flags.options;
   options.producers = static_cast<int>(flags.producers);
   options.workers = static_cast<int>(flags.workers);
@@ -118,21 +121,25 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
   auto cluster = LocalCluster::Start({.nodes = static_cast<int>(flags.cluster),
                                       .program = SiblingProgram("dqueue"),
                                       .directory = (*directory)->path()});
-  if (!cluster.ok()) return program.Complain(kExitGeneric, std::string(cluster.status().message()));
+  if (!cluster.ok()) {
+    return program.ComplainAtLength(kExitGeneric, StdView(cluster.status().message()));
+  }
 
   bool interrupted = false;
   const auto pause = [&](std::chrono::milliseconds time) {
     if (!interrupted) interrupted = WaitForStopSignal(static_cast<int>(time.count())) != 0;
     return !interrupted;
   };
-  const auto say = [&](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  const auto say = [&](const std::string& line) {
+    std::fprintf(stderr, "%s\n", EscapedMessage(line).c_str());
+  };
   say(std::to_string(flags.cluster) + " nodes run in " + (*directory)->path());
   const ChaosReport report = RunChaos(options, cluster->get(), pause, say);
 
   flags.output == "json" ? PrintJson(report) : PrintTable(report);
   if (!report.ok()) {
     for (const std::string& violation : report.violations)
-      program.Complain(kExitGeneric, violation);
+      program.ComplainAtLength(kExitGeneric, violation);
     (*directory)->Keep();
     program.Complain(kExitGeneric, "the nodes' data and logs are in " + (*directory)->path());
     if (flags.output != "json") std::puts("result: BROKEN ✗");
@@ -140,7 +147,7 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
     return kExitVerifyFailed;
   }
   if (flags.output != "json") std::puts("result: ZERO LOSS ✓");
-  return FinishOutput() ? kExitOk : kExitGeneric;
+  return FinishOutput() ? kExitOk : kExitIo;
 }
 
 }  // namespace

@@ -26,9 +26,8 @@ void AddGlobalFlags(GlobalFlags* globals, FlagTable* table) {
   AddConnectionFlags(&globals->connection, "addresses of some or all nodes", table);
   table->Duration("timeout", &globals->timeout, kTimeoutRange,
                   "time limit of a call, retries included (1ms to 24h)");
-  table->Choice("output", &globals->output, {"table", "json"}, "output format")
-      .Short("o")
-      .Env("DQUEUE_OUTPUT");
+  table->Choice("output", &globals->output, {"table", "json"}, "output format").Short("o");
+  table->AddVariables();
 }
 
 class VersionCommand : public Command {
@@ -99,7 +98,8 @@ std::string GlobalHelp() {
 constexpr char kExitHelp[] =
     "exit status: 0 success; 1 error; 2 usage; 3 not found; 4 exists already, wrong state or\n"
     "stale token; 5 no node reached, no leader, or overloaded; 6 denied; 7 timeout; 8 the job did\n"
-    "not succeed (wait); 9 damaged or differing data (log verify, status)\n";
+    "not succeed (wait); 9 damaged or differing data (log verify, status); 74 standard output\n"
+    "cannot be written; 78 a malformed variable\n";
 
 std::string Overview(const CommandList& commands) {
   std::vector<std::pair<std::string, std::string>> lines;
@@ -171,13 +171,15 @@ client::Client& Cli::client() {
   return *client_;
 }
 
+void Cli::Say(const std::string& message) const { ThisProgram().Say(message); }
+
 int Cli::Usage(const std::string& message) const {
   return ThisProgram().Complain(kExitUsage, message);
 }
 
 int Cli::Fail(const client::Status& status, const std::string& what) const {
   return ThisProgram().Complain(ExitOf(status.code),
-                                what + (what.empty() ? "" : ": ") + Describe(status));
+                                Shown(what) + (what.empty() ? "" : ": ") + Describe(status));
 }
 
 ExitCode ExitOf(client::Code code) {
@@ -240,10 +242,11 @@ int RunCommandLine(const std::vector<std::string>& args, const Environment& envi
       ReadCommandLine(rest.subspan(words), environment, /*positionals_max=*/SIZE_MAX, &table);
   const auto help = [command = command] { return CommandHelp(*command); };
   if (std::optional<int> code = program.Answer(start, help)) return *code;
+  program.Warn(table.warnings());
   Cli cli;
   if (command->asks_server()) {
     if (absl::Status status = Connect(globals.connection, &cli.client_options); !status.ok()) {
-      return program.Complain(kExitUsage, std::string(status.message()));
+      return program.Complain(table.Attributed({kExitUsage, std::string(status.message())}));
     }
   }
   cli.client_options.timeout = globals.timeout;
@@ -263,7 +266,7 @@ int RunCommandLine(const std::vector<std::string>& args, const Environment& envi
 
 int RunCli(const std::vector<std::string>& args, const Environment& environment) {
   const int code = RunCommandLine(args, environment);
-  if (!FinishOutput() && code == kExitOk) return kExitGeneric;
+  if (!FinishOutput() && code == kExitOk) return kExitIo;
   return code;
 }
 

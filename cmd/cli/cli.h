@@ -23,6 +23,8 @@ class Cli {
   // Created by the first call, so that offline commands never connect.
   client::Client& client();
 
+  // Prints a message on standard error.
+  void Say(const std::string& message) const;
   // Prints an error and returns its exit status. `what` comes before the status: an id or address.
   int Usage(const std::string& message) const;
   int Fail(const client::Status& status, const std::string& what = "") const;

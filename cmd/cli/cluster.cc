@@ -113,8 +113,9 @@ class StatusCommand : public Command {
     return {
         "status", "", "print each node's role, progress and digest",
         "Asks every node of --server and every member that these nodes name. Nodes that have\n"
-        "applied the same index must have the same digest; otherwise the exit status is 9. The\n"
-        "exit status is 5 if no node knows a leader.\n"};
+        "applied the same index must have the same digest; otherwise the exit status is 9. If no\n"
+        "node that answers knows a leader, the exit status is 6 if a node refused the key, else\n"
+        "5.\n"};
   }
 
   int Run(Cli& cli) override {
@@ -135,12 +136,16 @@ class StatusCommand : public Command {
       if (!report.view.ok()) cli.Fail(report.view.status, report.address);
     }
     if (!conflict.empty()) {
-      std::fprintf(stderr, "dqueue-cli: %s\n", conflict.c_str());
+      cli.Say(conflict);
       return kExitVerifyFailed;
     }
     if (leader.empty()) {
-      std::fputs("dqueue-cli: no node knows a leader\n", stderr);
-      return kExitUnavailable;
+      const bool denied = std::any_of(reports.begin(), reports.end(), [](const NodeReport& report) {
+        return report.view.status.code == client::Code::kPermissionDenied;
+      });
+      cli.Say(denied ? "no node that accepts the API key knows a leader"
+                     : "no node knows a leader");
+      return denied ? kExitDenied : kExitUnavailable;
     }
     return kExitOk;
   }
@@ -222,13 +227,30 @@ class StatusCommand : public Command {
     return text;
   }
 
+  static constexpr std::string_view kUnreachable = "unreachable";
+
+  // Shown as the role of a node that did not answer the question.
+  static std::string_view WhyNot(client::Code code) {
+    switch (code) {
+      case client::Code::kPermissionDenied:
+        return "denied";
+      case client::Code::kUnavailable:
+      case client::Code::kUnknownOutcome:
+      case client::Code::kDeadlineExceeded:
+        return kUnreachable;
+      default:
+        return "error";
+    }
+  }
+
   static void PrintTable(const std::vector<NodeReport>& reports) {
     TextTable table({"NODE", "ADDRESS", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "SNAPSHOT",
                      "DIGEST", "VERSION"});
     for (const NodeReport& report : reports) {
       const client::ClusterView& view = report.view.value;
       if (!report.view.ok()) {
-        table.Row({"-", report.address, "unreachable", "-", "-", "-", "-", "-", "-", "-"});
+        table.Row({"-", report.address, std::string(WhyNot(report.view.status.code)), "-", "-", "-",
+                   "-", "-", "-", "-"});
         continue;
       }
       table.Row({view.node_id, report.address, view.role, std::to_string(view.term),
@@ -246,7 +268,9 @@ class StatusCommand : public Command {
     json.BeginArray("nodes");
     for (const NodeReport& report : reports) {
       const client::ClusterView& view = report.view.value;
-      json.BeginObject().Text("address", report.address).Bool("reachable", report.view.ok());
+      json.BeginObject()
+          .Text("address", report.address)
+          .Bool("reachable", report.view.ok() || WhyNot(report.view.status.code) != kUnreachable);
       WriteStatus(report.view.status, &json);
       json.Text("cluster_id", view.cluster_id)
           .Text("node_id", view.node_id)
@@ -295,7 +319,7 @@ class TransferCommand : public Command {
       JsonWriter json;
       std::puts(json.BeginObject().Text("leader_id", leader.value).EndObject().Take().c_str());
     } else {
-      std::printf("%s leads\n", leader.value.c_str());
+      std::printf("%s leads\n", EscapedForText(leader.value).c_str());
     }
     return kExitOk;
   }

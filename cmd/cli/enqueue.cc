@@ -103,7 +103,7 @@ class EnqueueCommand : public Command {
                    "priority; higher is leased first (0 to 255)");
     table->Duration("delay", &spec_.delay, {Millis(0), Millis(queue::kRunTimeAheadMsMax)},
                     "earliest start, from now (0s to 87672h)");
-    table->Time("run-at", &spec_.run_time, "earliest start, in RFC 3339");
+    table->Time("run-at", &spec_.run_time, "earliest start, in RFC 3339; a time in the past: now");
     table->Integer("max-retries", &max_retries_, 0, queue::kRetriesMax,
                    "retries of the failed job before it is dead (0 to 1000); none: the node's");
     table->Text("idempotency-key", &spec_.idempotency_key, "KEY",
@@ -163,16 +163,15 @@ class EnqueueCommand : public Command {
       json.BeginObject().Text("id", result.value.id).Bool("created", result.value.created);
       std::puts(json.EndObject().Take().c_str());
     } else {
-      std::puts(result.value.id.c_str());
-      if (!result.value.created)
-        std::fputs("dqueue-cli: the job is there already; nothing was created\n", stderr);
+      std::puts(EscapedForText(result.value.id).c_str());
+      if (!result.value.created) cli.Say("the job is there already; nothing was created");
     }
     return kExitOk;
   }
 
   int EnqueueCopies(Cli& cli) {
     ProgressBar progress("enqueue", static_cast<uint64_t>(count_));
-    BulkEnqueue bulk(&cli.client(), Report());
+    BulkEnqueue bulk(&cli.client(), Report(cli));
     const auto start = std::chrono::steady_clock::now();
     for (int64_t i = 0; i < count_; ++i) {
       if (!bulk.Add(spec_)) break;
@@ -185,7 +184,7 @@ class EnqueueCommand : public Command {
   int EnqueueFile(Cli& cli, Input& input) {
     ProgressBar progress("enqueue", input.size());
     JobFileReader reader(input.stream(), input.name(), spec_);
-    BulkEnqueue bulk(&cli.client(), Report());
+    BulkEnqueue bulk(&cli.client(), Report(cli));
     const auto start = std::chrono::steady_clock::now();
     int code = kExitOk;
     for (;;) {
@@ -221,7 +220,7 @@ class EnqueueCommand : public Command {
     if (!jobs.empty()) {
       const auto result = cli.client().EnqueueMany(std::move(jobs), /*all_or_nothing=*/true);
       if (!result.ok()) return cli.Fail(result.status, "nothing was created");
-      const auto report = Report();
+      const auto report = Report(cli);
       for (uint64_t i = 0; i < result.value.size(); ++i) {
         const client::Result<client::Enqueued>& item = result.value[i];
         ++counts.submitted;
@@ -234,16 +233,15 @@ class EnqueueCommand : public Command {
   }
 
   // Prints the id or the error of each job.
-  BulkEnqueue::OnResult Report() {
-    return [this](uint64_t item, const client::Result<client::Enqueued>& result) {
+  BulkEnqueue::OnResult Report(const Cli& cli) {
+    return [this, &cli](uint64_t item, const client::Result<client::Enqueued>& result) {
       if (result.ok()) {
-        if (print_ids_) std::puts(result.value.id.c_str());
+        if (print_ids_) std::puts(EscapedForText(result.value.id).c_str());
         return;
       }
       if (errors_.size() == kErrorsShownMax) return;
       errors_.emplace_back(item, result.status);
-      std::fprintf(stderr, "dqueue-cli: item %llu: %s\n", static_cast<unsigned long long>(item),
-                   Describe(result.status).c_str());
+      cli.Say("item " + std::to_string(item) + ": " + Describe(result.status));
     };
   }
 

@@ -85,6 +85,7 @@ TEST(JobFile, EveryField) {
   EXPECT_EQ(job.idempotency_key, "k");
   EXPECT_EQ(job.headers, (std::map<std::string, std::string>{{"g", "2"}, {"h", "1"}}));
   EXPECT_TRUE(job.labels.empty());
+  EXPECT_EQ(Read(R"({"run_at":"0001-01-01T00:00:00Z"})").jobs[0].run_time, WallTime::min());
   const ReadAll timed = Read(R"({"run_at":"2026-01-02T03:04:05Z"})");
   ASSERT_EQ(timed.error, "");
   EXPECT_EQ(FormatTime(*timed.jobs[0].run_time), "2026-01-02T03:04:05.000Z");
@@ -173,6 +174,8 @@ TEST(JobFile, BadFields) {
        "priority: 18446744073709551615 is out of range; it must be 0 to 255"},
       {R"({"timeout_ms":999})", "timeout_ms: 999 is out of range; it must be 1000 to 43200000"},
       {R"({"delay_ms":-1})", "delay_ms: -1 is out of range; it must be 0 to 315619200000"},
+      {R"({"run_at":"0000-01-01T00:00:00Z"})",
+       "run_at: \"0000-01-01T00:00:00Z\" is out of range; years 1 to 2200 can be given"},
       {R"({"run_at":"soon"})",
        "run_at: \"soon\" is not an RFC 3339 time with a zone, for example 2026-01-02T03:04:05Z"},
       {R"({"run_at":"2026-01-02T03:04:05Z","delay_ms":1})",

@@ -73,7 +73,7 @@ class ListCommand : public Command {
     if (cli.json) {
       std::puts(json.EndArray().Bool("more", more).EndObject().Take().c_str());
     } else if (more) {
-      std::fputs("dqueue-cli: there are more; see --limit and --all\n", stderr);
+      cli.Say("there are more; see --limit and --all");
     }
     return kExitOk;
   }
@@ -143,7 +143,7 @@ class ForEachIdCommand : public Command {
         const int failed = cli.Fail(status, cli.args[i]);
         if (code == kExitOk) code = failed;
       } else if (!cli.json) {
-        std::printf("%s %s\n", cli.args[i].c_str(), Done());
+        std::printf("%s %s\n", EscapedForText(cli.args[i]).c_str(), Done());
       }
     }
     if (cli.json) std::puts(json.EndArray().EndObject().Take().c_str());

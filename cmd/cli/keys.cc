@@ -44,9 +44,9 @@ class KeyCreateCommand : public Command {
       WriteApiKey(made.value.key, &json);
       std::puts(json.EndObject().Take().c_str());
     } else {
-      std::puts(made.value.secret.c_str());
-      std::fprintf(stderr, "dqueue-cli: made %s for %s; it is not shown again\n",
-                   made.value.key.id.c_str(), Quoted(made.value.key.owner_id).c_str());
+      std::puts(EscapedForText(made.value.secret).c_str());
+      cli.Say("made " + made.value.key.id + " for " + Quoted(made.value.key.owner_id) +
+              "; it is not shown again");
     }
     return kExitOk;
   }
@@ -111,7 +111,7 @@ class KeyRevokeCommand : public Command {
       WriteApiKey(revoked.value, &json);
       std::puts(json.EndObject().Take().c_str());
     } else {
-      std::printf("%s revoked\n", revoked.value.id.c_str());
+      std::printf("%s revoked\n", EscapedForText(revoked.value.id).c_str());
     }
     return kExitOk;
   }

@@ -43,7 +43,7 @@ class LeaseCommand : public Command {
       return kExitOk;
     }
     if (result.value.empty()) {
-      std::fputs("dqueue-cli: no job is ready\n", stderr);
+      cli.Say("no job is ready");
       return kExitOk;
     }
     TextTable table({"ID", "TOKEN", "QUEUE", "TYPE", "ATTEMPT", "PAYLOAD"});
@@ -85,7 +85,7 @@ class TokenCommand : public Command {
       WriteStatus(result.status, &json);
       std::puts(json.EndObject().Take().c_str());
     } else {
-      std::printf("%s %s\n", cli.args[0].c_str(), Done());
+      std::printf("%s %s\n", EscapedForText(cli.args[0]).c_str(), Done());
     }
     return kExitOk;
   }

@@ -29,7 +29,7 @@ class LogCommand : public Command {
     }
     absl::StatusOr<storage::LogReport> report = storage::InspectLog(fs, directory, line);
     if (report.ok()) return *std::move(report);
-    std::fprintf(stderr, "dqueue-cli: %s\n", std::string(report.status().message()).c_str());
+    cli.Say(std::string(report.status().message()));
     switch (report.status().code()) {
       case absl::StatusCode::kNotFound:
         *code = kExitNotFound;
@@ -47,11 +47,10 @@ class LogCommand : public Command {
   }
 
   // Returns 0; 9 after printing the place of the damage.
-  static int Judge(const storage::LogReport& report) {
+  static int Judge(const Cli& cli, const storage::LogReport& report) {
     if (!report.damage) return kExitOk;
-    std::fprintf(stderr, "dqueue-cli: %s:%llu: %s\n", report.damage->file.c_str(),
-                 static_cast<unsigned long long>(report.damage->offset),
-                 report.damage->reason.c_str());
+    cli.Say(report.damage->file + ":" + std::to_string(report.damage->offset) + ": " +
+            report.damage->reason);
     return kExitVerifyFailed;
   }
 };
@@ -65,8 +64,8 @@ class DumpCommand : public LogCommand {
   int Run(Cli& cli) override {
     int code = kExitOk;
     const auto report = Inspect(
-        cli, [](const std::string& line) { std::puts(line.c_str()); }, &code);
-    return report ? Judge(*report) : code;
+        cli, [](const std::string& line) { std::puts(EscapedMessage(line).c_str()); }, &code);
+    return report ? Judge(cli, *report) : code;
   }
 };
 
@@ -82,13 +81,13 @@ class VerifyCommand : public LogCommand {
     const auto report = Inspect(cli, nullptr, &code);
     if (!report) return code;
     cli.json ? PrintJson(*report) : PrintText(*report);
-    return Judge(*report);
+    return Judge(cli, *report);
   }
 
  private:
   static void PrintText(const storage::LogReport& report) {
     std::printf("node %s: %s records in %zu segments, entries %llu to %llu, term %llu\n",
-                report.identity.node_name.c_str(), Grouped(report.records).c_str(),
+                EscapedForText(report.identity.node_name).c_str(), Grouped(report.records).c_str(),
                 report.segments.size(),
                 static_cast<unsigned long long>(report.raft.compacted_index.value() + 1),
                 static_cast<unsigned long long>(report.raft.last_index.value()),

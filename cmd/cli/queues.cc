@@ -33,7 +33,7 @@ class QueueCommand : public Command {
       WriteQueue(result.value, &json);
       std::puts(json.Take().c_str());
     } else {
-      std::printf("%s %s\n", queue_.c_str(), Done());
+      std::printf("%s %s\n", EscapedForText(queue_).c_str(), Done());
     }
     return kExitOk;
   }
@@ -123,7 +123,7 @@ class PurgeCommand : public Command {
       options_.states.push_back(*state);
     }
     if (!yes_ && isatty(STDIN_FILENO) == 1 && !Confirmed()) {
-      std::fputs("dqueue-cli: nothing was deleted\n", stderr);
+      cli.Say("nothing was deleted");
       return kExitGeneric;
     }
     options_.max_jobs = kJobsACall;
@@ -177,7 +177,7 @@ class DeadCommand : public Command {
                  group.sample_ids.empty() ? "-" : group.sample_ids[0], Beginning(group.error)});
     }
     std::fputs(table.ToString().c_str(), stdout);
-    if (result.value.more) std::fputs("dqueue-cli: there are more groups\n", stderr);
+    if (result.value.more) cli.Say("there are more groups");
     return kExitOk;
   }
 

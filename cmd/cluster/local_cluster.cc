@@ -157,6 +157,12 @@ absl::Status LocalCluster::Spawn(Node* node) {
   arguments.push_back(nullptr);
   const int log = open(node->log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log < 0) return SystemError(node->log);
+  // Settings of this program's user are not settings of the nodes.
+  std::vector<char*> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (!std::string_view(*entry).starts_with("DQUEUE_")) environment.push_back(*entry);
+  }
+  environment.push_back(nullptr);
   const pid_t parent = getpid();
   sigset_t none;
   sigemptyset(&none);
@@ -170,7 +176,7 @@ absl::Status LocalCluster::Spawn(Node* node) {
     pthread_sigmask(SIG_SETMASK, &none, nullptr);
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
-    execv(arguments[0], arguments.data());
+    execve(arguments[0], arguments.data(), environment.data());
     _exit(127);
   }
   close(log);

@@ -45,7 +45,8 @@ class LocalCluster {
     std::string directory{};  // gets a directory and a log file for each node
   };
 
-  // Starts the nodes and waits up to 20 s for a leader.
+  // Starts the nodes and waits up to 20 s for a leader. The nodes get this process's environment
+  // without the variables that begin with DQUEUE_.
   static absl::StatusOr<std::unique_ptr<LocalCluster>> Start(const Options& options);
   ~LocalCluster();  // kills the nodes
   LocalCluster(const LocalCluster&) = delete;

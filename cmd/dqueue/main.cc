@@ -13,7 +13,7 @@ namespace dqueue::cmd {
 namespace {
 
 int Run(const std::vector<std::string>& args, const Environment& environment) {
-  const Program program("dqueue", kExitConfig);
+  const Program program("dqueue");
   const NodeCommand command = ReadNodeCommand(args, environment);
   if (std::optional<int> code = program.Answer(command.start, NodeHelp)) return *code;
   // Before any thread exists.

@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::duration_cast;
 
-constexpr Millis kTenMinutes = std::chrono::minutes(10);
+constexpr DurationRange kTimerRange{Millis(5), std::chrono::minutes(10)};
 constexpr int kMembersMax = 7;
 constexpr char kGrpcPort[] = ":9090";
 constexpr char kHttpPort[] = ":8080";
@@ -95,10 +95,10 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
   table->Integer(
       "max-retries", &flags->max_retries, 0, queue::kRetriesMax,
       "retries of a failed job before it is dead, unless the job sets its own (0 to 1000)");
-  table->Duration("heartbeat", &flags->heartbeat, {},
+  table->Duration("heartbeat", &flags->heartbeat, kTimerRange,
                   "interval of the leader's heartbeats (5ms to 10m)");
   table->Duration(
-      "election-timeout", &flags->election_timeout, {},
+      "election-timeout", &flags->election_timeout, kTimerRange,
       "a follower starts an election one to two times this after the last heartbeat (5ms to 10m)");
   table->Bytes("snapshot-log-bytes", &flags->snapshot_log_bytes, 1 << 20, uint64_t{1} << 40,
                "log growth that triggers a snapshot (1MiB to 1024GiB)");
@@ -118,7 +118,7 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
   table->Choice("log-level", &flags->log_level, {"trace", "debug", "info", "warn", "error", "off"},
                 "lowest severity that is logged");
   table->Choice("log-format", &flags->log_format, {"text", "json"}, "format of log lines");
-  table->SetEnvPrefix("DQUEUE_");
+  table->AddVariables();
 }
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
@@ -282,12 +282,6 @@ absl::Status ResolveOnlyMember(const NodeFlags& flags, NodeConfig* config) {
 }
 
 absl::Status ResolveTimers(const NodeFlags& flags, node::Options* options) {
-  for (const auto& [name, value] : {std::pair{"--heartbeat", flags.heartbeat},
-                                    {"--election-timeout", flags.election_timeout}}) {
-    if (value < Millis(5) || value > kTenMinutes) {
-      return Bad(std::string(name) + " " + FormatDuration(value) + " must be 5ms to 10m");
-    }
-  }
   if (flags.election_timeout < 4 * flags.heartbeat) {
     return Bad("--election-timeout " + FormatDuration(flags.election_timeout) +
                " must be at least 4 times --heartbeat " + FormatDuration(flags.heartbeat) +
@@ -446,7 +440,7 @@ NodeCommand ReadNodeCommand(const std::vector<std::string>& args, const Environm
   flags.http_given = table.Given("http-addr");
 
   const auto problem = [&](UsageProblem p) {
-    command.start = {Start::Kind::kProblem, std::move(p)};
+    command.start = {Start::Kind::kProblem, table.Attributed(std::move(p))};
     return command;
   };
   if (!table.positionals().empty()) {
@@ -457,7 +451,7 @@ NodeCommand ReadNodeCommand(const std::vector<std::string>& args, const Environm
                                              : "; all settings are flags, see --help")});
   }
   if (std::optional<UsageProblem> syntax = SyntaxProblem(flags)) return problem(*syntax);
-  command.config.warnings = UnknownVariables(table, environment);
+  command.config.warnings = table.warnings();
   command.config.notes = table.notes();
   if (absl::Status status = Resolve(flags, &command.config); !status.ok()) {
     return problem({kExitConfig, std::string(status.message())});
@@ -484,7 +478,8 @@ std::string NodeHelp() {
          "exits at once.\n\n"
          "exit status: 0 stopped by a signal; 2 usage; 65 damaged data or data of an unknown\n"
          "version; 69 the data directory is in use; 74 the system refused a file, directory or\n"
-         "socket; 78 settings that contradict each other or the data directory\n";
+         "socket; 78 a malformed variable, or settings that contradict each other or the data\n"
+         "directory\n";
 }
 
 }  // namespace dqueue::cmd

@@ -125,7 +125,8 @@ TEST(NodeConfig, Warnings) {
                           "127.0.0.1:7000; that works only if the port is forwarded"));
   const NodeCommand unknown = Read({"--id=n1", "--grpc-addr=127.0.0.1:1"}, {{"DQUEUE_PEER", "x"}});
   EXPECT_THAT(unknown.config.warnings,
-              ElementsAre("unknown environment variable DQUEUE_PEER; did you mean DQUEUE_PEERS?"));
+              ElementsAre("unknown environment variable DQUEUE_PEER has no effect; did you mean "
+                          "DQUEUE_PEERS?"));
 }
 
 TEST(NodeConfig, Environment) {
@@ -138,6 +139,35 @@ TEST(NodeConfig, Environment) {
   EXPECT_EQ(command.config.node.broker.max_retries, 1);
   EXPECT_THAT(command.config.notes,
               ElementsAre("--max-retries on the command line overrides DQUEUE_MAX_RETRIES"));
+}
+
+TEST(NodeConfig, ProblemsNameTheVariable) {
+  const Start syntax = Read({"--id=a"}, {{"DQUEUE_GRPC_ADDR", ":65536"}}).start;
+  EXPECT_EQ(syntax.problem.code, kExitConfig);
+  EXPECT_EQ(syntax.problem.message,
+            "--grpc-addr: \":65536\" has a bad port; it must be 1 to 65535 (DQUEUE_GRPC_ADDR sets "
+            "--grpc-addr)");
+  const Start rule = Read({}, {{"DQUEUE_ID", "a"}, {"DQUEUE_PEERS", "b=h:1,c=h:2"}}).start;
+  EXPECT_EQ(rule.problem.code, kExitConfig);
+  EXPECT_EQ(rule.problem.message,
+            "--peers does not name this node, \"a\"; it lists all members, this one included "
+            "(DQUEUE_PEERS sets --peers)");
+  const Start range = Read({"--id=a"}, {{"DQUEUE_HEARTBEAT", "1ms"}}).start;
+  EXPECT_EQ(range.problem.code, kExitConfig);
+  EXPECT_EQ(range.problem.message,
+            "DQUEUE_HEARTBEAT: \"1ms\" is out of range; it must be 5ms to 10m");
+}
+
+TEST(NodeConfig, EveryVariableIsKnownToOtherPrograms) {
+  const std::string help = NodeHelp();
+  size_t variables = 0;
+  for (size_t at = 0; (at = help.find("DQUEUE_", at)) != std::string::npos; ++variables) {
+    const size_t end = help.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ_", at);
+    const std::string name = help.substr(at, end - at);
+    EXPECT_THAT(KnownVariables(), testing::Contains(name)) << "add it to cmd/flags/variables.cc";
+    at = end;
+  }
+  EXPECT_GT(variables, 20u);
 }
 
 TEST(NodeConfig, HelpAndVersionWin) {
@@ -289,14 +319,16 @@ TEST(NodeConfig, PlainTextBeyondLoopbackIsRefused) {
 
 TEST(NodeConfig, BadTimers) {
   ExpectProblems({
-      {{"--id=a", "--heartbeat=0s"}, kExitConfig, "--heartbeat 0s must be 5ms to 10m"},
+      {{"--id=a", "--heartbeat=1ms"},
+       kExitUsage,
+       "--heartbeat: \"1ms\" is out of range; it must be 5ms to 10m"},
       {{"--id=a", "--heartbeat=100ms", "--election-timeout=200ms"},
        kExitConfig,
        "--election-timeout 200ms must be at least 4 times --heartbeat 100ms; otherwise one late "
        "heartbeat can cause an election"},
       {{"--id=a", "--election-timeout=11m"},
-       kExitConfig,
-       "--election-timeout 11m must be 5ms to 10m"},
+       kExitUsage,
+       "--election-timeout: \"11m\" is out of range; it must be 5ms to 10m"},
   });
 }
 

@@ -25,29 +25,23 @@ absl::Status ReadKeyFile(const std::string& path, std::string* key) {
 
 }  // namespace
 
-void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table,
-                        const std::string& variable) {
-  table->List("server", &flags->servers, "HOST:PORT,…", help).Env(variable);
-  table->Bool("tls", &flags->tls, "use TLS; https://HOST:PORT, --ca and --cert imply it")
-      .Env("DQUEUE_TLS");
-  table->Text("ca", &flags->ca, "FILE", "CA of the servers' certificates; none: the system's CAs")
-      .Env("DQUEUE_CA");
-  table->Text("cert", &flags->cert, "FILE", "client certificate to show to servers")
-      .Env("DQUEUE_CERT");
-  table->Text("key", &flags->key, "FILE", "private key of --cert").Env("DQUEUE_KEY");
-  table
-      ->Text("server-name", &flags->server_name, "NAME",
-             "name required in servers' certificates; none: the host of --server")
-      .Env("DQUEUE_SERVER_NAME");
-  table
-      ->Text("api-key-file", &flags->api_key_file, "FILE",
-             "file with the API key; only its owner may have access to it")
-      .Env("DQUEUE_API_KEY_FILE");
+void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table) {
+  table->List("server", &flags->servers, "HOST:PORT,…", help).OlderEnv("DQUEUE_ENDPOINT");
+  table->Bool("tls", &flags->tls, "use TLS; https://HOST:PORT, --ca and --cert imply it");
+  table->Text("ca", &flags->ca, "FILE", "CA of the servers' certificates; none: the system's CAs");
+  table->Text("cert", &flags->cert, "FILE", "client certificate to show to servers");
+  table->Text("key", &flags->key, "FILE", "private key of --cert");
+  table->Text("server-name", &flags->server_name, "NAME",
+              "name required in servers' certificates; none: the host of --server");
+  table->Text("api-key-file", &flags->api_key_file, "FILE",
+              "file with the API key; only its owner may have access to it");
   table
       ->Text("api-key", &flags->api_key, "KEY",
              "API key; other users of this machine can see it in ps, so prefer the file or the "
              "variable")
-      .Env("DQUEUE_TOKEN");
+      .OlderEnv("DQUEUE_TOKEN")
+      .Secret();
+  table->AddVariables();
 }
 
 absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* options) {
@@ -90,7 +84,7 @@ absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* option
                                       .server_name = flags.server_name};
   }
   if (!flags.api_key_file.empty() && !flags.api_key.empty()) {
-    return Bad("--api-key-file and --api-key (DQUEUE_TOKEN) are both given; one is enough");
+    return Bad("--api-key-file and --api-key are both given; one is enough");
   }
   options->api_key = flags.api_key;
   if (!flags.api_key_file.empty()) return ReadKeyFile(flags.api_key_file, &options->api_key);

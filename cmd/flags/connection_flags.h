@@ -21,9 +21,8 @@ struct ConnectionFlags {
   std::string api_key{};
 };
 
-// Adds a row for each field. `help` and `variable` are those of --server.
-void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table,
-                        const std::string& variable = "DQUEUE_ENDPOINT");
+// Adds a row for each field, with its variables. `help` is that of --server.
+void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table);
 
 // Checks the flags, reads the API key file and fills servers, tls and api_key of `options`.
 // INVALID_ARGUMENT names the flag, its value and the reason. Call it before any gRPC function: it

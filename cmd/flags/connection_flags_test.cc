@@ -29,7 +29,7 @@ class ConnectionFlagsTest : public testing::Test {
     table.ApplyEnvironment(environment);
     EXPECT_FALSE(table.problem()) << table.problem()->message;
     options_ = {};
-    return std::string(Connect(flags, &options_).message());
+    return table.Attributed({kExitUsage, std::string(Connect(flags, &options_).message())}).message;
   }
 
   const std::string file_ = testing::TempDir() + "/connection_test_" + std::to_string(getpid());
@@ -64,9 +64,11 @@ TEST_F(ConnectionFlagsTest, FlagsThatImplyTls) {
 }
 
 TEST_F(ConnectionFlagsTest, ApiKeyFromVariableFlagOrFile) {
-  EXPECT_EQ(Read({}, {{"DQUEUE_TOKEN", "k1"}}), "");
-  EXPECT_EQ(options_.api_key, "k1");
-  EXPECT_EQ(Read({"--api-key=k2"}, {{"DQUEUE_TOKEN", "k1"}}), "");
+  for (const char* variable : {"DQUEUE_API_KEY", "DQUEUE_TOKEN"}) {
+    EXPECT_EQ(Read({}, {{variable, "k1"}}), "");
+    EXPECT_EQ(options_.api_key, "k1");
+  }
+  EXPECT_EQ(Read({"--api-key=k2"}, {{"DQUEUE_API_KEY", "k1"}}), "");
   EXPECT_EQ(options_.api_key, "k2");
   Write("k3\n");
   EXPECT_EQ(Read({"--api-key-file", file_}), "");
@@ -81,14 +83,19 @@ TEST_F(ConnectionFlagsTest, BadCombinations) {
   EXPECT_EQ(Read({"--server=http://h:1,https://i:1"}),
             "--server: \"http://h:1\" asks for plain text, and https://i:1 for TLS");
   EXPECT_EQ(Read({"--server=http://h:1"}, {{"DQUEUE_CA", file_}}),
-            "--server: \"http://h:1\" asks for plain text, and --ca for TLS");
+            "--server: \"http://h:1\" asks for plain text, and --ca for TLS (DQUEUE_CA sets --ca)");
   EXPECT_EQ(Read({"--cert", file_}), "--cert needs --key");
   EXPECT_EQ(Read({"--key", file_}), "--key needs --cert");
   EXPECT_EQ(Read({"--ca=/nowhere/ca"}), "--ca \"/nowhere/ca\": No such file or directory");
   EXPECT_EQ(Read({"--api-key-file=/nowhere/k"}),
             "--api-key-file \"/nowhere/k\": No such file or directory");
+  EXPECT_EQ(Read({}, {{"DQUEUE_API_KEY_FILE", "/nowhere/k"}}),
+            "--api-key-file \"/nowhere/k\": No such file or directory (DQUEUE_API_KEY_FILE sets "
+            "--api-key-file)");
+  EXPECT_EQ(Read({}, {{"DQUEUE_ENDPOINT", "h"}}),
+            "--server: \"h\" has no port; write host:port (DQUEUE_ENDPOINT sets --server)");
   EXPECT_EQ(Read({"--api-key-file", file_, "--api-key=k"}),
-            "--api-key-file and --api-key (DQUEUE_TOKEN) are both given; one is enough");
+            "--api-key-file and --api-key are both given; one is enough");
   Write("");
   EXPECT_EQ(Read({"--api-key-file", file_}), "--api-key-file " + quoted + ": is empty");
   for (const mode_t mode : {0640, 0604, 0644}) {

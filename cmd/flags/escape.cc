@@ -46,30 +46,49 @@ bool Misleads(uint32_t code) {
          (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
-std::string Escaped(std::string_view message, bool json) {
-  std::string out;
-  out.reserve(message.size());
-  char hex[8];
-  for (size_t i = 0; i < message.size();) {
-    const auto byte = static_cast<unsigned char>(message[i]);
-    const size_t length = CharacterLength(message.substr(i));
-    const uint32_t code = length == 0 ? byte : CodePoint(message.substr(i, length));
-    if (json && (byte == '\n' || byte == '\t' || byte == '\r')) {
-      out += byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : "\\r";
-      ++i;
-      continue;
-    }
-    if (length == 0 || Misleads(code)) {
-      std::snprintf(hex, sizeof hex, json || length > 1 ? "\\u%04x" : "\\x%02x", code);
-      out += hex;
-      i += length == 0 ? 1 : length;
-      continue;
-    }
-    if (byte == '\\' || (json && byte == '"')) out += '\\';
-    out.append(message.substr(i, length));
-    i += length;
+enum class Form { kText, kMessage, kQuoted, kJson };
+
+// Appends the escaped first character of `text`. Returns its number of bytes in `text`.
+size_t AppendFirst(std::string_view text, Form form, std::string* out) {
+  const auto byte = static_cast<unsigned char>(text[0]);
+  const size_t bytes = CharacterLength(text);
+  const uint32_t code = bytes == 0 ? byte : CodePoint(text.substr(0, bytes));
+  if (form == Form::kJson && (byte == '\n' || byte == '\t' || byte == '\r')) {
+    *out += byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : "\\r";
+  } else if (bytes == 0 || Misleads(code)) {
+    char hex[8];
+    std::snprintf(hex, sizeof hex, form == Form::kJson || bytes > 1 ? "\\u%04x" : "\\x%02x", code);
+    *out += hex;
+  } else {
+    const bool quotes = form == Form::kJson || form == Form::kQuoted;
+    if ((byte == '\\' && form != Form::kMessage) || (byte == '"' && quotes)) *out += '\\';
+    out->append(text.substr(0, bytes));
   }
+  return bytes == 0 ? 1 : bytes;
+}
+
+std::string Escaped(std::string_view text, Form form) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) text.remove_prefix(AppendFirst(text, form, &out));
   return out;
+}
+
+// Appends the escaped text, but not more than `characters_max`. Returns true if all fit.
+bool AppendStart(std::string_view text, Form form, size_t characters_max, std::string* out) {
+  while (!text.empty()) {
+    const size_t before = out->size();
+    text.remove_prefix(AppendFirst(text, form, out));
+    // One character of any length, or an escape, which is ASCII.
+    const bool ascii = static_cast<unsigned char>((*out)[before]) < 0x80;
+    const size_t characters = ascii ? out->size() - before : 1;
+    if (characters > characters_max) {
+      out->resize(before);
+      return false;
+    }
+    characters_max -= characters;
+  }
+  return true;
 }
 
 }  // namespace
@@ -93,7 +112,19 @@ std::string MadeUtf8(std::string_view text) {
   return out;
 }
 
-std::string EscapedForText(std::string_view text) { return Escaped(text, false); }
-std::string EscapedForJson(std::string_view text) { return Escaped(text, true); }
+std::string EscapedForText(std::string_view text) { return Escaped(text, Form::kText); }
+std::string EscapedMessage(std::string_view message) { return Escaped(message, Form::kMessage); }
+std::string EscapedForJson(std::string_view text) { return Escaped(text, Form::kJson); }
+
+std::string Shown(std::string_view text, size_t characters_max) {
+  std::string out;
+  return AppendStart(text, Form::kText, characters_max, &out) ? out : out + "…";
+}
+
+std::string Quoted(std::string_view text) {
+  std::string out = "\"";
+  const bool whole = AppendStart(text, Form::kQuoted, kShownCharactersMax, &out);
+  return out + (whole ? "\"" : "…\"");
+}
 
 }  // namespace dqueue::cmd

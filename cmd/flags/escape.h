@@ -1,6 +1,7 @@
 // Escapes text from outside the program (jobs, peers, clients) before it is printed.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -10,8 +11,20 @@ namespace dqueue::cmd {
 bool IsUtf8(std::string_view text);
 // For a line of a terminal or log. One-byte control characters and bytes that are not UTF-8 become
 // \xNN. Longer control characters, line separators and characters that change the direction of
-// text become \uNNNN. Backslashes are doubled.
+// text become \uNNNN. Backslashes are doubled, so the text can be restored.
 std::string EscapedForText(std::string_view text);
+// For a whole message, at the place of printing. Escapes the same characters but leaves backslashes
+// as they are: values in the message that Quoted() or Shown() escaped are not escaped twice.
+std::string EscapedMessage(std::string_view message);
+
+// The limit of a value in a message, in characters.
+constexpr size_t kShownCharactersMax = 80;
+// A value for a message, escaped as by EscapedForText(). Longer than `characters_max` after
+// escaping: cut between characters, never inside an escape, and marked with "…".
+std::string Shown(std::string_view text, size_t characters_max = kShownCharactersMax);
+// The same in double quotes. Double quotes in the text are escaped too.
+std::string Quoted(std::string_view text);
+
 // For the inside of a JSON string. Escapes the same characters, quotes, and \n, \r, \t in JSON's
 // own form. Bytes that are not UTF-8 become \u00NN.
 std::string EscapedForJson(std::string_view text);

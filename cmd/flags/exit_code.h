@@ -15,11 +15,13 @@ enum ExitCode : int {
   kExitTimeout = 7,
   kExitJobFailed = 8,     // wait: the job finished as DEAD or CANCELLED
   kExitVerifyFailed = 9,  // log verify, status, bench, chaos: lost, damaged or differing data
-  // Of dqueue; numbers above 64 are those of sysexits.h.
+  // Numbers above 64 are those of sysexits.h. Of dqueue:
   kExitData = 65,    // the data is damaged, or of an unknown version
   kExitLocked = 69,  // the data directory is in use
-  kExitIo = 74,      // the system refused a file, directory or socket
-  kExitConfig = 78,  // well-formed settings that contradict each other or the data
+  // Of all programs.
+  kExitIo = 74,      // standard output cannot be written; dqueue: a file, directory or socket
+  kExitConfig = 78,  // a malformed environment variable; dqueue: well-formed settings that
+                     // contradict each other or the data
 };
 
 }  // namespace dqueue::cmd

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -17,7 +16,6 @@
 namespace dqueue::cmd {
 namespace {
 
-constexpr size_t kQuotedMax = 80;
 constexpr uint64_t kTooLarge = std::numeric_limits<uint64_t>::max();
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
@@ -109,31 +107,6 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 }
 
 }  // namespace
-
-std::string Quoted(std::string_view text) {
-  size_t end = text.size();
-  const bool cut = end > kQuotedMax;
-  if (cut) {
-    end = kQuotedMax;
-    // Cut between UTF-8 characters.
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  }
-  std::string out = "\"";
-  for (char c : text.substr(0, end)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20 || byte == 0x7F) {
-      char hex[5];
-      std::snprintf(hex, sizeof hex, "\\x%02x", byte);
-      out += hex;
-    } else {
-      out += c;
-    }
-  }
-  return out + (cut ? "…\"" : "\"");
-}
 
 absl::StatusOr<Millis> ParseDuration(std::string_view text) {
   const std::string quoted = Quoted(text);
@@ -236,9 +209,10 @@ absl::StatusOr<WallTime> ParseTime(std::string_view text) {
       !absl::ParseTime(absl::RFC3339_full, AbslView(text), &time, &error)) {
     return Bad(quoted + " is not an RFC 3339 time with a zone, for example 2026-01-02T03:04:05Z");
   }
+  static const absl::Time start = absl::FromCivil(absl::CivilSecond(1, 1, 1), absl::UTCTimeZone());
   static const absl::Time end = absl::FromCivil(absl::CivilSecond(2201, 1, 1), absl::UTCTimeZone());
-  if (time < absl::UnixEpoch() || time >= end) {
-    return Bad(quoted + " is out of range; years 1970 to 2200 can be given");
+  if (time < start || time >= end) {
+    return Bad(quoted + " is out of range; years 1 to 2200 can be given");
   }
   return absl::ToChronoTime(time);
 }
@@ -334,9 +308,10 @@ std::vector<std::string> SplitCommas(std::string_view text) {
 }
 
 std::string Nearest(std::string_view text, const std::vector<std::string>& candidates) {
-  if (text.size() > kQuotedMax) return "";
+  if (text.size() > kShownCharactersMax) return "";
   std::string best;
-  size_t best_distance = 3;
+  // Most words of five letters are within two edits of an unrelated one.
+  size_t best_distance = text.size() < 6 ? 2 : 3;
   for (const std::string& candidate : candidates) {
     const size_t distance = EditDistance(text, candidate);
     if (distance < best_distance && distance < candidate.size()) {

@@ -10,15 +10,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cmd/flags/escape.h"
 
 namespace dqueue::cmd {
 
 using Millis = std::chrono::milliseconds;
 using WallTime = std::chrono::system_clock::time_point;
-
-// `text` in double quotes. Control bytes, quotes and backslashes are escaped; text beyond 80 bytes
-// is cut and marked with "…".
-std::string Quoted(std::string_view text);
 
 // One or more numbers, each with a unit of ms, s, m or h: "250ms", "1.5s", "1h30m". Each must
 // be a whole number of milliseconds. The sum is at most 87672h (ten years).
@@ -35,8 +32,8 @@ std::string FormatBytes(uint64_t value);
 // Decimal ASCII digits with an optional sign. The value must be `min` to `max`.
 absl::StatusOr<int64_t> ParseInteger(std::string_view text, int64_t min, int64_t max);
 
-// RFC 3339 with a zone: "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.678+01:00". Years 1970 to
-// 2200.
+// RFC 3339 with a zone: "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.678+01:00". Years 1 to 2200; a
+// time before WallTime's range gives its beginning, in the year 1677.
 absl::StatusOr<WallTime> ParseTime(std::string_view text);
 // RFC 3339 in UTC with milliseconds: "2026-01-02T03:04:05.678Z".
 std::string FormatTime(WallTime value);

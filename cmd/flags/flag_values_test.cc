@@ -11,15 +11,6 @@ std::string ErrorOf(const absl::StatusOr<T>& result) {
   return result.ok() ? "no error" : std::string(result.status().message());
 }
 
-TEST(Quoted, EscapesAndCuts) {
-  EXPECT_EQ(Quoted("plain"), "\"plain\"");
-  EXPECT_EQ(Quoted("a\"b\\c\n\x1b[0m"), "\"a\\\"b\\\\c\\x0a\\x1b[0m\"");
-  EXPECT_EQ(Quoted(std::string(80, 'x')), "\"" + std::string(80, 'x') + "\"");
-  EXPECT_EQ(Quoted(std::string(81, 'x')), "\"" + std::string(80, 'x') + "…\"");
-  // The 80th byte is the first of two.
-  EXPECT_EQ(Quoted(std::string(79, 'x') + "éé"), "\"" + std::string(79, 'x') + "…\"");
-}
-
 TEST(ParseDuration, Good) {
   const std::pair<const char*, int64_t> cases[] = {
       {"0s", 0},     {"1ms", 1},         {"30s", 30000},           {"1.5s", 1500},
@@ -132,9 +123,11 @@ TEST(ParseTime, GoodAndBad) {
         " 2026-01-02T03:04:05Z", "2026-01-02T25:04:05Z", "1767323045"}) {
     EXPECT_EQ(ErrorOf(ParseTime(text)), Quoted(text) + form) << text;
   }
-  for (const char* text : {"1969-12-31T23:59:59Z", "2201-01-01T00:00:00Z"}) {
+  EXPECT_EQ(FormatTime(*ParseTime("1969-12-31T23:59:59.5Z")), "1969-12-31T23:59:59.500Z");
+  EXPECT_EQ(*ParseTime("0001-01-01T00:00:00Z"), WallTime::min());
+  for (const char* text : {"0000-12-31T23:59:59Z", "2201-01-01T00:00:00Z"}) {
     EXPECT_EQ(ErrorOf(ParseTime(text)),
-              Quoted(text) + " is out of range; years 1970 to 2200 can be given");
+              Quoted(text) + " is out of range; years 1 to 2200 can be given");
   }
 }
 
@@ -196,6 +189,11 @@ TEST(Nearest, FindsMisspelledNames) {
   EXPECT_EQ(Nearest("peer", names), "peers");
   EXPECT_EQ(Nearest("http", names), "http-addr");
   EXPECT_EQ(Nearest("xyz", names), "");
+  // Two edits are too many for a short word.
+  EXPECT_EQ(Nearest("pears", {"peers"}), "peers");
+  EXPECT_EQ(Nearest("port", {"cert"}), "");
+  EXPECT_EQ(Nearest("serber", {"server"}), "server");
+  EXPECT_EQ(Nearest("cerber", {"server"}), "server");
   EXPECT_EQ(Nearest(std::string(100000, 'x'), names), "");
 }
 

@@ -1,27 +1,15 @@
 #include "cmd/flags/flags.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
+#include "base/check.h"
 #include "cmd/flags/text_output.h"
 
 namespace dqueue::cmd {
 namespace {
 
-constexpr std::string_view kVariablePrefix = "DQUEUE_";
-
 absl::Status Bad(std::string message) { return absl::InvalidArgumentError(message); }
-
-std::string Capitals(std::string_view name) {
-  std::string out;
-  for (char c : name) {
-    out += c == '-' ? '_' : (c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
-  }
-  return out;
-}
 
 std::string Join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string out;
@@ -49,6 +37,15 @@ absl::StatusOr<Millis> DurationWithin(std::string_view text, DurationRange range
   return value;
 }
 
+// As Nearest(), without the prefix that all variables have.
+std::string NearestVariable(std::string_view name, const std::vector<std::string>& variables) {
+  const size_t prefix = VariableOf("").size();
+  std::vector<std::string> ends;
+  for (const std::string& variable : variables) ends.push_back(variable.substr(prefix));
+  const std::string nearest = Nearest(name.substr(prefix), ends);
+  return nearest.empty() ? "" : VariableOf(nearest);
+}
+
 template <class T>
 absl::Status Store(absl::StatusOr<T> value, auto* out) {
   if (!value.ok()) return value.status();
@@ -57,17 +54,6 @@ absl::Status Store(absl::StatusOr<T> value, auto* out) {
 }
 
 }  // namespace
-
-Environment ProcessEnvironment() {
-  Environment result;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const size_t equals = text.find('=');
-    if (equals == std::string_view::npos || text.rfind(kVariablePrefix, 0) != 0) continue;
-    result.emplace(text.substr(0, equals), text.substr(equals + 1));
-  }
-  return result;
-}
 
 Flag& FlagTable::Add(std::string name, std::string value_name, std::string help) {
   Flag& flag = rows_.emplace_back();
@@ -190,10 +176,15 @@ Flag& FlagTable::Time(std::string name, std::optional<WallTime>* out, std::strin
   return flag;
 }
 
-void FlagTable::SetEnvPrefix(const std::string& prefix) {
-  for (Flag& flag : rows_) {
-    if (flag.env.empty()) flag.env = prefix + Capitals(flag.name);
-  }
+void FlagTable::AddVariables() {
+  for (Flag& flag : rows_) flag.env = VariableOf(flag.name);
+}
+
+void FlagTable::RemoveVariables(std::string_view name) {
+  Flag* flag = Find(name);
+  DQ_CHECK(flag != nullptr);
+  flag->env.clear();
+  flag->older_env.clear();
 }
 
 Flag* FlagTable::Find(std::string_view name) {
@@ -215,8 +206,7 @@ std::string FlagTable::UnknownFlag(std::string_view name) const {
   std::vector<std::string> names = {"help", "version"};
   for (const Flag& flag : rows_) names.push_back(flag.name);
   const std::string nearest = Nearest(name, names);
-  const std::string quoted = Quoted("--" + std::string(name));
-  return "unknown flag " + quoted.substr(1, quoted.size() - 2) +
+  return "unknown flag " + Shown("--" + std::string(name)) +
          (nearest.empty() ? "; --help lists the flags" : "; did you mean --" + nearest + "?");
 }
 
@@ -229,8 +219,8 @@ void FlagTable::Assign(Flag& flag, const std::string& value) {
   const auto earlier = given_.find(flag.name);
   if (earlier != given_.end() && !flag.list) {
     if (earlier->second != value) {
-      Fail(shown + " is given twice with different values: " + Quoted(earlier->second) + " and " +
-           Quoted(value));
+      Fail(shown + " is given twice with different values" +
+           (flag.secret ? "" : ": " + Quoted(earlier->second) + " and " + Quoted(value)));
     }
     return;
   }
@@ -293,21 +283,85 @@ size_t FlagTable::Parse(std::span<const std::string> args, bool stop_at_position
 }
 
 void FlagTable::ApplyEnvironment(const Environment& environment) {
-  for (Flag& flag : rows_) {
-    if (flag.env.empty()) continue;
-    const auto found = environment.find(flag.env);
-    if (found == environment.end() || found->second.empty()) continue;
-    if (const auto given = given_.find(flag.name); given != given_.end()) {
-      if (given->second != found->second) {
-        notes_.push_back("--" + flag.name + " on the command line overrides " + flag.env);
-      }
+  for (Flag& flag : rows_) SetFromVariable(flag, environment);
+  JudgeVariables(environment);
+}
+
+void FlagTable::SetFromVariable(Flag& flag, const Environment& environment) {
+  const auto value_of = [&](const std::string& variable) {
+    const auto found = environment.find(variable);
+    return found == environment.end() ? std::string() : found->second;
+  };
+  std::string variable = flag.env;
+  std::string value = value_of(flag.env);
+  if (const std::string older = value_of(flag.older_env); value.empty()) {
+    variable = flag.older_env;
+    value = older;
+  } else if (!older.empty() && older != value) {
+    warnings_.push_back(flag.env + " overrides its older name " + flag.older_env +
+                        ", which has another value");
+  }
+  if (value.empty()) return;
+  if (const auto given = given_.find(flag.name); given != given_.end()) {
+    if (given->second != value) {
+      notes_.push_back("--" + flag.name + " on the command line overrides " + variable);
+    }
+    return;
+  }
+  from_environment_[flag.name] = variable;
+  if (absl::Status status = flag.set(value); !status.ok() && !problem_) {
+    problem_ = UsageProblem{kExitConfig, variable + ": " + std::string(status.message())};
+  }
+}
+
+void FlagTable::JudgeVariables(const Environment& environment) {
+  std::vector<std::string> own;
+  for (const Flag& flag : rows_) {
+    if (!flag.env.empty()) own.push_back(flag.env);
+    if (!flag.older_env.empty()) own.push_back(flag.older_env);
+  }
+  const std::vector<std::string>& known = KnownVariables();
+  const auto is_in = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  std::vector<std::string> foreign;
+  for (const auto& [name, value] : environment) {
+    if (is_in(own, name)) continue;
+    if (is_in(known, name)) {
+      foreign.push_back(name);
       continue;
     }
-    from_environment_.insert(flag.name);
-    if (absl::Status status = flag.set(found->second); !status.ok() && !problem_) {
-      problem_ = UsageProblem{kExitConfig, flag.env + ": " + std::string(status.message())};
-    }
+    if (IsServiceVariable(name, value)) continue;
+    std::string nearest = NearestVariable(name, own);
+    if (nearest.empty()) nearest = NearestVariable(name, known);
+    warnings_.push_back("unknown environment variable " + Shown(name) + " has no effect" +
+                        (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
   }
+  if (!foreign.empty()) {
+    notes_.push_back("variables of other programs have no effect here: " + Join(foreign, ", "));
+  }
+}
+
+UsageProblem FlagTable::Attributed(UsageProblem problem) const {
+  std::vector<std::string> sources;
+  bool first = true;
+  const std::string& message = problem.message;
+  for (size_t at = 0; (at = message.find("--", at)) != std::string::npos;) {
+    at += 2;
+    const size_t end = std::min(
+        message.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-", at), message.size());
+    const std::string name = message.substr(at, end - at);
+    at = end;
+    const auto source = from_environment_.find(name);
+    if (source != from_environment_.end()) {
+      if (first) problem.code = kExitConfig;
+      const std::string text = source->second + " sets --" + name;
+      if (std::find(sources.begin(), sources.end(), text) == sources.end()) sources.push_back(text);
+    }
+    if (!name.empty()) first = false;
+  }
+  if (!sources.empty()) problem.message += " (" + Join(sources, "; ") + ")";
+  return problem;
 }
 
 std::string FlagTable::Help() const {
@@ -335,27 +389,6 @@ std::string FlagTable::Help() const {
     out += "  " + right + "\n";
   }
   return out;
-}
-
-std::vector<std::string> UnknownVariables(const FlagTable& table, const Environment& environment) {
-  // Variables of dqueue-cli, and those that dqueue-worker sets for its commands.
-  std::vector<std::string> known = {"DQUEUE_ENDPOINT",    "DQUEUE_OUTPUT",       "DQUEUE_JOB_ID",
-                                    "DQUEUE_QUEUE",       "DQUEUE_TYPE",         "DQUEUE_ATTEMPT",
-                                    "DQUEUE_FENCE",       "DQUEUE_WORKER_ID",    "DQUEUE_TLS",
-                                    "DQUEUE_CA",          "DQUEUE_CERT",         "DQUEUE_KEY",
-                                    "DQUEUE_SERVER_NAME", "DQUEUE_API_KEY_FILE", "DQUEUE_TOKEN"};
-  for (const Flag& flag : table.rows()) {
-    if (!flag.env.empty()) known.push_back(flag.env);
-  }
-  std::vector<std::string> warnings;
-  for (const auto& [name, value] : environment) {
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    if (name.rfind("DQUEUE_PORT", 0) == 0 || name.rfind("DQUEUE_SERVICE_", 0) == 0) continue;
-    const std::string nearest = Nearest(name, known);
-    warnings.push_back("unknown environment variable " + name +
-                       (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
-  }
-  return warnings;
 }
 
 }  // namespace dqueue::cmd

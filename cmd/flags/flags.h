@@ -8,6 +8,9 @@
 //
 // Precedence: command line, environment, default.
 //
+// The variable of a flag is DQUEUE_ and its name in capitals: --data-dir, DQUEUE_DATA_DIR. An empty
+// variable counts as not set. Variables of another name are reported (warnings()).
+//
 // Errors: the table keeps the first problem. --help and --version are recognised in spite of
 // problems.
 #pragma once
@@ -16,7 +19,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,12 +27,9 @@
 #include "absl/status/status.h"
 #include "cmd/flags/exit_code.h"
 #include "cmd/flags/flag_values.h"
+#include "cmd/flags/variables.h"
 
 namespace dqueue::cmd {
-
-// The environment variables that begin with "DQUEUE_", by name.
-using Environment = std::map<std::string, std::string>;
-Environment ProcessEnvironment();
 
 struct Flag {
   std::string name;        // without dashes
@@ -39,15 +38,21 @@ struct Flag {
   std::string help;
   std::string default_text;  // shown in the help; empty: none
   std::string env;           // environment variable of the flag; empty: none
+  std::string older_env;     // a variable that is read if `env` is not set; empty: none
   std::vector<std::string> choices;
   bool boolean = false;
   bool list = false;  // a repeated flag adds values
   bool allow_empty = false;
+  bool secret = false;  // errors do not show the value
   std::function<absl::Status(std::string_view)> set;
 
-  // For chains: table.Text(…).Env("DQUEUE_ENDPOINT").
-  Flag& Env(std::string variable) {
-    env = std::move(variable);
+  // For chains: table.Text(…).OlderEnv("DQUEUE_ENDPOINT").
+  Flag& OlderEnv(std::string variable) {
+    older_env = std::move(variable);
+    return *this;
+  }
+  Flag& Secret() {
+    secret = true;
     return *this;
   }
   Flag& Short(std::string letter) {
@@ -101,22 +106,32 @@ class FlagTable {
   Flag& Bytes(std::string name, uint64_t* out, uint64_t min, uint64_t max, std::string help);
   Flag& Time(std::string name, std::optional<WallTime>* out, std::string help);
 
-  // Sets the variable of each row that has none to `prefix` + NAME_IN_CAPITALS.
-  void SetEnvPrefix(const std::string& prefix);
+  // Gives each row so far its variable.
+  void AddVariables();
+  // Takes the variables of a flag away.
+  void RemoveVariables(std::string_view name);
 
   // Parses arguments. With `stop_at_positional` it stops before the first positional argument. May
   // be called again for the remaining arguments, after more rows were added. Returns the number of
   // parsed arguments.
   size_t Parse(std::span<const std::string> args, bool stop_at_positional = false);
-  // Sets flags that are not on the command line from their variables. Call it after Parse(). An
-  // empty variable counts as not set. A malformed variable is a problem with kExitConfig.
+  // Sets flags that are not on the command line from their variables. Call it after Parse(). A
+  // malformed variable is a problem with kExitConfig.
   void ApplyEnvironment(const Environment& environment);
 
   bool help_wanted() const { return help_; }
   bool version_wanted() const { return version_; }
   const std::optional<UsageProblem>& problem() const { return problem_; }
   const std::vector<std::string>& positionals() const { return positionals_; }
-  // Lines for a log: the variables that the command line overrode.
+  // For a problem that was found after parsing, by a rule between flags: names the variable of each
+  // flag that the message names and that a variable set. If the first of the flags in the message
+  // is one of these, the status is kExitConfig.
+  UsageProblem Attributed(UsageProblem problem) const;
+
+  // About variables of the environment that are probably mistakes: unknown ones with the nearest
+  // known one, and an older name whose value differs from that of the newer name.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  // Lines for a log: variables that the command line overrode, or that belong to other programs.
   const std::vector<std::string>& notes() const { return notes_; }
   // The flag was on the command line or in the environment.
   bool Given(std::string_view name) const;
@@ -130,22 +145,20 @@ class FlagTable {
   Flag* Find(std::string_view name);
   void Fail(std::string message);
   void Assign(Flag& flag, const std::string& value);
+  void SetFromVariable(Flag& flag, const Environment& environment);
+  void JudgeVariables(const Environment& environment);
   std::string UnknownFlag(std::string_view name) const;
 
   std::vector<Flag> rows_;
   std::map<std::string, std::string, std::less<>> given_;
-  std::set<std::string, std::less<>> from_environment_;
+  std::map<std::string, std::string, std::less<>> from_environment_;  // the variable of a flag
   std::vector<std::string> positionals_;
+  std::vector<std::string> warnings_;
   std::vector<std::string> notes_;
   std::optional<UsageProblem> problem_;
   bool only_positionals_ = false;
   bool help_ = false;
   bool version_ = false;
 };
-
-// Returns a warning for each variable that begins with "DQUEUE_" and belongs neither to this table
-// nor to another program. DQUEUE_PORT… and DQUEUE_SERVICE_… are ignored: Kubernetes sets them for a
-// service named dqueue.
-std::vector<std::string> UnknownVariables(const FlagTable& table, const Environment& environment);
 
 }  // namespace dqueue::cmd

@@ -45,7 +45,7 @@ class LineFormatter : public spdlog::formatter {
     } else {
       std::string level = LevelName(message.level);
       level.resize(5, ' ');
-      line = time + " " + level + " " + EscapedForText(text) + "\n";
+      line = time + " " + level + " " + EscapedMessage(text) + "\n";
     }
     out.append(line.data(), line.data() + line.size());
   }

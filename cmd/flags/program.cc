@@ -3,7 +3,11 @@
 #include <cstdio>
 #include <utility>
 
+#include "absl/strings/str_split.h"
+#include "base/string_seam.h"
+#include "cmd/flags/escape.h"
 #include "cmd/flags/process_start.h"
+#include "cmd/flags/text_output.h"
 
 namespace dqueue::cmd {
 
@@ -34,23 +38,42 @@ std::optional<int> Program::Answer(const Start& start,
       return std::nullopt;
     case Start::Kind::kHelp:
       std::fputs(help().c_str(), stdout);
-      return kExitOk;
+      return FinishOutput() ? kExitOk : kExitIo;
     case Start::Kind::kVersion:
       std::printf("%s %s\n", name_.c_str(), ProgramVersion());
-      return kExitOk;
+      return FinishOutput() ? kExitOk : kExitIo;
     case Start::Kind::kProblem:
       return Complain(start.problem);
   }
   return std::nullopt;
 }
 
+void Program::Say(const std::string& message) const {
+  // Results that were printed before the message come before it, also in a file or pipe.
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: %s\n", name_.c_str(), EscapedMessage(message).c_str());
+}
+
 int Program::Complain(ExitCode code, const std::string& message) const {
-  std::fprintf(stderr, "%s: %s\n", name_.c_str(), message.c_str());
+  Say(message);
   return code;
 }
 
 int Program::Complain(const UsageProblem& problem) const {
-  return Complain(problem.code == kExitConfig ? bad_variable_ : problem.code, problem.message);
+  return Complain(problem.code, problem.message);
+}
+
+int Program::ComplainAtLength(ExitCode code, std::string_view message) const {
+  const std::vector<std::string> lines = absl::StrSplit(AbslView(message), '\n');
+  Say(lines[0]);
+  for (const std::string& line : std::span(lines).subspan(1)) {
+    std::fprintf(stderr, "  %s\n", EscapedMessage(line).c_str());
+  }
+  return code;
+}
+
+void Program::Warn(const std::vector<std::string>& warnings) const {
+  for (const std::string& warning : warnings) Say("warning: " + warning);
 }
 
 int RunProgram(int argc, char** argv,

@@ -5,6 +5,7 @@
 //     …                                       // flags are added to `table`
 //     const Start start = ReadCommandLine(args, environment, /*positionals_max=*/1, &table);
 //     if (std::optional<int> code = program.Answer(start, Help)) return *code;
+//     program.Warn(table.warnings());         // or into the log
 //     …                                       // the program's own work
 //   }
 //   int main(int argc, char** argv) { return RunProgram(argc, argv, Run); }
@@ -15,6 +16,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cmd/flags/exit_code.h"
@@ -42,23 +44,27 @@ Start ReadCommandLine(std::span<const std::string> args, const Environment& envi
 
 class Program {
  public:
-  // `name` begins each error line and the version line. `bad_variable` is the exit status for a
-  // malformed environment variable (kExitConfig in UsageProblem).
-  explicit Program(std::string name, ExitCode bad_variable = kExitUsage)
-      : name_(std::move(name)), bad_variable_(bad_variable) {}
+  // `name` begins each line on standard error, and the version line.
+  explicit Program(std::string name) : name_(std::move(name)) {}
 
   // Prints the help text or "NAME VERSION" on standard output, or the problem on standard error.
-  // Returns the exit status; nullopt for kRun, with nothing printed.
+  // Returns the exit status, kExitIo if standard output cannot be written; nullopt for kRun, with
+  // nothing printed.
   std::optional<int> Answer(const Start& start, const std::function<std::string()>& help) const;
 
-  // Prints "NAME: message" on standard error. Returns `code`.
+  // Prints "NAME: message" on standard error as one line, escaped (EscapedMessage).
+  void Say(const std::string& message) const;
+  // The same for an error. Returns `code`.
   int Complain(ExitCode code, const std::string& message) const;
   // The same with the exit status of the problem.
   int Complain(const UsageProblem& problem) const;
+  // The same; further lines of the message are printed too, indented.
+  int ComplainAtLength(ExitCode code, std::string_view message) const;
+  // Prints "NAME: warning: …" for each.
+  void Warn(const std::vector<std::string>& warnings) const;
 
  private:
   std::string name_;
-  ExitCode bad_variable_;
 };
 
 // The body of main(): PrepareProcess(), then `run` with the arguments after the program's name and

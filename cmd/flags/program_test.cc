@@ -16,17 +16,16 @@ struct Outcome {
   std::string error;
 };
 
-Outcome StartWith(const std::vector<std::string>& args, const Environment& environment = {},
-                  ExitCode bad_variable = kExitUsage) {
+Outcome StartWith(const std::vector<std::string>& args, const Environment& environment = {}) {
   int64_t jobs = 1;
   FlagTable table;
-  table.Integer("jobs", &jobs, 1, 9, "jobs").Env("DQUEUE_JOBS");
+  table.Integer("jobs", &jobs, 1, 9, "jobs");
+  table.AddVariables();
   const Start start = ReadCommandLine(args, environment, /*positionals_max=*/1, &table);
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
   Outcome outcome;
-  outcome.code =
-      Program("dqueue-test", bad_variable).Answer(start, [] { return std::string("usage\n"); });
+  outcome.code = Program("dqueue-test").Answer(start, [] { return std::string("usage\n"); });
   std::fflush(stdout);
   outcome.out = testing::internal::GetCapturedStdout();
   outcome.error = testing::internal::GetCapturedStderr();
@@ -68,15 +67,27 @@ TEST(Program, PrecedenceOfHelpVersionAndProblems) {
 
 TEST(Program, ExitStatusOfAMalformedVariable) {
   const Environment environment = {{"DQUEUE_JOBS", "many"}};
-  const std::string error = "dqueue-test: DQUEUE_JOBS: \"many\" is not a whole number of 1 to 9\n";
-  const Outcome client = StartWith({}, environment);
-  EXPECT_EQ(client.code, kExitUsage);
-  EXPECT_EQ(client.error, error);
-  const Outcome node = StartWith({}, environment, kExitConfig);
-  EXPECT_EQ(node.code, kExitConfig);
-  EXPECT_EQ(node.error, error);
+  const Outcome outcome = StartWith({}, environment);
+  EXPECT_EQ(outcome.code, kExitConfig);
+  EXPECT_EQ(outcome.error, "dqueue-test: DQUEUE_JOBS: \"many\" is not a whole number of 1 to 9\n");
   EXPECT_EQ(StartWith({"--help"}, environment).code, kExitOk);
   EXPECT_EQ(StartWith({"--jobs=2"}, environment).code, std::nullopt);
+}
+
+TEST(Program, MessagesAreOneEscapedLine) {
+  const Program program("dqueue-test");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(program.Complain(kExitUsage, Quoted("a\n") + " is bad\ndqueue-test: forged\x1b[m\xFF"),
+            kExitUsage);
+  program.Warn({"w\n1", "w2"});
+  EXPECT_EQ(program.ComplainAtLength(kExitGeneric, "the log:\nline\x1b\nlast"), kExitGeneric);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "dqueue-test: \"a\\x0a\" is bad\\x0adqueue-test: forged\\x1b[m\\xff\n"
+            "dqueue-test: warning: w\\x0a1\n"
+            "dqueue-test: warning: w2\n"
+            "dqueue-test: the log:\n"
+            "  line\\x1b\n"
+            "  last\n");
 }
 
 TEST(Program, RunProgramPassesArgumentsAndEnvironment) {

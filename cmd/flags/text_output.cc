@@ -169,8 +169,11 @@ void ProgressBar::Update(uint64_t position, uint64_t count) {
 }
 
 bool FinishOutput() {
+  errno = 0;
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return true;
-  std::fprintf(stderr, "cannot write to standard output: %s\n", std::strerror(errno));
+  // 0: an earlier write failed.
+  std::fprintf(stderr, "cannot write to standard output%s%s\n", errno == 0 ? "" : ": ",
+               errno == 0 ? "" : std::strerror(errno));
   return false;
 }
 

@@ -26,6 +26,34 @@ TEST(Escape, LinesCannotBeForged) {
   EXPECT_EQ(EscapedForJson("\u0085\u2029\u00a0"), "\\u0085\\u2029\u00a0");
 }
 
+TEST(Escape, ValuesOfMessagesAreCutAfterEscaping) {
+  const auto times = [](size_t count, const std::string& text) {
+    std::string out;
+    for (size_t i = 0; i < count; ++i) out += text;
+    return out;
+  };
+  EXPECT_EQ(Quoted("plain"), "\"plain\"");
+  EXPECT_EQ(Quoted("a\"b\\c\n\x1b[0m\xFF\u009b"), "\"a\\\"b\\\\c\\x0a\\x1b[0m\\xff\\u009b\"");
+  EXPECT_EQ(Quoted(times(80, "x")), "\"" + times(80, "x") + "\"");
+  EXPECT_EQ(Quoted(times(81, "x")), "\"" + times(80, "x") + "…\"");
+  // Characters count, not bytes.
+  EXPECT_EQ(Quoted(times(80, "é")), "\"" + times(80, "é") + "\"");
+  EXPECT_EQ(Quoted(times(79, "x") + "€€"), "\"" + times(79, "x") + "€…\"");
+  // An escape has four or six characters and is never cut.
+  EXPECT_EQ(Quoted(times(20, "\n")), "\"" + times(20, "\\x0a") + "\"");
+  EXPECT_EQ(Quoted(times(77, "x") + "\xFF"), "\"" + times(77, "x") + "…\"");
+  EXPECT_EQ(Quoted(times(75, "x") + "\u2028"), "\"" + times(75, "x") + "…\"");
+  EXPECT_EQ(Quoted(times(79, "x") + "\""), "\"" + times(79, "x") + "…\"");
+  EXPECT_EQ(Shown("a\"b\\\n"), "a\"b\\\\\\x0a");
+  EXPECT_EQ(Shown("abcdef", 3), "abc…");
+}
+
+TEST(Escape, MessagesAreNotEscapedTwice) {
+  const std::string message = "cannot read " + Quoted("a\nb\\") + ": \x1b[2J\xFF";
+  EXPECT_EQ(EscapedMessage(message), "cannot read \"a\\x0ab\\\\\": \\x1b[2J\\xff");
+  EXPECT_EQ(EscapedMessage(EscapedMessage(message)), EscapedMessage(message));
+}
+
 TEST(TextTable, AlignsByCharacters) {
   TextTable table({"A", "LONG"});
   table.Row({"é", "1"});

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <string_view>
@@ -60,13 +61,15 @@ client::Verdict RunJobCommand(const std::string& command, client::JobContext& co
 
 client::Verdict PrintJob(client::JobContext& context) {
   const client::Job& job = context.job();
-  std::string payload = EscapedForText(std::string_view(job.payload).substr(0, kPayloadShownMax));
-  if (job.payload.size() > kPayloadShownMax) payload += "…";
-  const std::string line = job.id + " queue=" + job.queue + " type=" + job.type +
-                           " attempt=" + std::to_string(context.attempt()) + " payload=" + payload +
-                           "\n";
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fflush(stdout);
+  const std::string line = EscapedForText(job.id + " queue=" + job.queue + " type=" + job.type) +
+                           " attempt=" + std::to_string(context.attempt()) +
+                           " payload=" + Shown(job.payload, kPayloadShownMax) + "\n";
+  if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size() || std::fflush(stdout) != 0) {
+    std::string error = std::string("cannot write to standard output: ") + std::strerror(errno);
+    spdlog::error("job {}: {}", job.id, error);
+    std::clearerr(stdout);
+    return client::Fail(std::move(error));
+  }
   return client::Complete();
 }
 

@@ -16,7 +16,8 @@ inline constexpr int kRejectExitCode = 100;
 client::Verdict RunJobCommand(const std::string& command, client::JobContext& context,
                               const std::string& worker_id);
 
-// Prints one line on standard output and completes the job. Lines of several threads do not mix.
+// Prints one line on standard output and completes the job; fails it if the line cannot be written.
+// Lines of several threads do not mix.
 client::Verdict PrintJob(client::JobContext& context);
 
 }  // namespace dqueue::cmd

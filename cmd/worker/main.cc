@@ -49,6 +49,7 @@ void AddWorkerFlags(WorkerFlags* flags, FlagTable* table) {
   table->Choice("log-level", &flags->log_level, {"trace", "debug", "info", "warn", "error", "off"},
                 "lowest severity that is logged");
   table->Choice("log-format", &flags->log_format, {"text", "json"}, "format of log lines");
+  table->AddVariables();
 }
 
 std::string Help() {
@@ -71,7 +72,19 @@ std::string Help() {
          table.Help() +
          "  --help, --version\n\n"
          "SIGTERM and SIGINT finish running jobs and exit. A second signal exits at once.\n\n"
-         "exit status: 0 stopped by a signal; 1 error; 2 usage\n";
+         "exit status: 0 stopped by a signal; 1 error; 2 usage; 74 standard output cannot be "
+         "written;\n"
+         "78 a malformed variable\n";
+}
+
+// In a command of a worker these variables describe the job, so they set no flags of a worker that
+// the command starts.
+Environment WorkerVariables(Environment environment) {
+  if (!environment.contains("DQUEUE_JOB_ID")) return environment;
+  for (const char* name : {"DQUEUE_QUEUE", "DQUEUE_TYPE", "DQUEUE_WORKER_ID"}) {
+    environment.erase(name);
+  }
+  return environment;
 }
 
 std::string DefaultWorkerId() {
@@ -86,12 +99,15 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
   WorkerFlags flags;
   FlagTable table;
   AddWorkerFlags(&flags, &table);
-  const Start start = ReadCommandLine(args, environment, /*positionals_max=*/0, &table);
+  const Start start =
+      ReadCommandLine(args, WorkerVariables(environment), /*positionals_max=*/0, &table);
   if (std::optional<int> code = program.Answer(start, Help)) return *code;
   if (absl::Status status = Connect(flags.connection, &flags.client); !status.ok()) {
-    return program.Complain(kExitUsage, std::string(status.message()));
+    return program.Complain(table.Attributed({kExitUsage, std::string(status.message())}));
   }
   SetUpLog(flags.log_level, flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  for (const std::string& note : table.notes()) spdlog::info("{}", note);
+  for (const std::string& warning : table.warnings()) spdlog::warn("{}", warning);
   if (absl::Status status = RaiseOpenFileLimit(64 + 4 * static_cast<uint64_t>(flags.concurrency));
       !status.ok()) {
     return program.Complain(kExitGeneric, std::string(status.message()));

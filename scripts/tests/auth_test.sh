@@ -31,6 +31,9 @@ new_key() { (umask 077; cluster_cli key create --name "$1" --owner team "${@:2}"
 # ---- the first key
 expect 0 'first admin key' cluster_cli key list
 DQUEUE_API_KEY_FILE= expect 6 'KEY_MISSING' cluster_cli stats
+# Also of a command that asks each node.
+DQUEUE_API_KEY_FILE= expect 6 ' denied .*KEY_MISSING.*no node that accepts the API key knows a leader' cluster_cli status
+DQUEUE_API_KEY_FILE= expect 6 '"reachable":true,.*KEY_MISSING' cluster_cli status -o json
 
 # ---- the rights of a key, on each node
 new_key client --type client

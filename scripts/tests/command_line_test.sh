@@ -35,6 +35,8 @@ expect 78 'http-addr 0.0.0.0:1 is reached by other machines' "$node" --id=a --ht
 expect 78 'client-addr \[::\]:1 is reached by other machines' "$node" --id=a '--client-addr=[::]:1'
 expect 78 '"a" at 10.0.0.1:9090 is on another machine' "$node" --id=a --peers=a=10.0.0.1:9090
 expect 78 'tls-cert nothing: No such file' "$node" --id=a --tls-cert=nothing --tls-key=nothing
+expect 2 'heartbeat: "1ms" is out of range; it must be 5ms to 10m' "$node" --id=a --heartbeat=1ms
+expect 2 'election-timeout: "11m" is out of range' "$node" --id=a --election-timeout=11m
 expect 78 'must be at least 4 times --heartbeat' "$node" --id=a --heartbeat=100ms --election-timeout=200ms
 expect 78 'DQUEUE_MAX_RETRIES: "many" is not a whole number' env DQUEUE_MAX_RETRIES=many "$node" --id=a
 expect 78 'open files are needed, the limit is 16' \
@@ -50,8 +52,10 @@ for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
   expect 0 '' bash -c '"$0" --help >&-' "$bin/$program"
   expect 0 '' bash -c '"$0" --help 0<&- 1>&- 2>&-' "$bin/$program"
   expect 0 '' env -i LANG=C TZ=garbage "$bin/$program" --help
+  for flag in --help --version; do
+    expect 74 'cannot write to standard output' bash -c '"$0" "$1" >/dev/full' "$bin/$program" "$flag"
+  done
 done
-expect 1 'cannot write to standard output' bash -c '"$0" --help >/dev/full' "$bin/dqueue-cli"
 
 # ---- dqueue-cli: errors are reported before anything is sent.
 cli=$bin/dqueue-cli
@@ -67,7 +71,10 @@ expect 2 '--ca "nowhere": No such file' "$cli" stats --ca nowhere
 echo key >key && chmod 644 key
 expect 2 'others than its owner have access to it \(mode 0644\)' "$cli" stats --api-key-file key
 expect 2 '--output: "xml" is not one of table, json' "$cli" stats -o xml
-expect 2 'DQUEUE_OUTPUT: "xml" is not one of' env DQUEUE_OUTPUT=xml "$cli" stats
+expect 78 'DQUEUE_OUTPUT: "xml" is not one of' env DQUEUE_OUTPUT=xml "$cli" stats
+expect 78 'DQUEUE_TLS: "1" is neither true nor false' env DQUEUE_TLS=1 "$cli" stats
+expect 78 '--server: "h" has no port; write host:port \(DQUEUE_ENDPOINT sets --server\)' env DQUEUE_ENDPOINT=h "$cli" stats
+expect 78 '--ca "nowhere": No such file or directory \(DQUEUE_CA sets --ca\)' env DQUEUE_CA=nowhere "$cli" stats
 expect 2 'exclude each other' "$cli" enqueue --delay 1s --run-at 2026-01-02T03:04:05Z
 expect 2 'the copies would be one job' "$cli" enqueue --id x --count 2
 expect 2 'cannot read "/no/such": No such file' "$cli" enqueue --payload @/no/such
@@ -92,6 +99,8 @@ expect 5 'UNAVAILABLE' "$cli" stats --timeout 1500ms
 expect 5 '127.0.0.1:1' "$cli" get x --timeout 1500ms
 expect 3 '' "$cli" log verify /no/such
 expect 0 '"version":"' "$cli" version -o json
+expect 74 'cannot write to standard output' bash -c '"$0" version >/dev/full' "$cli"
+expect 74 'cannot write to standard output' bash -c '"$0" completion bash >/dev/full' "$cli"
 expect 0 '' bash -c '"$0" --help | head -n 1' "$cli"
 
 # Completion.
@@ -112,7 +121,7 @@ expect 0 '^admin_[A-Za-z0-9]{50}$' offline key generate
 expect 0 '^[0-9]+\.[0-9]+' offline version
 expect 0 'complete' offline completion bash
 expect 3 '/no/such: list: No such file' offline log verify /no/such
-expect 2 'api-key-file "/no/such"' offline stats
+expect 78 'api-key-file "/no/such": No such file or directory \(DQUEUE_API_KEY_FILE sets' offline stats
 
 # ---- The other programs.
 expect 2 'unexpected argument "x"' "$bin/dqueue-worker" x
@@ -121,4 +130,90 @@ expect 2 'unknown mode "e2"; did you mean e2e\?' "$bin/dqueue-bench" e2
 expect 2 'failover kills nodes' "$bin/dqueue-bench" failover --server h:1
 expect 2 'is out of range; it must be 100ms to 24h' "$bin/dqueue-chaos" --duration 1ms
 expect 1 '/no/such' "$bin/dqueue-chaos" --work-dir /no/such
+
+# ---- Environment variables. DQUEUE_ENDPOINT is set above.
+expect 78 'DQUEUE_CONCURRENCY: "many" is not a whole number' env DQUEUE_CONCURRENCY=many "$bin/dqueue-worker"
+expect 78 'DQUEUE_LEASE_DURATION: "5" has no unit' env DQUEUE_LEASE_DURATION=5 "$bin/dqueue-worker"
+expect 78 'DQUEUE_KEY sets --key' env DQUEUE_KEY=nowhere "$bin/dqueue-worker"
+expect 78 'DQUEUE_CERT sets --cert' env DQUEUE_CERT=nowhere "$bin/dqueue-bench" e2e --server h:1
+expect 78 'DQUEUE_HTTP_ADDR sets --http-addr' env DQUEUE_HTTP_ADDR=8080 "$node" --id=a
+# In a command of a worker these variables describe its job.
+expect 2 'unexpected argument' env DQUEUE_JOB_ID=j 'DQUEUE_QUEUE=a b' "$bin/dqueue-worker" x
+expect 78 'DQUEUE_QUEUE: "a b" has white space' env 'DQUEUE_QUEUE=a b' "$bin/dqueue-worker" x
+
+# A variable that no program has is reported by each, with the nearest.
+unknown='warning: unknown environment variable DQUEUE_SERVRE has no effect; did you mean DQUEUE_SERVER\?'
+expect 0 "$unknown" env DQUEUE_SERVRE=h:1 "$cli" version
+expect 2 "$unknown" env DQUEUE_SERVRE=h:1 "$bin/dqueue-bench" e2
+expect 1 "$unknown" env DQUEUE_SERVRE=h:1 "$bin/dqueue-chaos" --work-dir /no/such
+expect 137 'warn .*unknown environment variable DQUEUE_CONCURENCY has no effect; did you mean DQUEUE_CONCURRENCY\?' \
+  timeout -s KILL 1 env DQUEUE_CONCURENCY=2 "$bin/dqueue-worker"
+expect 137 'info .*variables of other programs have no effect here: DQUEUE_LEASE_TIMEOUT' \
+  timeout -s KILL 1 env DQUEUE_LEASE_TIMEOUT=5s "$bin/dqueue-worker"
+expect 74 'warn .*unknown environment variable DQUEUE_DATADIR has no effect; did you mean DQUEUE_DATA_DIR\?' \
+  env DQUEUE_DATADIR=/x "$node" --id=a --data-dir=/proc/none
+
+# No program takes a variable of another one for an unknown one (cmd/flags/variables.cc). The name
+# follows the flag's.
+settings=()
+for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
+  while read -r flag variable; do
+    name=DQUEUE_${flag^^}
+    equal "${name//-/_}" "$variable" "the variable of --$flag of $program"
+    settings+=("$variable=")
+  done < <("$bin/$program" --help | awk '
+    match($0, /^ +(-o, )?--[a-z-]+/) { flag = substr($0, 1, RLENGTH); sub(/.*--/, "", flag) }
+    match($0, /DQUEUE_[A-Z_]+\]$/) { print flag, substr($0, RSTART, RLENGTH - 1) }')
+done
+((${#settings[@]} > 40)) || fail "only ${#settings[@]} variables in the help of the programs"
+for setting in "${settings[@]}"; do
+  expect 0 '^[0-9.]+$' env -i "$setting" "$cli" version
+done
+
+# ---- Hostile text in any flag or variable. Messages are lines of printable UTF-8 and show at most
+# 80 characters of a value. Names of files are shown whole.
+printf -v hostile '\xff\x1b[31m\n\r\u202e\u009b%0300d' 0
+# clean COMMAND…: runs the command, which must fail, and checks what it prints. With whole=1 a value
+# may be longer.
+clean() {
+  local output code=0
+  output=$("$@" 2>&1 </dev/null) || code=$?
+  ((code > 0 && code < 128)) || fail "exit status $code: $*"
+  [[ -n $output ]] || fail "no message: $*"
+  iconv -f UTF-8 -t UTF-8 <<<"$output" >/dev/null || fail "not UTF-8: $*"
+  # C0 and C1 controls, line separators, controls of the direction.
+  if LC_ALL=C grep -qP '[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]' <<<"$output"; then
+    fail "control characters: $* printed $(cat -v <<<"$output")"
+  fi
+  if [[ -z ${whole:-} ]] && grep -qE '0{80}' <<<"$output"; then
+    fail "a value was not cut: $* printed $output"
+  fi
+  PASSED=$((PASSED + 1))
+}
+flags_of() { "$@" --help | grep -oE '^ +(-o, )?--[a-z-]+ [A-Z<|a-z]' | grep -oE -- '--[a-z-]+'; }
+for flag in $(flags_of "$node"); do clean "$node" --id=a --peers=b=h:1,c=h:2 "$flag=$hostile"; done
+for flag in $(flags_of "$cli"); do clean "$cli" stats --timeout 100ms "$flag=$hostile"; done
+for flag in $(flags_of "$bin/dqueue-worker"); do clean "$bin/dqueue-worker" x "$flag=$hostile"; done
+for flag in $(flags_of "$bin/dqueue-bench"); do clean "$bin/dqueue-bench" e2 "$flag=$hostile"; done
+for flag in $(flags_of "$bin/dqueue-chaos"); do clean "$bin/dqueue-chaos" x "$flag=$hostile"; done
+for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
+  clean "$bin/$program" "$hostile"
+  clean "$bin/$program" "--$hostile"
+done
+for setting in "${settings[@]}"; do
+  clean env "$setting$hostile" "$node" --id=a --peers=b=h:1,c=h:2
+  clean env "$setting$hostile" "$bin/dqueue-worker" x
+done
+clean env "DQUEUE_ID=$hostile" "$node"
+clean env "DQUEUE_$hostile=1" "$cli" get x --timeout 100ms
+whole=1 clean env "DQUEUE_$hostile=1" "$node" --id=a "--data-dir=/proc/$hostile"
+whole=1 clean "$node" --id=a --tls-cert="$hostile" --tls-key="$hostile"
+clean "$cli" enqueue --payload "@$hostile"
+clean "$cli" enqueue --file "$hostile"
+clean "$cli" get --timeout 100ms "$hostile"
+whole=1 clean "$cli" log verify "$hostile"
+printf '[{"id":"%s"}]' "$hostile" >"hostile.json"
+clean "$cli" enqueue --all-or-nothing --file hostile.json
+printf '[{"%s":1}]' "$hostile" >"hostile.json"
+clean "$cli" enqueue --all-or-nothing --file hostile.json
 finish

@@ -6,6 +6,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$here/tests/assert.sh"
 export DQUEUE_BIN=$1
 cd /
+# Settings of the user change neither nodes nor commands.
+export DQUEUE_TLS_CERT=/nowhere DQUEUE_SERVER=nowhere:1
 expect 0 'state: +SUCCEEDED' "$here/demo-basic.sh"
 expect 0 'result: ZERO LOSS ✓' "$here/demo-failover.sh" 500
 expect 2 'usage:' "$here/demo-failover.sh" many

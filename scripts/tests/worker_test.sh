@@ -73,6 +73,13 @@ grep -q "^$id queue=a type=mine attempt=1 payload=hello$" "$CLUSTER_DIR/worker.o
   fail "the worker printed: $(cat "$CLUSTER_DIR/worker.out")"
 $cli cancel "$other" >/dev/null
 
+# A job that cannot be printed is not completed.
+"$bin/dqueue-worker" --server "$CLUSTER_SERVERS" --queue a >/dev/full 2>"$CLUSTER_DIR/worker.err" </dev/null &
+worker=$!
+id=$($cli enqueue --queue a --type t --max-retries 0)
+expect 8 'last error: *cannot write to standard output: No space left on device' $cli wait "$id"
+stop_worker
+
 # A command that runs longer than the lease keeps the job, because the worker extends the lease.
 start_worker --queue a --lease-duration 1s --exec 'sleep 3; echo slept'
 id=$($cli enqueue --queue a --type slow)
