@@ -123,6 +123,7 @@ END
 
 ## The simulator
 
+<!-- not run: takes long, and the figures differ between machines -->
 \`\`\`
 \$ dqueue-sim --seeds 1..300
 $("$BIN/dqueue-sim" --seeds 1..300 | tail -n 1)

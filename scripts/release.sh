@@ -29,6 +29,8 @@ if (($# > 1)) || [[ -z $key ]]; then usage; fi
   echo "there is no key $key" >&2
   exit 2
 }
+# The directory changes below.
+key=$(realpath "$key")
 build=$(cd "${1:-$here/../build/release}" && pwd)
 version=$("$build/bin/dqueue" --version | awk '{ print $2 }')
 out=${out:-$here/../build/release-$version}

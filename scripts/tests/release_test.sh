@@ -17,7 +17,8 @@ openssl pkey -in "$work/release.key" -pubout -out "$work/release.pub"
 
 expect 2 'usage|release.sh --sign KEY' "$here/release.sh"
 expect 2 'there is no key /no/such' "$here/release.sh" --sign /no/such
-"$here/release.sh" --sign "$work/release.key" --out "$work/out" --outdated "$bin/.." >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+# The paths are relative, as in docs/install.md.
+(cd "$work" && "$here/release.sh" --sign release.key --out out --outdated "$bin/.." >log 2>&1) || fail "$(cat "$work/log")"
 
 # ---- Verification, with the commands of docs/install.md.
 cd "$work/out"
