@@ -309,24 +309,38 @@ Result<DeadGroups> Client::GroupDeadJobs(const std::string& queue, const std::st
 }
 
 Result<std::vector<WorkerInfo>> Client::ListWorkers() {
-  v1::ListWorkersResponse response;
-  const Status status = impl_->rpc.Call(
-      {.timeout = impl_->options.timeout}, [&](Server& server, grpc::ClientContext* context) {
-        return server.workers->ListWorkers(context, v1::ListWorkersRequest(), &response);
-      });
-  return {status, FromProto(std::move(response))};
+  Result<std::vector<WorkerInfo>> result;
+  v1::ListWorkersRequest request;
+  do {
+    v1::ListWorkersResponse response;
+    result.status = impl_->rpc.Call(
+        {.timeout = impl_->options.timeout}, [&](Server& server, grpc::ClientContext* context) {
+          return server.workers->ListWorkers(context, request, &response);
+        });
+    if (!result.ok()) return result;
+    request.set_page_token(response.next_page_token());
+    for (WorkerInfo& worker : FromProto(std::move(response))) {
+      result.value.push_back(std::move(worker));
+    }
+  } while (!request.page_token().empty());
+  return result;
 }
 
 Result<Stats> Client::GetStats(const std::string& queue) {
   v1::GetStatsRequest request;
   request.set_queue(queue);
-  v1::GetStatsResponse response;
   Result<Stats> result;
-  result.status = impl_->rpc.Call({.timeout = impl_->options.timeout},
-                                  [&](Server& server, grpc::ClientContext* context) {
-                                    return server.jobs->GetStats(context, request, &response);
-                                  });
-  if (result.ok()) result.value = FromProto(response);
+  do {
+    v1::GetStatsResponse response;
+    result.status = impl_->rpc.Call({.timeout = impl_->options.timeout},
+                                    [&](Server& server, grpc::ClientContext* context) {
+                                      return server.jobs->GetStats(context, request, &response);
+                                    });
+    if (!result.ok()) return result;
+    const bool first = request.page_token().empty();
+    request.set_page_token(response.next_page_token());
+    AddPage(response, first, &result.value);
+  } while (!request.page_token().empty());
   return result;
 }
 

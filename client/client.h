@@ -172,7 +172,8 @@ struct QueueStats {
   std::string queue;
   // Jobs in each state now.
   uint64_t scheduled = 0, ready = 0, leased = 0, succeeded = 0, dead = 0, cancelled = 0;
-  // Totals since the cluster was created. The states and `purged` add up to `enqueued`.
+  // Totals since the queue was created (of Stats::total: since the cluster was). A queue without
+  // jobs is forgotten after an hour. The states and `purged` add up to `enqueued`.
   uint64_t enqueued = 0;
   uint64_t purged = 0;  // removed by a call or after their retention
   uint64_t completions = 0, failures = 0, expirations = 0, deaths = 0, cancellations = 0,
@@ -183,8 +184,8 @@ struct QueueStats {
   bool refuses_enqueues = false;
 };
 struct Stats {
-  QueueStats total;
-  std::vector<QueueStats> queues;  // by name, up to 1000
+  QueueStats total;                // for a key that is limited to queues: of these
+  std::vector<QueueStats> queues;  // by name
   uint64_t applied_index = 0;      // the log index that the counts belong to
 };
 
@@ -378,7 +379,8 @@ class Client {
   Result<std::vector<Status>> Cancel(const std::vector<std::string>& ids);
   // Makes dead or cancelled jobs ready again, with counters reset. Results as of Cancel().
   Result<std::vector<Status>> Retry(const std::vector<std::string>& ids);
-  // The counts of one queue, or of all queues if `queue` is empty.
+  // The counts of one queue, or of all queues by name if `queue` is empty: in one call for each
+  // 1000 queues.
   Result<Stats> GetStats(const std::string& queue = "");
 
   // PauseQueue() stops leasing from a queue; running leases continue. With `refuse_enqueues` new

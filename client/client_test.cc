@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "client/convert.h"
 #include "client/testing/fake_server.h"
 
 namespace dqueue::client {
@@ -709,6 +710,40 @@ TEST(ClientTest, Workers) {
   EXPECT_EQ(worker.expired, 5u);
   EXPECT_THAT(worker.queues, ElementsAre("q"));
   EXPECT_THAT(worker.types, ElementsAre("t"));
+}
+
+TEST(ClientTest, ListingsAreReadPageByPage) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  server.workers.Always([](grpc::ServerContext*, const v1::ListWorkersRequest& request,
+                           v1::ListWorkersResponse* response) {
+    response->add_workers()->set_id("w" + request.page_token());
+    if (request.page_token().size() < 2) response->set_next_page_token(request.page_token() + "x");
+    return grpc::Status::OK;
+  });
+  const Result<std::vector<WorkerInfo>> workers = client.ListWorkers();
+  ASSERT_TRUE(workers.ok());
+  ASSERT_EQ(workers.value.size(), 3u);
+  EXPECT_EQ(workers.value[2].id, "wxx");
+}
+
+TEST(ClientTest, StatsAddUpOnlyWhereAPageHasItsOwnTotal) {
+  const auto page = [](const std::string& queue, uint64_t total, int32_t total_size) {
+    v1::GetStatsResponse response;
+    response.add_queues()->set_queue(queue);
+    response.mutable_total()->set_ready(total);
+    response.set_total_size(total_size);
+    return response;
+  };
+  Stats all;
+  AddPage(page("a", 5, 2), true, &all);
+  AddPage(page("b", 5, 2), false, &all);
+  EXPECT_EQ(all.total.ready, 5u) << "of all queues, on each page";
+  EXPECT_EQ(all.queues.size(), 2u);
+  Stats limited;
+  AddPage(page("a", 2, 0), true, &limited);
+  AddPage(page("b", 3, 0), false, &limited);
+  EXPECT_EQ(limited.total.ready, 5u) << "of the queues of each page";
 }
 
 TEST(ClientTest, AJobHasItsAttempts) {

@@ -242,12 +242,25 @@ QueueStats FromProto(const v1::QueueStats& in) {
   return out;
 }
 
-Stats FromProto(const v1::GetStatsResponse& response) {
-  Stats stats;
-  stats.total = FromProto(response.total());
-  for (const v1::QueueStats& queue : response.queues()) stats.queues.push_back(FromProto(queue));
-  stats.applied_index = response.applied_index();
-  return stats;
+void AddPage(const v1::GetStatsResponse& page, bool first, Stats* stats) {
+  const QueueStats total = FromProto(page.total());
+  stats->applied_index = page.applied_index();
+  for (const v1::QueueStats& queue : page.queues()) stats->queues.push_back(FromProto(queue));
+  if (first) {
+    stats->total = total;
+    return;
+  }
+  // Without a number of all queues, the total of a page is that of its queues.
+  if (page.total_size() > 0) return;
+  QueueStats& sum = stats->total;
+  for (const auto count :
+       {&QueueStats::scheduled, &QueueStats::ready, &QueueStats::leased, &QueueStats::succeeded,
+        &QueueStats::dead, &QueueStats::cancelled, &QueueStats::enqueued, &QueueStats::purged,
+        &QueueStats::completions, &QueueStats::failures, &QueueStats::expirations,
+        &QueueStats::deaths, &QueueStats::cancellations, &QueueStats::retries}) {
+    sum.*count += total.*count;
+  }
+  sum.oldest_ready_age = std::max(sum.oldest_ready_age, total.oldest_ready_age);
 }
 
 DeadGroups FromProto(v1::GroupDeadJobsResponse&& in) {

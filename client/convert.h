@@ -16,7 +16,8 @@ void ToProto(JobSpec&& spec, v1::JobSpec* out);
 // Moves the texts out of `job`.
 Job FromProto(v1::Job&& job);
 QueueStats FromProto(const v1::QueueStats& stats);
-Stats FromProto(const v1::GetStatsResponse& response);
+// Adds a page of an answer, of which `first` begins it.
+void AddPage(const v1::GetStatsResponse& page, bool first, Stats* stats);
 DeadGroups FromProto(v1::GroupDeadJobsResponse&& response);
 std::vector<WorkerInfo> FromProto(v1::ListWorkersResponse&& response);
 ClusterView FromProto(v1::GetClusterResponse&& response);

@@ -98,13 +98,17 @@ Result<NewApiKey> Client::CreateKey(const KeyOptions& options) {
 Result<std::vector<ApiKey>> Client::ListKeys(bool revoked) {
   v1::ListKeysRequest request;
   request.set_revoked(revoked);
-  v1::ListKeysResponse response;
   Result<std::vector<ApiKey>> result;
-  result.status = impl_->rpc.Call({.timeout = impl_->options.timeout},
-                                  [&](Server& server, grpc::ClientContext* context) {
-                                    return server.keys->ListKeys(context, request, &response);
-                                  });
-  for (const v1::Key& key : response.keys()) result.value.push_back(FromProto(key));
+  do {
+    v1::ListKeysResponse response;
+    result.status = impl_->rpc.Call({.timeout = impl_->options.timeout},
+                                    [&](Server& server, grpc::ClientContext* context) {
+                                      return server.keys->ListKeys(context, request, &response);
+                                    });
+    if (!result.ok()) return result;
+    for (const v1::Key& key : response.keys()) result.value.push_back(FromProto(key));
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
   return result;
 }
 

@@ -172,8 +172,10 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
     NodeMetrics metrics = metrics_;
     metrics.view = MakeView();
     metrics.times = broker_->times();
-    // All queues that fit in one answer. An empty queue name cannot be unknown.
-    DQ_CHECK(state_->Stats("", &metrics.stats, nullptr, clock_.NowMs(now_)).ok());
+    metrics.queues = named_queues_.Page(*state_, clock_.NowMs(now_));
+    metrics.forgotten_queues = state_->forgotten_queues();
+    metrics.used_request_ids = state_->used_request_ids();
+    metrics.state_level = state_->level();
     done(metrics);
   });
 }

@@ -31,6 +31,8 @@
 #include "node/status_watch.h"
 #include "queue/api/key.h"
 #include "queue/broker/broker.h"
+#include "queue/broker/reports/named_queues.h"
+#include "queue/state/state_level.h"
 #include "raft/raft.h"
 #include "storage/files/file_system.h"
 #include "storage/log/log.h"
@@ -105,7 +107,10 @@ struct Options {
   uint64_t reserve_bytes = 256 << 20;  // with less free disk space, this node counts as full
   size_t max_inbox_calls = 200000;     // calls waiting for a turn; OVERLOADED beyond
   uint64_t seed = 0;                   // for random election times, ids and jitter
-  std::string Problem() const;         // empty if the options are valid
+  // The highest level of the replicated state that this node tells the others it knows. Lower than
+  // kStateLevelMax: like an older program, as long as no other node raises the level.
+  uint32_t state_level = queue::kStateLevelMax;
+  std::string Problem() const;  // empty if the options are valid
 };
 
 // A copy, for status pages.
@@ -127,10 +132,13 @@ struct NodeView {
 struct NodeMetrics {
   NodeView view;
   // As applied on this node; a follower may be behind. Only the leader sets `leased`.
-  v1::GetStatsResponse stats;
-  Histogram commit_time;        // leader only: from proposing a batch until it is applied
-  uint64_t proposals = 0;       // proposed batches
-  uint64_t leader_changes = 0;  // seen by this node
+  queue::QueueFigures queues;
+  uint64_t forgotten_queues = 0;    // since the cluster was formed
+  queue::UsedIds used_request_ids;  // remembered though their jobs are gone
+  uint32_t state_level = 0;         // queue/state/state_level.h
+  Histogram commit_time;            // leader only: from proposing a batch until it is applied
+  uint64_t proposals = 0;           // proposed batches
+  uint64_t leader_changes = 0;      // seen by this node
   uint64_t elections_won = 0;
   uint64_t snapshots_written = 0;
   uint64_t snapshots_installed = 0;  // received from a leader

@@ -62,7 +62,7 @@ class NodeImpl final : public Node {
   void HandleStatus(const raft::Status& status);
   void WriteAndSend(raft::Output* output);
   void SendMessages(std::vector<raft::Message> messages);
-  // Adds the clocks to the messages of one peer and sends them.
+  // Adds the clocks and the state level to the messages of one peer and sends them.
   void SendTo(raft::NodeId to, std::vector<raft::Message> messages);
   // Sends the messages that waited for tokens up to `durable`.
   void ReleaseHeld(raft::Token durable);
@@ -76,6 +76,8 @@ class NodeImpl final : public Node {
   // Makes the broker the leader's when all entries of earlier leaders are applied.
   void MaybeServe(Time now);
   void UpdatePeers();
+  // The highest level that every member is known to know.
+  uint32_t MembersLevel() const;
 
   // ---- leadership transfer (node_transfer.cc)
   void BeginTransfer(Time now, std::string to, const TransferDone& done);
@@ -170,9 +172,12 @@ class NodeImpl final : public Node {
   uint64_t applied_bytes_ = 0;
   uint64_t bytes_at_snapshot_ = 0;
 
+  queue::NamedQueues named_queues_;
   NodeMetrics metrics_;  // only the counters, commit_time, free_bytes and recovery_time
   // The proposal times of batches that are not applied yet, by batch id.
   std::map<uint64_t, Time> proposed_;
+  // The level of the replicated state in the last message of each member of the configuration.
+  std::map<raft::NodeId, uint32_t> levels_;
 
   StatusBoard board_;
   // The status of the last publication.

@@ -49,6 +49,9 @@ void NodeImpl::TakeInbox(Time now) {
   if (in.durable > durable_token_) ReleaseHeld(in.durable);
   if (in.durable > raft::Token()) Step(now, raft::Persisted{in.durable});
   for (raft::Message& message : in.messages) {
+    if (raft_->config().Find(message.from) != nullptr) {
+      levels_[message.from] = message.state_level;
+    }
     TakeClocks(now, message);
     Step(now, raft::Receive{std::move(message)});
   }
@@ -76,8 +79,19 @@ void NodeImpl::Step(Time now, raft::Event event) {
   if (env_.probe != nullptr) env_.probe->AfterStep(*raft_);
 }
 
+uint32_t NodeImpl::MembersLevel() const {
+  uint32_t level = options_.state_level;
+  for (const raft::NodeId id : raft_->config().MemberIds()) {
+    if (id == self_) continue;
+    const auto it = levels_.find(id);
+    level = std::min(level, it == levels_.end() ? 0 : it->second);
+  }
+  return level;
+}
+
 bool NodeImpl::Propose(Time now) {
   const int64_t time_ms = clock_.NowMs(now);
+  if (serving_ && state_->level() < options_.state_level) broker_->SetLevel(MembersLevel());
   for (int i = 0; i < kBatchesPerTurn; ++i) {
     std::optional<queue::Batch> batch = broker_->TakeBatch(now, time_ms);
     if (!batch) return false;
@@ -221,6 +235,7 @@ void NodeImpl::SendTo(raft::NodeId to, std::vector<raft::Message> messages) {
   for (raft::Message& message : messages) {
     message.wall_ms = wall_ms;
     message.cluster_ms = cluster_ms;
+    message.state_level = options_.state_level;
   }
   env_.peers->Send(to, std::move(messages));
 }
@@ -231,7 +246,12 @@ void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
     const bool proposed_here = !committed_.empty() && committed_.front().index == entry.index;
     if (entry.kind == raft::EntryKind::kCommand) {
       const bool collect_effects = proposed_here || serving_;
+      const uint32_t level_before = state_->level();
       state_->Apply(entry.index, *entry.payload, collect_effects ? &effects_ : nullptr);
+      if (state_->level() != level_before) {
+        LogLine("every member knows level " + std::to_string(state_->level()) +
+                " of the replicated state: it holds from now on, and older programs cannot join");
+      }
       // A change of keys is published before the call that made it is answered.
       MaybePublishStatus();
     } else {

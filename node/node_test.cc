@@ -42,7 +42,8 @@ struct Machine {
 
 class Cluster {
  public:
-  explicit Cluster(int size) {
+  explicit Cluster(int size, std::map<std::string, uint32_t> levels = {})
+      : state_levels(std::move(levels)) {
     for (int i = 1; i <= size; ++i) names_.push_back("n" + std::to_string(i));
     for (const std::string& name : names_) EXPECT_TRUE(Start(name).ok());
   }
@@ -63,6 +64,8 @@ class Cluster {
     options.snapshot_chunk_bytes = snapshot_chunk_bytes;
     options.reserve_bytes = 1 << 20;
     options.seed = 7;
+    const auto level = state_levels.find(name);
+    if (level != state_levels.end()) options.state_level = level->second;
     return options;
   }
 
@@ -147,6 +150,7 @@ class Cluster {
   Machine& machine(const std::string& name) { return machines_[name]; }
   const std::vector<std::string>& names() const { return names_; }
 
+  std::map<std::string, uint32_t> state_levels;  // Options::state_level, if not the default
   uint64_t snapshot_log_bytes = 64 << 20;
   uint64_t trailing_log_bytes = 0;
   size_t snapshot_chunk_bytes = 4096;
@@ -227,6 +231,29 @@ TEST(Node, ThreeNodesRunAJobThrough) {
     EXPECT_EQ(cluster.node(name).state().Digest(), cluster.node("n1").state().Digest());
     EXPECT_EQ(cluster.node(name).state().job_count(), 1u);
   }
+}
+
+// A member that runs an older program, or is not there, holds the level of the replicated state.
+TEST(Node, TheLevelRisesWhenEveryMemberKnowsIt) {
+  Cluster cluster(3, {{"n3", 0}});
+  ASSERT_NE(cluster.Enqueue(cluster.WaitForLeader(), "a"), "");
+  cluster.Run(1s);
+  for (const std::string& name : cluster.names()) {
+    EXPECT_EQ(cluster.node(name).state().level(), 0u) << name;
+  }
+  cluster.Crash("n3");
+  ASSERT_NE(cluster.Enqueue(cluster.WaitForLeader(), "b"), "");
+  cluster.Run(1s);
+  EXPECT_EQ(cluster.node(cluster.Leader()).state().level(), 0u) << "it may come back as it was";
+  cluster.state_levels.clear();
+  ASSERT_TRUE(cluster.Start("n3").ok());
+  const auto risen = [&](const std::string& name) {
+    return cluster.node(name).state().level() == queue::kStateLevelMax;
+  };
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return std::all_of(cluster.names().begin(), cluster.names().end(), risen);
+  })) << "without a call";
+  EXPECT_EQ(cluster.node("n1").state().Digest(), cluster.node("n3").state().Digest());
 }
 
 TEST(Node, AnAcknowledgedJobSurvivesACrashOfTheLeader) {
@@ -567,10 +594,11 @@ TEST(Node, JobAgesGrowInTheMetricsWhileTheLogIsIdle) {
   std::optional<NodeMetrics> metrics;
   cluster.node(node).RequestMetrics([&](const NodeMetrics& m) { metrics = m; });
   ASSERT_TRUE(cluster.RunUntil([&] { return metrics.has_value(); }));
-  ASSERT_EQ(metrics->stats.queues_size(), 1);
-  EXPECT_GE(metrics->stats.queues(0).oldest_ready_age().seconds(), 3);
-  EXPECT_LE(metrics->stats.queues(0).oldest_ready_age().seconds(), 4);
-  EXPECT_GE(metrics->stats.total().oldest_ready_age().seconds(), 3);
+  const queue::QueueFigures& figures = metrics->queues;
+  ASSERT_EQ(figures.queues.size(), 1u);
+  EXPECT_GE(figures.queues[0].oldest_ready_age().seconds(), 3);
+  EXPECT_LE(figures.queues[0].oldest_ready_age().seconds(), 4);
+  EXPECT_GE(figures.total.oldest_ready_age().seconds(), 3);
 }
 
 // Calls TransferLeadership. Returns the new leader, or the reason of the error.

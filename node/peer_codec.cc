@@ -204,6 +204,7 @@ void EncodeMessage(const raft::Message& message, pb::Message* out) {
   out->set_term(message.term.value());
   out->set_wall_ms(static_cast<uint64_t>(message.wall_ms));
   out->set_cluster_ms(static_cast<uint64_t>(message.cluster_ms));
+  out->set_state_level(message.state_level);
   std::visit([out](const auto& body) { Encode(body, out); }, message.body);
 }
 
@@ -220,6 +221,7 @@ absl::StatusOr<raft::Message> DecodeMessage(pb::Message&& in) {
   out.term = Term(in.term());
   out.wall_ms = ClockMs(in.wall_ms());
   out.cluster_ms = ClockMs(in.cluster_ms());
+  out.state_level = in.state_level();
   out.body = *std::move(body);
   return out;
 }

@@ -29,6 +29,7 @@ Message Envelope(MessageBody body) {
   message.wall_ms = 1'800'000'000'123;
   message.cluster_ms = 1'800'000'000'456;
   message.body = std::move(body);
+  message.state_level = 3;
   return message;
 }
 
@@ -40,6 +41,7 @@ void ExpectSameEnvelope(const Message& a, const Message& b) {
   EXPECT_EQ(a.term, b.term);
   EXPECT_EQ(a.wall_ms, b.wall_ms);
   EXPECT_EQ(a.cluster_ms, b.cluster_ms);
+  EXPECT_EQ(a.state_level, b.state_level);
 }
 
 TEST(PeerCodec, DecodesEachEncodedMessage) {

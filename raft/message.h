@@ -112,6 +112,9 @@ struct Message {
   // them when it sends.
   int64_t wall_ms = 0;     // the sender's wall clock
   int64_t cluster_ms = 0;  // the cluster's time, from a leader that serves
+  // The highest level of the replicated state that the sender's program knows. For the shell: the
+  // core does not look at it.
+  uint32_t state_level = 0;
 };
 
 // One line for logs, without payloads: "append 3..5 prev 2^1 commit 2". "2^1" is index 2, term 1.

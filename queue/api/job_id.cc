@@ -9,6 +9,9 @@ namespace {
 
 constexpr uint64_t kCounterMax = 0xfff;
 constexpr uint64_t kTimeMask = (uint64_t{1} << 48) - 1;
+// Two independent hashes. Constants for ever: an id must not change with the version.
+constexpr uint64_t kHighSeed = 0x6471756575652d31;
+constexpr uint64_t kLowSeed = 0x6a6f622d69642d31;
 
 // Sets version and variant, and writes xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.
 std::string FormatUuid(uint64_t high, uint64_t low, uint64_t version) {
@@ -42,10 +45,17 @@ std::string JobIdGenerator::Next(int64_t wall_ms) {
   return FormatUuid((last_ms_ << 16) | counter_, random_(), 7);
 }
 
+std::string DerivedRequestKey(std::string_view request_id, uint64_t position) {
+  std::string bytes;
+  for (const uint64_t seed : {kHighSeed, kLowSeed}) {
+    const uint64_t hash =
+        HashSequence(seed).Add(HashBytes(request_id, seed)).Add(position).Finish();
+    for (int shift = 0; shift < 64; shift += 8) bytes += static_cast<char>(hash >> shift);
+  }
+  return bytes;
+}
+
 std::string DerivedJobId(std::string_view request_id, uint64_t position) {
-  // Two independent hashes. Constants for ever: an id must not change with the version.
-  constexpr uint64_t kHighSeed = 0x6471756575652d31;
-  constexpr uint64_t kLowSeed = 0x6a6f622d69642d31;
   const uint64_t high =
       HashSequence(kHighSeed).Add(HashBytes(request_id, kHighSeed)).Add(position).Finish();
   const uint64_t low =

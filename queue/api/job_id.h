@@ -26,5 +26,8 @@ class JobIdGenerator {
 // The id of the job at `position` of the request with this id: the same for ever, so that a
 // repeated request creates nothing new. UUID version 8, of a 128-bit hash.
 std::string DerivedJobId(std::string_view request_id, uint64_t position);
+// 16 bytes that stand for the position in the request, for a job that has an id of its own. The
+// same for ever.
+std::string DerivedRequestKey(std::string_view request_id, uint64_t position);
 
 }  // namespace dqueue::queue

@@ -57,6 +57,17 @@ TEST(JobId, DerivedIdsFollowFromRequestAndPositionOnly) {
   }
 }
 
+TEST(JobId, DerivedRequestKeysAre16BytesOfRequestAndPosition) {
+  std::set<std::string> keys;
+  for (const char* request : {"", "r", "r1", "r2"}) {
+    for (uint64_t position = 0; position < 100; ++position) {
+      const std::string key = DerivedRequestKey(request, position);
+      ASSERT_EQ(key.size(), 16u);
+      EXPECT_TRUE(keys.insert(key).second) << request << " " << position;
+    }
+  }
+}
+
 TEST(JobId, DerivedIdsNeverChange) {
   // A client that repeats a request after an upgrade must meet its jobs.
   EXPECT_EQ(DerivedJobId("order-7", 0), "bbffd254-f125-8495-84be-3969a8432c4d");

@@ -110,8 +110,10 @@ struct CreateKeyOrder {
   KeyRecord key;
 };
 struct ListKeysOrder {
-  std::string owner_id;  // empty: of all owners
+  std::string owner_id = {};  // empty: of all owners
   bool revoked = false;
+  int32_t page_size = 0;  // 0: kStatsPageSizeMax
+  std::string page_token = {};
 };
 struct RevokeKeyOrder {
   std::string id;

@@ -41,6 +41,14 @@ inline constexpr int32_t kPageSizeMax = 1000;
 inline constexpr int32_t kPickJobsDefault = 1000;  // of purge and redrive
 inline constexpr int32_t kPickJobsMax = 10000;
 inline constexpr size_t kHostBytesMax = 255;
-inline constexpr size_t kQueuesMax = 100000;  // distinct queues in a cluster
+inline constexpr size_t kQueuesMax = 100000;  // that exist at a time in a cluster
+// A queue without jobs and with default settings is forgotten after this time, or earlier if a new
+// queue needs its place.
+inline constexpr int64_t kQueueIdleMs = 3600LL * 1000;
+// Jobs of a request with a request_id are remembered for this time after the request, also if they
+// are gone; at most this many that are gone, in 60 bytes each.
+inline constexpr int64_t kRequestIdMs = 3600LL * 1000;
+inline constexpr uint32_t kRequestsMax = 1000000;
+inline constexpr int32_t kStatsPageSizeMax = 1000;  // and default; of workers and keys too
 
 }  // namespace dqueue::queue

@@ -493,7 +493,14 @@ std::optional<Error> CheckRequest(const v1::GroupDeadJobsRequest& request) {
   return CheckType(request.type());
 }
 
-std::optional<Error> CheckRequest(const v1::ListWorkersRequest&) { return std::nullopt; }
+std::optional<Error> CheckPageSize(int32_t page_size, int32_t max) {
+  if (page_size >= 0 && page_size <= max) return std::nullopt;
+  return InvalidField("page_size", std::to_string(page_size), "0 to " + std::to_string(max));
+}
+
+std::optional<Error> CheckRequest(const v1::ListWorkersRequest& request) {
+  return CheckPageSize(request.page_size(), kStatsPageSizeMax);
+}
 
 std::optional<Error> CheckRequest(const v1::GetJobRequest& request) {
   if (IsId(request.id())) return std::nullopt;
@@ -509,14 +516,14 @@ std::optional<Error> CheckRequest(const v1::ListJobsRequest& request) {
     return InvalidField("state", std::to_string(static_cast<int>(request.state())),
                         "a JobState (0 to 6)");
   }
-  if (request.page_size() < 0 || request.page_size() > kPageSizeMax) {
-    return InvalidField("page_size", std::to_string(request.page_size()), "0 to 1000");
-  }
-  return std::nullopt;
+  return CheckPageSize(request.page_size(), kPageSizeMax);
 }
 
 std::optional<Error> CheckRequest(const v1::GetStatsRequest& request) {
-  return request.queue().empty() ? std::nullopt : CheckQueue(request.queue());
+  if (!request.queue().empty()) {
+    if (auto error = CheckQueue(request.queue())) return error;
+  }
+  return CheckPageSize(request.page_size(), kStatsPageSizeMax);
 }
 
 std::optional<Error> CheckItem(const v1::CompleteJobsRequest& request, int index) {

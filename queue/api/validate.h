@@ -38,6 +38,8 @@ std::optional<Error> CheckRequest(const v1::RetryJobsRequest& request);
 std::optional<Error> CheckRequest(const v1::GetJobRequest& request);
 std::optional<Error> CheckRequest(const v1::ListJobsRequest& request);
 std::optional<Error> CheckRequest(const v1::GetStatsRequest& request);
+// page_size: 0 (the default) to `max`.
+std::optional<Error> CheckPageSize(int32_t page_size, int32_t max);
 std::optional<Error> CheckRequest(const v1::PauseQueueRequest& request);
 std::optional<Error> CheckRequest(const v1::ResumeQueueRequest& request);
 std::optional<Error> CheckRequest(const v1::DeleteJobsRequest& request);

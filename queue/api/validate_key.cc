@@ -117,6 +117,7 @@ std::optional<Error> CheckRequest(const CreateKeyOrder& order) {
 }
 
 std::optional<Error> CheckRequest(const ListKeysOrder& order) {
+  if (auto error = CheckPageSize(order.page_size, kStatsPageSizeMax)) return error;
   return order.owner_id.empty() ? std::nullopt : CheckText("owner_id", order.owner_id);
 }
 

@@ -152,6 +152,7 @@ TEST(ValidateKey, ListRevokeAndUse) {
   EXPECT_EQ(Told(CheckRequest(ListKeysOrder{.owner_id = "ann"})), "fine");
   EXPECT_EQ(Told(CheckRequest(ListKeysOrder{.owner_id = "\x01"})),
             std::string("owner_id = \"\\x01\" | ") + kText);
+  EXPECT_EQ(Told(CheckRequest(ListKeysOrder{.page_size = 1001})), "page_size = 1001 | 0 to 1000");
 
   const std::string id = "admin_000000000000";
   EXPECT_EQ(Told(CheckRequest(RevokeKeyOrder{.id = id, .owner_id = ""})), "fine");

@@ -606,6 +606,13 @@ TEST(Validate, Reads) {
   EXPECT_EQ(Text(CheckRequest(stats)), "valid");
   stats.set_queue("a/b");
   EXPECT_EQ(Text(CheckRequest(stats)), Is("queue", "\"a/b\"", kQueue));
+  stats.clear_queue();
+  stats.set_page_size(1001);
+  EXPECT_EQ(Text(CheckRequest(stats)), Is("page_size", "1001", "0 to 1000"));
+  v1::ListWorkersRequest workers;
+  EXPECT_EQ(Text(CheckRequest(workers)), "valid");
+  workers.set_page_size(-1);
+  EXPECT_EQ(Text(CheckRequest(workers)), Is("page_size", "-1", "0 to 1000"));
 }
 
 TEST(Validate, IsUtf8AgreesWithProtobuf) {

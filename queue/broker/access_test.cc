@@ -304,6 +304,28 @@ TEST_F(BrokerAccessTest, StatsCountOwnQueuesOnly) {
   EXPECT_EQ(Ask<StatsCall>(one)->reason(), "QUEUE_NOT_FOUND");
 }
 
+TEST_F(BrokerAccessTest, StatsComeInPagesOfOwnQueues) {
+  for (const char* queue : {"mine", "my-1", "my-2", "theirs", "zzz"}) Enqueue(queue, queue);
+  v1::GetStatsRequest request;
+  request.set_page_size(2);
+  const auto first = Ask<StatsCall>(request);
+  ASSERT_EQ(first->reason(), "OK");
+  EXPECT_EQ(first->value().queues(1).queue(), "my-1");
+  EXPECT_EQ(first->value().total().enqueued(), 2u);
+  request.set_page_token(first->value().next_page_token());
+  const auto second = Ask<StatsCall>(request);
+  ASSERT_EQ(second->reason(), "OK");
+  ASSERT_EQ(second->value().queues_size(), 1);
+  EXPECT_EQ(second->value().queues(0).queue(), "my-2");
+  EXPECT_EQ(second->value().next_page_token(), "");
+  request.set_page_token("my-1");
+  EXPECT_EQ(Ask<StatsCall>(request)->reason(), "INVALID_FIELD");
+  v1::ListWorkersRequest workers;
+  workers.set_page_token("x");
+  EXPECT_EQ(Ask<WorkersCall>(workers)->reason(), "INVALID_FIELD");
+  EXPECT_EQ(Ask<ListKeysCall>({.page_token = "x"})->reason(), "INVALID_FIELD");
+}
+
 TEST_F(BrokerAccessTest, OtherQueuesCannotBeManaged) {
   Enqueue("a", "mine");
   Enqueue("b", "theirs");

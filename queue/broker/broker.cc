@@ -62,10 +62,13 @@ struct Broker::Impl {
   void Submit(Time now, C call);
   void StepDown(const LeaderHint& hint, Work::Failure failure);
   void Consume(const StateEvent& event);
+  // Drops the times of queues that were forgotten.
+  void ForgetTimes();
 
   const BrokerOptions options;
   StateMachine& state;
-  uint64_t term = 0;  // of the last leadership
+  uint64_t term = 0;              // of the last leadership
+  uint64_t forgotten_queues = 0;  // at the last ForgetTimes
 
   WorkerRegistry workers;
   JobTimes times;
@@ -145,6 +148,12 @@ void Broker::Impl::Consume(const StateEvent& event) {
   }
 }
 
+void Broker::Impl::ForgetTimes() {
+  if (state.forgotten_queues() == forgotten_queues) return;
+  forgotten_queues = state.forgotten_queues();
+  times.ForgetQueues([this](const std::string& queue) { return state.HasQueue(queue); });
+}
+
 Broker::Broker(const BrokerOptions& options, StateMachine* state, uint64_t seed) {
   DQ_CHECK(state != nullptr);
   DQ_CHECK_MSG(options.Problem().empty(), options.Problem());
@@ -180,6 +189,7 @@ void Broker::StepDown(const LeaderHint& hint) { impl_->StepDown(hint, Work::Fail
 
 void Broker::SetHint(const LeaderHint& hint) { impl_->admission.SetHint(hint); }
 void Broker::SetLowSpace(bool low_space) { impl_->admission.SetLowSpace(low_space); }
+void Broker::SetLevel(uint32_t level) { impl_->commands.SetLevel(level); }
 void Broker::Drain() { impl_->admission.Drain(); }
 
 std::optional<Batch> Broker::TakeBatch(Time now, int64_t wall_ms) {
@@ -197,6 +207,7 @@ void Broker::OnApplied(Time now, std::optional<uint64_t> batch_id, const Effects
   }
   if (!batch_id) return;
   impl_->commands.OnApplied(now, *batch_id, effects.results);
+  if (impl_->times.full()) impl_->ForgetTimes();
   impl_->lease_calls.ServeUnconfirmed(now);
 }
 
@@ -253,7 +264,10 @@ Broker::Gauges Broker::gauges() const {
           .pending_bytes = impl.commands.pending_bytes()};
 }
 
-const JobTimes& Broker::times() const { return impl_->times; }
+const JobTimes& Broker::times() {
+  impl_->ForgetTimes();
+  return impl_->times;
+}
 void Broker::SetTimes(JobTimes times) { impl_->times = std::move(times); }
 
 void Broker::OnGrant(std::function<void(const std::string& job_id, LeaseToken token)> callback) {

@@ -58,6 +58,9 @@ class Broker {
   void SetHint(const LeaderHint& hint);
   // While true, enqueues are answered DISK_LOW; everything else is admitted.
   void SetLowSpace(bool low_space);
+  // The level of the replicated state that every member knows (queue/state/state_level.h). If it is
+  // above the state's level, the next batch raises that.
+  void SetLevel(uint32_t level);
   // From now on new requests are answered SHUTTING_DOWN.
   void Drain();
 
@@ -95,8 +98,8 @@ class Broker {
   };
   Gauges gauges() const;
 
-  // Since the process began, in all its leaderships; not replicated.
-  const JobTimes& times() const;
+  // Since the process began, in all its leaderships; not replicated. Of queues that exist.
+  const JobTimes& times();
   // Continues the counts of an earlier broker. Before the first call.
   void SetTimes(JobTimes times);
 

@@ -87,15 +87,16 @@ Error JobNotFoundError(std::string_view id) {
 
 Error QueueNotFoundError(std::string_view queue) {
   Error error = Make(absl::StatusCode::kNotFound, "QUEUE_NOT_FOUND",
-                     "queue \"" + std::string(queue) + "\" never had a job");
+                     "there is no queue \"" + std::string(queue) +
+                         "\": it never had a job or a pause, or had none for an hour");
   error.metadata["queue"] = std::string(queue);
   return error;
 }
 
 Error TooManyQueuesError() {
-  Error error =
-      Make(absl::StatusCode::kResourceExhausted, "TOO_MANY_QUEUES",
-           "the cluster has as many queues as it can; the limit is " + std::to_string(kQueuesMax));
+  Error error = Make(absl::StatusCode::kResourceExhausted, "TOO_MANY_QUEUES",
+                     "as many queues as there may be have jobs or a pause; the limit is " +
+                         std::to_string(kQueuesMax));
   error.metadata["limit"] = std::to_string(kQueuesMax);
   return error;
 }

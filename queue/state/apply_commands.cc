@@ -197,7 +197,7 @@ CommandResult StateMachine::Impl::SetQueue(const CommandView& command) {
   uint32_t queue = queues.Find(command.text);
   if (queue == kNoSlot) {
     if (!settings.paused) return Answer(ResultCode::kNotFound, v1::JOB_STATE_UNSPECIFIED);
-    if (queues.size() >= kQueuesMax) {
+    if (!HasRoomForQueues(1)) {
       return Answer(ResultCode::kTooManyQueues, v1::JOB_STATE_UNSPECIFIED);
     }
     queue = AddQueue(command.text);
@@ -205,7 +205,9 @@ CommandResult StateMachine::Impl::SetQueue(const CommandView& command) {
   const QueueSettings before = queues[queue].settings;
   if (settings != before) {
     SaveQueueForImage(queue);
+    if (queues[queue].idle) BecomeBusy(queue);
     queues.SetSettings(queue, settings);
+    if (!settings.paused && queues[queue].totals.Jobs() == 0) BecomeIdle(queue);
   }
   if (before.paused && !settings.paused) {
     ready.ForEachHead(queue, [this](uint32_t slot) { NoteReady(jobs[slot]); });

@@ -37,7 +37,7 @@ struct EnqueueCandidate {
 
   const EnqueuedJob* new_job;
   uint64_t id_hash;
-  uint32_t queue = kNoSlot;  // kNoSlot: not looked up, or not created yet
+  uint32_t queue = kNoSlot;  // kNoSlot: not looked up, or not there when it was
   uint8_t priority;
   SpecBlock spec;
   std::optional<uint64_t> identity;
@@ -57,7 +57,7 @@ struct EnqueuedTogether {
   using QueueAndKey = std::pair<absl::string_view, absl::string_view>;
   absl::flat_hash_map<absl::string_view, EnqueueCandidate*> by_id;
   absl::flat_hash_map<QueueAndKey, EnqueueCandidate*> by_key;
-  absl::flat_hash_set<absl::string_view> new_queues;
+  absl::flat_hash_set<absl::string_view> new_queues;  // or idle ones
 };
 
 uint64_t StateMachine::Impl::IdentityOf(const StoredJob& job) const {
@@ -81,10 +81,34 @@ EnqueueCheck StateMachine::Impl::CheckId(EnqueueCandidate& candidate, EnqueuedTo
   return {};
 }
 
+uint64_t StateMachine::Impl::RequestIdentityOf(const JobSpecView& spec,
+                                               uint64_t content_identity) const {
+  // A job with an id of its own must have the same one.
+  return spec.request_key.empty() ? content_identity
+                                  : HashSequence(content_identity).Add(spec.id).Finish();
+}
+
+// Whether the job is one of a repeated request, and the job of the first is gone.
+EnqueueCheck StateMachine::Impl::CheckRequest(EnqueueCandidate& candidate) {
+  const EnqueuedJob& new_job = *candidate.new_job;
+  RequestKey key;
+  if (!ParseRequestKey(new_job.request_key, &key)) {
+    if (!new_job.id_of_request) return {};
+    key = RequestKeyOfId(new_job.id);
+  }
+  const uint32_t entry = requests.Find(key);
+  if (entry == kNoSlot || requests[entry].end_ms <= time_ms) return {};
+  const uint64_t identity =
+      RequestIdentityOf(SpecOf(candidate.Spec().view()), candidate.Identity());
+  return {.code = identity == requests[entry].identity ? ResultCode::kExisting
+                                                       : ResultCode::kDuplicateJob,
+          .existing_id = new_job.id,
+          .existing_sequence = requests[entry].sequence};
+}
+
 EnqueueCheck StateMachine::Impl::CheckIdempotencyKey(EnqueueCandidate& candidate,
                                                      EnqueuedTogether* together) {
   const EnqueuedJob& new_job = *candidate.new_job;
-  const uint32_t queue = candidate.queue;
   if (new_job.idempotency_key.empty()) return {};
   const auto compare = [&](uint64_t identity, std::string_view owner_id, uint64_t sequence,
                            const EnqueueCandidate* other) {
@@ -92,14 +116,11 @@ EnqueueCheck StateMachine::Impl::CheckIdempotencyKey(EnqueueCandidate& candidate
         identity == candidate.Identity() ? ResultCode::kExisting : ResultCode::kIdempotencyMismatch,
         owner_id, sequence, other};
   };
-  if (queue != kNoSlot) {
-    const uint32_t entry =
-        idempotency.Find(queue, queues[queue].name_hash, new_job.idempotency_key);
-    // An entry whose window has ended may still wait for a bounded step to drop it.
-    if (entry != kNoSlot && idempotency[entry].end_ms > time_ms) {
-      return compare(idempotency[entry].identity, idempotency[entry].job_id(),
-                     idempotency[entry].sequence, nullptr);
-    }
+  const uint32_t entry = idempotency.Find(new_job.queue, new_job.idempotency_key);
+  // An entry whose window has ended may still wait for a bounded step to drop it.
+  if (entry != kNoSlot && idempotency[entry].end_ms > time_ms) {
+    return compare(idempotency[entry].identity, idempotency[entry].job_id(),
+                   idempotency[entry].sequence, nullptr);
   }
   if (together != nullptr) {
     const auto it =
@@ -114,9 +135,10 @@ EnqueueCheck StateMachine::Impl::CheckIdempotencyKey(EnqueueCandidate& candidate
 EnqueueCheck StateMachine::Impl::CheckNew(EnqueueCandidate& candidate, EnqueuedTogether* together) {
   const EnqueuedJob& new_job = *candidate.new_job;
   EnqueueCheck check = CheckId(candidate, together);
+  if (check.code == ResultCode::kOk && requests.size() > 0) check = CheckRequest(candidate);
   if (check.code != ResultCode::kOk) return check;
   candidate.queue = queues.Find(new_job.queue);
-  const bool new_queue = candidate.queue == kNoSlot;
+  const bool new_queue = candidate.queue == kNoSlot || (level > 0 && queues[candidate.queue].idle);
   check = CheckIdempotencyKey(candidate, together);
   if (check.code != ResultCode::kOk) return check;
   size_t new_queues = new_queue ? 1 : 0;
@@ -129,9 +151,7 @@ EnqueueCheck StateMachine::Impl::CheckNew(EnqueueCandidate& candidate, EnqueuedT
           std::pair(AbslView(new_job.queue), AbslView(new_job.idempotency_key)), &candidate);
     }
   }
-  if (new_queue && queues.size() + new_queues > kQueuesMax) {
-    return {.code = ResultCode::kTooManyQueues};
-  }
+  if (new_queue && !HasRoomForQueues(new_queues)) return {.code = ResultCode::kTooManyQueues};
   if (!new_queue && queues[candidate.queue].settings.refuses_enqueues) {
     return {.code = ResultCode::kQueuePaused};
   }
@@ -205,11 +225,14 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
   const bool has_key = !new_job.idempotency_key.empty() && new_job.idempotency_window_ms > 0;
   const uint64_t identity = has_key ? candidate.Identity() : 0;
   uint32_t queue = candidate.queue;
-  // Another job of the same command may have created it since.
-  if (queue == kNoSlot) queue = queues.Find(new_job.queue);
+  // Another job of the same command may have created it since, or have taken the place of an idle
+  // one.
+  if (!queues.used(queue) || queues[queue].name != new_job.queue)
+    queue = queues.Find(new_job.queue);
   if (queue == kNoSlot) queue = AddQueue(new_job.queue);
+  if (queues[queue].idle) BecomeBusy(queue);
 
-  candidate.Spec();
+  if (candidate.Spec().has_identity) SetIdentity(candidate.Identity(), &candidate.spec);
   const uint32_t slot = jobs.Allocate();
   StoredJob& job = jobs[slot];
   job.spec = std::move(candidate.spec.bytes);
@@ -225,6 +248,7 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
   job.since_ms = time_ms;
   job.lane = ready.AcquireLane(queue, new_job.type);
   job.priority = candidate.priority;
+  job.of_request = new_job.id_of_request || !SpecOf(job.spec_view()).request_key.empty();
   job.state =
       static_cast<uint8_t>(job.run_ms > time_ms ? v1::JOB_STATE_SCHEDULED : v1::JOB_STATE_READY);
   job.fixed_hash = FixedHash(job, ready.hash_of(job.lane));
@@ -234,10 +258,9 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
   EndChange(slot);
 
   if (has_key) {
-    const uint64_t queue_hash = queues[queue].name_hash;
-    const uint32_t ended = idempotency.Find(queue, queue_hash, new_job.idempotency_key);
+    const uint32_t ended = idempotency.Find(new_job.queue, new_job.idempotency_key);
     if (ended != kNoSlot) DropIdempotencyKey(ended);
-    DQ_CHECK(idempotency.Add(queue, queue_hash, new_job.idempotency_key, new_job.id, identity,
+    DQ_CHECK(idempotency.Add(new_job.queue, new_job.idempotency_key, new_job.id, identity,
                              job.sequence, TimeAfter(time_ms, new_job.idempotency_window_ms)));
   }
   Place(slot);

@@ -1,6 +1,7 @@
 #include "queue/state/command_reader.h"
 
 #include "dqueue/v1/command.pb.h"
+#include "queue/state/state_level.h"
 #include "queue/state/tables/api_key_registry.h"
 
 namespace dqueue::queue {
@@ -109,6 +110,12 @@ ReadStatus ReadJob(std::string_view message, EnqueuedJob* out) {
         break;
       case NumberTag(Enqueue::Job::kLeaseDurationMsFieldNumber):
         out->lease_duration_ms = number;
+        break;
+      case NumberTag(Enqueue::Job::kIdOfRequestFieldNumber):
+        out->id_of_request = field.value != 0;
+        break;
+      case BytesTag(Enqueue::Job::kRequestKeyFieldNumber):
+        out->request_key = field.bytes;
         break;
       default:
         return ReadStatus::kUnknown;
@@ -303,6 +310,7 @@ ReadStatus ReadPair(std::string_view message, std::string_view* key, std::string
 
 ReadStatus ReadBatch(std::string_view bytes, BatchView* out) {
   out->time_ms = 0;
+  out->level = 0;
   out->commands.clear();
   out->jobs.clear();
   ByteReader reader(bytes);
@@ -311,6 +319,10 @@ ReadStatus ReadBatch(std::string_view bytes, BatchView* out) {
     switch (field.tag) {
       case NumberTag(CommandBatch::kTimeMsFieldNumber):
         out->time_ms = static_cast<int64_t>(field.value);
+        break;
+      case NumberTag(CommandBatch::kLevelFieldNumber):
+        if (field.value > kStateLevelMax) return ReadStatus::kUnknown;
+        out->level = static_cast<uint32_t>(field.value);
         break;
       case BytesTag(CommandBatch::kCommandsFieldNumber): {
         out->commands.emplace_back();

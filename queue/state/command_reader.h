@@ -25,6 +25,7 @@ struct EnqueuedJob {
   std::string_view payload;
   std::string_view idempotency_key;
   std::string_view ordering_key;
+  std::string_view request_key;  // 16 bytes, or empty
   uint32_t priority = 0;
   uint32_t max_retries = 0;
   uint32_t max_expirations = 0;
@@ -37,6 +38,7 @@ struct EnqueuedJob {
   int64_t idempotency_window_ms = 0;
   int64_t retention_ms = 0;
   int64_t lease_duration_ms = 0;
+  bool id_of_request = false;
   bool has_headers = false;
   bool has_labels = false;
   std::string_view message;  // all of it, for ForEachHeader and ForEachLabel
@@ -88,6 +90,7 @@ struct CommandView {
 
 struct BatchView {
   int64_t time_ms = 0;
+  uint32_t level = 0;  // 0: no change
   std::vector<CommandView> commands;
   std::vector<EnqueuedJob> jobs;
 };
@@ -95,7 +98,8 @@ struct BatchView {
 enum class ReadStatus : uint8_t {
   kOk,
   kMalformed,  // no CommandBatch
-  kUnknown,    // of a newer version: a field or a kind of command that this one does not know
+  kUnknown,    // of a newer version: a field, a level or a kind of command that this one does not
+               // know
 };
 
 // *out is overwritten; its vectors keep their capacity.

@@ -44,6 +44,7 @@ void SetKeyCommand(const CommandView& view, log::v1::Command* out) {
 log::v1::CommandBatch AsMessage(const BatchView& view) {
   log::v1::CommandBatch batch;
   batch.set_time_ms(view.time_ms);
+  batch.set_level(view.level);
   for (const CommandView& command : view.commands) {
     log::v1::Command& out = *batch.add_commands();
     const auto set_token = [&command](log::v1::Token* token) {
@@ -64,6 +65,8 @@ log::v1::CommandBatch AsMessage(const BatchView& view) {
           to.set_queue(Text(job.queue));
           to.set_type(Text(job.type));
           to.set_payload(Text(job.payload));
+          to.set_id_of_request(job.id_of_request);
+          to.set_request_key(Text(job.request_key));
           to.set_priority(job.priority);
           to.set_run_time_ms(job.run_time_ms);
           to.set_expire_time_ms(job.expire_time_ms);

@@ -27,19 +27,22 @@ uint64_t StateMachine::Impl::RecomputeDigest() const {
     copy.delivered = job.delivered;
     copy.state = job.state;
     copy.dead_reason = job.dead_reason;
+    copy.of_request = job.of_request;
     copy.token_end = job.token_end;
     copy.priority = job.priority;
     copy.fixed_hash = FixedHash(copy, ready.hash_of(job.lane));
     job_sum += RecordHash(copy);
   }
-  const auto queue_hash = [this](uint32_t queue) { return queues[queue].name_hash; };
-  return DigestOf(job_sum, idempotency.RecomputeHashSum(queue_hash), queues.RecomputeHashSum(),
-                  api_keys.RecomputeHashSum());
+  return DigestOf({.jobs = job_sum,
+                   .keys = idempotency.RecomputeHashSum(),
+                   .queues = queues.RecomputeHashSum(),
+                   .api_keys = api_keys.RecomputeHashSum(),
+                   .requests = requests.RecomputeHashSum()});
 }
 
 std::string StateMachine::Impl::CheckConsistency() const {
-  std::vector<Totals> counted(queues.size());
-  std::vector<uint32_t> held_in(queues.size());
+  std::vector<Totals> counted(queues.end());
+  std::vector<uint32_t> held_in(queues.end());
   std::vector<uint32_t> jobs_in_lane(ready.lanes_end());
   size_t used = 0;
   size_t due_jobs = 0;
@@ -60,7 +63,7 @@ std::string StateMachine::Impl::CheckConsistency() const {
       return problem("an attempt that it did not count");
     }
     const uint32_t queue = ready.queue_of(job.lane);
-    if (queue >= queues.size()) return problem("in no queue");
+    if (!queues.used(queue)) return problem("in no queue");
     ++jobs_in_lane[job.lane];
     ++counted[queue][TotalOf(job.job_state())];
     const auto timer = [&](int64_t at_ms) {
@@ -98,8 +101,9 @@ std::string StateMachine::Impl::CheckConsistency() const {
     if (jobs_in_lane[lane] != ready.jobs_of(lane)) return "a lane counts other jobs";
   }
   size_t held_count = 0;
-  Totals sum;
-  for (uint32_t queue = 0; queue < queues.size(); ++queue) {
+  Totals sum = queues.forgotten();
+  for (uint32_t queue = 0; queue < queues.end(); ++queue) {
+    if (!queues.used(queue)) continue;
     const QueueRecord& record = queues[queue];
     const std::string where = "queue " + record.name + ": ";
     for (const Total total :
@@ -116,18 +120,17 @@ std::string StateMachine::Impl::CheckConsistency() const {
     if (!record.totals.AddUp()) return where + "its totals do not add up to enqueued";
     if (record.held != held_in[queue]) return where + "its number of held jobs is wrong";
     held_count += held_in[queue];
-    for (size_t i = 0; i < kTotals; ++i) sum.values()[i] += record.totals.values()[i];
+    sum.Add(record.totals);
   }
+  if (std::string problem = queues.Problem(); !problem.empty()) return problem;
   if (held_count != held.size()) return "the number of held jobs is wrong";
   if (sum != queues.sum()) return "the totals of the queues do not add up";
   const std::string order_problem = ready.Problem();
   if (!order_problem.empty()) return order_problem;
-  const std::string key_problem =
-      idempotency.Problem([this](uint32_t queue) { return queues[queue].name_hash; });
-  if (!key_problem.empty()) return key_problem;
+  if (std::string problem = idempotency.Problem(); !problem.empty()) return problem;
+  if (std::string problem = requests.Problem(); !problem.empty()) return problem;
   if (std::string problem = api_keys.Problem(); !problem.empty()) return problem;
-  if (RecomputeDigest() !=
-      DigestOf(job_hash_sum, idempotency.hash_sum(), queues.hash_sum(), api_keys.hash_sum())) {
+  if (RecomputeDigest() != DigestOf(Sums())) {
     return "the digest is not that of the jobs";
   }
   return "";

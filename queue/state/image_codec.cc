@@ -29,11 +29,12 @@ char* PutFixed64(char* p, uint64_t value) {
   return p;
 }
 
-char* PutCounts(char* p, const ImageCounts& counts) {
+char* PutCounts(char* p, const ImageCounts& counts, uint32_t version) {
   p = PutVarint(p, counts.queues);
   p = PutVarint(p, counts.jobs);
   p = PutVarint(p, counts.keys);
-  return PutVarint(p, counts.api_keys);
+  p = PutVarint(p, counts.api_keys);
+  return version > 3 ? PutVarint(p, counts.requests) : p;
 }
 
 ImageCounts ReadCounts(ByteReader& reader, uint32_t version) {
@@ -42,11 +43,14 @@ ImageCounts ReadCounts(ByteReader& reader, uint32_t version) {
   counts.jobs = reader.Varint();
   counts.keys = reader.Varint();
   if (version > 2) counts.api_keys = reader.Varint();
+  if (version > 3) counts.requests = reader.Varint();
   return counts;
 }
 
 constexpr uint8_t kPausedBit = 1;
 constexpr uint8_t kRefusesEnqueuesBit = 2;
+// In the byte of a job's token_end, since version 4.
+constexpr uint8_t kOfRequestBit = 0x80;
 
 char* PutSettings(char* p, const QueueSettings& settings) {
   const int bits =
@@ -79,13 +83,19 @@ int64_t ReadTime(ByteReader& reader, bool* in_range) {
 
 void AppendHeader(const ImageHeader& header, std::string* out) {
   out->append(kImageMagic);
-  AppendFrame(FrameKind::kHeader, 9 * kVarintBytesMax, out, [&](char* p) {
-    p = PutVarint(p, kImageVersion);
+  const uint32_t version = header.version();
+  AppendFrame(FrameKind::kHeader, (12 + kTotals) * kVarintBytesMax, out, [&](char* p) {
+    p = PutVarint(p, version);
     p = PutVarint(p, header.applied);
     p = PutVarint(p, static_cast<uint64_t>(header.time_ms));
     p = PutVarint(p, header.next_sequence);
     p = PutFixed64(p, header.digest);
-    return PutCounts(p, header.counts);
+    p = PutCounts(p, header.counts, version);
+    if (version < 4) return p;
+    p = PutVarint(p, header.level);
+    p = PutVarint(p, header.forgotten_queues);
+    for (const uint64_t value : header.forgotten.values()) p = PutVarint(p, value);
+    return p;
   });
 }
 
@@ -98,16 +108,23 @@ bool ParseHeader(std::string_view body, uint32_t* version, ImageHeader* out) {
   out->next_sequence = reader.Varint();
   out->digest = reader.Fixed64();
   out->counts = ReadCounts(reader, *version);
+  if (*version > 3) {
+    out->level = reader.Varint32();
+    out->forgotten_queues = reader.Varint();
+    for (uint64_t& value : out->forgotten.values()) value = reader.Varint();
+  }
   return AtEnd(reader) && in_range;
 }
 
-void AppendQueue(uint32_t number, const QueueRecord& queue, std::string* out) {
-  AppendFrame(FrameKind::kQueue, 1 + (2 + kTotals) * kVarintBytesMax + queue.name.size(), out,
+void AppendQueue(uint32_t number, const QueueRecord& queue, uint32_t version, std::string* out) {
+  AppendFrame(FrameKind::kQueue, 1 + (3 + kTotals) * kVarintBytesMax + queue.name.size(), out,
               [&](char* p) {
                 p = PutVarint(p, number);
                 p = PutString(p, queue.name);
                 for (const uint64_t value : queue.totals.values()) p = PutVarint(p, value);
-                return PutSettings(p, queue.settings);
+                p = PutSettings(p, queue.settings);
+                if (version < 4) return p;
+                return PutVarint(p, static_cast<uint64_t>(queue.idle_since_ms));
               });
 }
 
@@ -117,7 +134,9 @@ bool ParseQueue(std::string_view body, uint32_t version, ImageQueue* out) {
   out->name = reader.String();
   for (uint64_t& value : out->totals.values()) value = reader.Varint();
   if (version > 1 && !ReadSettings(reader, &out->settings)) return false;
-  return AtEnd(reader);
+  bool in_range = true;
+  if (version > 3) out->idle_since_ms = ReadTime(reader, &in_range);
+  return AtEnd(reader) && in_range;
 }
 
 void AppendJob(const StoredJob& job, uint32_t queue, std::string_view type, std::string* out) {
@@ -129,7 +148,8 @@ void AppendJob(const StoredJob& job, uint32_t queue, std::string_view type, std:
     p = PutVarint(p, queue);
     *p++ = static_cast<char>(job.state);
     *p++ = static_cast<char>(job.dead_reason);
-    *p++ = static_cast<char>(job.token_end);
+    *p++ = static_cast<char>(static_cast<uint8_t>(job.token_end) |
+                             (job.of_request ? kOfRequestBit : 0));
     *p++ = static_cast<char>(job.priority);
     p = PutVarint(p, job.sequence);
     p = PutVarint(p, static_cast<uint64_t>(job.create_ms));
@@ -159,13 +179,17 @@ bool ParseAttemptsFrame(std::string_view body, ImageAttempts* out) {
   return reader.ok() && !out->attempts.empty();
 }
 
-bool ParseJob(std::string_view body, ImageJob* out) {
+bool ParseJob(std::string_view body, uint32_t version, ImageJob* out) {
   ByteReader reader(body);
   bool in_range = true;
   out->queue = reader.Varint32();
   out->state = reader.Byte();
   out->dead_reason = reader.Byte();
   out->token_end = reader.Byte();
+  if (version > 3) {
+    out->of_request = (out->token_end & kOfRequestBit) != 0;
+    out->token_end &= static_cast<uint8_t>(~kOfRequestBit);
+  }
   out->priority = reader.Byte();
   out->sequence = reader.Varint();
   out->create_ms = ReadTime(reader, &in_range);
@@ -184,27 +208,53 @@ bool ParseJob(std::string_view body, ImageJob* out) {
   return reader.ok() && in_range;
 }
 
-void AppendKey(const IdempotencyTable::Entry& entry, std::string* out) {
-  AppendFrame(FrameKind::kKey, 6 * kVarintBytesMax + entry.key_size + entry.id_size, out,
-              [&](char* p) {
-                p = PutVarint(p, entry.queue);
-                p = PutVarint(p, entry.sequence);
-                p = PutVarint(p, static_cast<uint64_t>(entry.end_ms));
-                p = PutFixed64(p, entry.identity);
-                p = PutString(p, entry.key());
-                return PutString(p, entry.job_id());
-              });
+void AppendKey(const IdempotencyTable::Entry& entry, uint32_t queue_number, uint32_t version,
+               std::string* out) {
+  const size_t size_max = 7 * kVarintBytesMax + entry.key_size + entry.id_size + entry.queue_size;
+  AppendFrame(FrameKind::kKey, size_max, out, [&](char* p) {
+    p = version < 4 ? PutVarint(p, queue_number) : PutString(p, entry.queue());
+    p = PutVarint(p, entry.sequence);
+    p = PutVarint(p, static_cast<uint64_t>(entry.end_ms));
+    p = PutFixed64(p, entry.identity);
+    p = PutString(p, entry.key());
+    return PutString(p, entry.job_id());
+  });
 }
 
-bool ParseKey(std::string_view body, ImageKey* out) {
+bool ParseKey(std::string_view body, uint32_t version, ImageKey* out) {
   ByteReader reader(body);
   bool in_range = true;
-  out->queue = reader.Varint32();
+  if (version < 4) {
+    out->queue_number = reader.Varint32();
+  } else {
+    out->queue_name = reader.String();
+  }
   out->sequence = reader.Varint();
   out->end_ms = ReadTime(reader, &in_range);
   out->identity = reader.Fixed64();
   out->key = reader.String();
   out->job_id = reader.String();
+  return AtEnd(reader) && in_range;
+}
+
+void AppendRequest(const RequestTable::Entry& entry, std::string* out) {
+  AppendFrame(FrameKind::kRequest, 5 * kVarintBytesMax, out, [&](char* p) {
+    p = PutFixed64(p, entry.key.high);
+    p = PutFixed64(p, entry.key.low);
+    p = PutFixed64(p, entry.identity);
+    p = PutVarint(p, entry.sequence);
+    return PutVarint(p, static_cast<uint64_t>(entry.end_ms));
+  });
+}
+
+bool ParseRequest(std::string_view body, RequestTable::Entry* out) {
+  ByteReader reader(body);
+  bool in_range = true;
+  out->key.high = reader.Fixed64();
+  out->key.low = reader.Fixed64();
+  out->identity = reader.Fixed64();
+  out->sequence = reader.Varint();
+  out->end_ms = ReadTime(reader, &in_range);
   return AtEnd(reader) && in_range;
 }
 
@@ -249,9 +299,9 @@ bool ParseApiKey(std::string_view body, KeyRecord* out) {
   return AtEnd(reader) && in_range;
 }
 
-void AppendEnd(const ImageCounts& counts, std::string* out) {
-  AppendFrame(FrameKind::kEnd, 4 * kVarintBytesMax, out,
-              [&](char* p) { return PutCounts(p, counts); });
+void AppendEnd(const ImageCounts& counts, uint32_t version, std::string* out) {
+  AppendFrame(FrameKind::kEnd, 5 * kVarintBytesMax, out,
+              [&](char* p) { return PutCounts(p, counts, version); });
 }
 
 bool ParseEnd(std::string_view body, uint32_t version, ImageCounts* out) {

@@ -8,6 +8,7 @@
 #include "queue/api/error_fingerprint.h"
 #include "queue/api/hash.h"
 #include "queue/api/limits.h"
+#include "queue/api/page_token.h"
 #include "queue/api/proto_time.h"
 #include "queue/state/attempts.h"
 #include "queue/state/state_machine_impl.h"
@@ -26,7 +27,6 @@ constexpr size_t kLooksPerDeadJob = 16;
 // A page ends before it would grow beyond this: gRPC's default limit on a message is 4 MiB, one job
 // has up to 2 MiB and a little.
 constexpr size_t kPageBytesMax = 2 << 20;
-constexpr int kStatsQueuesMax = 1000;
 
 // The queues that a reader may access. Each is checked once in a call, by its number.
 class Visible {
@@ -34,7 +34,7 @@ class Visible {
   Visible(const QueueTable& queues, const QueueAccess* access) : queues_(queues), access_(access) {}
   bool operator()(uint32_t queue) {
     if (access_ == nullptr) return true;
-    if (known_.empty()) known_.resize(queues_.size());
+    if (known_.empty()) known_.resize(queues_.end());
     Known& known = known_[queue];
     if (known == Known::kNot) {
       known = access_->Allows(queues_[queue].name) ? Known::kVisible : Known::kHidden;
@@ -51,6 +51,7 @@ class Visible {
 
 constexpr uint64_t kPageSeed = 0x70616765;
 constexpr size_t kPageTokenSize = 2 * (4 + 8);
+constexpr size_t kTimeDigits = 16;
 
 void FillRetry(const JobSpecView& spec, v1::RetryPolicy* out) {
   out->set_max_retries(static_cast<int32_t>(spec.max_retries));
@@ -104,6 +105,55 @@ std::string MakePageToken(uint64_t filter_hash, uint32_t slot) {
   AppendHex(slot, 8, &token);
   AppendHex(PageCheck(filter_hash, slot), 16, &token);
   return token;
+}
+
+// The patterns without those that another one covers, in order. No queue matches two of them, and
+// the queues that match them come in the same order.
+std::vector<std::string_view> DisjointPatterns(const QueueAccess& access) {
+  std::vector<std::string_view> sorted(access.patterns().begin(), access.patterns().end());
+  const auto is_prefix = [](std::string_view pattern) { return pattern.ends_with('*'); };
+  const auto text_of = [&](std::string_view pattern) {
+    return is_prefix(pattern) ? pattern.substr(0, pattern.size() - 1) : pattern;
+  };
+  // Of a prefix and a name of the same text, the prefix first.
+  std::sort(sorted.begin(), sorted.end(), [&](std::string_view a, std::string_view b) {
+    return std::pair(text_of(a), !is_prefix(a)) < std::pair(text_of(b), !is_prefix(b));
+  });
+  std::vector<std::string_view> out;
+  for (const std::string_view pattern : sorted) {
+    const bool covered =
+        !out.empty() &&
+        (out.back() == pattern ||
+         (is_prefix(out.back()) && text_of(pattern).starts_with(text_of(out.back()))));
+    if (!covered) out.push_back(pattern);
+  }
+  return out;
+}
+
+// Calls f(name, number) for the queues behind `last` ("": all) that `access` allows, in order,
+// until it returns false. Looks at no other queue.
+template <class F>
+void ForEachQueueAfter(const QueueTable& queues, const std::string& last, const QueueAccess* access,
+                       const F& f) {
+  const auto& by_name = queues.by_name();
+  if (access == nullptr) {
+    for (auto it = by_name.upper_bound(last); it != by_name.end(); ++it) {
+      if (!f(it->first, it->second)) return;
+    }
+    return;
+  }
+  for (const std::string_view pattern : DisjointPatterns(*access)) {
+    if (!pattern.ends_with('*')) {
+      const uint32_t number = pattern > last ? queues.Find(pattern) : kNoSlot;
+      if (number != kNoSlot && !f(pattern, number)) return;
+      continue;
+    }
+    const std::string_view prefix = pattern.substr(0, pattern.size() - 1);
+    auto it = prefix > last ? by_name.lower_bound(prefix) : by_name.upper_bound(last);
+    for (; it != by_name.end() && it->first.starts_with(prefix); ++it) {
+      if (!f(it->first, it->second)) return;
+    }
+  }
 }
 
 bool ParsePageToken(std::string_view token, uint64_t filter_hash, uint32_t* slot) {
@@ -277,6 +327,13 @@ absl::Status StateMachine::List(const v1::ListJobsRequest& request, v1::ListJobs
 
 absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* out,
                                  const QueueAccess* access, int64_t now_ms) const {
+  v1::GetStatsRequest request;
+  request.set_queue(std::string(queue));
+  return Stats(request, out, access, now_ms);
+}
+
+absl::Status StateMachine::Stats(const v1::GetStatsRequest& request, v1::GetStatsResponse* out,
+                                 const QueueAccess* access, int64_t now_ms) const {
   const Impl& impl = *impl_;
   out->set_applied_index(impl.applied.value());
   now_ms = std::max(now_ms, impl.time_ms);
@@ -292,35 +349,44 @@ absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* o
     stats.set_refuses_enqueues(record.settings.refuses_enqueues);
     set_age(impl.ready.OldestSince(number), &stats);
   };
-  if (!queue.empty()) {
-    const uint32_t number = impl.queues.Find(queue);
-    if (number == kNoSlot) return absl::NotFoundError("no job was ever enqueued in this queue");
+  if (!request.queue().empty()) {
+    const uint32_t number = impl.queues.Find(request.queue());
+    if (number == kNoSlot) return absl::NotFoundError("no such queue");
     add(number);
+    out->set_total_size(1);
     *out->mutable_total() = out->queues(0);
     out->mutable_total()->clear_queue();
     out->mutable_total()->clear_paused();
     out->mutable_total()->clear_refuses_enqueues();
     return absl::OkStatus();
   }
-  if (access == nullptr) {
-    FillTotals(impl.queues.sum(), impl.held.size(), out->mutable_total());
-    set_age(impl.ready.OldestSince(), out->mutable_total());
-    for (const auto& [name, number] : impl.queues.by_name()) {
-      if (out->queues_size() == kStatsQueuesMax) break;
-      add(number);
-    }
-    return absl::OkStatus();
+  std::string last;
+  if (!request.page_token().empty() && !ParseNamePageToken(request.page_token(), &last)) {
+    return absl::InvalidArgumentError("page_token is not from an earlier page");
   }
+  const int page_size = request.page_size() <= 0 ? kStatsPageSizeMax
+                                                 : std::min(request.page_size(), kStatsPageSizeMax);
   Totals sum;
   uint64_t held = 0;
   int64_t oldest_ms = INT64_MAX;
-  for (const auto& [name, number] : impl.queues.by_name()) {
-    if (!access->Allows(name)) continue;
-    if (out->queues_size() < kStatsQueuesMax) add(number);
-    const QueueRecord& record = impl.queues[number];
-    for (size_t i = 0; i < kTotals; ++i) sum.values()[i] += record.totals.values()[i];
-    held += record.held;
-    oldest_ms = std::min(oldest_ms, impl.ready.OldestSince(number));
+  ForEachQueueAfter(impl.queues, last, access, [&](std::string_view, uint32_t number) {
+    if (out->queues_size() == page_size) {
+      out->set_next_page_token(MakeNamePageToken(out->queues(page_size - 1).queue()));
+      return false;
+    }
+    add(number);
+    if (access != nullptr) {
+      sum.Add(impl.queues[number].totals);
+      held += impl.queues[number].held;
+      oldest_ms = std::min(oldest_ms, impl.ready.OldestSince(number));
+    }
+    return true;
+  });
+  if (access == nullptr) {
+    sum = impl.queues.sum();
+    held = impl.held.size();
+    oldest_ms = impl.ready.OldestSince();
+    out->set_total_size(static_cast<int32_t>(impl.queues.size()));
   }
   FillTotals(sum, held, out->mutable_total());
   set_age(oldest_ms, out->mutable_total());
@@ -329,16 +395,38 @@ absl::Status StateMachine::Stats(std::string_view queue, v1::GetStatsResponse* o
 
 KeyTablePtr StateMachine::api_keys() const { return impl_->api_keys.table(); }
 
-void StateMachine::ListKeys(std::string_view owner_id, bool revoked,
-                            v1::ListKeysResponse* out) const {
+absl::Status StateMachine::ListKeys(const ListKeysOrder& order, v1::ListKeysResponse* out) const {
+  std::string last;
+  if (!order.page_token.empty() && !ParseNamePageToken(order.page_token, &last)) {
+    return absl::InvalidArgumentError("page_token is not from an earlier page");
+  }
+  const std::string_view owner_id = order.owner_id;
   std::vector<ApiKeyRegistry::RecordPtr> keys = impl_->api_keys.All();  // by id
   std::erase_if(keys, [&](const ApiKeyRegistry::RecordPtr& key) {
-    return (!owner_id.empty() && key->owner_id != owner_id) || (key->revoked() && !revoked);
+    return (!owner_id.empty() && key->owner_id != owner_id) || (key->revoked() && !order.revoked);
   });
   std::stable_sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) {
     return a->create_time_ms < b->create_time_ms;
   });
-  for (const ApiKeyRegistry::RecordPtr& key : keys) *out->add_keys() = ToProto(*key);
+  // With leading zeros, times are in the order of numbers.
+  const auto place_of = [](const KeyRecord& key) {
+    std::string time = std::to_string(key.create_time_ms);
+    time.insert(0, kTimeDigits - std::min(kTimeDigits, time.size()), '0');
+    return time + key.id;
+  };
+  const int page_size =
+      order.page_size <= 0 ? kStatsPageSizeMax : std::min(order.page_size, kStatsPageSizeMax);
+  const KeyRecord* shown = nullptr;
+  for (const ApiKeyRegistry::RecordPtr& key : keys) {
+    if (place_of(*key) <= last) continue;
+    if (out->keys_size() == page_size) {
+      out->set_next_page_token(MakeNamePageToken(place_of(*shown)));
+      break;
+    }
+    *out->add_keys() = ToProto(*key);
+    shown = key.get();
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace dqueue::queue

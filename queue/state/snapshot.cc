@@ -3,11 +3,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "base/check.h"
+#include "base/string_seam.h"
 #include "queue/api/hash.h"
 #include "queue/api/limits.h"
 #include "queue/state/attempts.h"
 #include "queue/state/mutants.h"
+#include "queue/state/state_level.h"
 #include "queue/state/state_machine_impl.h"
 
 namespace dqueue::queue {
@@ -52,17 +55,42 @@ void StateMachine::Impl::SaveQueueForImage(uint32_t queue) {
   if (queue < walk.queue_next || queue >= walk.queue_end) return;
   QueueRecord& record = queues[queue];
   if (record.image == walk.number) return;
-  AppendQueue(queue, record, &walk.queues_ahead);
+  AppendQueue(queue, record, walk.header.version(), &walk.queues_ahead);
   ++walk.written.queues;
   record.image = walk.number;
+}
+
+void StateMachine::Impl::AppendKeyToImage(const IdempotencyTable::Entry& entry, std::string* out) {
+  uint32_t number = kNoSlot;
+  if (walk.header.level == 0) {
+    // The queue may have been forgotten since the walk began, if the level has risen.
+    const auto it = walk.forgotten_queues.find(AbslView(entry.queue()));
+    number = it != walk.forgotten_queues.end() ? it->second : queues.Find(entry.queue());
+    DQ_CHECK(number != kNoSlot);
+  }
+  AppendKey(entry, number, walk.header.version(), out);
+  ++walk.written.keys;
+}
+
+void StateMachine::Impl::SaveFirstRequestForImage() {
+  // Entries leave from the front, where the walk stands or has been.
+  if (walk.requests_left == 0 || requests.First() != walk.request_next) return;
+  AppendNextRequest(&walk.ahead);
+}
+
+void StateMachine::Impl::AppendNextRequest(std::string* out) {
+  const RequestTable::Entry& entry = requests[walk.request_next];
+  AppendRequest(entry, out);
+  ++walk.written.requests;
+  walk.request_next = entry.next;
+  --walk.requests_left;
 }
 
 void StateMachine::Impl::SaveIdempotencyKeyForImage(uint32_t slot) {
   if (slot < walk.key_next || slot >= walk.key_end) return;
   const IdempotencyTable::Entry& entry = idempotency[slot];
   if (entry.image == walk.number || entry.sequence >= walk.header.next_sequence) return;
-  AppendKey(entry, &walk.ahead);
-  ++walk.written.keys;
+  AppendKeyToImage(entry, &walk.ahead);
   idempotency.MarkImage(slot, walk.number);
 }
 
@@ -76,7 +104,7 @@ void StateMachine::BeginSnapshot() {
   walk = ImageWalk{};
   walk.number = number;
   walk.phase = ImageWalk::Phase::kHeader;
-  walk.queue_end = state.queues.size();
+  walk.queue_end = state.queues.end();
   walk.job_end = state.jobs.end();
   walk.key_end = DQ_MUTANT(mutants::kSnapshotWithoutIdempotency) ? 0 : state.idempotency.end();
   walk.header.applied = state.applied.value();
@@ -84,18 +112,25 @@ void StateMachine::BeginSnapshot() {
   walk.header.next_sequence = state.next_sequence;
   walk.api_keys = state.api_keys.All();
   walk.header.counts = {state.queues.size(), state.jobs.used(), state.idempotency.size(),
-                        state.api_keys.size()};
+                        state.api_keys.size(), state.requests.size()};
+  walk.header.level = state.level;
+  walk.header.forgotten_queues = state.queues.forgotten_count();
+  walk.header.forgotten = state.queues.forgotten();
+  walk.request_next = state.requests.First();
+  walk.requests_left = state.requests.size();
   walk.header.digest = Digest();
   if (DQ_MUTANT(mutants::kSnapshotWithoutIdempotency)) {
     walk.header.counts.keys = 0;
-    walk.header.digest =
-        state.DigestOf(state.job_hash_sum, 0, state.queues.hash_sum(), state.api_keys.hash_sum());
+    HashSums sums = state.Sums();
+    sums.keys = 0;
+    walk.header.digest = state.DigestOf(sums);
   }
   if (DQ_MUTANT(mutants::kSnapshotWithoutApiKeys)) {
     walk.api_keys.clear();
     walk.header.counts.api_keys = 0;
-    walk.header.digest = state.DigestOf(state.job_hash_sum, state.idempotency.hash_sum(),
-                                        state.queues.hash_sum(), 0);
+    HashSums sums = state.Sums();
+    sums.api_keys = 0;
+    walk.header.digest = state.DigestOf(sums);
   }
 }
 
@@ -122,10 +157,10 @@ bool StateMachine::ContinueSnapshot(size_t max_bytes, std::string* out) {
           walk.phase = ImageWalk::Phase::kJobs;
         } else {
           const uint32_t queue = walk.queue_next++;
-          if (state.queues[queue].image == walk.number) {
+          if (!state.queues.used(queue) || state.queues[queue].image == walk.number) {
             ++passed;
           } else {
-            AppendQueue(queue, state.queues[queue], out);
+            AppendQueue(queue, state.queues[queue], walk.header.version(), out);
             ++walk.written.queues;
           }
         }
@@ -150,16 +185,24 @@ bool StateMachine::ContinueSnapshot(size_t max_bytes, std::string* out) {
         if (!walk.ahead.empty()) {
           Drain(&walk.ahead, &walk.drained, room(), out);
         } else if (walk.key_next == walk.key_end) {
-          walk.phase = ImageWalk::Phase::kApiKeys;
+          walk.phase = ImageWalk::Phase::kRequests;
         } else {
           const IdempotencyTable::Entry& entry = state.idempotency[walk.key_next++];
           if (!entry.used() || entry.image == walk.number ||
               entry.sequence >= walk.header.next_sequence) {
             ++passed;
           } else {
-            AppendKey(entry, out);
-            ++walk.written.keys;
+            state.AppendKeyToImage(entry, out);
           }
+        }
+        break;
+      case ImageWalk::Phase::kRequests:
+        if (!walk.ahead.empty()) {
+          Drain(&walk.ahead, &walk.drained, room(), out);
+        } else if (walk.requests_left == 0) {
+          walk.phase = ImageWalk::Phase::kApiKeys;
+        } else {
+          state.AppendNextRequest(out);
         }
         break;
       case ImageWalk::Phase::kApiKeys:
@@ -173,7 +216,7 @@ bool StateMachine::ContinueSnapshot(size_t max_bytes, std::string* out) {
       case ImageWalk::Phase::kEnd:
         DQ_CHECK(walk.ahead.empty() && walk.queues_ahead.empty());
         DQ_CHECK(walk.written == walk.header.counts);
-        AppendEnd(walk.written, out);
+        AppendEnd(walk.written, walk.header.version(), out);
         walk.phase = ImageWalk::Phase::kIdle;
         return true;
       case ImageWalk::Phase::kIdle:
@@ -210,9 +253,9 @@ struct StateMachine::Restorer::Impl {
   uint32_t version = 0;
   ImageHeader header;
   ImageCounts read;
-  // By the image's number of the queue: its number here, kNoSlot until its frame has come; and its
-  // jobs by state, to compare with its totals.
-  std::vector<uint32_t> queues;
+  // By the image's number of the queue: its number here.
+  absl::flat_hash_map<uint32_t, uint32_t> queues;
+  // By the number here: its jobs by state, to compare with its totals.
   std::vector<Totals> counted;
   uint32_t last_job = kNoSlot;  // whose attempts may come next
   HashSequence arrangement{kArrangementSeed};
@@ -241,6 +284,7 @@ struct StateMachine::Restorer::Impl {
   absl::Status Add(const Waiting& next);
   absl::Status Attempts(std::string_view body);
   absl::Status Key(std::string_view body);
+  absl::Status Request(std::string_view body);
   absl::Status ApiKey(std::string_view body);
   absl::Status End(std::string_view body);
   std::string ProblemOf(const Waiting& next) const;
@@ -292,6 +336,8 @@ absl::Status StateMachine::Restorer::Impl::Frame(FrameKind kind, std::string_vie
       return Attempts(body);
     case FrameKind::kKey:
       return Key(body);
+    case FrameKind::kRequest:
+      return Request(body);
     case FrameKind::kApiKey:
       return ApiKey(body);
     case FrameKind::kEnd:
@@ -316,29 +362,46 @@ absl::Status StateMachine::Restorer::Impl::Header(std::string_view body) {
                    std::to_string(kQueuesMax));
   }
   if (header.next_sequence == 0) return Damaged("the next sequence is 0");
+  if (header.level > kStateLevelMax) {
+    return Damaged("level " + std::to_string(header.level) + "; this program knows up to " +
+                   std::to_string(kStateLevelMax) + ": upgrade it");
+  }
+  if (header.counts.requests > kRequestsMax) {
+    return Damaged(std::to_string(header.counts.requests) + " requests; the limit is " +
+                   std::to_string(kRequestsMax));
+  }
+  if (!header.forgotten.AddUp() || header.forgotten.Jobs() != 0) {
+    return Damaged("the totals of forgotten queues do not add up");
+  }
   header_seen = true;
-  queues.assign(header.counts.queues, kNoSlot);
-  counted.resize(header.counts.queues);
   StateMachine::Impl& state = *target->impl_;
   state.applied = raft::Index(header.applied);
   state.time_ms = header.time_ms;
   state.next_sequence = header.next_sequence;
+  state.level = header.level;
+  state.queues.SetForgotten(header.forgotten_queues, header.forgotten);
   return absl::OkStatus();
 }
 
 absl::Status StateMachine::Restorer::Impl::Queue(std::string_view body) {
   ImageQueue queue;
   if (!ParseQueue(body, version, &queue)) return Damaged("a queue cannot be read");
-  if (queue.number >= queues.size() || queues[queue.number] != kNoSlot) {
+  if (queues.contains(queue.number) || read.queues >= header.counts.queues) {
     return Damaged("a queue of number " + std::to_string(queue.number) + " out of turn");
   }
   StateMachine::Impl& state = *target->impl_;
   if (state.queues.Find(queue.name) != kNoSlot) return Damaged("two queues of one name");
   if (!queue.totals.AddUp()) return Damaged("the totals of a queue do not add up");
+  const bool idle = queue.totals.Jobs() == 0 && queue.settings == QueueSettings{};
+  if (queue.idle_since_ms > header.time_ms || (queue.idle_since_ms != 0 && !idle)) {
+    return Damaged("a queue that is idle since a time to come, or has jobs");
+  }
   const uint32_t number = state.AddQueue(queue.name);
   state.queues.SetTotals(number, queue.totals);
   state.queues.SetSettings(number, queue.settings);
-  queues[queue.number] = number;
+  if (idle) state.queues.SetIdle(number, queue.idle_since_ms);
+  queues.emplace(queue.number, number);
+  counted.resize(std::max<size_t>(counted.size(), number + 1));
   ++read.queues;
   return absl::OkStatus();
 }
@@ -366,7 +429,7 @@ std::string StateMachine::Restorer::Impl::ProblemOf(const Waiting& next) const {
 
 absl::Status StateMachine::Restorer::Impl::Job(std::string_view body) {
   Waiting next;
-  if (!ParseJob(body, &next.job) || !ParseSpec(next.job.spec, &next.spec)) {
+  if (!ParseJob(body, version, &next.job) || !ParseSpec(next.job.spec, &next.spec)) {
     return Damaged("a job cannot be read");
   }
   next.id_hash = JobIdHash(next.spec.id);
@@ -386,9 +449,8 @@ absl::Status StateMachine::Restorer::Impl::AddWaiting() {
 
 absl::Status StateMachine::Restorer::Impl::Add(const Waiting& next) {
   const ImageJob& job = next.job;
-  if (job.queue >= queues.size() || queues[job.queue] == kNoSlot) {
-    return Damaged("a job of an unknown queue");
-  }
+  const auto queue = queues.find(job.queue);
+  if (queue == queues.end()) return Damaged("a job of an unknown queue");
   const std::string problem = ProblemOf(next);
   if (!problem.empty()) return Damaged("a job has " + problem);
 
@@ -405,12 +467,13 @@ absl::Status StateMachine::Restorer::Impl::Add(const Waiting& next) {
   record.expire_ms = job.expire_ms;
   record.since_ms = job.since_ms;
   record.last_token = job.last_token;
-  record.lane = state.ready.AcquireLane(queues[job.queue], job.type);
+  record.lane = state.ready.AcquireLane(queue->second, job.type);
   record.failed = job.failed;
   record.expired = job.expired;
   record.delivered = job.delivered;
   record.state = job.state;
-  record.dead_reason = job.dead_reason;
+  record.dead_reason = job.dead_reason & 0x7f;
+  record.of_request = job.of_request;
   record.token_end = static_cast<TokenEnd>(job.token_end);
   record.priority = job.priority;
   record.fixed_hash = FixedHash(record, state.ready.hash_of(record.lane));
@@ -425,7 +488,7 @@ absl::Status StateMachine::Restorer::Impl::Add(const Waiting& next) {
     return Damaged("two jobs of one sequence");
   }
   arrangement.Add(job.sequence);
-  ++counted[job.queue][TotalOf(record.job_state())];
+  ++counted[queue->second][TotalOf(record.job_state())];
   ++read.jobs;
   last_job = slot;
   return absl::OkStatus();
@@ -455,22 +518,34 @@ absl::Status StateMachine::Restorer::Impl::Attempts(std::string_view body) {
 
 absl::Status StateMachine::Restorer::Impl::Key(std::string_view body) {
   ImageKey key;
-  if (!ParseKey(body, &key)) return Damaged("an idempotency key cannot be read");
-  if (key.queue >= queues.size() || queues[key.queue] == kNoSlot) {
-    return Damaged("an idempotency key of an unknown queue");
-  }
+  if (!ParseKey(body, version, &key)) return Damaged("an idempotency key cannot be read");
   StateMachine::Impl& state = *target->impl_;
-  const uint32_t queue = queues[key.queue];
-  const uint64_t queue_hash = state.queues[queue].name_hash;
+  if (version < 4) {
+    const auto queue = queues.find(key.queue_number);
+    if (queue == queues.end()) return Damaged("an idempotency key of an unknown queue");
+    key.queue_name = state.queues[queue->second].name;
+  }
   if (key.sequence == 0 || key.sequence >= header.next_sequence) {
     return Damaged("an idempotency key with a sequence to come");
   }
-  if (state.idempotency.Find(queue, queue_hash, key.key) != kNoSlot ||
-      !state.idempotency.Add(queue, queue_hash, key.key, key.job_id, key.identity, key.sequence,
+  if (state.idempotency.Find(key.queue_name, key.key) != kNoSlot ||
+      !state.idempotency.Add(key.queue_name, key.key, key.job_id, key.identity, key.sequence,
                              key.end_ms)) {
     return Damaged("an idempotency key that is there twice");
   }
   ++read.keys;
+  return absl::OkStatus();
+}
+
+absl::Status StateMachine::Restorer::Impl::Request(std::string_view body) {
+  RequestTable::Entry entry;
+  if (version < 4 || !ParseRequest(body, &entry)) return Damaged("a request cannot be read");
+  if (entry.sequence == 0 || entry.sequence >= header.next_sequence) {
+    return Damaged("a request with a sequence to come");
+  }
+  if (read.requests >= header.counts.requests) return Damaged("a request too many");
+  target->impl_->requests.Add(entry.key, entry.identity, entry.sequence, entry.end_ms);
+  ++read.requests;
   return absl::OkStatus();
 }
 
@@ -498,10 +573,10 @@ absl::Status StateMachine::Restorer::Impl::Finish(raft::Index index, uint64_t di
     return Damaged("it is of index " + std::to_string(header.applied) + ", not of " +
                    std::to_string(index.value()));
   }
-  for (uint32_t i = 0; i < queues.size(); ++i) {
+  for (uint32_t queue = 0; queue < counted.size(); ++queue) {
     for (const Total total :
          {Total::kScheduled, Total::kReady, Total::kSucceeded, Total::kDead, Total::kCancelled}) {
-      if (counted[i][total] != state.queues[queues[i]].totals[total]) {
+      if (counted[queue][total] != state.queues[queue].totals[total]) {
         return Damaged("the jobs of a queue are not as many as its totals say");
       }
     }

@@ -85,8 +85,8 @@ TEST(SnapshotTest, ApiKeysComeBack) {
   EXPECT_EQ(restored.CheckConsistency(), "");
   v1::ListKeysResponse before;
   v1::ListKeysResponse after;
-  machine.ListKeys("", true, &before);
-  restored.ListKeys("", true, &after);
+  EXPECT_TRUE(machine.ListKeys({.revoked = true}, &before).ok());
+  EXPECT_TRUE(restored.ListKeys({.revoked = true}, &after).ok());
   ASSERT_EQ(after.keys_size(), 2);
   EXPECT_EQ(after.SerializeAsString(), before.SerializeAsString());
   EXPECT_EQ(restored.api_keys()->Find("client_a")->digest, key.digest);
@@ -108,7 +108,7 @@ TEST(SnapshotTest, AnImageHasTheApiKeysOfItsIndex) {
   StateMachine restored;
   ASSERT_TRUE(Restore(image, machine.snapshot_index(), digest, &restored).ok());
   v1::ListKeysResponse keys;
-  restored.ListKeys("", true, &keys);
+  EXPECT_TRUE(restored.ListKeys({.revoked = true}, &keys).ok());
   ASSERT_EQ(keys.keys_size(), 1);
   EXPECT_FALSE(keys.keys(0).has_revoke_time());
   EXPECT_FALSE(keys.keys(0).has_last_use_time());
@@ -455,7 +455,7 @@ TEST_F(DamageTest, EachKindOfDamageHasItsReason) {
   ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 9; }), "format version 9");
   ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b += "x"; }), "header cannot");
   ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b[0] = 1; }), "out of turn");
-  ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b[0] = 77; }), "out of turn");
+  ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b[0] = 77; }), "an unknown queue");
   ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b[3] ^= 1; }), "do not add up");
   ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b.pop_back(); }),
                "a queue cannot be read");
@@ -464,8 +464,9 @@ TEST_F(DamageTest, EachKindOfDamageHasItsReason) {
                  "a queue cannot be read");
   }
   ExpectDamage(WithFrame(FrameKind::kQueue, [](std::string& b) { b.back() = 1; }), "digest");
-  ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 4; }),
-               "format version 4; this program reads 3: upgrade it");
+  ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 5; }),
+               "format version 5; this program reads 4: upgrade it");
+  ExpectDamage(WithFrame(FrameKind::kHeader, [](std::string& b) { b[0] = 4; }), "header cannot");
   ExpectDamage(WithFrame(FrameKind::kHeader,
                          [](std::string& b) {
                            b[0] = 0;

@@ -16,6 +16,9 @@ namespace {
 // long. The next entry continues; NextTickMs asks for it at once.
 constexpr int kStepMax = 4096;
 
+// Idle queues that one entry forgets at most: it takes about a millisecond.
+constexpr int kForgetQueuesMax = 1024;
+
 // Ticks for housekeeping (purges, ends of idempotency windows) are rounded up to whole seconds, so
 // that an idle cluster does not write an entry for every job that it purges.
 constexpr int64_t kHousekeepingGrainMs = 1000;
@@ -47,6 +50,13 @@ void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes, Effect
   collected = effects;
   noted_lane = kNoSlot;
   applied = index;
+  level = std::max(level, batch.level);
+  if (level == 0) {
+    for (EnqueuedJob& job : batch.jobs) {
+      job.id_of_request = false;
+      job.request_key = {};
+    }
+  }
   id_hashes.clear();
   next_id = 0;
   for (const CommandView& command : batch.commands) {
@@ -139,10 +149,22 @@ void StateMachine::Impl::Advance(int64_t batch_time_ms) {
   }
   for (int i = 0; i < kStepMax && idempotency.FirstEnd() <= time_ms; ++i)
     DropIdempotencyKey(idempotency.FirstToEnd());
+  for (int i = 0; i < kStepMax && requests.size() > 0; ++i) {
+    if (requests[requests.First()].end_ms > time_ms) break;
+    DropFirstRequest();
+  }
+  for (int i = 0; i < kForgetQueuesMax && FirstForgetting() <= time_ms; ++i)
+    ForgetQueue(queues.FirstIdle());
+}
+
+int64_t StateMachine::Impl::FirstForgetting() const {
+  const int64_t since_ms = queues.FirstIdleSince();
+  if (level == 0 || since_ms == INT64_MAX) return INT64_MAX;
+  return TimeAfter(since_ms, kQueueIdleMs);
 }
 
 int64_t StateMachine::Impl::NextTickMs() const {
-  int64_t housekeeping = std::min(FirstTime(purging), idempotency.FirstEnd());
+  int64_t housekeeping = std::min({FirstTime(purging), idempotency.FirstEnd(), FirstForgetting()});
   if (housekeeping != INT64_MAX) {
     housekeeping =
         (housekeeping + kHousekeepingGrainMs - 1) / kHousekeepingGrainMs * kHousekeepingGrainMs;
@@ -150,18 +172,26 @@ int64_t StateMachine::Impl::NextTickMs() const {
   return std::min({FirstTime(due), FirstTime(expiring), housekeeping});
 }
 
-uint64_t StateMachine::Impl::DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum,
-                                      uint64_t api_key_sum) const {
+uint64_t StateMachine::Impl::DigestOf(const HashSums& sums) const {
   HashSequence hash(kDigestSeed);
   hash.Add(applied.value())
       .Add(static_cast<uint64_t>(time_ms))
       .Add(next_sequence)
-      .Add(job_sum)
-      .Add(key_sum)
-      .Add(queue_sum);
+      .Add(sums.jobs)
+      .Add(sums.keys)
+      .Add(sums.queues);
   // Left out if there are no keys, so that digests of older images stay valid.
-  if (api_key_sum != 0) hash.Add(api_key_sum);
+  if (sums.api_keys != 0) hash.Add(sums.api_keys);
+  if (level > 0) hash.Add(level).Add(sums.requests).Add(queues.forgotten_hash());
   return hash.Finish();
+}
+
+HashSums StateMachine::Impl::Sums() const {
+  return {.jobs = job_hash_sum,
+          .keys = idempotency.hash_sum(),
+          .queues = queues.hash_sum(),
+          .api_keys = api_keys.hash_sum(),
+          .requests = requests.hash_sum()};
 }
 
 // ---- jobs and their places ----
@@ -186,9 +216,37 @@ uint32_t StateMachine::Impl::FindOpenQueue(std::string_view name) const {
 }
 
 uint32_t StateMachine::Impl::AddQueue(std::string_view name) {
+  if (level > 0 && queues.size() >= kQueuesMax) ForgetQueue(queues.FirstIdle());
   const uint32_t queue = queues.Add(name);
-  ready.AddQueue(queues[queue].name_hash);
+  ready.AddQueue(queue, queues[queue].name_hash);
+  // The number may have been another queue's when the walk over an image began.
+  if (walk.phase != ImageWalk::Phase::kIdle) queues[queue].image = walk.number;
   return queue;
+}
+
+bool StateMachine::Impl::HasRoomForQueues(size_t more) const {
+  const uint32_t can_go = level > 0 ? queues.idle_size() : 0;
+  return queues.size() - can_go + more <= kQueuesMax;
+}
+
+void StateMachine::Impl::ForgetQueue(uint32_t queue) {
+  DQ_CHECK_MSG(queue != kNoSlot, "no idle queue is left to make room");
+  SaveQueueForImage(queue);
+  if (walk.phase != ImageWalk::Phase::kIdle && walk.header.level == 0) {
+    walk.forgotten_queues.try_emplace(queues[queue].name, queue);
+  }
+  ready.RemoveQueue(queue);
+  queues.Forget(queue);
+}
+
+void StateMachine::Impl::BecomeIdle(uint32_t queue) {
+  SaveQueueForImage(queue);
+  queues.SetIdle(queue, level > 0 ? time_ms : 0);
+}
+
+void StateMachine::Impl::BecomeBusy(uint32_t queue) {
+  SaveQueueForImage(queue);
+  queues.SetBusy(queue);
 }
 
 bool StateMachine::Impl::CanBeTaken(const StoredJob& job) const {
@@ -309,6 +367,8 @@ void StateMachine::Impl::AddBlockBytes(const StoredJob& job) {
 
 void StateMachine::Impl::Purge(uint32_t slot) {
   StoredJob& job = jobs[slot];
+  const uint32_t queue = ready.queue_of(job.lane);
+  RememberRequest(job);
   BeginChange(slot);
   if (DQ_MUTANT(mutants::kRedeliverAfterDone) && IsFinished(job.job_state())) {
     if (job.held()) {
@@ -325,11 +385,29 @@ void StateMachine::Impl::Purge(uint32_t slot) {
   ready.ReleaseLane(job.lane);
   jobs.Free(slot);
   NotePurged(slot);
+  const QueueRecord& record = queues[queue];
+  if (record.totals.Jobs() == 0 && record.settings == QueueSettings{}) BecomeIdle(queue);
+}
+
+void StateMachine::Impl::RememberRequest(const StoredJob& job) {
+  const int64_t end_ms = TimeAfter(job.create_ms, kRequestIdMs);
+  if (!job.of_request || end_ms <= time_ms) return;
+  const JobSpecView spec = SpecOf(job.spec_view());
+  RequestKey key = RequestKeyOfId(spec.id);
+  if (!spec.request_key.empty()) DQ_CHECK(ParseRequestKey(spec.request_key, &key));
+  const uint64_t identity = spec.identity != 0 ? spec.identity : IdentityOf(job);
+  if (requests.size() >= kRequestsMax) DropFirstRequest();
+  requests.Add(key, RequestIdentityOf(spec, identity), job.sequence, end_ms);
+}
+
+void StateMachine::Impl::DropFirstRequest() {
+  SaveFirstRequestForImage();
+  requests.DropFirst();
 }
 
 void StateMachine::Impl::DropIdempotencyKey(uint32_t slot) {
   SaveIdempotencyKeyForImage(slot);
-  idempotency.Drop(slot, queues[idempotency[slot].queue].name_hash);
+  idempotency.Drop(slot);
 }
 
 void StateMachine::Impl::HoldSlot(uint32_t slot) {
@@ -354,8 +432,9 @@ size_t StateMachine::Impl::MemoryBytes() const {
   const size_t timers = due.size() + expiring.size() + purging.size();
   return jobs.memory_bytes() + by_id.memory_bytes() + ready.memory_bytes() + block_bytes +
          timers * (sizeof(OrderedSlot) + 6) + queues.memory_bytes() + idempotency.memory_bytes() +
-         api_keys.memory_bytes() + held.capacity() * sizeof(held[0]) + walk.ahead.capacity() +
-         walk.queues_ahead.capacity() + batch.commands.capacity() * sizeof(CommandView) +
+         requests.memory_bytes() + api_keys.memory_bytes() + held.capacity() * sizeof(held[0]) +
+         walk.ahead.capacity() + walk.queues_ahead.capacity() +
+         batch.commands.capacity() * sizeof(CommandView) +
          batch.jobs.capacity() * sizeof(EnqueuedJob) + id_hashes.capacity() * sizeof(id_hashes[0]);
 }
 
@@ -377,10 +456,7 @@ raft::Index StateMachine::applied_index() const { return impl_->applied; }
 int64_t StateMachine::time_ms() const { return impl_->time_ms; }
 int64_t StateMachine::NextTickMs() const { return impl_->NextTickMs(); }
 
-uint64_t StateMachine::Digest() const {
-  return impl_->DigestOf(impl_->job_hash_sum, impl_->idempotency.hash_sum(),
-                         impl_->queues.hash_sum(), impl_->api_keys.hash_sum());
-}
+uint64_t StateMachine::Digest() const { return impl_->DigestOf(impl_->Sums()); }
 
 uint64_t StateMachine::RecomputeDigest() const { return impl_->RecomputeDigest(); }
 std::string StateMachine::CheckConsistency() const { return impl_->CheckConsistency(); }
@@ -471,6 +547,11 @@ bool StateMachine::HasQueue(std::string_view queue) const {
   return impl_->queues.Find(queue) != kNoSlot;
 }
 
+uint32_t StateMachine::level() const { return impl_->level; }
+UsedIds StateMachine::used_request_ids() const {
+  return {.count = impl_->requests.size(), .bytes = impl_->requests.memory_bytes()};
+}
+uint64_t StateMachine::forgotten_queues() const { return impl_->queues.forgotten_count(); }
 uint64_t StateMachine::job_count() const { return impl_->jobs.used(); }
 uint64_t StateMachine::memory_bytes() const { return impl_->MemoryBytes(); }
 

@@ -10,13 +10,15 @@
 //  2. In bounded steps (at most 4096 of each kind in one entry, earliest first): SCHEDULED jobs
 //     whose run time has come become READY; live jobs, held ones too, whose expire time has come
 //     become DEAD (JOB_EXPIRED); finished jobs whose retention is over are purged; idempotency keys
-//     whose window is over are dropped.
+//     whose window is over are dropped. Since level 1 (state_level.h): requests whose time is over
+//     are dropped; queues that have been idle for long are forgotten (at most 1024).
 //  3. The commands are applied in order. Each sees the effects of those before it.
 //
 // Effects of commands:
 //  - Enqueue: creates jobs. An existing id, or an idempotency key that is taken in its queue within
 //    its window, means the existing job if the content is the same: queue, type, payload, priority,
 //    ordering key, headers and labels, but not times and retry settings. The id is checked first.
+//    A job of a repeated request whose first job is gone means that one, too, for kRequestIdMs.
 //    Several jobs are created together or not at all; jobs that exist already do not prevent that.
 //    A run time in the future makes the job SCHEDULED.
 //  - Complete, Fail, Expire: end a lease, by the table in lease_rules.cc. They are about the job
@@ -33,7 +35,7 @@
 //    commands that end a lease are.
 //  - SetQueue: no job is taken from a paused queue (TakeReady skips it); everything else goes on.
 //    The queue may also refuse new jobs; an enqueue of an existing job is still answered as such.
-//    Pausing creates a queue, resuming does not.
+//    Pausing creates a queue, resuming does not. A queue that is not paused and has no job is idle.
 //  - CreateKey, RevokeKey, UseKeys: tables/api_key_registry.h.
 //  Numbers out of range are clamped (times to the years 1970 to 9999, priority to kPriorityMax).
 //  validate.h refuses such requests, but every entry in the log must have a meaning.
@@ -202,6 +204,12 @@ struct DeadJob {
   int64_t time_ms = 0;     // of its death
 };
 
+// Ids that are remembered though their jobs are gone.
+struct UsedIds {
+  uint64_t count = 0;
+  uint64_t bytes = 0;  // of memory
+};
+
 class StateMachine {
  public:
   StateMachine();
@@ -276,17 +284,29 @@ class StateMachine {
   // With `access`, only jobs of its queues.
   absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse* out,
                     const QueueAccess* access = nullptr) const;
-  // Queue empty: all; with `access`, all of its queues, and the total is theirs. NOT_FOUND if the
-  // queue never had a job. Ages are those of now_ms, Unix time, if that is later than time_ms():
-  // the log's time stands still while nothing is written, but ages continue to grow.
+  // One queue, or a page of all queues by name; with `access`, of its queues only, and the total is
+  // that of the page. Costs O(queues on the page + patterns of `access`), whatever the number of
+  // queues. Ages are those of now_ms, Unix time, if that is later than time_ms(): the log's time
+  // stands still while nothing is written, but ages continue to grow. NOT_FOUND: no such queue.
+  // INVALID_ARGUMENT: the page token is not one of ours.
+  absl::Status Stats(const v1::GetStatsRequest& request, v1::GetStatsResponse* out,
+                     const QueueAccess* access = nullptr, int64_t now_ms = 0) const;
+  // The same, of this queue, or the first page.
   absl::Status Stats(std::string_view queue, v1::GetStatsResponse* out,
                      const QueueAccess* access = nullptr, int64_t now_ms = 0) const;
   // The API keys, shared. The table is the same until a key is created, revoked or forgotten, or
   // the state machine is restored. A use changes only what ListKeys shows.
   KeyTablePtr api_keys() const;
-  // In order of the time of creation, then of id. owner_id empty: of all owners. `revoked`: revoked
-  // keys too.
-  void ListKeys(std::string_view owner_id, bool revoked, v1::ListKeysResponse* out) const;
+  // A page, in order of the time of creation, then of id. INVALID_ARGUMENT: the page token is not
+  // one of ours.
+  absl::Status ListKeys(const ListKeysOrder& order, v1::ListKeysResponse* out) const;
+  // The level of the rules (state_level.h).
+  uint32_t level() const;
+  // Requests with a request_id that are remembered though their jobs are gone. Never more than
+  // kRequestsMax.
+  UsedIds used_request_ids() const;
+  // Queues forgotten since the cluster was formed.
+  uint64_t forgotten_queues() const;
   uint64_t job_count() const;
   uint64_t memory_bytes() const;  // estimate
 

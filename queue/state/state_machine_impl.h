@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "queue/state/command_reader.h"
 #include "queue/state/image_codec.h"
 #include "queue/state/lease_rules.h"
@@ -21,6 +22,7 @@
 #include "queue/state/tables/ordered_slots.h"
 #include "queue/state/tables/queue_table.h"
 #include "queue/state/tables/ready_index.h"
+#include "queue/state/tables/request_table.h"
 #include "queue/state/tables/slab.h"
 #include "queue/state/tables/slot_index.h"
 
@@ -32,7 +34,16 @@ uint64_t JobIdHash(std::string_view id);
 // before the walk has reached it is first written to a side buffer (copy on write). A record that
 // was added later is recognised by its sequence and left out.
 struct ImageWalk {
-  enum class Phase : uint8_t { kIdle, kHeader, kQueues, kJobs, kIdempotency, kApiKeys, kEnd };
+  enum class Phase : uint8_t {
+    kIdle,
+    kHeader,
+    kQueues,
+    kJobs,
+    kIdempotency,
+    kRequests,
+    kApiKeys,
+    kEnd
+  };
   Phase phase = Phase::kIdle;
   uint32_t number = 0;  // of this walk, from 1
   ImageHeader header;
@@ -44,6 +55,12 @@ struct ImageWalk {
   uint32_t job_end = 0;
   uint32_t key_next = 0;
   uint32_t key_end = 0;
+  // Requests are added and dropped at the ends of a list: the next one, and how many were there
+  // when the walk began and are left.
+  uint32_t request_next = kNoSlot;
+  uint32_t requests_left = 0;
+  // Of an image of level 0: the numbers of queues that were forgotten since the walk began.
+  absl::flat_hash_map<std::string, uint32_t> forgotten_queues;
   // As they were when the walk began; those that were written are null.
   std::vector<ApiKeyRegistry::RecordPtr> api_keys;
   size_t api_key_next = 0;
@@ -51,6 +68,15 @@ struct ImageWalk {
   std::string queues_ahead;
   std::string ahead;
   size_t drained = 0;  // of the one that is being drained
+};
+
+// Order-independent hashes of the tables.
+struct HashSums {
+  uint64_t jobs = 0;
+  uint64_t keys = 0;
+  uint64_t queues = 0;
+  uint64_t api_keys = 0;
+  uint64_t requests = 0;
 };
 
 // Defined in apply_enqueue.cc.
@@ -62,9 +88,11 @@ struct StateMachine::Impl {
   // ---- state_machine.cc ----
   void Apply(raft::Index index, std::string_view bytes, Effects* effects);
   void Advance(int64_t batch_time_ms);
+  // When the next idle queue is forgotten; INT64_MAX: none will be.
+  int64_t FirstForgetting() const;
   int64_t NextTickMs() const;
-  uint64_t DigestOf(uint64_t job_sum, uint64_t key_sum, uint64_t queue_sum,
-                    uint64_t api_key_sum) const;
+  uint64_t DigestOf(const HashSums& sums) const;
+  HashSums Sums() const;
   uint32_t FindJob(std::string_view id) const { return FindJob(id, JobIdHash(id)); }
   // The job of a command that is being executed.
   uint32_t FindNext(const CommandView& command);
@@ -72,7 +100,15 @@ struct StateMachine::Impl {
   const StoredJob& Checked(JobRef job) const;
   // The queue's number; kNoSlot: no such queue, or it is paused.
   uint32_t FindOpenQueue(std::string_view name) const;
+  // The name must be new. If kQueuesMax queues exist, the one that is idle for longest is
+  // forgotten: there must be one.
   uint32_t AddQueue(std::string_view name);
+  // Whether so many queues that do not exist, or are idle, may get their first job or setting.
+  bool HasRoomForQueues(size_t more) const;
+  void ForgetQueue(uint32_t queue);
+  // The last job or setting of the queue is gone; or the first one comes.
+  void BecomeIdle(uint32_t queue);
+  void BecomeBusy(uint32_t queue);
   // True if the queue of the job is not paused.
   bool CanBeTaken(const StoredJob& job) const;
   // Add events to `collected`, if there is one.
@@ -104,6 +140,9 @@ struct StateMachine::Impl {
   // Removes the job for good, whatever its state.
   void Purge(uint32_t slot);
   void DropIdempotencyKey(uint32_t slot);
+  // Called when the job is removed: remembers the request that it is of, if it is of one.
+  void RememberRequest(const StoredJob& job);
+  void DropFirstRequest();
 
   // ---- apply_commands.cc ----
   CommandResult Execute(const CommandView& command);
@@ -136,8 +175,11 @@ struct StateMachine::Impl {
   CommandResult EnqueueAll(std::span<const EnqueuedJob> new_jobs);
   EnqueueCheck CheckNew(EnqueueCandidate& candidate, EnqueuedTogether* together);
   EnqueueCheck CheckId(EnqueueCandidate& candidate, EnqueuedTogether* together);
+  EnqueueCheck CheckRequest(EnqueueCandidate& candidate);
   EnqueueCheck CheckIdempotencyKey(EnqueueCandidate& candidate, EnqueuedTogether* together);
   uint64_t IdentityOf(const StoredJob& job) const;
+  // Of a job of a request: what a repetition of the request must be the same in.
+  uint64_t RequestIdentityOf(const JobSpecView& spec, uint64_t content_identity) const;
   // The slot.
   uint32_t Create(EnqueueCandidate& candidate);
 
@@ -150,6 +192,10 @@ struct StateMachine::Impl {
   void SaveForImage(uint32_t slot);
   void SaveQueueForImage(uint32_t queue);
   void SaveIdempotencyKeyForImage(uint32_t slot);
+  // Before the first request is dropped.
+  void SaveFirstRequestForImage();
+  void AppendKeyToImage(const IdempotencyTable::Entry& entry, std::string* out);
+  void AppendNextRequest(std::string* out);
 
   // ---- consistency.cc ----
   uint64_t RecomputeDigest() const;
@@ -159,9 +205,11 @@ struct StateMachine::Impl {
   raft::Index applied;
   int64_t time_ms = 0;
   uint64_t next_sequence = 1;
+  uint32_t level = 0;  // state_level.h
   Slab<StoredJob> jobs;
   QueueTable queues;
   IdempotencyTable idempotency;
+  RequestTable requests;
   ApiKeyRegistry api_keys;
 
   // Derived from it.

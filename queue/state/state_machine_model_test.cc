@@ -52,7 +52,7 @@ void CompareAll(const StateMachine& machine, const QueueModel& model) {
 
 void CompareKeys(const StateMachine& machine, const QueueModel& model) {
   v1::ListKeysResponse shown;
-  machine.ListKeys("", /*revoked=*/true, &shown);
+  ASSERT_TRUE(machine.ListKeys({.revoked = true}, &shown).ok());
   std::vector<const KeyRecord*> expected;
   for (const auto& [id, key] : model.api_keys()) expected.push_back(&key);
   std::stable_sort(expected.begin(), expected.end(), [](const auto* a, const auto* b) {
@@ -75,7 +75,7 @@ void CompareStats(const StateMachine& machine, const QueueModel& model) {
   v1::GetStatsResponse all;
   ASSERT_TRUE(machine.Stats("", &all).ok());
   ASSERT_EQ(static_cast<size_t>(all.queues_size()), model.events().size());
-  uint64_t enqueued = 0;
+  uint64_t enqueued = model.forgotten_enqueued();
   int at = 0;
   for (const auto& [name, events] : model.events()) {
     const v1::QueueStats expected = model.StatsOf(name);
@@ -119,6 +119,7 @@ void RunAgainstModel(uint64_t seed, int batches, int max_commands) {
     ASSERT_EQ(machine.time_ms(), model.time_ms());
     ASSERT_EQ(machine.NextTickMs(), model.NextTickMs());
     ASSERT_EQ(machine.Digest(), replica.Digest());
+    ASSERT_EQ(machine.used_request_ids().count, model.requests());
     size_t still_held = 0;
     for (const auto& [id, job] : model.jobs()) still_held += job.held ? 1 : 0;
     ASSERT_EQ(HoldsEnded(effects), held_before.size() - still_held);

@@ -14,6 +14,15 @@ constexpr uint64_t kIdentitySeed = 0x6d65616e;
 constexpr uint64_t kOutcomeSeed = 0x646f6e65;
 constexpr uint64_t kRecordSeed = 0x7265636f;
 
+// Bits of the backoff in a spec block: what else the block has. Level 0 has none of them.
+constexpr uint32_t kHasRequestKey = uint32_t{1} << 31;
+constexpr uint32_t kHasIdentity = uint32_t{1} << 30;
+constexpr uint32_t kBackoffMask = ~(kHasRequestKey | kHasIdentity);
+constexpr size_t kRequestKeyBytes = 16;
+constexpr size_t kIdentityBytes = 8;
+// Hashing less than this takes about a microsecond.
+constexpr size_t kLargePayloadBytes = 16 << 10;
+
 // Between id and retention in a spec block.
 constexpr int kNumbersBeforeRetention = 6;
 
@@ -34,7 +43,8 @@ int64_t TimeAfter(int64_t time_ms, int64_t duration_ms) {
   return ClampTime(ClampTime(time_ms) + ClampTime(duration_ms));
 }
 
-// Order of the fields: id, limits, backoff, durations, keys, headers, labels, payload (the rest).
+// Order of the fields: id, limits, backoff, durations, request key (if any), keys, headers, labels,
+// payload (the rest), identity (if any).
 SpecBlock EncodeSpec(const EnqueuedJob& job) {
   size_t headers_size = 0;
   size_t labels_size = 0;
@@ -45,9 +55,14 @@ SpecBlock EncodeSpec(const EnqueuedJob& job) {
   };
   ForEachHeader(job, add_to(&headers_size));
   ForEachLabel(job, add_to(&labels_size));
+  const bool has_key = job.request_key.size() == kRequestKeyBytes;
+  const bool has_identity =
+      (job.id_of_request || has_key) && job.payload.size() > kLargePayloadBytes;
+  const uint32_t backoff = (job.backoff & kBackoffMask) | (has_key ? kHasRequestKey : 0) |
+                           (has_identity ? kHasIdentity : 0);
   const uint64_t numbers[] = {job.max_retries,
                               job.max_expirations,
-                              job.backoff,
+                              backoff,
                               ZigZag(job.backoff_base_ms),
                               ZigZag(job.backoff_max_ms),
                               job.jitter_permille,
@@ -57,12 +72,16 @@ SpecBlock EncodeSpec(const EnqueuedJob& job) {
   for (const uint64_t number : numbers) size += VarintSize(number);
   size += StringSize(job.idempotency_key) + StringSize(job.ordering_key);
   size += VarintSize(headers_size) + headers_size + VarintSize(labels_size) + labels_size;
+  if (has_key) size += kRequestKeyBytes;
   size += job.payload.size();
+  if (has_identity) size += kIdentityBytes;
   DQ_CHECK(size <= UINT32_MAX);
 
-  SpecBlock block{std::make_unique_for_overwrite<char[]>(size), static_cast<uint32_t>(size)};
+  SpecBlock block{std::make_unique_for_overwrite<char[]>(size), static_cast<uint32_t>(size),
+                  has_identity};
   char* p = PutString(block.bytes.get(), job.id);
   for (const uint64_t number : numbers) p = PutVarint(p, number);
+  if (has_key) p = PutBytes(p, job.request_key);
   p = PutString(p, job.idempotency_key);
   p = PutString(p, job.ordering_key);
   const auto put = [&p](std::string_view key, std::string_view value) {
@@ -73,8 +92,17 @@ SpecBlock EncodeSpec(const EnqueuedJob& job) {
   p = PutVarint(p, labels_size);
   ForEachLabel(job, put);
   p = PutBytes(p, job.payload);
+  if (has_identity) {
+    SetIdentity(0, &block);
+    p += kIdentityBytes;
+  }
   DQ_CHECK(p == block.bytes.get() + size);
   return block;
+}
+
+void SetIdentity(uint64_t identity, SpecBlock* block) {
+  if (!block->has_identity) return;
+  std::memcpy(block->bytes.get() + block->size - kIdentityBytes, &identity, kIdentityBytes);
 }
 
 bool ParseSpec(std::string_view block, JobSpecView* out) {
@@ -82,17 +110,22 @@ bool ParseSpec(std::string_view block, JobSpecView* out) {
   out->id = reader.String();
   out->max_retries = reader.Varint32();
   out->max_expirations = reader.Varint32();
-  out->backoff = reader.Varint32();
+  const uint32_t backoff = reader.Varint32();
+  out->backoff = backoff & kBackoffMask;
   out->backoff_base_ms = UnZigZag(reader.Varint());
   out->backoff_max_ms = UnZigZag(reader.Varint());
   out->jitter_permille = reader.Varint32();
   out->retention_ms = UnZigZag(reader.Varint());
   out->lease_duration_ms = UnZigZag(reader.Varint());
+  if ((backoff & kHasRequestKey) != 0) out->request_key = reader.Bytes(kRequestKeyBytes);
   out->idempotency_key = reader.String();
   out->ordering_key = reader.String();
   out->headers = reader.String();
   out->labels = reader.String();
-  out->payload = reader.Bytes(reader.remaining());
+  const size_t identity_bytes = (backoff & kHasIdentity) != 0 ? kIdentityBytes : 0;
+  if (reader.remaining() < identity_bytes) return false;
+  out->payload = reader.Bytes(reader.remaining() - identity_bytes);
+  if (identity_bytes > 0) out->identity = reader.Fixed64();
   return reader.ok() && PairsAreSound(out->headers) && PairsAreSound(out->labels);
 }
 
@@ -197,7 +230,8 @@ uint64_t FixedHash(const StoredJob& record, uint64_t lane_hash) {
 
 uint64_t RecordHash(const StoredJob& record) {
   const uint64_t small = record.state | static_cast<uint64_t>(record.dead_reason) << 8 |
-                         static_cast<uint64_t>(record.token_end) << 16;
+                         static_cast<uint64_t>(record.token_end) << 16 |
+                         static_cast<uint64_t>(record.of_request) << 24;
   return HashSequence(kRecordSeed)
       .Add(record.fixed_hash)
       .Add(small | static_cast<uint64_t>(record.failed) << 32)

@@ -42,19 +42,26 @@ struct JobSpecView {
   int64_t lease_duration_ms = 0;
   std::string_view idempotency_key;
   std::string_view ordering_key;
-  std::string_view headers;  // for ForEachPair
+  std::string_view request_key;  // of a job of a request with an id of its own; 16 bytes
+  std::string_view headers;      // for ForEachPair
   std::string_view labels;
   std::string_view payload;
+  uint64_t identity = 0;  // ContentIdentity, if the block has it; 0: it has not
 };
 
 struct SpecBlock {
   std::unique_ptr<char[]> bytes;
   uint32_t size = 0;
+  bool has_identity = false;  // in its last 8 bytes
   std::string_view view() const { return {bytes.get(), size}; }
 };
 
-// A spec block has everything of the job but queue, type, priority and times.
+// A spec block has everything of the job but queue, type, priority and times. Of a job of a request
+// with a large payload, it has room for the ContentIdentity, so that the payload need not be hashed
+// when the job is removed.
 SpecBlock EncodeSpec(const EnqueuedJob& job);
+// Sets the identity, if the block has room for one.
+void SetIdentity(uint64_t identity, SpecBlock* block);
 // False if the bytes are no spec block (they may come from a damaged file).
 bool ParseSpec(std::string_view block, JobSpecView* out);
 // For blocks that EncodeSpec made.
@@ -118,7 +125,8 @@ struct StoredJob {
   uint32_t hold = kNoSlot;  // position among the held; not replicated
   uint32_t image = 0;       // the last image that got this record ahead of its turn; not replicated
   uint8_t state = 0;        // v1::JobState; 0: the slot is free
-  uint8_t dead_reason = 0;  // v1::DeadReason
+  uint8_t dead_reason : 7 = 0;  // v1::DeadReason
+  uint8_t of_request : 1 = 0;   // remembered in the RequestTable when it is gone
   TokenEnd token_end = TokenEnd::kNone;
   uint8_t priority = 0;
 

@@ -138,9 +138,9 @@ await ask('POST', '/v1/jobs:delete', 200, {}, { ids: [second.id] });
 await ask('POST', '/v1/queues/{queue}:pause', 200, { queue: 'v1' }, {});
 await ask('POST', '/v1/queues/{queue}:resume', 200, { queue: 'v1' }, {});
 await ask('POST', '/v1/queues/{queue}:purge', 200, { queue: 'v1' }, {});
-await ask('GET', '/v1/stats', 200);
+await ask('GET', '/v1/stats', 200, {}, undefined, '?page_size=1');
 await ask('GET', '/v1/cluster', 200);
-await ask('GET', '/v1/workers', 200);
+await ask('GET', '/v1/workers', 200, {}, undefined, '?page_size=1');
 await ask('POST', '/v1/cluster:transfer', 409, {}, { to: 'none' });
 
 const made = await ask('POST', '/admin/keys', 201, {}, { name: 'a', owner_id: 'o', type: 'client' });

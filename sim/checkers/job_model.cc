@@ -169,6 +169,37 @@ void JobModel::Purge(ModelJob& job) {
   live_.erase(job.slot);
   job.now.gone = true;
   RecordVersion(job);
+  MaybeIdle(queue);
+  const int64_t end_ms = job.create_ms + queue::kRequestIdMs;
+  if (!job.request_key.empty() && end_ms > time_ms_) {
+    requests_[job.request_key] = {job.number, job.id, end_ms};
+  }
+}
+
+void JobModel::MaybeIdle(ModelQueue& queue) {
+  const bool paused = !queue.past.empty() && queue.past.back().paused;
+  const bool has_jobs = std::any_of(queue.jobs.begin(), queue.jobs.end(),
+                                    [](const auto& jobs) { return jobs.second > 0; });
+  if (!paused && !has_jobs && !queue.idle_since_ms) {
+    queue.idle_since_ms = level_ > 0 ? time_ms_ : 0;
+  }
+}
+
+void JobModel::ForgetIdle() {
+  if (level_ == 0) return;
+  for (auto& [name, queue] : queues_) {
+    if (!queue.idle_since_ms || *queue.idle_since_ms + queue::kQueueIdleMs > time_ms_) continue;
+    std::vector<QueueVersion> past = std::move(queue.past);
+    queue = ModelQueue();
+    queue.past = std::move(past);
+    queue.forgotten = true;
+  }
+}
+
+std::string JobModel::RequestKeyOf(const log::v1::Enqueue::Job& spec) const {
+  if (level_ == 0) return "";
+  if (!spec.request_key().empty()) return "key " + spec.request_key();
+  return spec.id_of_request() ? "id " + spec.id() : "";
 }
 
 void JobModel::Advance() {
@@ -182,12 +213,15 @@ void JobModel::Advance() {
     Purge(jobs_[purging_.begin()->second]);
   }
   std::erase_if(keys_, [this](const auto& key) { return key.second.end_ms <= time_ms_; });
+  std::erase_if(requests_, [this](const auto& key) { return key.second.end_ms <= time_ms_; });
+  ForgetIdle();
 }
 
 void JobModel::Apply(raft::Index index, const log::v1::CommandBatch& batch) {
   DQ_CHECK(index > applied_);
   applied_ = index;
   time_ms_ = std::max(time_ms_, batch.time_ms());
+  level_ = std::max(level_, batch.level());
   Advance();
   for (const log::v1::Command& command : batch.commands()) {
     switch (command.kind_case()) {
@@ -240,6 +274,10 @@ void JobModel::Execute(const log::v1::Enqueue& command) {
       if (it->second != number) return;
       continue;
     }
+    if (const auto it = requests_.find(RequestKeyOf(spec)); it != requests_.end()) {
+      if (it->second.number != number || it->second.id != spec.id()) return;
+      continue;
+    }
     if (!spec.idempotency_key().empty()) {
       const std::pair key(spec.queue(), spec.idempotency_key());
       if (const auto it = keys_.find(key); it != keys_.end()) {
@@ -272,13 +310,17 @@ void JobModel::Create(const log::v1::Enqueue::Job& spec) {
   job.create_ms = time_ms_;
   job.expire_ms = spec.expire_time_ms();
   job.retention_ms = spec.retention_ms();
+  job.request_key = RequestKeyOf(spec);
   job.lease_duration_ms = spec.lease_duration_ms();
   job.max_retries = spec.max_retries();
   job.max_expirations = spec.max_expirations();
   job.now.run_ms = std::max(spec.run_time_ms(), time_ms_);
   by_id_[job.id].push_back(slot);
   by_number_[job.number] = slot;
-  ++queues_[job.queue].enqueued;
+  ModelQueue& queue = queues_[job.queue];
+  ++queue.enqueued;
+  queue.idle_since_ms.reset();
+  queue.forgotten = false;
   if (!spec.idempotency_key().empty()) {
     keys_[{spec.queue(), spec.idempotency_key()}] = {job.number, job.id,
                                                      time_ms_ + spec.idempotency_window_ms()};
@@ -388,9 +430,14 @@ void JobModel::Execute(const log::v1::Delete& command) {
 }
 
 void JobModel::Execute(const log::v1::SetQueue& command) {
-  if (!command.paused() && !queues_.contains(command.queue())) return;
-  queues_[command.queue()].past.push_back(
-      {applied_, command.paused(), command.paused() && command.refuse_enqueues()});
+  const auto it = queues_.find(command.queue());
+  const bool there = it != queues_.end() && !it->second.forgotten;
+  if (!command.paused() && !there) return;
+  ModelQueue& queue = queues_[command.queue()];
+  queue.forgotten = false;
+  queue.past.push_back({applied_, command.paused(), command.paused() && command.refuse_enqueues()});
+  if (command.paused()) queue.idle_since_ms.reset();
+  MaybeIdle(queue);
 }
 
 }  // namespace dqueue::sim

@@ -65,6 +65,7 @@ struct ModelJob {
   int64_t expire_ms = 0;
   int64_t since_ms = 0;  // when it entered its state
   int64_t retention_ms = -1;
+  std::string request_key;  // by which a repetition of its request is known; empty: by nothing
   int64_t lease_duration_ms = 0;
   uint32_t max_retries = 0;
   uint32_t max_expirations = 0;
@@ -95,6 +96,9 @@ struct ModelQueue {
            cancellations = 0, retries = 0;
   std::map<v1::JobState, uint64_t> jobs;
   std::vector<QueueVersion> past;  // in order; empty: never paused
+  // Without jobs and pause since then, by the log's time. Not set: it has some.
+  std::optional<int64_t> idle_since_ms;
+  bool forgotten = false;  // all counters are 0
 
   QueueVersion At(raft::Index index) const;
 };
@@ -153,6 +157,11 @@ class JobModel {
   // Records `job.now` as a new version.
   void RecordVersion(ModelJob& job);
   void Purge(ModelJob& job);
+  // Notes that the queue is idle, if it is.
+  void MaybeIdle(ModelQueue& queue);
+  // Forgets the queues that have been idle for long.
+  void ForgetIdle();
+  std::string RequestKeyOf(const log::v1::Enqueue::Job& spec) const;
   void EndLease(ModelJob& job, const log::v1::Token& token, LeaseEnd end);
   // Records an attempt for the lease that was counted last.
   void AddAttempt(ModelJob& job, v1::Attempt::End end, const std::string& worker, int64_t held_ms,
@@ -161,6 +170,7 @@ class JobModel {
 
   raft::Index applied_;
   int64_t time_ms_ = 0;
+  uint32_t level_ = 0;
   std::deque<ModelJob> jobs_;
   std::map<std::string, std::vector<uint32_t>, std::less<>> by_id_;
   std::map<uint64_t, uint32_t> by_number_;
@@ -175,6 +185,7 @@ class JobModel {
     int64_t end_ms = 0;
   };
   std::map<std::pair<std::string, std::string>, Key> keys_;
+  std::map<std::string, Key> requests_;  // by request key: of jobs that are gone
 };
 
 }  // namespace dqueue::sim

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "sim/checkers/violation.h"
 #include "sim/sim_node.h"
 #include "sim/world.h"
@@ -85,7 +86,7 @@ void KeyChecker::Compare(const SimNode& node) const {
   const queue::StateMachine& state = node.node().state();
   const raft::Index index = state.applied_index();
   v1::ListKeysResponse shown;
-  state.ListKeys("", /*revoked=*/true, &shown);
+  DQ_CHECK(state.ListKeys({.revoked = true}, &shown).ok());
   CheckList(node.name(), "", /*revoked=*/true, index, shown);
 
   const auto published = published_.find(node.number());

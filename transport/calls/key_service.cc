@@ -136,6 +136,8 @@ class ListKeysRpc final : public KeyCall<v1::ListKeysRequest, queue::ListKeysCal
                                     queue::ListKeysOrder* order) override {
     if (!caller().admin || request.own()) order->owner_id = caller().owner_id;
     order->revoked = request.revoked();
+    order->page_size = request.page_size();
+    order->page_token = request.page_token();
     return std::nullopt;
   }
   grpc::ByteBuffer Result(const v1::ListKeysResponse& response) override {

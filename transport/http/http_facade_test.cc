@@ -383,6 +383,29 @@ TEST_F(HttpFacadeTest, StatsAreNumbers) {
   EXPECT_NE(stats["total"].find(R"("runnable":)"), std::string::npos) << stats;
 }
 
+TEST_F(HttpFacadeTest, StatsComeInPages) {
+  for (const char* queue : {"page-a", "page-b", "page-c"}) Submit(queue);
+  std::string token;
+  std::string names;
+  int pages = 0;
+  do {
+    const Answered page = Ask("GET", "/stats?page_size=2&page_token=" + token);
+    ASSERT_EQ(page.status, 200) << page;
+    for (const char* queue : {"page-a", "page-b", "page-c"}) {
+      if (page["queues"].find(queue) != std::string::npos) names += queue;
+    }
+    token = page["next_page_token"];
+  } while (!token.empty() && ++pages < 100);
+  EXPECT_EQ(names, "page-apage-bpage-c");
+  const Answered v1 = Ask("GET", "/v1/stats?page_size=1");
+  EXPECT_EQ(v1.status, 200);
+  EXPECT_NE(v1["next_page_token"], "");
+  for (const char* bad : {"/stats?page_size=x", "/stats?page_size=-1", "/stats?page_token=x",
+                          "/stats?pages=1", "/v1/workers?page_token=x"}) {
+    EXPECT_EQ(Ask("GET", bad)["reason"], "INVALID_FIELD") << bad;
+  }
+}
+
 TEST_F(HttpFacadeTest, AWaitingLeaseGetsTheJobUnlessItsClientIsGone) {
   const std::string ask = R"({"worker_id":"w","queue":"wait","wait_ms":30000})";
   {

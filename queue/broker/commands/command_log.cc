@@ -9,6 +9,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/wire_format_lite.h"
 #include "queue/broker/mutants.h"
+#include "queue/state/state_level.h"
 
 namespace dqueue::queue {
 namespace {
@@ -21,6 +22,7 @@ using google::protobuf::io::CodedOutputStream;
 constexpr size_t kTimeVarintBytes = 6;
 constexpr size_t kTimeFieldBytes = 1 + kTimeVarintBytes;
 constexpr uint8_t kTimeTag = log::v1::CommandBatch::kTimeMsFieldNumber << 3;
+constexpr uint8_t kLevelTag = log::v1::CommandBatch::kLevelFieldNumber << 3;
 constexpr uint8_t kCommandTag = log::v1::CommandBatch::kCommandsFieldNumber << 3 | 2;
 
 // The wait after a refused expiry or tick.
@@ -82,6 +84,7 @@ CommandLog::CommandLog(const BrokerOptions& options, const StateMachine& state, 
 void CommandLog::Begin() {
   DQ_CHECK(chunks_.empty());
   ++epoch_;
+  level_ = 0;
   own_batches_after_ = Time::min();
   own_batch_refused_ = false;
 }
@@ -140,11 +143,17 @@ std::optional<Batch> CommandLog::TakeBatch(Time now, int64_t wall_ms) {
   for (CommandRef& ref : chunk.commands) ref.part.Propose();
   AddExpiries(now, &chunk);
   const int64_t time_ms = clock_.NowMs(now, wall_ms);
-  if (chunk.commands.empty() && (now < own_batches_after_ || !TickIsDue(time_ms))) {
+  if (chunk.commands.empty() &&
+      (now < own_batches_after_ || (!TickIsDue(time_ms) && !LevelIsDue()))) {
     return std::nullopt;
   }
   clock_.Propose(now, time_ms);
   WriteTime(time_ms, &chunk.bytes);
+  if (level_ > state_.level()) {
+    static_assert(kStateLevelMax < 0x80);
+    chunk.bytes += static_cast<char>(kLevelTag);
+    chunk.bytes += static_cast<char>(std::min(level_, kStateLevelMax));
+  }
   const uint64_t id = next_batch_++;
   InFlight& batch = in_flight_[id];
   batch.time_ms = time_ms;
@@ -217,6 +226,11 @@ bool CommandLog::TickIsDue(int64_t log_time_ms) const {
   return in_flight_.empty() || in_flight_.rbegin()->second.time_ms < next_ms;
 }
 
+bool CommandLog::LevelIsDue() const {
+  // A batch in flight has it.
+  return level_ > state_.level() && in_flight_.empty();
+}
+
 Time CommandLog::NextTick(Time now, int64_t wall_ms) const {
   const int64_t next_ms = state_.NextTickMs();
   if (next_ms == INT64_MAX) return Time::max();
@@ -231,6 +245,7 @@ Time CommandLog::NextTick(Time now, int64_t wall_ms) const {
 Time CommandLog::Due(Time now, int64_t wall_ms) const {
   Time due = std::max(grants_.NextExpiry(), own_batches_after_);
   due = std::min(due, NextTick(now, wall_ms));
+  if (LevelIsDue()) due = std::min(due, own_batches_after_);
   for (const Chunk& chunk : chunks_) due = std::min(due, chunk.first_deadline);
   return due;
 }

@@ -57,6 +57,8 @@ class CommandLog {
   // are due.
   std::optional<Batch> TakeBatch(Time now, int64_t wall_ms);
   void OnProposal(const raft::ProposalOutcome& outcome);
+  // Batches raise the state to this level, until it is there.
+  void SetLevel(uint32_t level) { level_ = level; }
   // After the events of the entry were consumed.
   void OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
 
@@ -90,6 +92,7 @@ class CommandLog {
   void DropOverdue(Time now, Chunk* chunk);
   void AddExpiries(Time now, Chunk* chunk);
   bool TickIsDue(int64_t log_time_ms) const;
+  bool LevelIsDue() const;
   Time NextTick(Time now, int64_t wall_ms) const;
   InFlight TakeInFlight(uint64_t id);
   void Settle(const CommandRef& ref, uint64_t epoch, bool applied);
@@ -107,6 +110,7 @@ class CommandLog {
   size_t pending_bytes_ = 0;
   std::map<uint64_t, InFlight> in_flight_;
   uint64_t next_batch_;
+  uint32_t level_ = 0;
   uint64_t epoch_ = 0;  // counts beginnings and ends of leaderships
   // After an expiry or tick was refused, the next one waits: raft is handing leadership over, or is
   // full.

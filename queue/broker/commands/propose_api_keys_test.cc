@@ -132,7 +132,7 @@ TEST_F(BrokerKeysTest, UsesAreNoted) {
   Run();
   EXPECT_EQ(reply->reason(), "OK");
   v1::ListKeysResponse keys;
-  state_->ListKeys("", false, &keys);
+  EXPECT_TRUE(state_->ListKeys({}, &keys).ok());
   ASSERT_EQ(keys.keys_size(), 1);
   EXPECT_EQ(keys.keys(0).last_use_time().seconds(), kStartMs / 1000 + 60);
 }

@@ -221,11 +221,15 @@ void EnqueueProposer::Begin(raft::Term term) {
 }
 
 void EnqueueProposer::TakeId(v1::EnqueueJobsRequest* request, int i, int64_t now_ms,
-                             std::string* id) {
+                             std::string* id, log::v1::Enqueue::Job* out) {
+  // A log that older programs may read must not have the fields of level 1.
+  const bool remembered = !request->request_id().empty() && state_.level() > 0;
   if (!request->jobs(i).id().empty()) {
     *id = std::move(*request->mutable_jobs(i)->mutable_id());
+    if (remembered) out->set_request_key(DerivedRequestKey(request->request_id(), i));
   } else if (!request->request_id().empty()) {
     *id = DerivedJobId(request->request_id(), i);
+    if (remembered) out->set_id_of_request(true);
   } else {
     *id = ids_.Next(now_ms);
   }
@@ -257,7 +261,7 @@ void EnqueueProposer::Submit(Time now, EnqueueCall call) {
   WorkPart part(std::move(owned));
   const auto fill = [&](int i, log::v1::Enqueue::Job* out) {
     std::string* id = work.response.mutable_results(i)->mutable_id();
-    TakeId(&request, i, now_ms, id);
+    TakeId(&request, i, now_ms, id, out);
     FillLogJob(request.mutable_jobs(i), *id, now_ms, options_.max_retries, out);
   };
   if (all_or_nothing) {

@@ -30,8 +30,10 @@ class EnqueueProposer {
   void Submit(Time now, EnqueueCall call);
 
  private:
-  // Sets *id to the producer's id, else to one derived from the request id, else to a new one.
-  void TakeId(v1::EnqueueJobsRequest* request, int i, int64_t now_ms, std::string* id);
+  // Sets *id to the producer's id, else to one derived from the request id, else to a new one; and
+  // in *out, by what a repetition of the request is known after the job is gone.
+  void TakeId(v1::EnqueueJobsRequest* request, int i, int64_t now_ms, std::string* id,
+              log::v1::Enqueue::Job* out);
 
   const BrokerOptions& options_;
   const Admission& admission_;

@@ -273,6 +273,95 @@ TEST_F(BrokerEnqueueTest, ARepeatedRequestCreatesNothingNew) {
   EXPECT_EQ(state_->job_count(), 2u);
 }
 
+// The level of the replicated state is raised as soon as every member knows it.
+TEST_F(BrokerEnqueueTest, ABatchWithoutCommandsRaisesTheLevelOnce) {
+  Run();
+  EXPECT_EQ(state_->level(), 0u);
+  EXPECT_EQ(Take(), 0u);
+  broker_->SetLevel(1);
+  EXPECT_LE(broker_->Deadline(now_, wall_ms_), now_ + 1ms);
+  EXPECT_EQ(Take(), 1u) << "one in flight is enough";
+  EXPECT_EQ(state_->level(), 0u);
+  CommitAll();
+  EXPECT_EQ(state_->level(), 1u);
+  EXPECT_EQ(Take(), 0u);
+}
+
+TEST_F(BrokerEnqueueTest, ARefusedBatchForTheLevelIsRepeatedLater) {
+  broker_->SetLevel(1);
+  ASSERT_EQ(Take(), 1u);
+  RefuseOne(raft::ProposalOutcome::Reason::kOverloaded);
+  EXPECT_EQ(Take(), 0u);
+  Advance(10ms);
+  EXPECT_EQ(Take(), 1u);
+}
+
+TEST_F(BrokerEnqueueTest, ANewLeaderDoesNotRaiseTheLevelByItself) {
+  broker_->SetLevel(1);
+  StepDown();
+  Lead(9);
+  EXPECT_EQ(Take(), 0u) << "its members may be others";
+}
+
+TEST_F(BrokerEnqueueTest, BelowLevel1TheLogHasNothingThatOlderProgramsDoNotKnow) {
+  v1::EnqueueJobsRequest request = EnqueueRequest(v1::JobSpec(), Spec("mine"));
+  request.set_request_id("r-1");
+  Submit<EnqueueCall>(request);
+  ASSERT_EQ(Take(), 1u);
+  log::v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(*batches_.front().payload));
+  EXPECT_EQ(batch.level(), 0u);
+  for (const log::v1::Command& command : batch.commands()) {
+    EXPECT_FALSE(command.enqueue().jobs(0).id_of_request());
+    EXPECT_EQ(command.enqueue().jobs(0).request_key(), "");
+  }
+}
+
+TEST_F(BrokerEnqueueTest, ARepeatedRequestCreatesNothingAlsoAfterItsJobsAreGone) {
+  broker_->SetLevel(1);
+  Run();
+  v1::JobSpec spec = Spec("");
+  spec.mutable_retention()->set_seconds(0);
+  v1::JobSpec named = Spec("mine");
+  named.mutable_retention()->set_seconds(0);
+  v1::EnqueueJobsRequest request = EnqueueRequest(spec, named);
+  request.set_request_id("r-1");
+  request.set_return_jobs(true);
+  for (const bool all_or_nothing : {false, true}) {
+    request.set_request_id(all_or_nothing ? "r-1" : "r-2");
+    request.set_all_or_nothing(all_or_nothing);
+    const auto first = Submit<EnqueueCall>(request);
+    Run();
+    ASSERT_TRUE(first->ok());
+    EXPECT_TRUE(first->value().results(1).created());
+    for (const v1::Job& job : Lease(LeaseRequest())) {
+      EXPECT_EQ(Do<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(job)), "OK");
+    }
+    Advance(1s);
+    Run();
+    ASSERT_EQ(state_->job_count(), 0u);
+    const auto again = Submit<EnqueueCall>(request);
+    Run();
+    ASSERT_TRUE(again->ok());
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(again->value().results(i).id(), first->value().results(i).id());
+      EXPECT_FALSE(again->value().results(i).created());
+      EXPECT_FALSE(again->value().results(i).has_job());
+    }
+    EXPECT_EQ(state_->job_count(), 0u);
+    v1::EnqueueJobsRequest other = request;
+    other.mutable_jobs(0)->set_payload("other");
+    const auto refused = Submit<EnqueueCall>(other);
+    Run();
+    if (all_or_nothing) {
+      EXPECT_EQ(refused->reason(), "BATCH_REJECTED");
+    } else {
+      ASSERT_TRUE(refused->ok());
+      EXPECT_EQ(ReasonOf(refused->value().results(0).error()), "DUPLICATE_JOB");
+    }
+  }
+}
+
 TEST_F(BrokerEnqueueTest, RepeatedInFlightItStillCreatesOne) {
   const auto first = Submit<EnqueueCall>(EnqueueRequest(Spec("a")));
   const auto second = Submit<EnqueueCall>(EnqueueRequest(Spec("a")));

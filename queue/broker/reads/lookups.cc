@@ -10,6 +10,14 @@
 #include "queue/broker/visible_job.h"
 
 namespace dqueue::queue {
+namespace {
+
+Error BadPageToken(const std::string& token) {
+  return InvalidField("page_token", ShownValue(token),
+                      "empty or the next_page_token of an earlier page");
+}
+
+}  // namespace
 
 Lookups::Lookups(const StateMachine& state, const Admission& admission, const LogClock& clock,
                  const JobPresenter& jobs, Groupings& groupings, Confirmations& confirmations,
@@ -91,10 +99,7 @@ void Lookups::Answer(Time now, ListCall* call) {
   if (call->request.page_size() == 0) call->request.set_page_size(kPageSizeDefault);
   v1::ListJobsResponse response;
   const absl::Status status = state_.List(call->request, &response, call->access.get());
-  if (!status.ok()) {
-    return call->done(InvalidField("page_token", ShownValue(call->request.page_token()),
-                                   "empty or the next_page_token of an earlier page"));
-  }
+  if (!status.ok()) return call->done(BadPageToken(call->request.page_token()));
   for (v1::Job& job : *response.mutable_jobs())
     jobs_.OverlayLease(now, state_.Find(job.id()), &job);
   call->done(std::move(response));
@@ -104,15 +109,19 @@ void Lookups::Answer(Time now, StatsCall* call) {
   v1::GetStatsResponse response;
   const QueueAccess* const access =
       DQ_MUTANT(mutants::kAccessNotCheckedInStats) ? nullptr : call->access.get();
-  const absl::Status status =
-      state_.Stats(call->request.queue(), &response, access, clock_.NowMs(now));
+  const absl::Status status = state_.Stats(call->request, &response, access, clock_.NowMs(now));
+  if (absl::IsInvalidArgument(status)) {
+    return call->done(BadPageToken(call->request.page_token()));
+  }
   if (!status.ok()) return call->done(QueueNotFoundError(call->request.queue()));
   call->done(std::move(response));
 }
 
 void Lookups::Answer(Time, ListKeysCall* call) {
   v1::ListKeysResponse response;
-  state_.ListKeys(call->request.owner_id, call->request.revoked, &response);
+  if (!state_.ListKeys(call->request, &response).ok()) {
+    return call->done(BadPageToken(call->request.page_token));
+  }
   call->done(std::move(response));
 }
 
@@ -120,7 +129,9 @@ void Lookups::Answer(Time now, GroupCall* call) { groupings_.Begin(now, std::mov
 
 void Lookups::Answer(Time now, WorkersCall* call) {
   v1::ListWorkersResponse response;
-  workers_.List(now, call->access, &response);
+  if (!workers_.List(now, call->request, call->access, &response)) {
+    return call->done(BadPageToken(call->request.page_token()));
+  }
   call->done(std::move(response));
 }
 

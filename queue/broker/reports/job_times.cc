@@ -8,11 +8,24 @@ uint32_t JobTimes::Number(std::string_view queue) {
   if (last_ != 0 && queues_[last_].queue == queue) return last_;
   const auto it = numbers_.find(queue);
   if (it != numbers_.end()) return last_ = it->second;
-  if (queues_.size() > kTimedQueuesMax) return 0;
-  last_ = static_cast<uint32_t>(queues_.size());
-  queues_.emplace_back().queue = queue;
+  if (full()) return 0;
+  if (free_.empty()) {
+    last_ = static_cast<uint32_t>(queues_.size());
+    queues_.emplace_back();
+  } else {
+    last_ = free_.back();
+    free_.pop_back();
+  }
+  queues_[last_].queue = queue;
   numbers_.emplace(queue, last_);
   return last_;
+}
+
+void JobTimes::Forget(uint32_t number) {
+  numbers_.erase(queues_[number].queue);
+  queues_[number] = QueueTimes();
+  free_.push_back(number);
+  last_ = 0;
 }
 
 void JobTimes::Dispatched(uint32_t queue, Duration waited) {

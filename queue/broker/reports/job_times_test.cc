@@ -46,5 +46,30 @@ TEST(JobTimes, QueuesThatAreTooManyAreCountedTogether) {
   EXPECT_EQ(times.queues()[0].dispatched, 1u);
 }
 
+TEST(JobTimes, ForgottenQueuesGiveTheirNumbersBack) {
+  JobTimes times;
+  for (uint32_t i = 1; i <= kTimedQueuesMax; ++i) times.Number("q" + std::to_string(i));
+  ASSERT_TRUE(times.full());
+  times.Dispatched(times.Number("q7"), milliseconds(1));
+  times.ForgetQueues([](const std::string& name) { return name != "q7"; });
+  EXPECT_FALSE(times.full());
+  EXPECT_EQ(times.Number("new"), 7u);
+  EXPECT_EQ(times.queues()[7].dispatched, 0u) << "the times are dropped with the queue";
+  EXPECT_EQ(times.queues()[0].dispatched, 0u) << "and not counted again with the others";
+  EXPECT_EQ(times.Number("q7"), 0u);
+  EXPECT_EQ(times.Number("q8"), 8u);
+}
+
+// A million queues, of which few exist at a time.
+TEST(JobTimes, NamesThatComeAndGoTakeNoRoom) {
+  JobTimes times;
+  for (uint32_t i = 0; i < 1'000'000; ++i) {
+    const std::string name = "q" + std::to_string(i);
+    ASSERT_NE(times.Number(name), 0u);
+    if (times.full()) times.ForgetQueues([&](const std::string& other) { return other == name; });
+  }
+  EXPECT_LE(times.queues().size(), kTimedQueuesMax + 1);
+}
+
 }  // namespace
 }  // namespace dqueue::queue

@@ -4,12 +4,14 @@
 
 #include "base/check.h"
 #include "google/protobuf/timestamp.pb.h"
+#include "queue/api/limits.h"
+#include "queue/api/page_token.h"
 #include "queue/api/proto_time.h"
 
 namespace dqueue::queue {
 namespace {
 
-constexpr size_t kAnswerBytesMax = 2 << 20;
+constexpr size_t kPageBytesMax = 512 << 10;
 
 // Copies what fits. Strings that are the same already are not touched.
 void AssignNames(const std::vector<std::string>& from, std::vector<std::string>* to) {
@@ -119,43 +121,56 @@ void WorkerRegistry::Ended(uint32_t worker, AttemptEnd end) {
   }
 }
 
-void WorkerRegistry::List(Time now, const QueueAccessPtr& access, v1::ListWorkersResponse* out) {
-  std::vector<uint32_t> order;
+void WorkerRegistry::ForgetSilent(Time now) {
+  // The ring is in the order of calls: behind the first that called lately all did. Those that hold
+  // or wait although they are silent stay in it, and are few.
   uint32_t next = 0;
   for (uint32_t worker = workers_[0].next; worker != 0; worker = next) {
     const Worker& entry = workers_[worker];
+    if (now - entry.heard <= kWorkerSilence) return;
     next = entry.next;
-    if (now - entry.heard > kWorkerSilence && entry.leased == 0 && entry.waiting == 0) {
-      Forget(worker);
-    } else {
-      order.push_back(worker);
-    }
+    if (entry.leased == 0 && entry.waiting == 0) Forget(worker);
   }
-  std::sort(order.begin(), order.end(),
-            [this](uint32_t a, uint32_t b) { return workers_[a].id < workers_[b].id; });
+}
+
+void WorkerRegistry::Fill(const Worker& entry, const QueueAccessPtr& access,
+                          v1::Worker* out) const {
+  out->set_id(entry.id);
+  out->set_host(entry.host.empty() ? entry.id.substr(0, entry.id.find_first_of(":/")) : entry.host);
+  SetMs(entry.first_ms, out->mutable_first_time());
+  SetMs(entry.last_ms, out->mutable_last_time());
+  out->set_waiting(entry.waiting > 0);
+  out->set_leased(static_cast<int32_t>(entry.leased));
+  out->set_delivered(entry.delivered);
+  out->set_completed(entry.completed);
+  out->set_failed(entry.failed);
+  out->set_expired(entry.expired);
+  for (const std::string& queue : entry.queues) {
+    if (Allows(access, queue)) out->add_queues(queue);
+  }
+  for (const std::string& type : entry.types) out->add_types(type);
+}
+
+bool WorkerRegistry::List(Time now, const v1::ListWorkersRequest& request,
+                          const QueueAccessPtr& access, v1::ListWorkersResponse* out) {
+  std::string last;
+  if (!request.page_token().empty() && !ParseNamePageToken(request.page_token(), &last)) {
+    return false;
+  }
+  ForgetSilent(now);
+  const int page_size = request.page_size() <= 0 ? kStatsPageSizeMax
+                                                 : std::min(request.page_size(), kStatsPageSizeMax);
   size_t bytes = 0;
-  for (const uint32_t worker : order) {
-    const Worker& entry = workers_[worker];
-    v1::Worker& shown = *out->add_workers();
-    shown.set_id(entry.id);
-    shown.set_host(entry.host.empty() ? entry.id.substr(0, entry.id.find_first_of(":/"))
-                                      : entry.host);
-    SetMs(entry.first_ms, shown.mutable_first_time());
-    SetMs(entry.last_ms, shown.mutable_last_time());
-    shown.set_waiting(entry.waiting > 0);
-    shown.set_leased(static_cast<int32_t>(entry.leased));
-    shown.set_delivered(entry.delivered);
-    shown.set_completed(entry.completed);
-    shown.set_failed(entry.failed);
-    shown.set_expired(entry.expired);
-    if (bytes < kAnswerBytesMax) {
-      for (const std::string& queue : entry.queues) {
-        if (Allows(access, queue)) shown.add_queues(queue);
-      }
-      for (const std::string& type : entry.types) shown.add_types(type);
+  for (auto it = by_id_.upper_bound(last); it != by_id_.end(); ++it) {
+    const int shown = out->workers_size();
+    if (shown == page_size || bytes >= kPageBytesMax) {
+      out->set_next_page_token(MakeNamePageToken(out->workers(shown - 1).id()));
+      break;
     }
-    bytes += shown.ByteSizeLong();
+    Fill(workers_[it->second], access, out->add_workers());
+    bytes += out->workers(shown).ByteSizeLong();
   }
+  return true;
 }
 
 void WorkerRegistry::Clear() {

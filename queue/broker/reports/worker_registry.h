@@ -10,7 +10,7 @@
 // worker is no longer known. 0 stands for calls without a worker id: it is accepted everywhere, and
 // nothing is recorded for it.
 //
-// Costs: O(1) a call, amortised; no allocation for a worker that is known and asks for the same
+// Costs: O(log n) a call; no allocation for a worker that is known and asks for the same
 // queues and types as before.
 #pragma once
 
@@ -22,7 +22,7 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/btree_map.h"
 #include "dqueue/v1/service.pb.h"
 #include "queue/api/key.h"
 #include "queue/broker/reports/job_times.h"
@@ -56,9 +56,11 @@ class WorkerRegistry {
   void Ended(uint32_t worker, AttemptEnd end);
 
   const std::string& id(uint32_t worker) const { return workers_[worker].id; }
-  // All workers by id; forgets the silent ones first. Queues that `access` does not allow are left
-  // out. Beyond 2 MiB of answer, queues and types are left out.
-  void List(Time now, const QueueAccessPtr& access, v1::ListWorkersResponse* out);
+  // A page of the workers by id; forgets the silent ones first. Queues that `access` does not allow
+  // are left out. A page ends early when it has 512 KiB. False: the page token is not one of ours.
+  // Costs O(page + forgotten workers).
+  bool List(Time now, const v1::ListWorkersRequest& request, const QueueAccessPtr& access,
+            v1::ListWorkersResponse* out);
   size_t size() const { return by_id_.size(); }
   void Clear();
 
@@ -83,6 +85,8 @@ class WorkerRegistry {
     uint32_t next = 0;
   };
 
+  void ForgetSilent(Time now);
+  void Fill(const Worker& entry, const QueueAccessPtr& access, v1::Worker* out) const;
   void Link(uint32_t worker);
   void Unlink(uint32_t worker);
   // Removes the worker from by_id_. The number is freed with its last use.
@@ -91,7 +95,7 @@ class WorkerRegistry {
 
   std::deque<Worker> workers_;  // addresses stay: by_id_ has views of the ids
   std::vector<uint32_t> free_;
-  absl::flat_hash_map<std::string_view, uint32_t> by_id_;  // never walked through: it has no order
+  absl::btree_map<std::string_view, uint32_t> by_id_;
 };
 
 }  // namespace dqueue::queue

@@ -23,7 +23,14 @@ class WorkerRegistryTest : public ::testing::Test {
   uint32_t Hear(const std::string& id) { return registry_.Heard(id, now_, kWallMs); }
   v1::ListWorkersResponse List(const QueueAccessPtr& access = nullptr) {
     v1::ListWorkersResponse response;
-    registry_.List(now_, access, &response);
+    v1::ListWorkersRequest request;
+    do {
+      v1::ListWorkersResponse page;
+      EXPECT_TRUE(registry_.List(now_, request, access, &page));
+      request.set_page_token(page.next_page_token());
+      page.clear_next_page_token();
+      response.MergeFrom(page);
+    } while (!request.page_token().empty());
     return response;
   }
   Strings Ids() {
@@ -157,8 +164,40 @@ TEST_F(WorkerRegistryTest, NamesAndAnswersAreBounded) {
   for (size_t i = 0; i < kWorkersMax; ++i) {
     registry_.Asked(Hear("w" + std::to_string(i)), "", long_names, long_names);
   }
-  EXPECT_LT(List().ByteSizeLong(), 4u << 20);
-  EXPECT_EQ(List().workers_size(), static_cast<int>(kWorkersMax));
+  v1::ListWorkersResponse page;
+  ASSERT_TRUE(registry_.List(now_, {}, nullptr, &page));
+  EXPECT_LT(page.ByteSizeLong(), 600u << 10);
+  EXPECT_EQ(List().workers_size(), static_cast<int>(kWorkersMax)) << "on several pages";
+}
+
+TEST_F(WorkerRegistryTest, PagesBeginBehindTheLastWorker) {
+  for (const char* id : {"c", "a", "d", "b"}) Hear(id);
+  v1::ListWorkersRequest request;
+  request.set_page_size(2);
+  v1::ListWorkersResponse page;
+  ASSERT_TRUE(registry_.List(now_, request, nullptr, &page));
+  ASSERT_EQ(page.workers_size(), 2);
+  EXPECT_EQ(page.workers(1).id(), "b");
+  request.set_page_token(page.next_page_token());
+  Hear("bb");
+  v1::ListWorkersResponse next;
+  ASSERT_TRUE(registry_.List(now_, request, nullptr, &next));
+  EXPECT_EQ(next.workers(0).id(), "bb");
+  request.set_page_token("b");
+  EXPECT_FALSE(registry_.List(now_, request, nullptr, &next));
+}
+
+// Workers that call once, hold a job and give it back: no more is kept than kWorkersMax.
+TEST_F(WorkerRegistryTest, AMillionWorkersLeaveAtMostTheLimit) {
+  uint32_t highest = 0;
+  for (int i = 0; i < 1'000'000; ++i) {
+    const uint32_t worker = Hear("w" + std::to_string(i));
+    registry_.Hold(worker);
+    registry_.Release(worker);
+    highest = std::max(highest, worker);
+  }
+  EXPECT_EQ(registry_.size(), kWorkersMax);
+  EXPECT_LE(highest, kWorkersMax + 1) << "numbers are used again";
 }
 
 TEST_F(WorkerRegistryTest, ClearForgetsAllWorkers) {

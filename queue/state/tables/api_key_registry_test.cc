@@ -18,7 +18,7 @@ using ::testing::ElementsAre;
 std::vector<std::string> Listed(const StateMachine& machine, std::string_view owner = "",
                                 bool revoked = false) {
   v1::ListKeysResponse keys;
-  machine.ListKeys(owner, revoked, &keys);
+  EXPECT_TRUE(machine.ListKeys({.owner_id = std::string(owner), .revoked = revoked}, &keys).ok());
   std::vector<std::string> ids;
   for (const v1::Key& key : keys.keys()) ids.push_back(key.id());
   return ids;
@@ -192,7 +192,7 @@ TEST_F(ApiKeyRegistryTest, AUseIsRecordedAndUnknownIdsAreIgnored) {
   const CommandResult result = Apply(BatchBuilder(2000).UseKeys({"a", "nobody", "", "b"}));
   EXPECT_EQ(result.code, ResultCode::kOk);
   v1::ListKeysResponse keys;
-  machine_.ListKeys("", true, &keys);
+  EXPECT_TRUE(machine_.ListKeys({.revoked = true}, &keys).ok());
   ASSERT_EQ(keys.keys_size(), 2);
   EXPECT_EQ(keys.keys(0).last_use_time().seconds(), 2);
   EXPECT_EQ(keys.keys(1).last_use_time().seconds(), 2);

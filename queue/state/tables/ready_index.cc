@@ -18,9 +18,19 @@ OrderedSlot HeadEntry(const OrderedSlot& job, uint32_t lane) {
 
 }  // namespace
 
-void ReadyIndex::AddQueue(uint64_t name_hash) {
-  queues_.push_back(std::make_unique<Queue>());
-  queues_.back()->name_hash = name_hash;
+void ReadyIndex::AddQueue(uint32_t queue, uint64_t name_hash) {
+  DQ_CHECK(queue <= queues_.size());
+  if (queue == queues_.size()) queues_.emplace_back();
+  DQ_CHECK(queues_[queue] == nullptr);
+  queues_[queue] = std::make_unique<Queue>();
+  queues_[queue]->name_hash = name_hash;
+  ++queue_count_;
+}
+
+void ReadyIndex::RemoveQueue(uint32_t queue) {
+  DQ_CHECK(queues_[queue] != nullptr && queues_[queue]->lanes.empty());
+  queues_[queue].reset();
+  --queue_count_;
 }
 
 uint32_t ReadyIndex::AcquireLane(uint32_t queue, std::string_view type) {
@@ -216,12 +226,14 @@ int64_t ReadyIndex::OldestSince() const {
 
 size_t ReadyIndex::memory_bytes() const {
   return size_ * (sizeof(OrderedSlot) + 2) + since_entries_ * 18 + lanes_.memory_bytes() +
-         lane_bytes_ + queues_.size() * (sizeof(Queue) + 16) + oldest_.size() * 20;
+         lane_bytes_ + queue_count_ * (sizeof(Queue) + 16) +
+         queues_.capacity() * sizeof(queues_[0]) + oldest_.size() * 20;
 }
 
 std::string ReadyIndex::Problem() const {
   size_t ready = 0;
   for (uint32_t q = 0; q < queues_.size(); ++q) {
+    if (queues_[q] == nullptr) continue;
     const Queue& queue = *queues_[q];
     const std::string where = "queue number " + std::to_string(q) + ": ";
     size_t ready_here = 0;

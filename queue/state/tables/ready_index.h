@@ -23,8 +23,11 @@ namespace dqueue::queue {
 
 class ReadyIndex {
  public:
-  // Queues are dense numbers, given in order: 0, 1, 2, … `name_hash` enters the lanes' hashes.
-  void AddQueue(uint64_t name_hash);
+  // The number must be free; at most one above the highest so far. `name_hash` enters the lanes'
+  // hashes.
+  void AddQueue(uint32_t queue, uint64_t name_hash);
+  // The queue must have no lane. Its number is free again.
+  void RemoveQueue(uint32_t queue);
 
   // The lane of (queue, type), with one more job in it. Created if there is none.
   uint32_t AcquireLane(uint32_t queue, std::string_view type);
@@ -105,12 +108,13 @@ class ReadyIndex {
   uint32_t BestLane(const Source& source) const;
 
   Slab<Lane> lanes_;
-  std::vector<std::unique_ptr<Queue>> queues_;
+  std::vector<std::unique_ptr<Queue>> queues_;  // null: the number is free
   // (oldest since, queue) of each queue with ready jobs.
   absl::btree_set<std::pair<int64_t, uint32_t>> oldest_;
   size_t size_ = 0;
   size_t since_entries_ = 0;
   size_t lane_bytes_ = 0;
+  size_t queue_count_ = 0;
 };
 
 template <class SinceOf>

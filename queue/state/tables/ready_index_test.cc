@@ -15,8 +15,8 @@ namespace {
 
 TEST(ReadyIndexTest, LanesGoWithTheirLastJob) {
   ReadyIndex index;
-  index.AddQueue(11);
-  index.AddQueue(22);
+  index.AddQueue(0, 11);
+  index.AddQueue(1, 22);
   const uint32_t a = index.AcquireLane(0, "mail");
   EXPECT_EQ(index.AcquireLane(0, "mail"), a);
   const uint32_t b = index.AcquireLane(1, "mail");
@@ -35,7 +35,7 @@ TEST(ReadyIndexTest, LanesGoWithTheirLastJob) {
 // Only a forged image asks for that: a place is told by priority, time and sequence.
 TEST(ReadyIndexTest, TwoJobsCannotHaveOnePlace) {
   ReadyIndex index;
-  index.AddQueue(1);
+  index.AddQueue(0, 1);
   const uint32_t a = index.AcquireLane(0, "a");
   const uint32_t b = index.AcquireLane(0, "b");
   EXPECT_TRUE(index.Insert(a, OrderedSlot(5, 1, 0), 5));
@@ -59,7 +59,7 @@ TEST(ReadyIndexTest, TakesInOrderFromAnyQueuesAndTypes) {
     ReadyIndex index;
     const uint32_t queues = 1 + seed % 7;
     const uint32_t types = 1 + seed % 11;
-    for (uint32_t q = 0; q < queues; ++q) index.AddQueue(q * 77);
+    for (uint32_t q = 0; q < queues; ++q) index.AddQueue(q, q * 77);
     std::map<uint32_t, ModelJob> model;  // by slot
     int64_t now = 1000;
     uint32_t next = 1;

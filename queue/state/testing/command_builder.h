@@ -47,6 +47,11 @@ class BatchBuilder {
  public:
   explicit BatchBuilder(int64_t time_ms) { batch_.set_time_ms(time_ms); }
 
+  // The state is at this level from this entry on.
+  BatchBuilder& Level(uint32_t level) {
+    batch_.set_level(level);
+    return *this;
+  }
   BatchBuilder& Enqueue(const log::v1::Enqueue::Job& job) {
     *batch_.add_commands()->mutable_enqueue()->add_jobs() = job;
     return *this;

@@ -24,6 +24,15 @@ std::string MeaningOf(const log::v1::Enqueue::Job& spec) {
   return meant.SerializeAsString();
 }
 
+// By which a repetition of the job's request is known; empty: by nothing.
+std::string RequestKeyOf(const log::v1::Enqueue::Job& spec) {
+  if (!spec.request_key().empty()) return "key " + spec.request_key();
+  return spec.id_of_request() ? "id " + spec.id() : "";
+}
+std::string RequestMeaningOf(const log::v1::Enqueue::Job& spec) {
+  return MeaningOf(spec) + (spec.request_key().empty() ? "" : spec.id());
+}
+
 LeaseToken TokenOf(const log::v1::Token& token) { return {token.term(), token.sequence()}; }
 
 CommandResult Answer(ResultCode code, v1::JobState state) {
@@ -47,6 +56,7 @@ int64_t QueueModel::Job::PurgeTime() const {
 }
 
 std::vector<CommandResult> QueueModel::Apply(const log::v1::CommandBatch& batch) {
+  level_ = std::max(level_, batch.level());
   Advance(batch.time_ms());
   std::vector<CommandResult> results;
   for (const log::v1::Command& command : batch.commands()) results.push_back(Execute(command));
@@ -76,8 +86,7 @@ void QueueModel::Advance(int64_t time_ms) {
   }
   for (const auto& [when, id] :
        come([](const Job& job) { return job.live() ? -1 : job.PurgeTime(); })) {
-    Events(jobs_.at(id)).set_purged(Events(jobs_.at(id)).purged() + 1);
-    jobs_.erase(id);
+    Purge(id);
   }
   std::vector<std::pair<std::pair<int64_t, uint64_t>, std::pair<std::string, std::string>>> over;
   for (const auto& [name, key] : keys_) {
@@ -86,6 +95,36 @@ void QueueModel::Advance(int64_t time_ms) {
   std::sort(over.begin(), over.end());
   if (over.size() > kStep) over.resize(kStep);
   for (const auto& [when, name] : over) keys_.erase(name);
+  while (!requests_.empty() && requests_.front().end_ms <= time_ms_) requests_.pop_front();
+  std::vector<std::pair<int64_t, std::string>> idle;
+  for (const auto& [queue, since_ms] : idle_since_) {
+    if (level_ > 0 && since_ms + kQueueIdleMs <= time_ms_) idle.emplace_back(since_ms, queue);
+  }
+  std::sort(idle.begin(), idle.end());
+  for (const auto& [since_ms, queue] : idle) {
+    forgotten_enqueued_ += events_.at(queue).enqueued();
+    events_.erase(queue);
+    idle_since_.erase(queue);
+  }
+}
+
+void QueueModel::Purge(const std::string& id) {
+  const Job job = jobs_.at(id);
+  Events(job).set_purged(Events(job).purged() + 1);
+  jobs_.erase(id);
+  MaybeIdle(job.spec.queue());
+  const int64_t end_ms = job.create_ms + kRequestIdMs;
+  const std::string key = RequestKeyOf(job.spec);
+  if (!key.empty() && end_ms > time_ms_) {
+    requests_.push_back({key, RequestMeaningOf(job.spec), end_ms});
+  }
+}
+
+void QueueModel::MaybeIdle(const std::string& queue) {
+  for (const auto& [id, job] : jobs_) {
+    if (job.spec.queue() == queue) return;
+  }
+  if (!events_.at(queue).paused()) idle_since_.try_emplace(queue, level_ > 0 ? time_ms_ : 0);
 }
 
 CommandResult QueueModel::Execute(const log::v1::Command& command) {
@@ -121,8 +160,7 @@ CommandResult QueueModel::Execute(const log::v1::Command& command) {
     if (states != 0 && (states >> job.state & 1) == 0) {
       return Answer(ResultCode::kInvalidState, job.state);
     }
-    Events(job).set_purged(Events(job).purged() + 1);
-    jobs_.erase(it);
+    Purge(id);
     return {};
   }
   if (command.has_complete()) {
@@ -197,6 +235,8 @@ CommandResult QueueModel::SetQueue(const log::v1::SetQueue& command) {
   v1::QueueStats& queue = events_[command.queue()];
   queue.set_paused(command.paused());
   queue.set_refuses_enqueues(command.paused() && command.refuse_enqueues());
+  if (command.paused()) idle_since_.erase(command.queue());
+  MaybeIdle(command.queue());
   return {};
 }
 
@@ -224,7 +264,12 @@ CommandResult QueueModel::Enqueue(const log::v1::Enqueue& command) {
   return all;
 }
 
-CommandResult QueueModel::EnqueueOne(const log::v1::Enqueue::Job& spec) {
+CommandResult QueueModel::EnqueueOne(const log::v1::Enqueue::Job& command) {
+  log::v1::Enqueue::Job spec = command;
+  if (level_ == 0) {
+    spec.clear_id_of_request();
+    spec.clear_request_key();
+  }
   const std::string meaning = MeaningOf(spec);
   CommandResult result;
   const auto old = jobs_.find(spec.id());
@@ -233,6 +278,15 @@ CommandResult QueueModel::EnqueueOne(const log::v1::Enqueue::Job& spec) {
     result.code = same ? ResultCode::kExisting : ResultCode::kDuplicateJob;
     result.existing_id = spec.id();
     if (same) result.state = old->second.state;
+    return result;
+  }
+  const auto request = std::find_if(requests_.rbegin(), requests_.rend(), [&](const Request& gone) {
+    return gone.key == RequestKeyOf(spec);
+  });
+  if (request != requests_.rend() && request->end_ms > time_ms_) {
+    const bool same = request->meaning == RequestMeaningOf(spec);
+    result.code = same ? ResultCode::kExisting : ResultCode::kDuplicateJob;
+    result.existing_id = spec.id();
     return result;
   }
   const std::pair<std::string, std::string> name = {spec.queue(), spec.idempotency_key()};
@@ -268,6 +322,7 @@ CommandResult QueueModel::EnqueueOne(const log::v1::Enqueue::Job& spec) {
   }
   result.state = job.state;
   Events(job).set_enqueued(Events(job).enqueued() + 1);
+  idle_since_.erase(spec.queue());
   jobs_.emplace(spec.id(), std::move(job));
   return result;
 }
@@ -501,6 +556,9 @@ int64_t QueueModel::NextTickMs() const {
     if (!job.live()) housekeeping = std::min(housekeeping, job.PurgeTime());
   }
   for (const auto& [name, key] : keys_) housekeeping = std::min(housekeeping, key.end_ms);
+  for (const auto& [queue, since_ms] : idle_since_) {
+    if (level_ > 0) housekeeping = std::min(housekeeping, since_ms + kQueueIdleMs);
+  }
   if (housekeeping == INT64_MAX) return next;
   const int64_t second =
       housekeeping % 1000 == 0 ? housekeeping : housekeeping / 1000 * 1000 + 1000;

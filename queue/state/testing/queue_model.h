@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <string_view>
@@ -56,6 +57,9 @@ class QueueModel {
   // As Stats of one queue.
   v1::QueueStats StatsOf(const std::string& queue) const;
   const std::map<std::string, v1::QueueStats>& events() const { return events_; }
+  // Jobs that were ever enqueued in queues that are forgotten.
+  uint64_t forgotten_enqueued() const { return forgotten_enqueued_; }
+  size_t requests() const { return requests_.size(); }
   const std::map<std::string, KeyRecord>& api_keys() const { return api_keys_; }
   int64_t time_ms() const { return time_ms_; }
   int64_t NextTickMs() const;
@@ -68,7 +72,17 @@ class QueueModel {
     int64_t end_ms;
   };
 
+  // A job of a request that is gone.
+  struct Request {
+    std::string key;
+    std::string meaning;
+    int64_t end_ms;
+  };
+
   void Advance(int64_t time_ms);
+  void Purge(const std::string& id);
+  // Notes that the queue is idle, if it is.
+  void MaybeIdle(const std::string& queue);
   CommandResult Execute(const log::v1::Command& command);
   CommandResult Enqueue(const log::v1::Enqueue& command);
   // Creates the job, or says why not.
@@ -89,12 +103,16 @@ class QueueModel {
   void Kill(Job& job, v1::DeadReason reason);
   v1::QueueStats& Events(const Job& job) { return events_[job.spec.queue()]; }
 
+  uint32_t level_ = 0;
   int64_t time_ms_ = 0;
   uint64_t next_sequence_ = 1;
   std::map<std::string, Job> jobs_;
   std::map<std::pair<std::string, std::string>, Key> keys_;  // by queue and key
   std::map<std::string, KeyRecord> api_keys_;
   std::map<std::string, v1::QueueStats> events_;  // by queue: what ever happened, and its settings
+  std::map<std::string, int64_t> idle_since_;     // by queue
+  uint64_t forgotten_enqueued_ = 0;
+  std::deque<Request> requests_;  // oldest first
 };
 
 }  // namespace dqueue::queue

@@ -1,6 +1,6 @@
 // Random histories for tests: few names, so that commands meet; tokens that are mostly valid and
-// sometimes old, repeated or invented; times that jump over retentions and windows. The same seed
-// gives the same history.
+// sometimes old, repeated or invented; times that jump over retentions and windows. In half of the
+// histories the level rises to 1 on the way. The same seed gives the same history.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ class Workload {
         ids_(20 + Below(400)),
         keys_(Below(3) * 20),
         retention_ms_(Below(3) == 0 ? 200 : 20000),
-        step_ms_(1 + Below(80)) {}
+        step_ms_(1 + Below(80)),
+        batches_to_level_(Chance(50) ? Below(100) : UINT64_MAX) {}
 
   uint64_t Below(uint64_t n) { return n == 0 ? 0 : random_() % n; }
   bool Chance(uint64_t percent) { return Below(100) < percent; }
@@ -33,7 +34,10 @@ class Workload {
 
   BatchBuilder Batch(int max_commands) {
     now_ms_ += static_cast<int64_t>(Chance(3) ? Below(30000) : Below(step_ms_));
+    if (batches_to_level_ == 0 && Chance(1)) now_ms_ += static_cast<int64_t>(Below(5400000));
     BatchBuilder batch(now_ms_ - static_cast<int64_t>(Chance(5) ? Below(50) : 0));
+    if (batches_to_level_ == 1) batch.Level(1);
+    if (batches_to_level_ > 0 && batches_to_level_ != UINT64_MAX) --batches_to_level_;
     for (uint64_t i = Below(static_cast<uint64_t>(max_commands) + 1); i > 0; --i) Add(&batch);
     if (Chance(15)) AddOfKeys(&batch);
     return batch;
@@ -51,6 +55,8 @@ class Workload {
       job.set_idempotency_key("key" + std::to_string(Below(keys_)));
       job.set_idempotency_window_ms(1 + static_cast<int64_t>(Below(5000)));
     }
+    if (Chance(20)) job.set_id_of_request(true);
+    if (Chance(10)) job.set_request_key(std::string(16, static_cast<char>('a' + Below(9))));
     if (Chance(10)) job.set_ordering_key("order" + std::to_string(Below(3)));
     for (uint64_t i = Chance(20) ? Below(4) : 0; i > 0; --i) {
       auto* pair = Chance(50) ? job.add_headers() : job.add_labels();
@@ -143,6 +149,7 @@ class Workload {
   uint64_t keys_;
   uint64_t retention_ms_;
   uint64_t step_ms_;
+  uint64_t batches_to_level_;
 };
 
 }  // namespace dqueue::queue

@@ -60,6 +60,17 @@ export function get(path, parameters = {}) {
   return call('GET', path + (query ? '?' + query : ''));
 }
 
+// All pages of a listing, as one list: the field `name` of the answers.
+export async function getAll(path, name, parameters = {}) {
+  const list = [];
+  for (let token = '';;) {
+    const answer = await get(path, {...parameters, page_token: token});
+    list.push(...answer[name]);
+    token = answer.next_page_token;
+    if (!token) return list;
+  }
+}
+
 export const post = (path, body = {}) => call('POST', path, body);
 
 // For a call with many items: the number of successes, and the first error.

@@ -39,7 +39,7 @@ export function keys(root) {
       set: (cell, key) => { cell.firstChild.hidden = Boolean(key.revoke_time); },
     },
   ], (key) => key.id, 'There is no key.');
-  const list = poll(() => api.get('/v1/keys', {revoked: old.checked}), (answer) => table.update(answer.keys));
+  const list = poll(() => api.getAll('/v1/keys', 'keys', {revoked: old.checked}), (keys) => table.update(keys));
   old.addEventListener('change', () => list.now());
 
   const name = h('input', {type: 'text', required: true, maxlength: '128', autocomplete: 'off'});

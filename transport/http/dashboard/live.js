@@ -14,7 +14,7 @@ export const state = {
   total: null,
   rates: null,
   queues: new Map(),
-  more: false,
+  more: '',  // the token of the queues that are not in the events; empty: all are
   atMs: 0,  // the time of the last stats, by this machine's clock
   cluster: null,
   problem: null,
@@ -67,7 +67,7 @@ function onStats(data) {
   }
   for (const name of data.gone) state.queues.delete(name);
   Object.assign(state, {
-    total: {...data.total, atMs: now}, rates: data.rates, more: data.more, atMs: now,
+    total: {...data.total, atMs: now}, rates: data.rates, more: data.next_page_token, atMs: now,
     timeMs: data.time_ms, appliedIndex: data.applied_index,
   });
 }

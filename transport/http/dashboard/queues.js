@@ -71,14 +71,35 @@ export function queues(root) {
       },
     },
   ], (queue) => queue.name, 'No queue here.');
-  const more = h('p', {class: 'note', hidden: true}, 'Only the first 1,000 queues by name are shown.');
+  // Queues behind the first 1,000 are fetched page by page, and do not change by themselves.
+  let later = null;  // a page of them; null: the first queues are shown
+  let token = '';    // of the page behind it
+  const turn = async (to) => {
+    const answer = to ? await api.get('/stats', {page_token: to}) : null;
+    later = answer && Object.entries(answer.queues).map(
+        ([name, stats]) => ({...stats, name, atMs: Date.now(), rates: {enqueued: null, completed: null}}));
+    token = answer ? answer.next_page_token : '';
+    update();
+  };
+  // Not an action(): paging is possible on a read-only node, too.
+  const pager = (text, to) => {
+    const button = h('button', {type: 'button', class: 'quiet'}, text);
+    button.addEventListener('click', () => turn(to()).catch((error) => toast(error.message, 'bad')));
+    return button;
+  };
+  const first = pager('First queues', () => '');
+  const next = pager('Next queues', () => later ? token : state.more);
+  const more = h('p', {class: 'note', hidden: true}, 'A page has 1,000 queues by name; only the first is live. ',
+                 first, next);
   root.append(h('h1', {}, 'Queues'), h('div', {class: 'filters'}, field('Search', search)),
               h('section', {class: 'card'}, table.element, more));
   function update() {
     const part = search.value.trim().toLowerCase();
-    table.update([...state.queues.values()].filter((queue) => queue.name.toLowerCase().includes(part))
+    table.update((later ?? [...state.queues.values()]).filter((queue) => queue.name.toLowerCase().includes(part))
                      .sort((a, b) => a.name.localeCompare(b.name)));
-    more.hidden = !state.more;
+    more.hidden = !state.more && !later;
+    first.hidden = !later;
+    next.hidden = later ? !token : !state.more;
   }
   search.addEventListener('input', update);
   update();

@@ -34,8 +34,8 @@ export function workers(root) {
     const busy = shown.filter((worker) => worker.leased > 0).length;
     setText(lead, shown.length ? `${many(shown.length, 'worker')} on ${many(hosts, 'machine')}, ${count(busy)} busy.` : '');
   }
-  const list = poll(() => api.get('/v1/workers'), (answer) => {
-    shown = answer.workers;
+  const list = poll(() => api.getAll('/v1/workers', 'workers'), (workers) => {
+    shown = workers;
     show();
   });
   search.addEventListener('input', show);

@@ -31,8 +31,6 @@ constexpr int64_t kSameSinceMs = 1'500;
 // queues.
 constexpr int kDiskTicks = 10;
 constexpr double kMsPerSecond = 1000.0;
-// The maximum of queues in a GetStats answer.
-constexpr int kQueuesInStats = 1000;
 
 int64_t SteadyMs() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -205,7 +203,7 @@ bool EventHub::Learn(const v1::GetStatsResponse& stats) {
   index_ = std::max(index_, stats.applied_index());
   changed_.clear();
   gone_.clear();
-  more_ = stats.queues_size() >= kQueuesInStats;
+  next_page_token_ = stats.next_page_token();
   std::map<std::string, Known> queues;
   for (const v1::QueueStats& queue : stats.queues()) {
     const int64_t age_ms = TimeUtil::DurationToMilliseconds(queue.oldest_ready_age());
@@ -320,7 +318,8 @@ std::string EventHub::StatsEvent(Encoded what) const {
                             .Raw("rates", rates)
                             .Raw("queues", queues.Finish())
                             .Raw("gone", "[" + gone + "]")
-                            .Raw("more", more_ ? "true" : "false")
+                            .Raw("more", next_page_token_.empty() ? "false" : "true")
+                            .Text("next_page_token", next_page_token_)
                             .Finish());
 }
 

@@ -118,7 +118,7 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   std::optional<v1::QueueStats> total_;
   std::optional<Rates> rates_;
   std::map<std::string, Known> queues_;
-  bool more_ = false;
+  std::string next_page_token_;       // of /stats, for the queues that are not in the events
   std::vector<std::string> changed_;  // by the last answer
   std::vector<std::string> gone_;
   std::string problem_;       // as JSON; empty: none

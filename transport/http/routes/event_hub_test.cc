@@ -185,6 +185,21 @@ TEST_F(EventHubTest, SendsAWholeEventAndThenChanges) {
   EXPECT_EQ(Member(client->Take(), "gone"), R"(["b"])");
 }
 
+TEST_F(EventHubTest, SaysWhereTheOtherQueuesAre) {
+  const auto client = Watch();
+  v1::GetStatsResponse page = Stats(1, {Queue("a", 1, 1)});
+  page.set_next_page_token("behind a");
+  AnswerStats(page);
+  std::string event = client->Take();
+  EXPECT_EQ(Member(event, "more"), "true");
+  EXPECT_EQ(Member(event, "next_page_token"), "\"behind a\"");
+  Tick();
+  AnswerStats(Stats(2, {Queue("a", 2, 1)}));
+  event = client->Take();
+  EXPECT_EQ(Member(event, "more"), "false");
+  EXPECT_EQ(Member(event, "next_page_token"), "\"\"");
+}
+
 TEST_F(EventHubTest, AGrowingAgeAloneIsNoChange) {
   const auto client = Watch();
   AnswerStats(Stats(1, {Queue("a", 1, 1, 5'000)}));

@@ -177,6 +177,8 @@ std::string StatsJson(const v1::GetStatsResponse& stats) {
       .Raw("total", QueueJson(stats.total()))
       .Raw("queues", queues.Finish())
       .Unsigned("applied_index", stats.applied_index())
+      .Text("next_page_token", stats.next_page_token())
+      .Integer("total_size", stats.total_size())
       .Finish();
 }
 

@@ -46,29 +46,42 @@ constexpr QueueFigure kQueueFigures[] = {
     {"dqueue_cancelled_jobs", Type::kGauge, "Cancelled jobs still stored.", &QueueStats::cancelled},
 };
 
-void AddQueues(Exposition* out, const v1::GetStatsResponse& stats) {
-  const int queues = std::min(stats.queues_size(), kMetricsQueuesMax);
+void AddQueues(Exposition* out, const node::NodeMetrics& node) {
+  const queue::QueueFigures& figures = node.queues;
+  const uint64_t unnamed = figures.queue_count - figures.queues.size();
   for (const QueueFigure& f : kQueueFigures) {
     out->Family(f.name, f.type, f.help);
-    uint64_t rest = (stats.total().*f.figure)();
-    for (int i = 0; i < queues; ++i) {
-      const uint64_t value = (stats.queues(i).*f.figure)();
-      rest -= value;
-      out->Sample(value, {{"queue", stats.queues(i).queue()}});
+    for (const QueueStats& queue : figures.queues) {
+      out->Sample((queue.*f.figure)(), {{"queue", queue.queue()}});
     }
-    if (queues < stats.queues_size()) out->Sample(rest, {{"queue", kOtherQueues}});
+    if (unnamed > 0 || figures.other.enqueued() > 0) {
+      out->Sample((figures.other.*f.figure)(), {{"queue", kOtherQueues}});
+    }
   }
   out->Family("dqueue_queue_oldest_ready_age_seconds", Type::kGauge,
               "Age of the job that has been ready longest.");
-  for (int i = 0; i < queues; ++i) {
-    const auto& age = stats.queues(i).oldest_ready_age();
-    out->Sample(static_cast<double>(age.seconds()) + age.nanos() / 1e9,
-                {{"queue", stats.queues(i).queue()}});
+  for (const QueueStats& queue : figures.queues) {
+    const auto& age = queue.oldest_ready_age();
+    out->Sample(static_cast<double>(age.seconds()) + age.nanos() / 1e9, {{"queue", queue.queue()}});
   }
   out->Family("dqueue_queue_paused", Type::kGauge, "1 while the queue grants no leases.");
-  for (int i = 0; i < queues; ++i) {
-    out->Sample(uint64_t{stats.queues(i).paused()}, {{"queue", stats.queues(i).queue()}});
+  for (const QueueStats& queue : figures.queues) {
+    out->Sample(uint64_t{queue.paused()}, {{"queue", queue.queue()}});
   }
+  const auto one = [out](std::string_view name, Type type, std::string_view help, uint64_t value) {
+    out->Family(name, type, help);
+    out->Sample(value);
+  };
+  one("dqueue_queues", Type::kGauge, "Queues that exist.", figures.queue_count);
+  one("dqueue_queues_unnamed", Type::kGauge,
+      "Queues that this page does not name: they are counted as _other.", unnamed);
+  one("dqueue_queues_forgotten_total", Type::kCounter,
+      "Queues forgotten because they had no job and default settings.", node.forgotten_queues);
+  one("dqueue_remembered_requests", Type::kGauge,
+      "Jobs of requests with a request_id that are remembered though they are gone.",
+      node.used_request_ids.count);
+  one("dqueue_state_level", Type::kGauge, "Level of the rules of the replicated state.",
+      node.state_level);
 }
 
 void AddRaft(Exposition* out, const node::NodeMetrics& node) {
@@ -273,7 +286,7 @@ std::string MetricsPage(const node::NodeMetrics& node, const ProcessMetrics& pro
   Exposition out;
   out.Family("dqueue_build_info", Type::kGauge, "Always 1; the version and the node are labels.");
   out.Sample(uint64_t{1}, {{"version", DQUEUE_VERSION}, {"node", node.view.name}});
-  AddQueues(&out, node.stats);
+  AddQueues(&out, node);
   AddBroker(&out, node.view.broker);
   AddTimes(&out, node.times.queues());
   AddRaft(&out, node);

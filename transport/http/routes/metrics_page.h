@@ -2,8 +2,9 @@
 //
 // Counts of jobs come from the replicated state: every node shows the same counts, as far as it has
 // applied them, so queries over all nodes use the maximum, not the sum. Counts of the node itself
-// begin at 0 with its process. Queues are the only user-made labels: the first kMetricsQueuesMax by
-// name; the sum of the rest is kOtherQueues, which cannot be the name of a queue.
+// begin at 0 with its process. Queues are the only user-made labels: the named ones of
+// queue/broker/reports/named_queues.h; the sum of the rest is kOtherQueues, which cannot be the
+// name of a queue.
 #pragma once
 
 #include <string>
@@ -13,7 +14,6 @@
 
 namespace dqueue::transport {
 
-inline constexpr int kMetricsQueuesMax = 200;
 inline constexpr char kOtherQueues[] = "_other";
 inline constexpr char kMetricsContentType[] = "text/plain; version=0.0.4; charset=utf-8";
 

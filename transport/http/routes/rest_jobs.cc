@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "dqueue/v1/service.pb.h"
 #include "queue/api/error_status.h"
 #include "queue/api/limits.h"
@@ -301,8 +302,21 @@ void Nack(RpcBridge* bridge, const Family& family, const HttpCall& call, const H
   EndLease(bridge, fields, ending, reply);
 }
 
-void GetStats(RpcBridge* bridge, const HttpReply& reply) {
-  bridge->Call<v1::GetStatsResponse>(kGetStats, v1::GetStatsRequest(), reply,
+void GetStats(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
+  v1::GetStatsRequest request;
+  for (const auto& [name, value] : call.request.target.query) {
+    int32_t page_size = 0;
+    if (name == "page_token") {
+      request.set_page_token(value);
+    } else if (name != "page_size") {
+      return reply.Send(BadField(name, queue::ShownValue(value), "a parameter of this route"));
+    } else if (absl::SimpleAtoi(value, &page_size)) {
+      request.set_page_size(page_size);
+    } else {
+      return reply.Send(BadField(name, queue::ShownValue(value), "an integer, 0 to 1000"));
+    }
+  }
+  bridge->Call<v1::GetStatsResponse>(kGetStats, request, reply,
                                      [reply](const v1::GetStatsResponse& stats) {
                                        HttpResponse response;
                                        response.content_type = "application/json";
@@ -342,8 +356,8 @@ void AddJobRoutes(RpcBridge* bridge, Router* router) {
   AddFamily(bridge, {.root = "/tasks", .default_worker = nullptr, .nothing_status = 204}, router);
   AddFamily(bridge, {.root = "/jobs", .default_worker = kNoName, .nothing_status = 404}, router);
   router->Add({"GET", "/stats",
-               [bridge](HttpCall, const HttpReply& reply) { GetStats(bridge, reply); }, "stats",
-               queue::Scope::kJobsRead, 0});
+               [bridge](HttpCall call, const HttpReply& reply) { GetStats(bridge, call, reply); },
+               "stats", queue::Scope::kJobsRead, 0});
 }
 
 }  // namespace dqueue::transport

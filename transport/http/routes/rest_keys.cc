@@ -65,15 +65,15 @@ void List(RpcBridge* bridge, bool own, const HttpReply& reply) {
   v1::ListKeysRequest request;
   request.set_own(own);
   request.set_revoked(true);
-  bridge->Call<v1::ListKeysResponse>(kListKeys, request, reply,
-                                     [reply](const v1::ListKeysResponse& list) {
-                                       std::string keys = "[";
-                                       for (const v1::Key& key : list.keys()) {
-                                         if (keys.size() > 1) keys += ',';
-                                         keys += KeyJson(key, key.id()).Finish();
-                                       }
-                                       reply.Send(JsonAnswer(200, keys + "]"));
-                                     });
+  bridge->CallPages<v1::ListKeysResponse>(kListKeys, request, reply,
+                                          [reply](const v1::ListKeysResponse& list) {
+                                            std::string keys = "[";
+                                            for (const v1::Key& key : list.keys()) {
+                                              if (keys.size() > 1) keys += ',';
+                                              keys += KeyJson(key, key.id()).Finish();
+                                            }
+                                            reply.Send(JsonAnswer(200, keys + "]"));
+                                          });
 }
 
 void Revoke(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {

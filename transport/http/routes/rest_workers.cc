@@ -66,7 +66,7 @@ std::string WorkersJson(const v1::ListWorkersResponse& workers) {
 void AddWorkersRoute(RpcBridge* bridge, Router* router) {
   router->Add({"GET", "/workers",
                [bridge](HttpCall, const HttpReply& reply) {
-                 bridge->Call<v1::ListWorkersResponse>(
+                 bridge->CallPages<v1::ListWorkersResponse>(
                      kListWorkers, v1::ListWorkersRequest(), reply,
                      [reply](const v1::ListWorkersResponse& workers) {
                        HttpResponse response;

@@ -39,7 +39,23 @@ class RpcBridge {
         },
         std::move(failed));
   }
-  // The same for a type known only at run time. The response is stored in `response`.
+  // All pages of a listing, as one response.
+  template <class Response, class Request>
+  void CallPages(const RpcMethod& method, Request request, const HttpReply& reply,
+                 std::function<void(const Response&)> done,
+                 std::shared_ptr<Response> so_far = std::make_shared<Response>()) {
+    const Request next = request;
+    Call<Response>(method, next, reply,
+                   [this, &method, request = std::move(request), reply, done = std::move(done),
+                    so_far = std::move(so_far)](const Response& page) mutable {
+                     so_far->MergeFrom(page);
+                     if (page.next_page_token().empty()) return done(*so_far);
+                     request.set_page_token(page.next_page_token());
+                     CallPages(method, std::move(request), reply, std::move(done),
+                               std::move(so_far));
+                   });
+  }
+  // As Call, for a type known only at run time. The response is stored in `response`.
   void CallAny(const RpcMethod& method, const google::protobuf::Message& request,
                std::shared_ptr<google::protobuf::Message> response, const HttpReply& reply,
                std::function<void(const google::protobuf::Message&)> done,
