@@ -125,6 +125,13 @@ Error LeaseStaleError(std::string_view id, bool newer) {
   return error;
 }
 
+Error LeaseDeliveredAgainError(std::string_view id) {
+  Error error = LeaseStaleError(id, false);
+  error.message = "the lease of " + JobNamed(id) +
+                  " has a holder: a later answer delivered it, or it was used since";
+  return error;
+}
+
 Error QueueDeniedError(std::string_view queue) {
   Error error = Make(absl::StatusCode::kPermissionDenied, "QUEUE_DENIED",
                      "this key may not use queue \"" + std::string(queue) + "\"");

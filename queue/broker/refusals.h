@@ -29,6 +29,8 @@ std::string StateName(v1::JobState state);
 Error InvalidStateError(std::string_view id, v1::JobState state);
 // newer: the job is, or was, leased with a greater token.
 Error LeaseStaleError(std::string_view id, bool newer);
+// LEASE_STALE: the delivery that a release names is not the last one, or the lease was used.
+Error LeaseDeliveredAgainError(std::string_view id);
 Error QueueDeniedError(std::string_view queue);
 Error KeyNotFoundError(std::string_view id);
 Error KeyExistsError(std::string_view id);

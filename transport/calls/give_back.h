@@ -1,4 +1,5 @@
-// Releases leases that did not reach their worker.
+// Releases leases that did not reach their worker. Each item names the delivery that it takes back,
+// so that it has no effect if a repetition of the call has delivered the lease again.
 #pragma once
 
 #include "dqueue/v1/service.pb.h"
@@ -12,6 +13,7 @@ inline v1::ReleaseJobsRequest GiveBack(const v1::LeaseJobsResponse& leased) {
     auto* item = request.add_items();
     item->set_id(job.id());
     *item->mutable_token() = job.lease().token();
+    item->set_delivery(job.lease().delivery());
   }
   return request;
 }

@@ -74,6 +74,7 @@ void Grants::FillLease(Time now, const LeaseInfo& lease, v1::Job* job) const {
   out->set_worker_id(workers_.id(lease.owner.worker));
   const Duration remaining = std::max(lease.expires - now, Duration::zero());
   SetTime(remaining, out->mutable_remaining());
+  out->set_delivery(lease.delivery);
 }
 
 // ---- tokens ----
@@ -144,6 +145,7 @@ std::optional<Error> Grants::BeginEnding(Time now, int64_t wall_ms, const Claim&
     Adopt(now, claim, worker, /*hold_required=*/false);
   }
   table_.AddCommand(claim.job);
+  table_.SetUsed(claim.job);
   *lease = table_.Find(claim.job);
   workers_.Heard((*lease)->owner.worker, now, wall_ms);
   return std::nullopt;
@@ -159,14 +161,21 @@ std::optional<Error> Grants::Extend(Time now, int64_t wall_ms, const Claim& clai
     return LeaseStaleError(claim.view.id, false);
   }
   table_.Extend(claim.job, expires);
+  table_.SetUsed(claim.job);
   workers_.Heard(table_.Find(claim.job)->owner.worker, now, wall_ms);
   return std::nullopt;
 }
 
-std::optional<Error> Grants::Release(Time now, const Claim& claim, uint32_t worker) {
+std::optional<Error> Grants::Release(Time now, const Claim& claim, uint32_t worker,
+                                     uint32_t delivery) {
   const LeaseInfo* lease = table_.Find(claim.job);
   // Released before.
   if (lease == nullptr && table_.Fence(claim.job) == claim.token) return std::nullopt;
+  // Only the leader that delivered the lease knows whether another answer carried it.
+  if (delivery != 0 && (lease == nullptr || lease->token != claim.token || lease->used ||
+                        lease->delivery != delivery)) {
+    return LeaseDeliveredAgainError(claim.view.id);
+  }
   // A command is about to end the lease, with this token or an older one. The job must not be
   // leased before that is decided.
   if (lease != nullptr && lease->acking()) {

@@ -6,6 +6,10 @@
 // adopted if no newer lease of the job is known: here, among the fences, or in the log. A token of
 // this term that is not in the table is stale.
 //
+// An answer that carries leases may be lost, and its caller may repeat the call and get the same
+// leases again. Whoever gets the last answer holds them. So taking back an answer names its
+// delivery and loses to a later one.
+//
 // A lease ends when it is released, when the log ends it (complete, fail, expire, cancel, delete),
 // or when the log refuses its token. While a command that ends a lease is in flight the job is not
 // leased again, whatever the timer says.
@@ -62,6 +66,8 @@ class Grants {
   // Leases a job that was taken from the ready order. request: of LeaseRequests; 0: none.
   const LeaseInfo& Grant(Time now, JobRef job, const JobView& view, uint32_t worker,
                          std::optional<Duration> duration, uint32_t request);
+  // One more answer carries the lease of the job.
+  void Redeliver(JobRef job) { table_.Redeliver(job); }
   // Adds the lease to a job that is shown to a caller.
   void FillLease(Time now, const LeaseInfo& lease, v1::Job* job) const;
 
@@ -76,7 +82,10 @@ class Grants {
   // Extends a lease, or ends it and returns the job to the ready order. Nullopt: done.
   std::optional<Error> Extend(Time now, int64_t wall_ms, const Claim& claim, uint32_t worker,
                               Time expires);
-  std::optional<Error> Release(Time now, const Claim& claim, uint32_t worker);
+  // delivery: of the answer that is taken back (LeaseInfo::delivery). Refused if another answer
+  // carried the lease since, or its holder used it. 0: the holder itself releases.
+  std::optional<Error> Release(Time now, const Claim& claim, uint32_t worker,
+                               uint32_t delivery = 0);
 
   // When the next lease that no command is about to end expires; Time::max(): none.
   Time NextExpiry() const { return table_.NextExpiry(); }

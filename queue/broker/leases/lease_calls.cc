@@ -170,6 +170,7 @@ bool LeaseCalls::RepeatGrants(Time now, const LeaseWait& wait, v1::LeaseJobsResp
     if (lease == nullptr || lease->token != token || lease->acking() || lease->expires <= now) {
       continue;
     }
+    grants_.Redeliver(job);
     v1::Job* const out = response->add_jobs();
     state_.FillJob(job, /*full=*/true, out);
     grants_.FillLease(now, *lease, out);

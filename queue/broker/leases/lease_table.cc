@@ -164,13 +164,15 @@ const LeaseInfo& LeaseTable::Grant(JobRef job, const LeaseOwner& owner, Time exp
                         .owner = owner,
                         .expires = expires,
                         .held = true,
-                        .request = request});
+                        .request = request,
+                        .delivery = 1});
 }
 
 void LeaseTable::Adopt(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires,
                        bool held) {
   DQ_CHECK((token <= LeaseToken{impl_->term, impl_->sequence}));
-  impl_->Insert({.job = job, .token = token, .owner = owner, .expires = expires, .held = held});
+  impl_->Insert(
+      {.job = job, .token = token, .owner = owner, .expires = expires, .held = held, .used = true});
 }
 
 void LeaseTable::TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner, Time expires) {
@@ -179,6 +181,8 @@ void LeaseTable::TakeOver(JobRef job, LeaseToken token, const LeaseOwner& owner,
   DQ_CHECK_MSG(info.request == 0, "only a lease of an earlier leader can be taken over");
   info.token = token;
   info.owner = owner;
+  info.delivery = 0;
+  info.used = true;
   Extend(job, expires);
 }
 
@@ -199,6 +203,10 @@ void LeaseTable::Extend(JobRef job, Time expires) {
   impl_->Up(entry.heap_at);
   impl_->Down(entry.heap_at);
 }
+
+void LeaseTable::Redeliver(JobRef job) { ++impl_->Get(job).info.delivery; }
+
+void LeaseTable::SetUsed(JobRef job) { impl_->Get(job).info.used = true; }
 
 void LeaseTable::AddCommand(JobRef job) {
   Impl::Entry& entry = impl_->Get(job);

@@ -37,6 +37,10 @@ struct LeaseInfo {
   bool held = true;
   // LeaseRequests' number of the call that it was granted to; 0: the call had no lease_request_id.
   uint32_t request = 0;
+  // How many answers have carried the lease. 0: another leader granted it.
+  uint32_t delivery = 0;
+  // The holder used its token (it extended the lease, or this leader adopted it): it has an answer.
+  bool used = false;
   uint32_t commands = 0;  // that end a lease of the job and are in flight
   uint64_t number = 0;    // of this entry: never 0, never used again; kept by TakeOver
   bool acking() const { return commands > 0; }
@@ -50,7 +54,7 @@ class LeaseTable {
   // New leader, new term: forgets everything; tokens count from (term, 1).
   void Begin(raft::Term term);
   // The job must not be in the table. The token is greater than any of this term and of earlier
-  // terms. The result is valid until the next change.
+  // terms. The lease has been delivered once. The result is valid until the next change.
   const LeaseInfo& Grant(JobRef job, const LeaseOwner& owner, Time expires, uint32_t request = 0);
   // Takes over, with its token, a lease that this leader did not grant or has already ended. The
   // job must not be in the table.
@@ -64,6 +68,10 @@ class LeaseTable {
   // its job was cancelled). A late command must have a greater one. {0,0}: none is remembered.
   LeaseToken Fence(JobRef job) const;
   void Extend(JobRef job, Time expires);
+  // One more answer carries the lease.
+  void Redeliver(JobRef job);
+  // The holder used its token.
+  void SetUsed(JobRef job);
   // ACKING from the first command in flight until the last is decided.
   void AddCommand(JobRef job);
   void RemoveCommand(JobRef job);

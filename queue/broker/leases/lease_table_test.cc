@@ -54,6 +54,27 @@ TEST_F(LeaseTableTest, FindsWhatWasGranted) {
   EXPECT_EQ(lease->request, 5u);
   EXPECT_TRUE(lease->held);
   EXPECT_FALSE(lease->acking());
+  EXPECT_EQ(lease->delivery, 1u);
+  EXPECT_FALSE(lease->used);
+}
+
+TEST_F(LeaseTableTest, CountsDeliveriesOfItsOwnGrants) {
+  table_.Grant({1}, {}, At(10));
+  table_.Redeliver({1});
+  EXPECT_EQ(table_.Find({1})->delivery, 2u);
+  table_.SetUsed({1});
+  EXPECT_TRUE(table_.Find({1})->used);
+  table_.Remove({1}, false);
+  table_.Grant({1}, {}, At(10));
+  EXPECT_EQ(table_.Find({1})->delivery, 1u);
+  EXPECT_FALSE(table_.Find({1})->used);
+  // Of earlier leaders.
+  table_.Adopt({2}, {2, 9}, {}, At(10), true);
+  EXPECT_EQ(table_.Find({2})->delivery, 0u);
+  EXPECT_TRUE(table_.Find({2})->used);
+  table_.TakeOver({2}, {2, 10}, {}, At(10));
+  EXPECT_EQ(table_.Find({2})->delivery, 0u);
+  EXPECT_TRUE(table_.Find({2})->used);
 }
 
 TEST_F(LeaseTableTest, ExpiresEarliestFirstAndEqualTimesInOrderOfGrants) {

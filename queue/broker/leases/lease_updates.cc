@@ -35,7 +35,7 @@ void LeaseUpdates::Submit(Time now, ReleaseCall call) {
                   if (IsFinished(claim.view.state)) {
                     return InvalidStateError(claim.view.id, claim.view.state);
                   }
-                  return grants_.Release(now, claim, work.worker);
+                  return grants_.Release(now, claim, work.worker, item.delivery());
                 });
 }
 

@@ -482,6 +482,86 @@ TEST_F(BrokerLeaseTest, RepeatedRequestsAreForgottenWithTheirLeases) {
   }
 }
 
+// ---- answers that are taken back ----
+
+class BrokerTakeBackTest : public BrokerLeaseTest {
+ protected:
+  // A lease call that the test can repeat.
+  static v1::LeaseJobsRequest Repeatable() {
+    v1::LeaseJobsRequest request = LeaseRequest("w1", 1);
+    request.set_lease_request_id("r1");
+    return request;
+  }
+  // Takes back the answer that carried this job.
+  std::string TakeBack(const v1::Job& job) {
+    auto request = ItemRequest<v1::ReleaseJobsRequest>(job);
+    request.mutable_items(0)->set_delivery(job.lease().delivery());
+    return Do<ReleaseCall>(request);
+  }
+};
+
+TEST_F(BrokerTakeBackTest, TheOnlyDeliveryIsTakenBack) {
+  Enqueue("a");
+  const v1::Job lost = LeaseOne();
+  EXPECT_EQ(lost.lease().delivery(), 1u);
+  EXPECT_EQ(TakeBack(lost), "OK");
+  EXPECT_EQ(TakeBack(lost), "OK") << "leader and follower may both take it back";
+  EXPECT_EQ(Get("a").state(), v1::JOB_STATE_READY);
+}
+
+TEST_F(BrokerTakeBackTest, ARepetitionKeepsTheLease) {
+  Enqueue("a");
+  const std::vector<v1::Job> lost = Lease(Repeatable());
+  ASSERT_EQ(lost.size(), 1u);
+  const std::vector<v1::Job> kept = Lease(Repeatable());
+  ASSERT_EQ(kept.size(), 1u);
+  ASSERT_EQ(TokenOf(kept[0]), TokenOf(lost[0]));
+  EXPECT_EQ(kept[0].lease().delivery(), 2u);
+  EXPECT_EQ(TakeBack(lost[0]), "LEASE_STALE");
+  EXPECT_EQ(Get("a").state(), v1::JOB_STATE_LEASED);
+  EXPECT_EQ(Extend(kept[0]), "OK");
+  EXPECT_EQ(Complete(kept[0]), "OK");
+}
+
+TEST_F(BrokerTakeBackTest, TheLastDeliveryCanBeTakenBackToo) {
+  Enqueue("a");
+  const std::vector<v1::Job> first = Lease(Repeatable());
+  const std::vector<v1::Job> second = Lease(Repeatable());
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_EQ(TakeBack(first[0]), "LEASE_STALE");
+  EXPECT_EQ(TakeBack(second[0]), "OK");
+  EXPECT_EQ(Get("a").state(), v1::JOB_STATE_READY);
+}
+
+TEST_F(BrokerTakeBackTest, ALeaseThatItsHolderUsedIsNotTakenBack) {
+  Enqueue("a");
+  Enqueue("b");
+  const v1::Job extended = LeaseOne();
+  EXPECT_EQ(Extend(extended), "OK");
+  EXPECT_EQ(TakeBack(extended), "LEASE_STALE");
+  const v1::Job completed = LeaseOne();
+  Submit<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(completed));
+  ASSERT_EQ(Take(), 1u);
+  RefuseOne(ProposalOutcome::Reason::kOverloaded);
+  EXPECT_EQ(TakeBack(completed), "LEASE_STALE");
+  EXPECT_EQ(Complete(completed), "OK");
+  EXPECT_EQ(Release(extended), "OK") << "the holder itself may release";
+}
+
+TEST_F(BrokerTakeBackTest, AnotherLeaderTakesNothingBack) {
+  Enqueue("a");
+  const std::vector<v1::Job> lost = Lease(Repeatable());
+  const std::vector<v1::Job> kept = Lease(Repeatable());
+  ASSERT_EQ(kept.size(), 1u);
+  ChangeLeader(2);
+  EXPECT_EQ(TakeBack(lost[0]), "LEASE_STALE") << "it cannot know whether another answer came";
+  EXPECT_EQ(TakeBack(kept[0]), "LEASE_STALE");
+  EXPECT_EQ(Extend(kept[0]), "OK") << "its token is not remembered as released";
+  EXPECT_EQ(Get("a").lease().delivery(), 0u);
+  EXPECT_EQ(TakeBack(lost[0]), "LEASE_STALE") << "adopted";
+  EXPECT_EQ(Complete(kept[0]), "OK");
+}
+
 // ---- extend ----
 
 TEST_F(BrokerLeaseTest, ExtendMovesTheEnd) {
