@@ -69,9 +69,9 @@ Result<Response> CallJobs(Rpc& rpc, const CallSpec& spec,
   return result;
 }
 
-// A sweep visits all jobs, and a retry starts again, so an attempt may take all of the call's time.
-CallSpec SweepSpec(Duration timeout) {
-  return {.changes = true, .timeout = timeout, .attempt_max = timeout};
+// An attempt has all of the call's time, because no other attempt follows it.
+CallSpec OnceSpec(Duration timeout) {
+  return {.effect = Effect::kOnce, .timeout = timeout, .attempt_max = timeout};
 }
 
 size_t IdCost(const std::string& id) { return id.size() + 16; }
@@ -143,7 +143,7 @@ Result<std::vector<Result<Enqueued>>> Client::EnqueueMany(std::vector<JobSpec> s
     if (id_made_here[i]) specs[i].id = NewUuidV7();
     result.value[i].value = {specs[i].id, false};
   }
-  const CallSpec call{.changes = true, .timeout = impl_->options.timeout};
+  const CallSpec call{.effect = Effect::kIdempotent, .timeout = impl_->options.timeout};
   size_t next = 0;
   while (next < specs.size()) {
     v1::EnqueueJobsRequest request;
@@ -223,7 +223,7 @@ Result<JobPage> Client::List(const ListFilter& filter) {
 
 Result<std::vector<Status>> Client::Cancel(const std::vector<std::string>& ids) {
   return SendItems<v1::CancelJobsRequest, v1::CancelJobsResponse>(
-      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, ids, {},
+      impl_->rpc, OnceSpec(impl_->options.timeout), ids, {},
       [](const std::string& id, v1::CancelJobsRequest* request) {
         request->add_ids(MakeUtf8(id, id.size()));
       },
@@ -235,7 +235,7 @@ Result<std::vector<Status>> Client::Cancel(const std::vector<std::string>& ids) 
 
 Result<std::vector<Status>> Client::Retry(const std::vector<std::string>& ids) {
   return SendItems<v1::RetryJobsRequest, v1::RetryJobsResponse>(
-      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, ids, {},
+      impl_->rpc, OnceSpec(impl_->options.timeout), ids, {},
       [](const std::string& id, v1::RetryJobsRequest* request) {
         request->add_ids(MakeUtf8(id, id.size()));
       },
@@ -247,7 +247,7 @@ Result<std::vector<Status>> Client::Retry(const std::vector<std::string>& ids) {
 
 Result<std::vector<Status>> Client::DeleteJobs(const std::vector<std::string>& ids) {
   return SendItems<v1::DeleteJobsRequest, v1::DeleteJobsResponse>(
-      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, ids, {},
+      impl_->rpc, OnceSpec(impl_->options.timeout), ids, {},
       [](const std::string& id, v1::DeleteJobsRequest* request) {
         request->add_ids(MakeUtf8(id, id.size()));
       },
@@ -261,16 +261,18 @@ Result<QueueStats> Client::PauseQueue(const std::string& queue, bool refuse_enqu
   v1::PauseQueueRequest request;
   request.set_queue(MakeUtf8(queue, queue.size()));
   request.set_refuse_enqueues(refuse_enqueues);
-  const auto answer = CallJobs(impl_->rpc, {.changes = true, .timeout = impl_->options.timeout},
-                               &v1::JobService::Stub::PauseQueue, request);
+  const auto answer =
+      CallJobs(impl_->rpc, {.effect = Effect::kIdempotent, .timeout = impl_->options.timeout},
+               &v1::JobService::Stub::PauseQueue, request);
   return {answer.status, FromProto(answer.value.stats())};
 }
 
 Result<QueueStats> Client::ResumeQueue(const std::string& queue) {
   v1::ResumeQueueRequest request;
   request.set_queue(MakeUtf8(queue, queue.size()));
-  const auto answer = CallJobs(impl_->rpc, {.changes = true, .timeout = impl_->options.timeout},
-                               &v1::JobService::Stub::ResumeQueue, request);
+  const auto answer =
+      CallJobs(impl_->rpc, {.effect = Effect::kIdempotent, .timeout = impl_->options.timeout},
+               &v1::JobService::Stub::ResumeQueue, request);
   return {answer.status, FromProto(answer.value.stats())};
 }
 
@@ -279,7 +281,7 @@ Result<SweepResult> Client::PurgeQueue(const PurgeOptions& options) {
   request.set_queue(MakeUtf8(options.queue, options.queue.size()));
   for (const JobState state : options.states) request.add_states(ToProto(state));
   request.set_max_jobs(options.max_jobs);
-  const auto answer = CallJobs(impl_->rpc, SweepSpec(impl_->options.timeout),
+  const auto answer = CallJobs(impl_->rpc, OnceSpec(impl_->options.timeout),
                                &v1::JobService::Stub::PurgeQueue, request);
   return {answer.status, {static_cast<uint64_t>(answer.value.purged()), answer.value.more()}};
 }
@@ -292,7 +294,7 @@ Result<SweepResult> Client::RedriveJobs(const RedriveOptions& options) {
   request.set_max_jobs(options.max_jobs);
   request.set_error_fingerprint(
       MakeUtf8(options.error_fingerprint, options.error_fingerprint.size()));
-  const auto answer = CallJobs(impl_->rpc, SweepSpec(impl_->options.timeout),
+  const auto answer = CallJobs(impl_->rpc, OnceSpec(impl_->options.timeout),
                                &v1::JobService::Stub::RedriveJobs, request);
   return {answer.status, {static_cast<uint64_t>(answer.value.redriven()), answer.value.more()}};
 }
@@ -301,7 +303,7 @@ Result<DeadGroups> Client::GroupDeadJobs(const std::string& queue, const std::st
   v1::GroupDeadJobsRequest request;
   request.set_queue(MakeUtf8(queue, queue.size()));
   request.set_type(MakeUtf8(type, type.size()));
-  // As in SweepSpec().
+  // It visits all jobs, and a repetition starts again.
   auto answer = CallJobs(impl_->rpc,
                          {.timeout = impl_->options.timeout, .attempt_max = impl_->options.timeout},
                          &v1::JobService::Stub::GroupDeadJobs, request);
@@ -367,11 +369,13 @@ Result<std::string> Client::TransferLeadership(const std::string& to) {
   request.set_to(MakeUtf8(to, to.size()));
   v1::TransferLeadershipResponse response;
   Result<std::string> result;
-  result.status =
-      impl_->rpc.Call({.changes = true, .timeout = impl_->options.timeout},
-                      [&](Server& server, grpc::ClientContext* context) {
-                        return server.cluster->TransferLeadership(context, request, &response);
-                      });
+  // Without a target a repetition would move the leadership again.
+  const CallSpec spec =
+      to.empty() ? OnceSpec(impl_->options.timeout)
+                 : CallSpec{.effect = Effect::kIdempotent, .timeout = impl_->options.timeout};
+  result.status = impl_->rpc.Call(spec, [&](Server& server, grpc::ClientContext* context) {
+    return server.cluster->TransferLeadership(context, request, &response);
+  });
   if (result.ok()) result.value = std::move(*response.mutable_leader_id());
   return result;
 }
@@ -413,7 +417,7 @@ Result<std::vector<Job>> Client::Impl::Lease(const LeaseOptions& lease,
   request.set_host(lease.host);
   v1::LeaseJobsResponse response;
   const Duration wait = std::max(lease.wait, Duration{0});
-  const CallSpec spec{.changes = true,
+  const CallSpec spec{.effect = Effect::kIdempotent,
                       .timeout = options.timeout + wait,
                       .attempt_max = kAttemptMax + wait,
                       .cancel = cancel};
@@ -433,7 +437,7 @@ Result<std::vector<Job>> Client::Lease(const LeaseOptions& options) {
 
 Result<std::vector<Status>> Client::Complete(const std::vector<Completion>& items) {
   return SendItems<v1::CompleteJobsRequest, v1::CompleteJobsResponse>(
-      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, items, {},
+      impl_->rpc, {.effect = Effect::kIdempotent, .timeout = impl_->options.timeout}, items, {},
       [](const Completion& completion, v1::CompleteJobsRequest* request) {
         auto* item = request->add_items();
         item->set_id(completion.id);
@@ -450,7 +454,7 @@ Result<std::vector<Status>> Client::Complete(const std::vector<Completion>& item
 
 Result<std::vector<Status>> Client::Fail(const std::vector<Failure>& items) {
   return SendItems<v1::FailJobsRequest, v1::FailJobsResponse>(
-      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, items, {},
+      impl_->rpc, {.effect = Effect::kIdempotent, .timeout = impl_->options.timeout}, items, {},
       [](const Failure& failure, v1::FailJobsRequest* request) {
         auto* item = request->add_items();
         item->set_id(failure.id);
@@ -475,7 +479,7 @@ Result<std::vector<Status>> Client::Impl::Extend(const std::vector<LeaseRef>& it
   prototype.set_worker_id(worker_id);
   if (lease_duration) ToProto(*lease_duration, prototype.mutable_lease_duration());
   return SendItems<v1::ExtendLeasesRequest, v1::ExtendLeasesResponse>(
-      rpc, {.changes = true, .timeout = timeout, .cancel = cancel}, items, prototype,
+      rpc, {.effect = Effect::kIdempotent, .timeout = timeout, .cancel = cancel}, items, prototype,
       [](const LeaseRef& lease, v1::ExtendLeasesRequest* request) { FillLease(lease, request); },
       [](const LeaseRef& lease) { return IdCost(lease.id) + 32; },
       [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
@@ -490,7 +494,7 @@ Result<std::vector<Status>> Client::Extend(const std::vector<LeaseRef>& items,
 
 Result<std::vector<Status>> Client::Release(const std::vector<LeaseRef>& items) {
   return SendItems<v1::ReleaseJobsRequest, v1::ReleaseJobsResponse>(
-      impl_->rpc, {.changes = true, .timeout = impl_->options.timeout}, items, {},
+      impl_->rpc, {.effect = Effect::kIdempotent, .timeout = impl_->options.timeout}, items, {},
       [](const LeaseRef& lease, v1::ReleaseJobsRequest* request) { FillLease(lease, request); },
       [](const LeaseRef& lease) { return IdCost(lease.id) + 32; },
       [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {

@@ -6,9 +6,11 @@
 //   if (!enqueued.ok()) …  // enqueued.status.code, .reason, .message
 //
 // A Client knows the addresses of some or all nodes. It finds the leader, follows changes of
-// leadership and retries failed attempts until the call's time limit. Every change carries ids that
-// the client makes before the first attempt, so a retry creates nothing twice; the exception is
-// CreateKey().
+// leadership and retries failed attempts until the call's time limit. Enqueues and leases carry ids
+// that the client makes before the first attempt, and verdicts carry tokens, so a retry has no
+// further effect. Cancel(), Retry(), DeleteJobs(), PurgeQueue(), RedriveJobs(), CreateKey() and
+// TransferLeadership() without a target have nothing of the kind: they are retried only while no
+// attempt can have had an effect, and otherwise return kUnknownOutcome at once.
 //
 // Threads: all functions of Client are thread-safe. Share one Client per process. Functions that
 // return a Result block until the answer is known or ClientOptions::timeout has passed.
@@ -388,10 +390,11 @@ class Client {
   // afterwards, and may be repeated.
   Result<QueueStats> PauseQueue(const std::string& queue, bool refuse_enqueues = false);
   Result<QueueStats> ResumeQueue(const std::string& queue);
-  // Deletes jobs in any state but kLeased (INVALID_STATE). Results as of Cancel(). After a lost
-  // answer JOB_NOT_FOUND can mean that this call deleted the job.
+  // Deletes jobs in any state but kLeased (INVALID_STATE). Results as of Cancel(). After
+  // kUnknownOutcome, JOB_NOT_FOUND can mean that the earlier call deleted the job.
   Result<std::vector<Status>> DeleteJobs(const std::vector<std::string>& ids);
-  // Deletes matching jobs.
+  // Deletes matching jobs. After kUnknownOutcome, up to max_jobs more may have been deleted. The
+  // same holds for RedriveJobs().
   Result<SweepResult> PurgeQueue(const PurgeOptions& options);
   // Makes matching dead jobs ready again, as Retry() does.
   Result<SweepResult> RedriveJobs(const RedriveOptions& options);
@@ -400,8 +403,8 @@ class Client {
   // Workers that called the leader within five minutes or hold a job, by id.
   Result<std::vector<WorkerInfo>> ListWorkers();
 
-  // Creates an API key. Not idempotent: if an answer is lost, the retry makes another key, and the
-  // list has both.
+  // Creates an API key. After kUnknownOutcome, a key with this name may exist that nobody knows:
+  // find it with ListKeys() and revoke it.
   Result<NewApiKey> CreateKey(const KeyOptions& options);
   // The keys of the caller's owner, or all keys for an admin key, by create_time. `revoked`: also
   // revoked keys.

@@ -78,13 +78,43 @@ TEST(ClientTest, RetriesKeepTheIds) {
 
 TEST(ClientTest, SynchronousCallsRetryTheSameRequest) {
   FakeServer server;
-  server.cancel.NextError(FakeError(StatusCode::UNAVAILABLE, "COMMIT_UNKNOWN"));
-  server.cancel.NextError(FakeError(StatusCode::UNAVAILABLE, "NO_LEADER"));
+  server.complete.NextError(FakeError(StatusCode::UNAVAILABLE, "COMMIT_UNKNOWN"));
+  server.complete.NextError(FakeError(StatusCode::UNAVAILABLE, "NO_LEADER"));
   Client client(OptionsFor({server.address()}));
-  const auto result = client.Cancel({"a", "b"});
+  const auto result = client.Complete({{.id = "a"}, {.id = "b"}});
   ASSERT_TRUE(result.ok()) << result.status.message;
   EXPECT_EQ(result.value.size(), 2u);
-  EXPECT_EQ(server.cancel.requests().size(), 3u);
+  EXPECT_EQ(server.complete.requests().size(), 3u);
+}
+
+// The SDK repeats a call after an unknown outcome exactly if a repetition has no further effect.
+TEST(ClientTest, RepeatsAfterAnUnknownOutcomeOnlyWhatHasTheEffectOfOnce) {
+  FakeServer server;
+  Client client(OptionsFor({server.address()}));
+  const grpc::Status unknown = FakeError(StatusCode::UNAVAILABLE, "COMMIT_UNKNOWN");
+  const std::vector<std::string> ids = {"a"};
+  const auto attempts = [&](auto& method, const auto& call) {
+    const size_t before = method.requests().size();
+    method.NextError(unknown);
+    const Status status = call();
+    const size_t made = method.requests().size() - before;
+    EXPECT_EQ(status.code, made == 1 ? Code::kUnknownOutcome : Code::kOk) << status.message;
+    return made;
+  };
+  EXPECT_EQ(attempts(server.cancel, [&] { return client.Cancel(ids).status; }), 1u);
+  EXPECT_EQ(attempts(server.retry, [&] { return client.Retry(ids).status; }), 1u);
+  EXPECT_EQ(attempts(server.remove, [&] { return client.DeleteJobs(ids).status; }), 1u);
+  EXPECT_EQ(attempts(server.purge, [&] { return client.PurgeQueue({.queue = "q"}).status; }), 1u);
+  EXPECT_EQ(attempts(server.redrive, [&] { return client.RedriveJobs({}).status; }), 1u);
+  EXPECT_EQ(attempts(server.transfer, [&] { return client.TransferLeadership().status; }), 1u);
+  EXPECT_EQ(attempts(server.transfer, [&] { return client.TransferLeadership("n2").status; }), 2u);
+  EXPECT_EQ(attempts(server.enqueue, [&] { return client.Enqueue(Spec()).status; }), 2u);
+  EXPECT_EQ(attempts(server.pause, [&] { return client.PauseQueue("q").status; }), 2u);
+  EXPECT_EQ(attempts(server.resume, [&] { return client.ResumeQueue("q").status; }), 2u);
+  EXPECT_EQ(attempts(server.complete, [&] { return client.Complete({{.id = "a"}}).status; }), 2u);
+  EXPECT_EQ(attempts(server.fail, [&] { return client.Fail({{.id = "a"}}).status; }), 2u);
+  EXPECT_EQ(attempts(server.extend, [&] { return client.Extend({{.id = "a"}}).status; }), 2u);
+  EXPECT_EQ(attempts(server.release, [&] { return client.Release({{.id = "a"}}).status; }), 2u);
 }
 
 TEST(ClientTest, DefiniteErrorsAreNotRetried) {
@@ -612,7 +642,7 @@ TEST(ClientTest, OperationsOnQueues) {
 TEST(ClientTest, SweepsReturnCountAndMore) {
   FakeServer server;
   Client client(OptionsFor({server.address()}));
-  server.purge.NextError(FakeError(StatusCode::UNAVAILABLE, "COMMIT_UNKNOWN"));
+  server.purge.NextError(FakeError(StatusCode::UNAVAILABLE, "NO_LEADER"));
   server.purge.Always([](grpc::ServerContext*, const auto&, v1::PurgeQueueResponse* response) {
     response->set_purged(5);
     response->set_more(true);

@@ -133,7 +133,7 @@ void EnqueueQueue::Fill(Batch& batch, std::vector<Waiting> jobs) {
     batch.callers.push_back({job.deadline, job.id_made_here, std::move(job.done)});
   }
   batch.request->set_request_id(NewUuidV7());
-  batch.retry.emplace(latest, true, rpc_->servers().count(), NextSeed());
+  batch.retry.emplace(latest, Effect::kIdempotent, rpc_->servers().count(), NextSeed());
 }
 
 void EnqueueQueue::Send(const std::shared_ptr<Batch>& batch, bool in_this_thread) {

@@ -83,11 +83,12 @@ Result<NewApiKey> Client::CreateKey(const KeyOptions& options) {
   }
   v1::CreateKeyResponse response;
   Result<NewApiKey> result;
-  result.status = impl_->rpc.Call(
-      {.changes = true, .timeout = impl_->options.timeout, .attempt_max = impl_->options.timeout},
-      [&](Server& server, grpc::ClientContext* context) {
-        return server.keys->CreateKey(context, request, &response);
-      });
+  result.status = impl_->rpc.Call({.effect = Effect::kOnce,
+                                   .timeout = impl_->options.timeout,
+                                   .attempt_max = impl_->options.timeout},
+                                  [&](Server& server, grpc::ClientContext* context) {
+                                    return server.keys->CreateKey(context, request, &response);
+                                  });
   if (result.ok()) {
     result.value.key = FromProto(response.key());
     result.value.secret = response.secret();
@@ -117,10 +118,11 @@ Result<ApiKey> Client::RevokeKey(const std::string& id) {
   request.set_id(MakeUtf8(id, id.size()));
   v1::RevokeKeyResponse response;
   Result<ApiKey> result;
-  result.status = impl_->rpc.Call({.changes = true, .timeout = impl_->options.timeout},
-                                  [&](Server& server, grpc::ClientContext* context) {
-                                    return server.keys->RevokeKey(context, request, &response);
-                                  });
+  result.status =
+      impl_->rpc.Call({.effect = Effect::kIdempotent, .timeout = impl_->options.timeout},
+                      [&](Server& server, grpc::ClientContext* context) {
+                        return server.keys->RevokeKey(context, request, &response);
+                      });
   if (result.ok()) result.value = FromProto(response.key());
   return result;
 }

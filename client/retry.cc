@@ -4,16 +4,21 @@
 
 namespace dqueue::client {
 
-RetryState::RetryState(Clock::time_point deadline, bool changes, size_t servers, uint64_t seed)
+RetryState::RetryState(Clock::time_point deadline, Effect effect, size_t servers, uint64_t seed)
     : deadline_(deadline),
-      changes_(changes),
+      effect_(effect),
       servers_(std::max<size_t>(servers, 1)),
       random_(static_cast<std::minstd_rand::result_type>(seed)) {}
 
 Step RetryState::OnFailure(const FailedAttempt& failure, Clock::time_point now) {
   Step step;
-  if (failure.maybe_done && changes_) unknown_ = true;
+  if (failure.maybe_done && effect_ != Effect::kNone) unknown_ = true;
   last_ = failure.status;
+  if (unknown_ && effect_ == Effect::kOnce) {
+    step.status = OutOfTime();
+    step.avoid_server = failure.transport;
+    return step;
+  }
 
   // AIP-194 retries UNAVAILABLE. RESOURCE_EXHAUSTED is retried only with RetryInfo.
   const std::string& reason = failure.status.reason;

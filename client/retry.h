@@ -35,14 +35,24 @@ struct Step {
   Status status;
 };
 
+// What a call does, and so what may follow an attempt whose outcome is unknown.
+enum class Effect {
+  kNone,  // reads: try again
+  // Changes state. Carrying it out twice has the effect of once, because ids or lease tokens tell
+  // the repetition: try again, and report an outcome that stays unknown.
+  kIdempotent,
+  // Changes state, again with each repetition: report the unknown outcome at once. Nodes do not
+  // repeat these calls either (docs/api.md).
+  kOnce,
+};
+
 class RetryState {
  public:
   static constexpr Duration kBackOffMin{10};
   static constexpr Duration kBackOffMax{500};
 
-  // `changes`: the call changes state, so an unknown outcome is reported as such. `servers`: how
-  // many servers to try before the first wait. `seed`: of the jitter.
-  RetryState(Clock::time_point deadline, bool changes, size_t servers, uint64_t seed);
+  // `servers`: how many servers to try before the first wait. `seed`: of the jitter.
+  RetryState(Clock::time_point deadline, Effect effect, size_t servers, uint64_t seed);
 
   Step OnFailure(const FailedAttempt& failure, Clock::time_point now);
   // The result of the call at its deadline.
@@ -55,7 +65,7 @@ class RetryState {
   Duration NextBackOff();
 
   const Clock::time_point deadline_;
-  const bool changes_;
+  const Effect effect_;
   const size_t servers_;
   std::minstd_rand random_;
   Duration back_off_ = kBackOffMin;

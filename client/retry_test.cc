@@ -26,8 +26,8 @@ FailedAttempt Transport(bool maybe_done) {
   return failure;
 }
 
-RetryState NewState(bool changes = true, size_t servers = 3) {
-  return RetryState(kStart + seconds(15), changes, servers, 7);
+RetryState NewState(Effect effect = Effect::kIdempotent, size_t servers = 3) {
+  return RetryState(kStart + seconds(15), effect, servers, 7);
 }
 
 TEST(RetryState, DecisionTable) {
@@ -76,7 +76,7 @@ TEST(RetryState, DecisionTable) {
 }
 
 TEST(RetryState, TriesAllServersBeforeWaiting) {
-  RetryState state = NewState(true, 3);
+  RetryState state = NewState(Effect::kIdempotent, 3);
   for (int round = 0; round < 2; ++round) {
     for (int server = 0; server < 3; ++server) {
       EXPECT_EQ(state.OnFailure(Transport(false), kStart).wait, Duration(0));
@@ -86,7 +86,7 @@ TEST(RetryState, TriesAllServersBeforeWaiting) {
 }
 
 TEST(RetryState, BackOffGrowsToItsLimit) {
-  RetryState state = NewState(true, 1);
+  RetryState state = NewState(Effect::kIdempotent, 1);
   const FailedAttempt election = FromServer(Code::kUnavailable, "NO_LEADER");
   Duration most = RetryState::kBackOffMin;
   for (int i = 0; i < 10; ++i) {
@@ -106,7 +106,7 @@ TEST(RetryState, WaitsAtLeastRetryAfter) {
 
 TEST(RetryState, OutOfTimeReportsUnknownOutcomes) {
   struct Row {
-    bool changes;
+    Effect effect;
     FailedAttempt first;
     FailedAttempt last;
     Code code;
@@ -114,19 +114,48 @@ TEST(RetryState, OutOfTimeReportsUnknownOutcomes) {
   const FailedAttempt election = FromServer(Code::kUnavailable, "NO_LEADER");
   const FailedAttempt full = FromServer(Code::kResourceExhausted, "OVERLOADED", Duration(100));
   const Row rows[] = {
-      {true, Transport(false), election, Code::kUnavailable},
-      {true, Transport(true), election, Code::kUnknownOutcome},
-      {true, election, FromServer(Code::kUnavailable, "COMMIT_UNKNOWN"), Code::kUnknownOutcome},
-      {true, election, full, Code::kResourceExhausted},
-      {true, Transport(true), full, Code::kUnknownOutcome},
-      {false, Transport(true), election, Code::kUnavailable},
+      {Effect::kIdempotent, Transport(false), election, Code::kUnavailable},
+      {Effect::kIdempotent, Transport(true), election, Code::kUnknownOutcome},
+      {Effect::kIdempotent, election, FromServer(Code::kUnavailable, "COMMIT_UNKNOWN"),
+       Code::kUnknownOutcome},
+      {Effect::kIdempotent, election, full, Code::kResourceExhausted},
+      {Effect::kIdempotent, Transport(true), full, Code::kUnknownOutcome},
+      {Effect::kNone, Transport(true), election, Code::kUnavailable},
   };
   for (const Row& row : rows) {
-    RetryState state = NewState(row.changes, 1);
+    RetryState state = NewState(row.effect, 1);
     EXPECT_EQ(state.OnFailure(row.first, kStart).kind, Step::Kind::kRetry);
     const Step step = state.OnFailure(row.last, kStart + seconds(15));
     EXPECT_EQ(step.kind, Step::Kind::kGiveUp);
     EXPECT_EQ(step.status.code, row.code) << CodeName(step.status.code);
+  }
+}
+
+TEST(RetryState, WhatHappensOnceIsNotRepeatedAfterAnUnknownOutcome) {
+  struct Row {
+    const char* what;
+    FailedAttempt failure;
+    bool retry;
+  };
+  const Row rows[] = {
+      {"refused connection", Transport(false), true},
+      {"election", FromServer(Code::kUnavailable, "NO_LEADER"), true},
+      {"shutting down", FromServer(Code::kUnavailable, "SHUTTING_DOWN"), true},
+      {"overloaded", FromServer(Code::kResourceExhausted, "OVERLOADED", Duration(100)), true},
+      {"deadline passed at the server", FromServer(Code::kDeadlineExceeded, "DEADLINE_PASSED"),
+       true},
+      {"broken connection", Transport(true), false},
+      {"commit unknown", FromServer(Code::kUnavailable, "COMMIT_UNKNOWN"), false},
+  };
+  for (const Row& row : rows) {
+    RetryState state = NewState(Effect::kOnce);
+    const Step step = state.OnFailure(row.failure, kStart);
+    EXPECT_EQ(step.kind == Step::Kind::kRetry, row.retry) << row.what;
+    if (!row.retry) {
+      EXPECT_EQ(step.status.code, Code::kUnknownOutcome) << row.what;
+      EXPECT_EQ(step.status.reason, row.failure.status.reason) << row.what;
+      EXPECT_EQ(step.avoid_server, row.failure.transport) << row.what;
+    }
   }
 }
 
@@ -139,7 +168,7 @@ TEST(RetryState, ADefiniteAnswerReplacesAnUnknownOutcome) {
 }
 
 TEST(RetryState, DoesNotWaitBeyondItsDeadline) {
-  RetryState state(kStart + milliseconds(3), true, 1, 7);
+  RetryState state(kStart + milliseconds(3), Effect::kIdempotent, 1, 7);
   const Step step = state.OnFailure(FromServer(Code::kUnavailable, "NO_LEADER"), kStart);
   EXPECT_EQ(step.kind, Step::Kind::kGiveUp);
   EXPECT_EQ(step.status.reason, "NO_LEADER");

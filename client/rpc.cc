@@ -48,7 +48,7 @@ Status Rpc::Call(const CallSpec& spec, const Invoke& invoke) {
   if (servers_.count() == 0) {
     return servers_.NoServers();
   }
-  RetryState retry(Clock::now() + spec.timeout, spec.changes, servers_.count(), NextSeed());
+  RetryState retry(Clock::now() + spec.timeout, spec.effect, servers_.count(), NextSeed());
   while (true) {
     const std::shared_ptr<Server> server = servers_.Pick();
     grpc::ClientContext context;

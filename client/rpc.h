@@ -36,8 +36,8 @@ class CallCancel {
 };
 
 struct CallSpec {
-  bool changes = false;  // see RetryState
-  Duration timeout{};    // retries included
+  Effect effect = Effect::kNone;
+  Duration timeout{};  // retries included
   Duration attempt_max = kAttemptMax;
   CallCancel* cancel = nullptr;  // may be null
   bool any_server = false;       // followers answer too, so a success does not identify the leader

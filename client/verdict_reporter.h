@@ -1,5 +1,6 @@
 // Reports verdicts to the cluster, on its own thread. Gathers them into CompleteJobs, FailJobs and
-// ReleaseJobs calls and repeats each until its answer is definite or its time has passed.
+// ReleaseJobs calls and repeats each until its answer is definite or its time has passed. Verdicts
+// of leases that seem lost are reported, too: only the cluster knows.
 // Thread-safe.
 #pragma once
 

@@ -227,16 +227,8 @@ void Worker::Impl::Report(const std::shared_ptr<Held>& held, Verdict verdict) {
   Clock::time_point give_up;
   {
     const std::lock_guard lock(mutex_);
-    if (held->lost) {
-      ++stats_.lost;
-      const auto [first, last] = held_.equal_range(held->job.id);
-      for (auto it = first; it != last; ++it) {
-        if (it->second != held) continue;
-        held_.erase(it);
-        break;
-      }
-      return;
-    }
+    // A lost lease, too: a leader that refuses to extend a lease may still accept its verdict, for
+    // example while the expiry is on its way into the log.
     give_up = std::max(held->until + 2 * options_.lease_duration, Clock::now() + kGiveUpAfterMin);
   }
   reporter_->Add({held->job.id, held->job.token, std::move(verdict), give_up});

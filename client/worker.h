@@ -52,8 +52,9 @@ class JobContext {
   // The token of this lease. A later lease of the job has a greater one. Store it with side effects
   // and refuse writes with a smaller token.
   FencingToken fence() const { return job_.token; }
-  // Requested when the lease is lost, so that the verdict will not count, or when the drain limit
-  // has passed. Stop callbacks run on a thread of the worker or in Drain().
+  // Requested when the lease is lost, so that the verdict will probably not count, or when the
+  // drain limit has passed. The verdict is reported all the same; the cluster decides. Stop
+  // callbacks run on a thread of the worker or in Drain().
   std::stop_token stop() const { return stop_; }
 
  private:

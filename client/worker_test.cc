@@ -214,12 +214,43 @@ TEST(WorkerTest, ALostLeaseStopsTheHandler) {
     EXPECT_FALSE(job.stop().stop_requested());
     return Complete("in time");
   });
+  server.complete.Always(
+      [](grpc::ServerContext*, const auto& request, v1::CompleteJobsResponse* response) {
+        for (const auto& item : request.items()) {
+          auto* result = response->add_results();
+          if (item.result() == "too late") {
+            *result = FakeStatus(StatusCode::FAILED_PRECONDITION, "LEASE_STALE");
+          }
+        }
+        return grpc::Status::OK;
+      });
   worker.Start();
   ASSERT_TRUE(Eventually([&] {
     const WorkerStats stats = worker.stats();
     return stats.completed == 1 && stats.lost == 1;
   }));
-  EXPECT_THAT(IdsOf(server.complete.requests()), UnorderedElementsAre("2"));
+  EXPECT_THAT(IdsOf(server.complete.requests()), UnorderedElementsAre("1", "2"))
+      << "the cluster decides whether a verdict comes too late";
+}
+
+TEST(WorkerTest, AVerdictOfALeaseThatSeemedLostMayCount) {
+  FakeServer server;
+  Supply supply(&server, {"long"});
+  server.extend.Always(
+      [](grpc::ServerContext*, const auto& request, v1::ExtendLeasesResponse* response) {
+        for (int i = 0; i < request.items_size(); ++i) {
+          *response->add_results() = FakeStatus(StatusCode::FAILED_PRECONDITION, "LEASE_STALE");
+        }
+        return grpc::Status::OK;
+      });
+  Worker worker(OptionsFor(server), {.concurrency = 1, .lease_duration = 300ms});
+  worker.Handle("long", [&](JobContext& job) {
+    EXPECT_TRUE(Eventually([&] { return job.stop().stop_requested(); }));
+    return Complete("done all the same");
+  });
+  worker.Start();
+  ASSERT_TRUE(Eventually([&] { return worker.stats().completed == 1; }));
+  EXPECT_EQ(worker.stats().lost, 0u);
 }
 
 TEST(WorkerTest, VerdictsAreRepeatedUntilTheAnswerIsDefinite) {

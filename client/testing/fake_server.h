@@ -144,6 +144,12 @@ class FakeServer {
         for (int i = 0; i < request.ids_size(); ++i) response->add_results();
         return grpc::Status::OK;
       }};
+  FakeMethod<v1::RetryJobsRequest, v1::RetryJobsResponse> retry{
+      [](grpc::ServerContext*, const v1::RetryJobsRequest& request,
+         v1::RetryJobsResponse* response) {
+        for (int i = 0; i < request.ids_size(); ++i) response->add_results();
+        return grpc::Status::OK;
+      }};
   FakeMethod<v1::PauseQueueRequest, v1::PauseQueueResponse> pause{
       Nothing<v1::PauseQueueRequest, v1::PauseQueueResponse>};
   FakeMethod<v1::ResumeQueueRequest, v1::ResumeQueueResponse> resume{
@@ -213,6 +219,10 @@ class FakeServer {
     grpc::Status CancelJobs(grpc::ServerContext* context, const v1::CancelJobsRequest* request,
                             v1::CancelJobsResponse* response) override {
       return fake_->cancel.Call(context, *request, response);
+    }
+    grpc::Status RetryJobs(grpc::ServerContext* context, const v1::RetryJobsRequest* request,
+                           v1::RetryJobsResponse* response) override {
+      return fake_->retry.Call(context, *request, response);
     }
     grpc::Status PauseQueue(grpc::ServerContext* context, const v1::PauseQueueRequest* request,
                             v1::PauseQueueResponse* response) override {

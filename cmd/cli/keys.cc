@@ -37,6 +37,9 @@ class KeyCreateCommand : public Command {
     if (options_.owner_id.empty()) return cli.Usage("--owner is required: the owner of the key");
     options_.type = *client::ParseKeyType(type_);
     const client::Result<client::NewApiKey> made = cli.client().CreateKey(options_);
+    if (made.status.code == client::Code::kUnknownOutcome) {
+      return cli.Fail(made.status, "a key may have been made: see dqueue-cli key list, revoke it");
+    }
     if (!made.ok()) return cli.Fail(made.status);
     if (cli.json) {
       JsonWriter json;

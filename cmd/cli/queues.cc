@@ -95,7 +95,11 @@ int Sweep(const Cli& cli, const char* done, const F& call) {
   } else if (result.ok() || jobs > 0) {
     std::printf("%s jobs %s\n", Grouped(jobs).c_str(), done);
   }
-  return result.ok() ? kExitOk : cli.Fail(result.status);
+  if (result.ok()) return kExitOk;
+  // Not repeated here: a job that was redriven may be dead again for another reason.
+  const bool unknown = result.status.code == client::Code::kUnknownOutcome;
+  return cli.Fail(result.status,
+                  unknown ? std::string("more jobs may have been ") + done : std::string());
 }
 
 class PurgeCommand : public Command {
