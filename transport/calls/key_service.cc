@@ -12,26 +12,46 @@
 namespace dqueue::transport {
 namespace {
 
-queue::Error BeyondCallerError(const std::string& what) {
+// `field` of the request has `value`, and the caller has `limit`.
+queue::Error BeyondCallerError(const std::string& field, const std::string& value,
+                               const std::string& limit) {
   queue::Error error;
   error.code = absl::StatusCode::kPermissionDenied;
   error.reason = "BEYOND_OWN_RIGHTS";
-  error.message = "a key cannot give away more than it has: " + what;
+  error.message = "a key cannot give away more than it has: " + field + " is " + value +
+                  ", and must be " + limit;
+  error.metadata = {{"field", field}, {"value", value}, {"limit", limit}};
   return error;
+}
+
+std::string Joined(const std::vector<std::string>& names) {
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "" : ", ") + name;
+  return all;
 }
 
 // nullopt: `caller` has the right to make this key.
 std::optional<queue::Error> ProblemOfRights(const queue::KeyRecord& key, const Caller& caller) {
   const uint32_t beyond = key.scopes & ~caller.scopes;
-  if (beyond != 0) return BeyondCallerError("it has no right to " + queue::ScopeNames(beyond)[0]);
+  if (beyond != 0) {
+    return BeyondCallerError("scopes", Joined(queue::ScopeNames(beyond)),
+                             "among " + Joined(queue::ScopeNames(caller.scopes)));
+  }
   if (key.type == v1::KEY_TYPE_ADMIN && !caller.admin) {
-    return BeyondCallerError("only an admin key makes an admin key");
+    return BeyondCallerError("type", "KEY_TYPE_ADMIN", "KEY_TYPE_CLIENT or KEY_TYPE_WORKER");
+  }
+  // An admin acts for every owner: it sees and revokes the keys of all.
+  if (!caller.admin && key.owner_id != caller.owner_id) {
+    return BeyondCallerError("owner_id", queue::ShownValue(key.owner_id),
+                             queue::ShownValue(caller.owner_id) +
+                                 ", the owner of the caller; an admin key may name another");
   }
   if (caller.access == nullptr) return std::nullopt;
-  if (key.queues.empty()) return BeyondCallerError("it does not have all queues; name some");
+  const std::string own = "among " + Joined(caller.access->patterns());
+  if (key.queues.empty()) return BeyondCallerError("queues", "empty (all queues)", own);
   for (const std::string& pattern : key.queues) {
     if (!caller.access->Covers(pattern)) {
-      return BeyondCallerError("the queues " + queue::ShownValue(pattern) + " are not its own");
+      return BeyondCallerError("queues", queue::ShownValue(pattern), own);
     }
   }
   return std::nullopt;
@@ -49,12 +69,9 @@ std::optional<queue::Error> ReadKey(const v1::CreateKeyRequest& request, queue::
   for (int i = 0; i < request.scopes_size(); ++i) {
     const Scope scope = queue::ScopeNamed(request.scopes(i));
     if (scope == Scope::kNone) {
-      std::string all;
-      for (const std::string& name : queue::ScopeNames(queue::kAllScopes)) {
-        all += (all.empty() ? "" : ", ") + name;
-      }
       return queue::InvalidField("scopes[" + std::to_string(i) + "]",
-                                 queue::ShownValue(request.scopes(i)), "one of " + all);
+                                 queue::ShownValue(request.scopes(i)),
+                                 "one of " + Joined(queue::ScopeNames(queue::kAllScopes)));
     }
     key->scopes |= queue::ScopeBit(scope);
   }

@@ -369,7 +369,7 @@ TEST_F(AuthTest, AKeyCannotGrantMoreThanItHas) {
                              std::vector<std::string> queues) {
     v1::CreateKeyRequest request;
     request.set_name("n");
-    request.set_owner_id("o");
+    request.set_owner_id("somebody");
     request.set_type(type);
     for (const std::string& scope : scopes) request.add_scopes(scope);
     for (const std::string& queue : queues) request.add_queues(queue);
@@ -385,6 +385,47 @@ TEST_F(AuthTest, AKeyCannotGrantMoreThanItHas) {
         << queue;
   }
   EXPECT_EQ(make(v1::KEY_TYPE_CLIENT, {"jobs:read"}, {}).reason, "BEYOND_OWN_RIGHTS");
+}
+
+TEST_F(AuthTest, AKeyMakesKeysOfItsOwnOwnerOnly) {
+  const std::vector<Scope> scopes = {Scope::kKeysCreate, Scope::kKeysRead, Scope::kKeysRevoke};
+  const std::string alice = Make(v1::KEY_TYPE_CLIENT, scopes, {}, "alice").secret();
+  const v1::CreateKeyResponse bobs = Make(v1::KEY_TYPE_CLIENT, {}, {}, "bob");
+  v1::CreateKeyRequest request;
+  request.set_name("n");
+  request.set_type(v1::KEY_TYPE_CLIENT);
+  request.add_scopes("keys:read");
+  for (const char* owner : {"bob", "Alice", "alice ", ""}) {
+    request.set_owner_id(owner);
+    const Said said = CallAs(alice, kCreateKey, request);
+    EXPECT_EQ(said.reason, "BEYOND_OWN_RIGHTS") << owner << ": " << said;
+    EXPECT_NE(said.message.find("owner_id"), std::string::npos) << said;
+    EXPECT_NE(said.message.find("alice"), std::string::npos) << "the limit: " << said;
+  }
+  EXPECT_EQ(
+      Ask("POST", "/admin/keys", alice, R"({"name":"n","owner_id":"bob","type":"client"})").status,
+      403);
+  request.set_owner_id("alice");
+  v1::CreateKeyResponse made;
+  ASSERT_EQ(CallAs(alice, kCreateKey, request, &made).code, grpc::StatusCode::OK);
+  // Neither key reaches the keys of bob.
+  v1::RevokeKeyRequest revoke;
+  revoke.set_id(bobs.key().id());
+  EXPECT_EQ(CallAs(alice, kRevokeKey, revoke).reason, "KEY_NOT_FOUND");
+  for (const std::string& key : {alice, made.secret()}) {
+    v1::ListKeysResponse list;
+    ASSERT_EQ(CallAs(key, kListKeys, v1::ListKeysRequest(), &list).code, grpc::StatusCode::OK);
+    for (const v1::Key& seen : list.keys()) EXPECT_EQ(seen.owner_id(), "alice");
+  }
+  EXPECT_EQ(Ask("GET", "/admin/keys", alice).body.find("bob"), std::string::npos);
+
+  // The way of an administrator: a key of type ADMIN, also one with few scopes.
+  const std::string clerk =
+      Make(v1::KEY_TYPE_ADMIN, {Scope::kKeysCreate, Scope::kKeysRead}, {}, "office").secret();
+  request.set_owner_id("bob");
+  EXPECT_EQ(CallAs(clerk, kCreateKey, request).code, grpc::StatusCode::OK);
+  request.add_scopes("jobs:read");
+  EXPECT_EQ(CallAs(clerk, kCreateKey, request).reason, "BEYOND_OWN_RIGHTS");
 }
 
 TEST_F(AuthTest, BadKeysAreNotMade) {

@@ -96,7 +96,7 @@ void AddKeyRoutes(RpcBridge* bridge, Router* router) {
   router->Add({"POST", "/admin/keys",
                [bridge](HttpCall call, const HttpReply& reply) { Create(bridge, call, reply); },
                "keys.create", kCreateKey.scope, kBodyBytesMax});
-  // The keys of all owners, so it needs the right to make keys.
+  // With an admin key the keys of all owners, so it needs the right to make keys.
   router->Add({"GET", "/admin/keys",
                [bridge](HttpCall, const HttpReply& reply) { List(bridge, false, reply); },
                "keys.list", queue::Scope::kKeysCreate, 0});
