@@ -25,8 +25,8 @@ struct Call {
   // Called exactly once, on the loop's thread, at the latest by the broker's destructor. It must
   // not block and must not call the broker.
   std::function<void(Outcome<Response>)> done;
-  // Set, from any thread, when the caller has disconnected: no lease is granted to it any more. May
-  // be null.
+  // Set, from any thread, when the caller has disconnected or its key was revoked: no lease is
+  // granted to it any more, and a purge, redrive or grouping stops. May be null.
   std::shared_ptr<std::atomic<bool>> cancelled;
   // The queues that the caller may access. Null: unrestricted. A request that names another queue
   // is answered QUEUE_DENIED, without effect. A job of another queue, named by its id, is answered

@@ -157,8 +157,33 @@ void CallRouter::OnStatus(const node::NodeStatus& status) {
   wake_.notify_one();
 }
 
+void CallRouter::CheckKeys() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stop_) return;
+    key_loss_ = true;
+    woken_ = true;
+  }
+  wake_.notify_one();
+}
+
+void CallRouter::TakeKeyLoss(Clock::time_point now, Due* due) {
+  if (std::exchange(key_loss_, false)) {
+    due->check_keys = true;
+    last_key_loss_ = now;
+    keys_checked_at_ = std::min(keys_checked_at_, now + kChangesEndIn);
+  }
+  if (now >= keys_checked_at_) {
+    due->check_keys = true;
+    const Clock::time_point again = last_key_loss_ + kChangesEndIn;
+    keys_checked_at_ = again > now ? again : Clock::time_point::max();
+  }
+  due->next = std::min(due->next, keys_checked_at_);
+}
+
 CallRouter::Due CallRouter::TakeDue(Clock::time_point now) {
   Due due;
+  due.now = now;
   std::erase_if(waiting_, [&](const Waiting& waiting) {
     if (waiting.call->answered()) return true;
     if (now >= waiting.until) {
@@ -179,6 +204,7 @@ CallRouter::Due CallRouter::TakeDue(Clock::time_point now) {
   due.late = now >= last_answers_by_;
   if (due.late) last_answers_by_ = Clock::time_point::max();
   due.next = std::min(due.next, last_answers_by_);
+  TakeKeyLoss(now, &due);
   due.leader = leader_;
   return due;
 }
@@ -186,6 +212,9 @@ CallRouter::Due CallRouter::TakeDue(Clock::time_point now) {
 void CallRouter::Tell(const Due& due) {
   for (const auto& call : due.give_up) call->GiveUp();
   for (const auto& call : due.retry) call->Retry();
+  if (due.check_keys) {
+    for (const auto& call : Calls()) call->OnKeyLoss(due.now);
+  }
   if ((!due.changed && !due.late) || !due.leader.known()) return;
   for (const auto& call : Calls()) call->OnLeaderChange(due.leader.address, due.late);
 }

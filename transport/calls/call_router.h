@@ -1,6 +1,6 @@
 // The state of the cluster that clients' calls depend on: the leader, the members, channels to
 // them, and the time to try again. Watches the node's status (node/status_watch.h); a thread of its
-// own wakes waiting calls and is idle while none waits.
+// own wakes waiting calls, ends calls whose key has lost its rights, and is idle otherwise.
 //
 // Any thread may call, except where noted.
 #pragma once
@@ -42,6 +42,11 @@ inline constexpr std::chrono::milliseconds kSameLeaderPause{10};
 // The answers of a leader that handed over arrive within this time after the change.
 inline constexpr std::chrono::milliseconds kLastAnswersIn{300};
 
+// A call that changes something goes on for this time, at most twice this time, after its key lost
+// its rights: it ends by itself in a moment, and its caller should learn how. All other calls end
+// at once.
+inline constexpr std::chrono::milliseconds kChangesEndIn{500};
+
 // A call under way, as the router sees it. All from any thread.
 class RoutedCall : public std::enable_shared_from_this<RoutedCall> {
  public:
@@ -54,6 +59,9 @@ class RoutedCall : public std::enable_shared_from_this<RoutedCall> {
   virtual void GiveUp() = 0;
   // Another leader is at `address`. `late`: the last answers of the former leader have arrived.
   virtual void OnLeaderChange(const std::string& address, bool late) = 0;
+  // Keys have lost rights: the call must end if its own has. Called on the router's thread, again
+  // kChangesEndIn later, and at most kChangesEndIn after that.
+  virtual void OnKeyLoss(std::chrono::steady_clock::time_point now) = 0;
   // This node stops: the call must be answered now.
   virtual void OnStop() = 0;
 };
@@ -73,6 +81,7 @@ class CallRouter {
   void Stop();
   bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
 
+  const std::string& self_name() const { return self_name_; }
   Leader leader() const;
   NodeGate& node() { return gate_; }
   Authenticator& authenticator() { return *authenticator_; }
@@ -81,6 +90,9 @@ class CallRouter {
   std::shared_ptr<grpc::GenericStub> StubFor(const std::string& address, const std::string& name);
   // In the newest configuration that the node knows.
   bool IsMember(const std::string& name) const;
+
+  // Keys have lost rights: calls get OnKeyLoss().
+  void CheckKeys();
 
   // A call registers when it begins and unregisters when it has been answered.
   void Register(RoutedCall* call);
@@ -105,13 +117,16 @@ class CallRouter {
     std::vector<std::shared_ptr<RoutedCall>> give_up;
     bool changed = false;  // of leader
     bool late = false;     // kLastAnswersIn after a change
+    bool check_keys = false;
     Leader leader;
+    Clock::time_point now;
     Clock::time_point next = Clock::time_point::max();  // the next round, at the latest
   };
 
   void OnStatus(const node::NodeStatus& status);
   void Run();
-  // Requires mutex_.
+  // Both require mutex_.
+  void TakeKeyLoss(Clock::time_point now, Due* due);
   Due TakeDue(Clock::time_point now);
   void Tell(const Due& due);
   std::string MemberAt(const std::string& address) const;
@@ -130,6 +145,10 @@ class CallRouter {
   bool serving_ = false;  // this node is the leader and ready
   bool leader_changed_ = false;
   Clock::time_point last_answers_by_ = Clock::time_point::max();
+  bool key_loss_ = false;  // since the last round
+  Clock::time_point last_key_loss_{};
+  // When calls that change something are checked again; max(): no key was lost since the last time.
+  Clock::time_point keys_checked_at_ = Clock::time_point::max();
   bool stop_ = false;
   std::vector<Waiting> waiting_;
   const std::shared_ptr<TlsStore> tls_;

@@ -31,6 +31,7 @@ class NotedCall final : public RoutedCall {
   void OnLeaderChange(const std::string& address, bool late) override {
     Note((late ? "late " : "leader ") + address);
   }
+  void OnKeyLoss(Clock::time_point) override { Note("key loss"); }
   void OnStop() override { Note("stop"); }
   void SetAnswered() { answered_.store(true); }
 
@@ -165,6 +166,39 @@ TEST_F(CallRouterTest, RegisteredCallsHearOfANewLeaderAndOfItsPredecessorsEnd) {
   node_.SetLeader("b", kOther);
   EXPECT_EQ(call->Next(), std::string("leader ") + kOther);
   EXPECT_EQ(call->Next(), std::string("late ") + kOther);
+  router_->Unregister(call.get());
+}
+
+TEST_F(CallRouterTest, RegisteredCallsAreCheckedTwiceWhenAKeyLosesRights) {
+  const auto call = std::make_shared<NotedCall>();
+  router_->Register(call.get());
+  const auto begin = Clock::now();
+  router_->CheckKeys();
+  EXPECT_EQ(call->Next(), "key loss");
+  EXPECT_LT(Clock::now() - begin, kChangesEndIn) << "at once";
+  EXPECT_EQ(call->Next(), "key loss");
+  EXPECT_GE(Clock::now() - begin, kChangesEndIn);
+  router_->Unregister(call.get());
+}
+
+TEST_F(CallRouterTest, ManyLossesDoNotPutOffTheSecondCheck) {
+  const auto call = std::make_shared<NotedCall>();
+  router_->Register(call.get());
+  const auto begin = Clock::now();
+  std::atomic<bool> stop{false};
+  Clock::time_point last;
+  std::thread losses([&] {
+    while (!stop.load()) {
+      last = Clock::now();
+      router_->CheckKeys();
+      std::this_thread::sleep_for(20ms);
+    }
+  });
+  while (Clock::now() - begin < 3 * kChangesEndIn) EXPECT_EQ(call->Next(), "key loss");
+  stop.store(true);
+  losses.join();
+  // A check follows kChangesEndIn after the last loss.
+  while (Clock::now() < last + kChangesEndIn) EXPECT_EQ(call->Next(), "key loss");
   router_->Unregister(call.get());
 }
 

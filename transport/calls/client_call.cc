@@ -43,7 +43,8 @@ ClientCall::ClientCall(std::shared_ptr<CallRouter> router, const RpcMethod& meth
     : router_(std::move(router)),
       method_(method),
       facts_(std::move(facts)),
-      deadline_(std::min(facts_.deadline, system_clock::now() + kCallTimeMax + method.wait_max)) {}
+      deadline_(std::min(facts_.deadline, system_clock::now() + kCallTimeMax + method.wait_max)),
+      losses_seen_(router_->authenticator().losses()) {}
 
 ClientCall::Step ClientCall::Begin(const std::optional<queue::Error>& problem) {
   if (facts_.refused) return Answer(ToGrpcStatus(*facts_.refused));
@@ -58,7 +59,7 @@ std::optional<ClientCall::Step> ClientCall::Admit() {
   const bool last_word = facts_.forwarded || router_->leader().self;
   if (ruling.standing == Authenticator::Standing::kAllowed) {
     caller_ = std::move(ruling.caller);
-    admitted_ = true;
+    admitted_.store(true, std::memory_order_release);
   } else if (ruling.standing == Authenticator::Standing::kRefused || last_word) {
     return Answer(ToGrpcStatus(ruling.error));
   }
@@ -68,6 +69,7 @@ std::optional<ClientCall::Step> ClientCall::Admit() {
 ClientCall::Step ClientCall::Dispatch() {
   const Leader leader = router_->leader();
   seen_ = leader.change;
+  attempt_began_ = std::chrono::steady_clock::now();
   if (!facts_.forwarded && leader.known() && !leader.self && !leader.address.empty()) {
     return Forward(leader);
   }
@@ -93,11 +95,14 @@ ClientCall::Step ClientCall::OnNodeError(const queue::Error& error, Repeatable r
   if (facts_.forwarded) return Answer(status);
   if (error.reason == kReasonNotLeader) {
     submitted_.store(uncertain_);
+    std::string name = MetadataOf(error, "leader_id");
     std::string address = MetadataOf(error, "leader_address");
-    if (address.empty() || hops_ >= kForwardHopsMax) {
+    // This node was elected and does not serve yet: it is waited for, not called.
+    const bool self = !name.empty() && name == router_->self_name();
+    if (self || address.empty() || hops_ >= kForwardHopsMax) {
       return NoLeader(status, /*sent=*/false, repeatable);
     }
-    return Forward({.name = MetadataOf(error, "leader_id"), .address = std::move(address)});
+    return Forward({.name = std::move(name), .address = std::move(address)});
   }
   // SHUTTING_DOWN of a node that is drained: its successor leads in a moment.
   if (error.reason == kReasonNoLeader || error.reason == kReasonShuttingDown) {
@@ -111,9 +116,10 @@ ClientCall::Step ClientCall::OnForwardError(const Leader& to, const grpc::Status
                                             bool abandoned, Repeatable repeatable) {
   const RemoteError remote = ReadRemoteError(status);
   if (remote.reason == kReasonNotLeader) {
-    const bool new_hint = !remote.leader_address.empty() && remote.leader_address != to.address;
+    const bool new_hint = !remote.leader_address.empty() && remote.leader_address != to.address &&
+                          remote.leader_id != router_->self_name();
     if (new_hint && hops_ < kForwardHopsMax) {
-      return Forward({.name = "", .address = remote.leader_address});
+      return Forward({.name = remote.leader_id, .address = remote.leader_address});
     }
     return NoLeader(status, /*sent=*/false, repeatable);
   }
@@ -143,13 +149,24 @@ ClientCall::Step ClientCall::NoLeader(const grpc::Status& status, bool sent,
   }
   submitted_.store(uncertain_);
   hops_ = 0;
-  if (!wait_until_) {
-    // Read before the remaining time: a pause between the two must not make the wait end later.
-    const auto now = std::chrono::steady_clock::now();
+  // Read before the remaining time: a pause between the two must not make the wait end later.
+  const auto now = std::chrono::steady_clock::now();
+  if (!wait_until_ || now - attempt_began_ >= kServedMin) {
     wait_until_ =
         now + std::min<std::chrono::microseconds>(kLeaderWaitMax, WithoutAnswerTime(Remaining()));
   }
   return {.kind = Step::Kind::kWait, .leader = {}, .status = {}};
+}
+
+std::optional<grpc::Status> ClientCall::LostRights() const {
+  const Authenticator& authenticator = router_->authenticator();
+  if (authenticator.losses() == losses_seen_) return std::nullopt;
+  const bool admitted = admitted_.load(std::memory_order_acquire);
+  const auto error =
+      authenticator.LostRights(facts_.credentials, method_.scope, admitted ? &caller_ : nullptr);
+  if (!error) return std::nullopt;
+  const bool may_have_changed = MayHaveEffect() && !method_.grants;
+  return ToGrpcStatus(may_have_changed ? CommitUnknownError(error->message) : *error);
 }
 
 grpc::Status ClientCall::Stopped() const {

@@ -12,8 +12,11 @@
 //  - An attempt that may have had an effect is followed by another one only if the request is
 //    repeatable; otherwise the answer is COMMIT_UNKNOWN. After an uncertain
 //    attempt the error is COMMIT_UNKNOWN even if no leader is found.
-//  - A wait for a leader ends kLeaderWaitMax after the first one began, and earlier if the caller's
-//    deadline is near: early enough for the answer to arrive.
+//  - A wait for a leader ends kLeaderWaitMax after the outage began, and earlier if the caller's
+//    deadline is near: early enough for the answer to arrive. An attempt that lasted kServedMin was
+//    with a leader and ends the outage: a long poll survives any number of changes of leader.
+//  - A call whose key loses its rights ends (LostRights()): at once, or after kChangesEndIn if it
+//    may have changed something. No answer to a read and no lease is handed out after that.
 //  - The deadline is the caller's, but at most kCallTimeMax plus the method's own wait from now.
 //
 // A stream of worker calls would use it like this (unary_call.cc is the complete example):
@@ -30,9 +33,11 @@
 //   router: Retry     Carry(call.Retry())
 //   router: GiveUp    Finish(call.WaitFailed())
 //   router: OnStop    Finish(call.Stopped())
+//   router: OnKeyLoss if call.LostRights() has a status: Finish(*status)
 //   finished          call.Audit(subject, status), once
 //
-// Threads: one event at a time, in any thread. MayHaveEffect() and Stopped() at any time.
+// Threads: one event at a time, in any thread. MayHaveEffect(), Stopped() and LostRights() at any
+// time.
 #pragma once
 
 #include <grpcpp/support/server_callback.h>
@@ -58,6 +63,8 @@ namespace dqueue::transport {
 inline constexpr std::chrono::seconds kCallTimeMax{60};
 // How long a call waits for a leader.
 inline constexpr std::chrono::milliseconds kLeaderWaitMax{2000};
+// An attempt that failed sooner found no leader.
+inline constexpr std::chrono::milliseconds kServedMin{100};
 // Forwards of one call, one after the other, without waiting in between.
 inline constexpr int kForwardHopsMax = 3;
 // Metadata of a call that a member forwards.
@@ -109,6 +116,10 @@ class ClientCall {
   const grpc::Status& WaitFailed() const { return last_status_; }
   // This node stops: SHUTTING_DOWN, or COMMIT_UNKNOWN if MayHaveEffect().
   grpc::Status Stopped() const;
+  // Not nullopt: the caller's key has lost the rights that the call began with. The status is
+  // COMMIT_UNKNOWN if a change may have been made, else that of Authenticator::LostRights(). Leases
+  // that were granted must be taken back. Cheap while no key loses rights.
+  std::optional<grpc::Status> LostRights() const;
   // An attempt to change something is under way, or an earlier one may have succeeded.
   bool MayHaveEffect() const { return method_.changes && submitted_.load(); }
 
@@ -144,10 +155,12 @@ class ClientCall {
   const RpcMethod& method_;
   const CallFacts facts_;
   const std::chrono::system_clock::time_point deadline_;
-  Caller caller_;
-  bool admitted_ = false;
+  const uint64_t losses_seen_;  // Authenticator::losses() when the call was made
+  Caller caller_;               // set before admitted_, and never changed afterwards
+  std::atomic<bool> admitted_{false};
   int hops_ = 0;
   uint64_t seen_ = 0;
+  std::chrono::steady_clock::time_point attempt_began_;
   std::optional<std::chrono::steady_clock::time_point> wait_until_;
   grpc::Status last_status_;
   bool uncertain_ = false;  // an earlier attempt may have had an effect

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -261,6 +262,108 @@ TEST_F(ClientCallTest, UncertaintyIsNotForgotten) {
   ASSERT_EQ(call.OnNodeError(NodeError("NO_LEADER"), kRepeatable).kind, Kind::kWait);
   EXPECT_EQ(ReadRemoteError(call.WaitFailed()).reason, "COMMIT_UNKNOWN");
   EXPECT_TRUE(call.MayHaveEffect());
+}
+
+TEST_F(ClientCallTest, ANodeThatWasElectedWaitsForItself) {
+  Start();
+  node_.SetLeader("a", "10.0.0.1:1");
+  ClientCall here = Call();
+  ASSERT_EQ(here.Begin().kind, Kind::kServe);
+  queue::Error not_yet = NodeError("NOT_LEADER", "10.0.0.1:1");
+  not_yet.metadata["leader_id"] = "a";
+  EXPECT_EQ(here.OnNodeError(not_yet, kOnce).kind, Kind::kWait) << "it does not call itself";
+  EXPECT_EQ(here.Retry().kind, Kind::kServe);
+
+  node_.SetLeader("b", kOther);
+  ClientCall forwarded = Call();
+  const ClientCall::Step sent = forwarded.Begin();
+  ASSERT_EQ(sent.kind, Kind::kForward);
+  const ClientCall::Step step =
+      forwarded.OnForwardError(sent.leader, ToGrpcStatus(not_yet), false, kOnce);
+  EXPECT_EQ(step.kind, Kind::kWait) << "the other node knows it before this one does";
+}
+
+TEST_F(ClientCallTest, EveryOutageHasItsOwnWait) {
+  Start();
+  ClientCall call = Call(kLeaseJobs);
+  ASSERT_EQ(call.Begin().kind, Kind::kServe);
+  ASSERT_EQ(call.OnNodeError(NodeError("NO_LEADER"), kRepeatable).kind, Kind::kWait);
+  const auto first = call.wait_until();
+  ASSERT_EQ(call.Retry().kind, Kind::kServe);
+  ASSERT_EQ(call.OnNodeError(NodeError("NO_LEADER"), kRepeatable).kind, Kind::kWait);
+  EXPECT_EQ(call.wait_until(), first) << "the same outage";
+  ASSERT_EQ(call.Retry().kind, Kind::kServe);
+  std::this_thread::sleep_for(kServedMin + 1ms);  // a long poll waits at the new leader
+  const auto before = std::chrono::steady_clock::now();
+  ASSERT_EQ(call.OnNodeError(NodeError("NO_LEADER"), kRepeatable).kind, Kind::kWait);
+  EXPECT_GE(call.wait_until(), before + kLeaderWaitMax) << "another outage";
+}
+
+class LostRightsTest : public ClientCallTest {
+ protected:
+  void SetUp() override {
+    Start(/*with_keys=*/true);
+    record_.id = key_.id;
+    record_.digest = DigestOfKey(key_.secret);
+    record_.owner_id = "team";
+    record_.type = v1::KEY_TYPE_ADMIN;
+    record_.scopes = queue::DefaultScopes(record_.type);
+    auth_->SetKeys(queue::KeyTable({record_}));
+  }
+  ClientCall Begun(const RpcMethod& method) {
+    CallFacts facts = Facts();
+    facts.credentials.authorization = "Bearer " + key_.secret;
+    return Call(method, facts);
+  }
+  void Revoke() {
+    record_.revoke_time_ms = 5;
+    auth_->SetKeys(queue::KeyTable({record_}));
+  }
+  static std::string Lost(const ClientCall& call) {
+    const auto status = call.LostRights();
+    return status ? ReadRemoteError(*status).reason : "";
+  }
+
+  const SecretKey key_ = MakeSecretKey(v1::KEY_TYPE_ADMIN);
+  queue::KeyRecord record_;
+};
+
+TEST_F(LostRightsTest, TheReasonDependsOnWhatTheCallMayHaveDone) {
+  struct Row {
+    const RpcMethod* method;
+    bool begun;
+    const char* reason;
+  };
+  const Row rows[] = {
+      {&kGetJob, true, "KEY_REVOKED"},
+      {&kEnqueueJobs, true, "COMMIT_UNKNOWN"},
+      {&kEnqueueJobs, false, "KEY_REVOKED"},
+      {&kLeaseJobs, true, "KEY_REVOKED"},  // its leases are taken back
+  };
+  for (const Row& row : rows) {
+    record_.revoke_time_ms = 0;
+    auth_->SetKeys(queue::KeyTable({record_}));
+    ClientCall call = Begun(*row.method);
+    if (row.begun) {
+      ASSERT_EQ(call.Begin().kind, Kind::kServe);
+    }
+    EXPECT_EQ(Lost(call), "");
+    Revoke();
+    EXPECT_EQ(Lost(call), row.reason) << row.method->path;
+  }
+}
+
+TEST_F(LostRightsTest, OnlyTheCallsOfTheKeyEnd) {
+  const SecretKey other = MakeSecretKey(v1::KEY_TYPE_CLIENT);
+  queue::KeyRecord of_another = record_;
+  of_another.id = other.id;
+  of_another.digest = DigestOfKey(other.secret);
+  auth_->SetKeys(queue::KeyTable({record_, of_another}));
+  ClientCall call = Begun(kLeaseJobs);
+  ASSERT_EQ(call.Begin().kind, Kind::kServe);
+  of_another.revoke_time_ms = 5;
+  ASSERT_TRUE(auth_->SetKeys(queue::KeyTable({record_, of_another})));
+  EXPECT_EQ(Lost(call), "");
 }
 
 TEST_F(ClientCallTest, DeadlinesAndWaitsAreBounded) {

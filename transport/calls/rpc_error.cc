@@ -34,8 +34,12 @@ RemoteError ReadRemoteError(const grpc::Status& status) {
     google::rpc::ErrorInfo info;
     if (!any.UnpackTo(&info)) continue;
     result.reason = info.reason();
-    const auto it = info.metadata().find("leader_address");
-    if (it != info.metadata().end()) result.leader_address = it->second;
+    const auto value = [&info](const char* key) {
+      const auto it = info.metadata().find(key);
+      return it == info.metadata().end() ? std::string() : it->second;
+    };
+    result.leader_id = value("leader_id");
+    result.leader_address = value("leader_address");
   }
   return result;
 }

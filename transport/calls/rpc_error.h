@@ -20,10 +20,11 @@ inline constexpr char kReasonTooLarge[] = "REQUEST_TOO_LARGE";
 
 grpc::Status ToGrpcStatus(const queue::Error& error);
 
-// The reason, and the leader's address of NOT_LEADER, in a status from another node. Both are empty
-// in a status that gRPC made itself.
+// The reason, and the leader of NOT_LEADER, in a status from another node. All are empty in a
+// status that gRPC made itself.
 struct RemoteError {
   std::string reason;
+  std::string leader_id;
   std::string leader_address;
 };
 RemoteError ReadRemoteError(const grpc::Status& status);

@@ -127,14 +127,29 @@ void UnaryCall::OnLeaderChange(const std::string& address, bool late) {
   forward_->context.TryCancel();
 }
 
+void UnaryCall::OnKeyLoss(std::chrono::steady_clock::time_point now) {
+  if (answered()) return;
+  const std::optional<grpc::Status> lost = call_.LostRights();
+  if (!lost) return;
+  if (call_.MayHaveEffect() && !call_.method().grants) {
+    if (!rights_lost_at_) rights_lost_at_ = now;
+    if (now - *rights_lost_at_ < kChangesEndIn) return;
+  }
+  Abandon(*lost);
+}
+
 void UnaryCall::OnCancel() {
+  // The caller is gone; the call ends so that its resources are free.
+  Abandon(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the caller"));
+}
+
+void UnaryCall::Abandon(const grpc::Status& status) {
   cancelled_.store(true);
   {
     const std::lock_guard lock(forward_mutex_);
     if (forward_ != nullptr) forward_->context.TryCancel();
   }
-  // The caller is gone; the call ends so that its resources are free.
-  Answer(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the caller"));
+  Answer(status);
 }
 
 void UnaryCall::OnDone() {
@@ -148,8 +163,12 @@ void UnaryCall::Answer(const grpc::Status& status) {
 
 void UnaryCall::AnswerResponse(grpc::ByteBuffer response, const Leader* by) {
   const bool grants = call_.method().grants;
-  if (!Claim()) {
+  // A key that was revoked while the call ran gets no payload. An answer to a change has none.
+  std::optional<grpc::Status> lost;
+  if (grants || !call_.method().changes) lost = call_.LostRights();
+  if (lost || !Claim()) {
     if (grants) TakeBack(response);
+    if (lost) Answer(*lost);
     return;
   }
   if (by != nullptr && entry_.names_leader()) {

@@ -50,6 +50,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public RoutedCall {
   // Cancels a forward to another address: a frozen leader never answers. A leader that handed over
   // has answers on their way, so a call that cannot be repeated is cancelled only if `late` is set.
   void OnLeaderChange(const std::string& address, bool late) override;
+  void OnKeyLoss(std::chrono::steady_clock::time_point now) override;
   void OnStop() override { Answer(call_.Stopped()); }
 
   void OnCancel() final;
@@ -108,6 +109,8 @@ class UnaryCall : public grpc::ServerUnaryReactor, public RoutedCall {
   void SubmitLocal();
   void ForwardTo(const Leader& leader);
   void OnForwardDone(Forward& forward, const grpc::Status& status);
+  // Answers a call that the node or another node may still work on, and cancels that work.
+  void Abandon(const grpc::Status& status);
   bool Claim() { return !answered_.exchange(true, std::memory_order_acq_rel); }
   void FinishClaimed(const grpc::Status& status);
   void AnswerResponse(grpc::ByteBuffer response, const Leader* by);
@@ -121,6 +124,8 @@ class UnaryCall : public grpc::ServerUnaryReactor, public RoutedCall {
   std::atomic<bool> answered_{false};
   std::atomic<bool> cancelled_{false};
   std::optional<grpc::ByteBuffer> granted_;  // the answer of a method that grants
+  // Since when the call, which changes something, goes on without rights. On the router's thread.
+  std::optional<std::chrono::steady_clock::time_point> rights_lost_at_;
 
   std::mutex forward_mutex_;
   std::shared_ptr<Forward> forward_;

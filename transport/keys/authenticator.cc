@@ -36,6 +36,15 @@ std::string_view BearerOf(std::string_view authorization) {
 
 }  // namespace
 
+bool SameRights(const Caller& a, const Caller& b) {
+  const auto same_queues = [](const queue::QueueAccessPtr& x, const queue::QueueAccessPtr& y) {
+    if (x == nullptr || y == nullptr) return x == y;
+    return x->patterns() == y->patterns();
+  };
+  return a.key_id == b.key_id && a.owner_id == b.owner_id && a.scopes == b.scopes &&
+         a.admin == b.admin && same_queues(a.access, b.access);
+}
+
 queue::Error ScopeMissingError(queue::Scope scope) {
   queue::Error error;
   error.code = absl::StatusCode::kPermissionDenied;
@@ -131,7 +140,7 @@ void Authenticator::NoteFailure(const Credentials& credentials, Clock::time_poin
   }
 }
 
-void Authenticator::SetKeys(const queue::KeyTable& keys) {
+bool Authenticator::SetKeys(const queue::KeyTable& keys) {
   auto known = std::make_shared<KnownKeys>();
   for (const auto& [id, record] : keys) {
     Known& entry = (*known)[id];
@@ -146,8 +155,38 @@ void Authenticator::SetKeys(const queue::KeyTable& keys) {
       entry.caller.access = std::make_shared<const queue::QueueAccess>(record.queues);
     }
   }
-  const std::lock_guard lock(mutex_);
-  known_ = std::move(known);
+  bool lost = false;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, old] : *known_) {
+      if (old.revoked) continue;
+      const auto now = known->find(id);
+      lost = lost || now == known->end() || now->second.revoked ||
+             now->second.digest != old.digest || !SameRights(now->second.caller, old.caller);
+    }
+    known_ = std::move(known);
+  }
+  if (lost) losses_.fetch_add(1, std::memory_order_release);
+  return lost;
+}
+
+std::optional<queue::Error> Authenticator::LostRights(const Credentials& credentials,
+                                                      queue::Scope needed,
+                                                      const Caller* began) const {
+  if (!on_) return std::nullopt;
+  Ruling ruling = Look(credentials, needed);
+  if (began == nullptr) {
+    // The leader judges a key that this node does not know.
+    if (ruling.standing != Standing::kRefused) return std::nullopt;
+    return std::move(ruling.error);
+  }
+  if (ruling.standing != Standing::kAllowed) return std::move(ruling.error);
+  if (SameRights(ruling.caller, *began)) return std::nullopt;
+  queue::Error error;
+  error.code = absl::StatusCode::kUnavailable;
+  error.reason = "KEY_CHANGED";
+  error.message = "the rights of the API key changed while the call ran; repeat the call";
+  return error;
 }
 
 std::vector<std::string> Authenticator::TakeUses() {

@@ -4,6 +4,9 @@
 // A node knows the keys that it has applied from the log. A follower may lack a key that was made a
 // moment ago: that is Standing::kUnknown, and the leader decides about a call that is forwarded to
 // it. A revoked key is refused by every node that has applied the revocation.
+//
+// A call or stream that runs for a while is checked again: when SetKeys() returns true, and before
+// it hands out data, LostRights() says whether it must end (calls/call_router.h).
 #pragma once
 
 #include <atomic>
@@ -13,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -32,6 +36,7 @@ struct Caller {
   queue::QueueAccessPtr access;
   bool admin = true;  // may see and revoke the keys of others
 };
+bool SameRights(const Caller& a, const Caller& b);
 
 // The credentials that came with a call.
 struct Credentials {
@@ -63,8 +68,17 @@ class Authenticator {
   Ruling Look(const Credentials& credentials, queue::Scope needed) const;
 
   bool on() const { return on_; }
-  // Replaces the keys. Before the first call every key is unknown.
-  void SetKeys(const queue::KeyTable& keys);
+  // Replaces the keys. Before the first call every key is unknown. True: a key lost rights that it
+  // had (it was revoked, forgotten or changed), so running calls must be checked.
+  bool SetKeys(const queue::KeyTable& keys);
+  // How often SetKeys() returned true.
+  uint64_t losses() const { return losses_.load(std::memory_order_acquire); }
+  // Why something that runs with these credentials must end; nullopt: it may go on. `began`: the
+  // caller as Check() or Look() found it at the beginning; null: this node did not know the key.
+  // Errors: those of Check(), and KEY_CHANGED if the key has other rights now. Neither counts nor
+  // logs.
+  std::optional<queue::Error> LostRights(const Credentials& credentials, queue::Scope needed,
+                                         const Caller* began) const;
   // The ids of the keys admitted since the previous TakeUses().
   std::vector<std::string> TakeUses();
 
@@ -94,6 +108,7 @@ class Authenticator {
   const bool on_;
   std::atomic<uint64_t> allowed_{0};
   std::atomic<uint64_t> refused_{0};
+  std::atomic<uint64_t> losses_{0};
   mutable std::mutex mutex_;
   std::shared_ptr<const KnownKeys> known_ = std::make_shared<const KnownKeys>();
   std::set<std::string> used_;

@@ -120,6 +120,62 @@ TEST_F(AuthenticatorTest, RevokedKeyIsRefusedAtOnce) {
   EXPECT_EQ(ruling.error.reason, "KEY_REVOKED");
 }
 
+TEST_F(AuthenticatorTest, TellsWhenAKeyLosesRights) {
+  const std::string key = Add(v1::KEY_TYPE_WORKER, {"email"});
+  const auto set = [&] { return auth_.SetKeys(queue::KeyTable(records_)); };
+  EXPECT_FALSE(set()) << "the same keys";
+  Add(v1::KEY_TYPE_CLIENT);
+  EXPECT_EQ(auth_.losses(), 0u) << "a new key takes nothing from others";
+  records_[0].last_use_time_ms = 9;
+  EXPECT_FALSE(set());
+  records_[0].queues = {"video"};
+  EXPECT_TRUE(set());
+  records_[0].scopes = queue::ScopeBit(Scope::kJobsLease);
+  EXPECT_TRUE(set());
+  records_[0].owner_id = "another";
+  EXPECT_TRUE(set());
+  records_[0].revoke_time_ms = 7;
+  EXPECT_TRUE(set());
+  EXPECT_FALSE(set()) << "it had nothing left to lose";
+  records_.erase(records_.begin());
+  EXPECT_FALSE(set()) << "a revoked key is forgotten";
+  records_.clear();
+  EXPECT_TRUE(set()) << "a valid one is";
+  EXPECT_EQ(auth_.losses(), 5u);
+}
+
+TEST_F(AuthenticatorTest, ARunningCallEndsWhenItsKeyLosesRights) {
+  const std::string key = Add(v1::KEY_TYPE_WORKER, {"email"});
+  const Credentials credentials{"Bearer " + key, "10.0.0.1"};
+  const auto began = Check("Bearer " + key, Scope::kJobsLease);
+  ASSERT_EQ(began.standing, Standing::kAllowed);
+  const auto lost = [&](const queue::KeyRecord& now, const Caller* caller) {
+    auth_.SetKeys(queue::KeyTable({now}));
+    const auto error = auth_.LostRights(credentials, Scope::kJobsLease, caller);
+    return error ? error->reason : "";
+  };
+  const queue::KeyRecord same = records_[0];
+  queue::KeyRecord revoked = same;
+  revoked.revoke_time_ms = 7;
+  queue::KeyRecord elsewhere = same;
+  elsewhere.queues = {"video"};
+  queue::KeyRecord narrower = same;
+  narrower.scopes = queue::ScopeBit(Scope::kJobsRead);
+  queue::KeyRecord of_another = same;
+  of_another.id = "worker_000000000000";
+  const Caller* const caller = &began.caller;
+  EXPECT_EQ(lost(same, caller), "");
+  EXPECT_EQ(lost(revoked, caller), "KEY_REVOKED");
+  EXPECT_EQ(lost(elsewhere, caller), "KEY_CHANGED");
+  EXPECT_EQ(lost(narrower, caller), "SCOPE_MISSING");
+  EXPECT_EQ(lost(of_another, caller), "KEY_INVALID") << "forgotten";
+  // This node did not know the key when the call began: the leader judges it.
+  EXPECT_EQ(lost(of_another, nullptr), "");
+  EXPECT_EQ(lost(same, nullptr), "");
+  EXPECT_EQ(lost(revoked, nullptr), "KEY_REVOKED");
+  EXPECT_FALSE(Authenticator(false).LostRights(credentials, Scope::kJobsLease, caller));
+}
+
 TEST_F(AuthenticatorTest, QueuesComeWithTheCaller) {
   const std::string key = Add(v1::KEY_TYPE_WORKER, {"email", "video-*"});
   const auto ruling = Check("Bearer " + key, Scope::kJobsLease);

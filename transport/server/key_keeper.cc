@@ -32,8 +32,12 @@ struct Shared {
 
 class KeyKeeperImpl final : public KeyKeeper {
  public:
-  KeyKeeperImpl(NodeGate* gate, std::shared_ptr<Authenticator> authenticator, FirstKeys first)
-      : gate_(gate), authenticator_(std::move(authenticator)), first_(std::move(first)) {
+  KeyKeeperImpl(NodeGate* gate, std::shared_ptr<Authenticator> authenticator, FirstKeys first,
+                std::function<void()> on_loss)
+      : gate_(gate),
+        authenticator_(std::move(authenticator)),
+        first_(std::move(first)),
+        on_loss_(std::move(on_loss)) {
     gate_->With([&](node::Node& node) {
       watch_ = node.Watch([this](const node::NodeStatus& status) { OnStatus(status); });
     });
@@ -58,7 +62,7 @@ class KeyKeeperImpl final : public KeyKeeper {
   void OnStatus(const node::NodeStatus& status) {
     // One call at a time.
     if (status.keys != told_keys_) {
-      authenticator_->SetKeys(*status.keys);
+      if (authenticator_->SetKeys(*status.keys) && on_loss_) on_loss_();
       told_keys_ = status.keys;
     }
     const std::lock_guard lock(shared_->mutex);
@@ -156,6 +160,7 @@ class KeyKeeperImpl final : public KeyKeeper {
   NodeGate* const gate_;
   const std::shared_ptr<Authenticator> authenticator_;
   FirstKeys first_;
+  const std::function<void()> on_loss_;
   queue::KeyTablePtr keys_;       // the result of the last Keys()
   queue::KeyTablePtr told_keys_;  // the table that authenticator_ has
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
@@ -167,8 +172,9 @@ class KeyKeeperImpl final : public KeyKeeper {
 
 std::unique_ptr<KeyKeeper> KeyKeeper::Start(NodeGate* gate,
                                             std::shared_ptr<Authenticator> authenticator,
-                                            FirstKeys first) {
-  return std::make_unique<KeyKeeperImpl>(gate, std::move(authenticator), std::move(first));
+                                            FirstKeys first, std::function<void()> on_loss) {
+  return std::make_unique<KeyKeeperImpl>(gate, std::move(authenticator), std::move(first),
+                                         std::move(on_loss));
 }
 
 }  // namespace dqueue::transport

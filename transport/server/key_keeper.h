@@ -38,9 +38,11 @@ struct FirstKeys {
 class KeyKeeper {
  public:
   // `gate` must outlive it; it may be closed meanwhile.
+  // `on_loss`: called when a key has lost rights, after `authenticator` knows it, on the node's
+  // loop thread; it must not block. May be null.
   static std::unique_ptr<KeyKeeper> Start(NodeGate* gate,
                                           std::shared_ptr<Authenticator> authenticator,
-                                          FirstKeys first);
+                                          FirstKeys first, std::function<void()> on_loss = nullptr);
   virtual ~KeyKeeper() = default;
 };
 

@@ -216,7 +216,8 @@ class ServerImpl final : public Server {
       health_->Attach(client_port_->server()->GetHealthCheckService());
     }
     router_->Start();
-    keeper_ = KeyKeeper::Start(&router_->node(), authenticator_, options.first_keys);
+    keeper_ = KeyKeeper::Start(&router_->node(), authenticator_, options.first_keys,
+                               [this] { router_->CheckKeys(); });
     return absl::OkStatus();
   }
 

@@ -1,8 +1,6 @@
 // Three whole nodes in one process: real threads, files and loopback connections.
 #include "transport/server/server.h"
 
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -10,10 +8,9 @@
 #include <thread>
 
 #include "dqueue/v1/service.grpc.pb.h"
-#include "storage/files/file_system.h"
 #include "transport/calls/rpc_error.h"
-#include "transport/listeners/listen_socket.h"
-#include "transport/testing/machine_fixture.h"
+#include "transport/testing/cluster_fixture.h"
+#include "transport/testing/raw_http2.h"
 
 namespace dqueue::transport {
 namespace {
@@ -22,114 +19,7 @@ using namespace std::chrono_literals;
 using grpc::StatusCode;
 using std::chrono::steady_clock;
 
-template <class Response>
-struct Answered {
-  grpc::Status status;
-  Response response;
-  std::string leader_address;
-  std::string reason() const { return ReadRemoteError(status).reason; }
-};
-
-class ServerTest : public testing::Test {
- protected:
-  static constexpr int kNodes = 3;
-
-  void SetUp() override {
-    directory_ = testing::TempDir() + "/dqueue_server_test_" + std::to_string(getpid());
-    std::filesystem::remove_all(directory_);
-    std::vector<node::MemberSpec> members;
-    {
-      std::vector<ListenSocket> held;  // so that each port is another
-      for (int i = 0; i < kNodes; ++i) {
-        absl::StatusOr<ListenSocket> socket = OpenListenSocket("127.0.0.1:0");
-        ASSERT_TRUE(socket.ok());
-        addresses_.push_back("127.0.0.1:" + std::to_string(socket->port));
-        members.push_back({"n" + std::to_string(i + 1), addresses_.back()});
-        held.push_back(*std::move(socket));
-      }
-    }
-    for (int i = 0; i < kNodes; ++i) {
-      const node::Options options =
-          SmallNode(members[i].name, directory_ + "/" + members[i].name, members);
-      std::filesystem::create_directories(options.data_dir);
-      machines_.push_back(std::make_unique<Machine>(options, storage::PosixFileSystem()));
-      channels_.push_back(grpc::CreateChannel(addresses_[i], grpc::InsecureChannelCredentials()));
-    }
-    for (int i = 0; i < kNodes; ++i) {
-      machines_[i]->Start(addresses_[i]);
-      ASSERT_FALSE(HasFatalFailure());
-    }
-    WaitForLeader();
-  }
-  void TearDown() override {
-    machines_.clear();
-    std::filesystem::remove_all(directory_);
-  }
-
-  template <class Stub, class Request, class Response>
-  Answered<Response> Call(int node,
-                          grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                       Response*),
-                          const Request& request, std::chrono::milliseconds deadline = 20s) {
-    Stub stub(channels_[node]);
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + deadline);
-    context.set_wait_for_ready(true);
-    Answered<Response> answer;
-    answer.status = (stub.*method)(&context, request, &answer.response);
-    const auto& metadata = context.GetServerInitialMetadata();
-    const auto it = metadata.find("dqueue-leader-address");
-    if (it != metadata.end()) {
-      answer.leader_address = std::string(it->second.data(), it->second.size());
-    }
-    return answer;
-  }
-  v1::GetClusterResponse View(int node) {
-    return Call(node, &v1::ClusterService::Stub::GetCluster, v1::GetClusterRequest()).response;
-  }
-  // All running nodes know the same leader. Returns its position.
-  int WaitForLeader() {
-    const auto end = steady_clock::now() + 30s;
-    while (steady_clock::now() < end) {
-      std::string leader;
-      bool agreed = true;
-      for (int i = 0; i < kNodes; ++i) {
-        if (!machines_[i]->running()) continue;
-        const std::string known = View(i).leader_id();
-        if (leader.empty()) leader = known;
-        agreed = agreed && !known.empty() && known == leader &&
-                 machines_[i]->server().NotReadyReason().empty();
-      }
-      for (int i = 0; agreed && i < kNodes; ++i) {
-        if (machines_[i]->name() == leader && machines_[i]->running()) return i;
-      }
-      std::this_thread::sleep_for(10ms);
-    }
-    ADD_FAILURE() << "no leader within 30 s";
-    return 0;
-  }
-  static v1::EnqueueJobsRequest Jobs(const std::string& prefix, int count) {
-    v1::EnqueueJobsRequest request;
-    for (int i = 0; i < count; ++i) {
-      v1::JobSpec* job = request.add_jobs();
-      job->set_id(prefix + std::to_string(i));
-      job->set_payload("{}");
-    }
-    return request;
-  }
-  static v1::LeaseJobsRequest Lease(int count, int wait_s = 0) {
-    v1::LeaseJobsRequest request;
-    request.set_worker_id("w");
-    request.set_max_jobs(count);
-    request.mutable_wait()->set_seconds(wait_s);
-    return request;
-  }
-
-  std::string directory_;
-  std::vector<std::string> addresses_;
-  std::vector<std::unique_ptr<Machine>> machines_;
-  std::vector<std::shared_ptr<grpc::Channel>> channels_;
-};
+class ServerTest : public ClusterTest {};
 
 using JobStub = v1::JobService::Stub;
 using WorkerStub = v1::WorkerService::Stub;
@@ -293,6 +183,79 @@ TEST_F(ServerTest, ALongPollIsWokenByAJob) {
   const auto nothing = Call(follower, &WorkerStub::LeaseJobs, Lease(1, 30), 500ms);
   EXPECT_TRUE(nothing.status.ok()) << nothing.status.error_message();
   EXPECT_EQ(nothing.response.jobs_size(), 0);
+}
+
+// A connection that grants the server no room for data: its answers never arrive.
+class DeafConnection {
+ public:
+  explicit DeafConnection(const std::string& address)
+      : raw_(std::stoi(address.substr(address.rfind(':') + 1)), /*preface=*/false) {
+    const std::string no_window("\x00\x04\x00\x00\x00\x00", 6);  // INITIAL_WINDOW_SIZE: 0
+    raw_.Send(kHttp2Preface + FrameOf(Frame::kSettings, 0, 0, no_window));
+  }
+  void Lease(uint32_t stream, const v1::LeaseJobsRequest& request) {
+    const std::string message = request.SerializeAsString();
+    std::string prefix(1, '\0');  // not compressed
+    for (const int shift : {24, 16, 8, 0}) {
+      prefix += static_cast<char>(message.size() >> shift & 255);
+    }
+    raw_.Send(FrameOf(Frame::kHeaders, kEndHeaders, stream,
+                      CallHeader("/dqueue.v1.WorkerService/LeaseJobs")) +
+              FrameOf(Frame::kData, kEndStream, stream, prefix + message));
+  }
+  void Break() { raw_.Abort(); }
+
+ private:
+  RawHttp2 raw_;
+};
+
+TEST_F(ServerTest, ABrokenConnectionGivesBackOnlyWhatNoRepetitionHolds) {
+  const int leader = WaitForLeader();
+  const auto lease = [](const std::string& request_id, const std::string& queue) {
+    v1::LeaseJobsRequest request = Lease(1);
+    request.set_lease_request_id(request_id);
+    request.add_queues(queue);
+    return request;
+  };
+  for (const int node : {leader, (leader + 1) % kNodes}) {
+    const std::string name = "n" + std::to_string(node);
+    v1::EnqueueJobsRequest jobs = Jobs(name + "-", 2);
+    for (int i = 0; i < 2; ++i) jobs.mutable_jobs(i)->set_queue(name + "-q" + std::to_string(i));
+    ASSERT_TRUE(Call(node, &JobStub::EnqueueJobs, jobs).status.ok());
+    const std::string repeated = name + "-0";
+    const std::string lost = name + "-1";
+    const auto state = [&](const std::string& id) {
+      v1::GetJobRequest request;
+      request.set_id(id);
+      return Call(leader, &JobStub::GetJob, request).response.job().state();
+    };
+    const auto becomes = [&](const std::string& id, v1::JobState wanted) {
+      const auto end = steady_clock::now() + 20s;
+      while (state(id) != wanted && steady_clock::now() < end) std::this_thread::sleep_for(5ms);
+      return state(id) == wanted;
+    };
+    DeafConnection deaf(addresses_[node]);
+    deaf.Lease(1, lease(name + "-r0", name + "-q0"));
+    deaf.Lease(3, lease(name + "-r1", name + "-q1"));
+    ASSERT_TRUE(becomes(repeated, v1::JOB_STATE_LEASED));
+    ASSERT_TRUE(becomes(lost, v1::JOB_STATE_LEASED));
+    const auto again = Call(node, &WorkerStub::LeaseJobs, lease(name + "-r0", name + "-q0"));
+    ASSERT_EQ(again.response.jobs_size(), 1) << again.status.error_message();
+    EXPECT_EQ(again.response.jobs(0).id(), repeated);
+    deaf.Break();
+    EXPECT_TRUE(becomes(lost, v1::JOB_STATE_READY)) << "nobody has its answer";
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_EQ(state(repeated), v1::JOB_STATE_LEASED) << "its holder lives, node " << node;
+      std::this_thread::sleep_for(5ms);
+    }
+    v1::CompleteJobsRequest complete;
+    auto* item = complete.add_items();
+    item->set_id(repeated);
+    *item->mutable_token() = again.response.jobs(0).lease().token();
+    const auto done = Call(node, &WorkerStub::CompleteJobs, complete);
+    ASSERT_EQ(done.response.results_size(), 1) << done.status.error_message();
+    EXPECT_EQ(done.response.results(0).code(), 0) << done.response.results(0).message();
+  }
 }
 
 TEST_F(ServerTest, ALostLeaderOnlyDelaysCallersOfOtherNodes) {

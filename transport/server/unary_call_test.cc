@@ -12,7 +12,9 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "node/runner.h"
+#include "transport/calls/client_call.h"
 #include "transport/calls/rpc_error.h"
+#include "transport/keys/secret_key.h"
 #include "transport/server/server.h"
 #include "transport/testing/fake_node.h"
 
@@ -54,8 +56,9 @@ queue::Error NotLeader(const std::string& address) {
 // A server over a FakeNode.
 class Face {
  public:
-  explicit Face(const std::string& name) : name_(name) {
+  explicit Face(const std::string& name, bool auth = false) : name_(name) {
     ServerOptions options;
+    options.auth = auth;
     options.listen = "127.0.0.1:0";
     options.node_name = name;
     options.reflection = true;
@@ -421,13 +424,177 @@ TEST(UnaryCall, LeasesOfALostAnswerAreReleased) {
   granted.add_jobs()->set_id("x");
   granted.mutable_jobs(0)->mutable_lease()->mutable_token()->set_term(4);
   granted.mutable_jobs(0)->mutable_lease()->mutable_token()->set_sequence(5);
+  granted.mutable_jobs(0)->mutable_lease()->set_delivery(3);
   call.done(granted);
   const queue::ReleaseCall release = face.node.Take<queue::ReleaseCall>();
   ASSERT_EQ(release.request.items_size(), 1);
+  EXPECT_EQ(release.request.items(0).delivery(), 3u) << "a later answer must not be taken back";
   EXPECT_EQ(release.request.items(0).id(), "x");
   EXPECT_EQ(release.request.items(0).token().term(), 4u);
   EXPECT_EQ(release.request.items(0).token().sequence(), 5u);
   release.done(v1::ReleaseJobsResponse());
+}
+
+// A leader and a follower that know the same key.
+class RevocationTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    record_.id = key_.id;
+    record_.digest = DigestOfKey(key_.secret);
+    record_.owner_id = "team";
+    record_.type = v1::KEY_TYPE_ADMIN;
+    record_.scopes = queue::DefaultScopes(record_.type);
+    SetKeys(leader_);
+    SetKeys(follower_);
+    leader_.Follow("leader", leader_.address());
+    follower_.Follow("leader", leader_.address());
+  }
+  void SetKeys(Face& face) {
+    face.node.SetKeys(
+        std::make_shared<const queue::KeyTable>(std::vector<queue::KeyRecord>{record_}));
+  }
+  void Revoke(Face& face) {
+    record_.revoke_time_ms = 5;
+    SetKeys(face);
+  }
+  template <class Stub, class Request, class Response>
+  std::future<Answered<Response>> Async(Face& face,
+                                        grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                                     const Request&, Response*),
+                                        const Request& request) {
+    auto context = std::make_shared<grpc::ClientContext>();
+    context->AddMetadata("authorization", "Bearer " + key_.secret);
+    return face.Async(method, request, 60s, context);
+  }
+  static v1::LeaseJobsResponse Granted() {
+    v1::LeaseJobsResponse granted;
+    granted.add_jobs()->set_id("x");
+    granted.mutable_jobs(0)->set_payload("secret");
+    granted.mutable_jobs(0)->mutable_lease()->set_delivery(1);
+    return granted;
+  }
+  // The answer's reason. It must come in time.
+  template <class Response>
+  static std::string Soon(std::future<Answered<Response>>& answer) {
+    if (answer.wait_for(2s) != std::future_status::ready) return "still running after two seconds";
+    return answer.get().reason();
+  }
+
+  const SecretKey key_ = MakeSecretKey(v1::KEY_TYPE_ADMIN);
+  queue::KeyRecord record_;
+  Face leader_{"leader", /*auth=*/true};
+  Face follower_{"follower", /*auth=*/true};
+};
+
+TEST_F(RevocationTest, ReadsAndLongPollsEnd) {
+  for (Face* const face : {&leader_, &follower_}) {
+    record_.revoke_time_ms = 0;
+    SetKeys(leader_);
+    SetKeys(follower_);
+    auto lease = Async(*face, &WorkerStub::LeaseJobs, v1::LeaseJobsRequest());
+    const queue::LeaseCall leasing = leader_.node.Take<queue::LeaseCall>();
+    auto read = Async(*face, &JobStub::GetJob, Get("x"));
+    const queue::GetCall reading = leader_.node.Take<queue::GetCall>();
+    Revoke(*face);
+    EXPECT_EQ(Soon(lease), "KEY_REVOKED");
+    EXPECT_EQ(Soon(read), "KEY_REVOKED");
+    for (int i = 0; i < 2000 && !leasing.cancelled->load(); ++i) std::this_thread::sleep_for(5ms);
+    EXPECT_TRUE(leasing.cancelled->load()) << "no job is granted to it any more";
+    // Too late.
+    leasing.done(Granted());
+    reading.done(JobNamed("x"));
+    const queue::ReleaseCall release = leader_.node.Take<queue::ReleaseCall>();
+    EXPECT_EQ(release.request.items(0).delivery(), 1u);
+    release.done(v1::ReleaseJobsResponse());
+  }
+}
+
+TEST_F(RevocationTest, TheLeaderEndsWhatAFollowerForwardedThatDoesNotKnowYet) {
+  auto lease = Async(follower_, &WorkerStub::LeaseJobs, v1::LeaseJobsRequest());
+  const queue::LeaseCall leasing = leader_.node.Take<queue::LeaseCall>();
+  Revoke(leader_);
+  EXPECT_EQ(Soon(lease), "KEY_REVOKED");
+  leasing.done(v1::LeaseJobsResponse());
+}
+
+TEST_F(RevocationTest, AnAnswerOnItsWayIsNotPassedOn) {
+  auto lease = Async(leader_, &WorkerStub::LeaseJobs, v1::LeaseJobsRequest());
+  const queue::LeaseCall leasing = leader_.node.Take<queue::LeaseCall>();
+  // Answered in the same turn in which the revocation is applied: before any other thread runs.
+  record_.revoke_time_ms = 5;
+  SetKeys(leader_);
+  leasing.done(Granted());
+  const auto answer = lease.get();
+  EXPECT_EQ(answer.reason(), "KEY_REVOKED");
+  EXPECT_EQ(answer.response.jobs_size(), 0);
+  leader_.node.Take<queue::ReleaseCall>().done(v1::ReleaseJobsResponse());
+}
+
+TEST_F(RevocationTest, AChangeGetsAMomentToEnd) {
+  v1::RevokeKeyRequest itself;
+  itself.set_id(key_.id);
+  auto revoke = Async(leader_, &v1::KeyService::Stub::RevokeKey, itself);
+  const queue::RevokeKeyCall revoking = leader_.node.Take<queue::RevokeKeyCall>();
+  auto stuck = Async(leader_, &JobStub::EnqueueJobs, Enqueue("x"));
+  const queue::EnqueueCall enqueue = leader_.node.Take<queue::EnqueueCall>();
+  Revoke(leader_);
+  v1::Key key;
+  key.set_id(key_.id);
+  revoking.done(key);
+  EXPECT_EQ(Soon(revoke), "") << "a key that revokes itself gets its answer";
+  EXPECT_EQ(Soon(stuck), "COMMIT_UNKNOWN");
+  EXPECT_TRUE(enqueue.cancelled->load());
+  enqueue.done(Created("x"));
+}
+
+TEST_F(RevocationTest, OtherKeysAreNotDisturbed) {
+  const SecretKey other = MakeSecretKey(v1::KEY_TYPE_WORKER);
+  queue::KeyRecord record;
+  record.id = other.id;
+  record.digest = DigestOfKey(other.secret);
+  record.type = v1::KEY_TYPE_WORKER;
+  record.scopes = queue::DefaultScopes(record.type);
+  const auto set = [&] {
+    leader_.node.SetKeys(
+        std::make_shared<const queue::KeyTable>(std::vector<queue::KeyRecord>{record_, record}));
+  };
+  set();
+  auto mine = Async(leader_, &WorkerStub::LeaseJobs, v1::LeaseJobsRequest());
+  const queue::LeaseCall call = leader_.node.Take<queue::LeaseCall>();
+  auto context = std::make_shared<grpc::ClientContext>();
+  context->AddMetadata("authorization", "Bearer " + other.secret);
+  auto theirs = leader_.Async(&WorkerStub::LeaseJobs, v1::LeaseJobsRequest(), 60s, context);
+  const queue::LeaseCall revoked = leader_.node.Take<queue::LeaseCall>();
+  record.revoke_time_ms = 5;
+  set();
+  EXPECT_EQ(Soon(theirs), "KEY_REVOKED");
+  call.done(Granted());
+  const auto answer = mine.get();
+  EXPECT_EQ(answer.response.jobs_size(), 1) << answer.reason();
+  revoked.done(v1::LeaseJobsResponse());
+}
+
+TEST(UnaryCall, ALongPollMeetsTwoChangesOfLeader) {
+  Face face("a");
+  face.Follow("a", face.address());
+  v1::LeaseJobsRequest request;
+  request.set_lease_request_id("r");
+  request.mutable_wait()->set_seconds(30);
+  auto answer = face.Async(&WorkerStub::LeaseJobs, request, 60s);
+  for (int change = 0; change < 2; ++change) {
+    const queue::LeaseCall waiting = face.node.Take<queue::LeaseCall>();
+    // Longer than the wait for a leader.
+    std::this_thread::sleep_for(change == 0 ? 0ms : kLeaderWaitMax + 50ms);
+    face.node.SetLeader("", "");
+    waiting.done(MakeError(absl::StatusCode::kUnavailable, "NO_LEADER"));
+    EXPECT_EQ(answer.wait_for(300ms), std::future_status::timeout) << "an election takes a moment";
+    face.node.SetLeader("a", face.address());
+  }
+  v1::LeaseJobsResponse granted;
+  granted.add_jobs()->set_id("x");
+  face.node.Take<queue::LeaseCall>().done(granted);
+  const auto result = answer.get();
+  EXPECT_EQ(result.response.jobs_size(), 1) << result.reason();
 }
 
 TEST(UnaryCall, AWaitIsCutToTheDeadline) {

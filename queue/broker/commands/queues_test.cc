@@ -639,6 +639,26 @@ TEST_F(BrokerQueuesTest, ADeadlineBeforeAnythingWasFoundMeansNoEffect) {
   EXPECT_TRUE(Exists("b0"));
 }
 
+TEST_F(BrokerQueuesTest, ASweepEndsWithItsCaller) {
+  EnqueueForeign(1, "a", "q");
+  EnqueueForeign(30000, "x", "other");
+  EnqueueForeign(1, "b", "q");
+  PurgeCall call;
+  call.request = PurgeRequest("q");
+  call.cancelled = std::make_shared<std::atomic<bool>>(false);
+  const auto cancelled = call.cancelled;
+  const auto reply = SubmitCall(std::move(call));
+  broker_->OnTimer(now_, wall_ms_);
+  ASSERT_EQ(Take(), 1u);
+  cancelled->store(true);
+  CommitAll();
+  Run();
+  ASSERT_TRUE(reply->ok());
+  EXPECT_EQ(reply->value().purged(), 1) << "what was proposed is carried out";
+  EXPECT_TRUE(reply->value().more());
+  EXPECT_TRUE(Exists("b0"));
+}
+
 TEST_F(BrokerQueuesTest, StepDownEndsSweeps) {
   EnqueueForeign(1, "a", "q");
   EnqueueForeign(30000, "x", "other");

@@ -53,6 +53,8 @@ class SweepWork : public Work {
     // Otherwise another call has deleted, retried, finished or replaced the job meanwhile.
     if (result.code == ResultCode::kOk) ++changed;
   }
+  // The caller is gone, or its key was revoked.
+  virtual bool Cancelled() const = 0;
   // Where the present walk ends.
   uint32_t walk_end() const { return came_round ? begin : end; }
 
@@ -95,6 +97,7 @@ class SweepCallWork : public SweepWork {
     response.set_more(more);
     call_.done(std::move(response));
   }
+  bool Cancelled() const override { return IsCancelled(call_); }
 
  private:
   C call_;
@@ -178,6 +181,10 @@ void Sweeps::Step(Time now) {
     work.more = true;
     // The commands proposed so far are carried out.
     if (work.picked == 0) return sweep.part.Fail(Work::Failure::kDeadline);
+    return sweep.part.Done();
+  }
+  if (work.Cancelled()) {
+    work.more = true;
     return sweep.part.Done();
   }
   std::vector<JobRef> found;

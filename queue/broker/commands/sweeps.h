@@ -3,7 +3,8 @@
 // A sweep searches the table of jobs, a bounded part in each Step, and proposes a command as soon
 // as it finds a job. Sweeps take turns. A sweep starts where the previous one reached its limit,
 // because earlier jobs were just handled, and continues at the beginning of the table. If the
-// deadline comes first, the commands proposed so far are carried out and the answer says `more`.
+// deadline comes first, or the call is cancelled, the commands proposed so far are carried out and
+// the answer says `more`.
 //
 // Owns the sweeps that have not seen all jobs. Used on the loop's thread.
 #pragma once

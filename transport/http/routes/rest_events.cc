@@ -84,10 +84,7 @@ void Events::Begin(const HttpCall& call, const HttpReply& reply) {
         BadField("Last-Event-ID", queue::ShownValue(last), "the id of an event, an applied index"));
   }
   const Credentials& credentials = reply.credentials();
-  const auto look = [auth = authenticator_, credentials] {
-    return auth->Look(credentials, queue::Scope::kJobsRead);
-  };
-  const Authenticator::Ruling ruling = look();
+  const Authenticator::Ruling ruling = authenticator_->Look(credentials, queue::Scope::kJobsRead);
   if (ruling.standing != Authenticator::Standing::kAllowed) {
     return reply.Send(ErrorResponse(ToGrpcStatus(ruling.error)));
   }
@@ -98,7 +95,10 @@ void Events::Begin(const HttpCall& call, const HttpReply& reply) {
   EventViewer viewer{
       .stream = reply.Stream(std::move(head)),
       .credentials = credentials,
-      .still_allowed = [look] { return look().standing == Authenticator::Standing::kAllowed; },
+      .still_allowed =
+          [auth = authenticator_, credentials, began = ruling.caller] {
+            return !auth->LostRights(credentials, queue::Scope::kJobsRead, &began);
+          },
   };
   {
     const std::lock_guard lock(mutex_);
