@@ -1,13 +1,16 @@
-// Work that other threads hand to the loop. Any thread adds; Node::Poll() takes all of it at once.
-// A crash loses the contents.
+// Work that other threads hand to the loop. Any thread adds; Node::Poll() takes all of it at once,
+// but calls in fair shares (fair_inbox.h). A crash loses the contents.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "node/fair_inbox.h"
 #include "queue/broker/broker.h"
 #include "raft/message.h"
 #include "raft/types.h"
@@ -16,31 +19,35 @@ namespace dqueue::node {
 
 struct InboxContents {
   std::vector<queue::AnyCall> calls;
+  // Calls for which no work is to be done: their deadline has passed, or the caller is gone.
+  std::vector<queue::AnyCall> late;
   std::vector<raft::Message> messages;
   raft::Token durable;  // the highest durable token that the log reported; 0: none
   // All other work, in the order in which it was added.
   std::vector<std::function<void(Time)>> tasks;
   bool empty() const {
-    return calls.empty() && messages.empty() && durable == raft::Token() && tasks.empty();
+    return calls.empty() && late.empty() && messages.empty() && durable == raft::Token() &&
+           tasks.empty();
   }
 };
 
 class Inbox {
  public:
+  // Calls for this much of the loop's time are taken in a turn, in microseconds.
+  static constexpr int64_t kTurnCost = 2000;
+
   // Each Add*() returns true if the inbox was empty before. The caller must then wake the loop.
 
-  // Sets `*accepted` to false if `max_calls` calls are waiting. `call` is then unchanged.
-  bool AddCall(queue::AnyCall& call, size_t max_calls, bool* accepted) {
+  // Sets *refused if the call is not admitted (fair_inbox.h). `call` is then unchanged.
+  bool AddCall(queue::AnyCall& call, size_t max_calls, std::optional<queue::Error>* refused) {
     std::lock_guard lock(mutex_);
-    *accepted = contents_.calls.size() < max_calls;
-    if (!*accepted) return false;
-    const bool was_empty = contents_.empty();
-    contents_.calls.push_back(std::move(call));
-    return was_empty;
+    const bool was_empty = contents_.empty() && calls_.empty();
+    *refused = calls_.Add(call, max_calls);
+    return !*refused && was_empty;
   }
   bool AddMessages(std::vector<raft::Message> messages) {
     std::lock_guard lock(mutex_);
-    const bool was_empty = contents_.empty();
+    const bool was_empty = contents_.empty() && calls_.empty();
     if (contents_.messages.empty()) {
       contents_.messages = std::move(messages);
     } else {
@@ -50,24 +57,31 @@ class Inbox {
   }
   bool AddDurable(raft::Token token) {
     std::lock_guard lock(mutex_);
-    const bool was_empty = contents_.empty();
+    const bool was_empty = contents_.empty() && calls_.empty();
     if (contents_.durable < token) contents_.durable = token;
     return was_empty;
   }
   bool AddTask(std::function<void(Time)> task) {
     std::lock_guard lock(mutex_);
-    const bool was_empty = contents_.empty();
+    const bool was_empty = contents_.empty() && calls_.empty();
     contents_.tasks.push_back(std::move(task));
     return was_empty;
   }
-  InboxContents Take() {
+  // Takes all, except calls that do not fit into a turn. *more: such calls wait.
+  InboxContents Take(Time now, bool* more) {
     std::lock_guard lock(mutex_);
-    return std::exchange(contents_, InboxContents());
+    InboxContents contents = std::exchange(contents_, InboxContents());
+    FairInbox::Taken taken = calls_.Take(now, kTurnCost);
+    contents.calls = std::move(taken.calls);
+    contents.late = std::move(taken.late);
+    *more = !calls_.empty();
+    return contents;
   }
 
  private:
   std::mutex mutex_;
-  InboxContents contents_;
+  InboxContents contents_;  // without calls
+  FairInbox calls_;
 };
 
 }  // namespace dqueue::node

@@ -1,6 +1,8 @@
 #include "node/node.h"
 
+#include <optional>
 #include <utility>
+#include <variant>
 
 #include "base/check.h"
 #include "node/formation.h"
@@ -139,15 +141,9 @@ void NodeImpl::RunLoop() {
 }
 
 void NodeImpl::Submit(queue::AnyCall call) {
-  bool accepted = false;
-  if (inbox_.AddCall(call, options_.max_inbox_calls, &accepted)) RunLoop();
-  if (accepted) return;
-  queue::Error error;
-  error.code = absl::StatusCode::kResourceExhausted;
-  error.reason = "OVERLOADED";
-  error.message = std::to_string(options_.max_inbox_calls) + " calls are waiting already";
-  error.retry_after = std::chrono::milliseconds(100);
-  std::visit([&error](auto& c) { c.done(std::move(error)); }, call);
+  std::optional<queue::Error> refused;
+  if (inbox_.AddCall(call, options_.max_inbox_calls, &refused)) RunLoop();
+  if (refused) std::visit([&](auto& c) { c.done(*std::move(refused)); }, call);
 }
 
 void NodeImpl::Receive(std::vector<raft::Message> messages) {

@@ -105,7 +105,8 @@ struct Options {
   uint64_t trailing_log_bytes = 32 << 20;
   size_t snapshot_chunk_bytes = 512 << 10;
   uint64_t reserve_bytes = 256 << 20;  // with less free disk space, this node counts as full
-  size_t max_inbox_calls = 200000;     // calls waiting for a turn; OVERLOADED beyond
+  // Calls waiting for a turn, in fair shares (fair_inbox.h); OVERLOADED beyond. At least 1.
+  size_t max_inbox_calls = 200000;
   uint64_t seed = 0;                   // for random election times, ids and jitter
   // The highest level of the replicated state that this node tells the others it knows. Lower than
   // kStateLevelMax: like an older program, as long as no other node raises the level.

@@ -125,8 +125,9 @@ class NodeImpl final : public Node {
   std::unique_ptr<raft::Raft> raft_;
   std::atomic<bool> failed_{false};  // a storage error was reported; any thread
 
-  Inbox inbox_;  // any thread
-  Time now_{};   // of the current or last turn
+  Inbox inbox_;              // any thread
+  bool more_calls_ = false;  // calls wait in inbox_ for the next turn
+  Time now_{};               // of the current or last turn
   raft::Status status_;
   Time opened_at_{};
   // The last index and the term of the recovered log.

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "node/node_impl.h"
+#include "queue/broker/refusals.h"
 
 namespace dqueue::node {
 namespace {
@@ -35,7 +36,8 @@ bool NodeImpl::Poll(Time now) {
   const bool more_image = MaybeSnapshot();
   MaybeRemoveOld();
   // A confirmation or an answer may have added work: a single node commits at once.
-  return more_image || more_commands || raft_->HasOutput() || broker_->WantsConfirmation();
+  return more_image || more_commands || more_calls_ || raft_->HasOutput() ||
+         broker_->WantsConfirmation();
 }
 
 Time NodeImpl::Deadline() const {
@@ -45,7 +47,7 @@ Time NodeImpl::Deadline() const {
 }
 
 void NodeImpl::TakeInbox(Time now) {
-  InboxContents in = inbox_.Take();
+  InboxContents in = inbox_.Take(now, &more_calls_);
   if (in.durable > durable_token_) ReleaseHeld(in.durable);
   if (in.durable > raft::Token()) Step(now, raft::Persisted{in.durable});
   for (raft::Message& message : in.messages) {
@@ -57,6 +59,9 @@ void NodeImpl::TakeInbox(Time now) {
   }
   AdvanceClock(now);
   const int64_t time_ms = clock_.NowMs(now);
+  for (queue::AnyCall& call : in.late) {
+    std::visit([](auto& c) { c.done(queue::DeadlinePassedError()); }, call);
+  }
   for (queue::AnyCall& call : in.calls) broker_->Submit(now, time_ms, std::move(call));
   for (const auto& task : in.tasks) task(now);
 }

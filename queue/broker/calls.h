@@ -3,8 +3,13 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
 #include <variant>
 
 #include "dqueue/v1/service.pb.h"
@@ -28,6 +33,9 @@ struct Call {
   // Set, from any thread, when the caller has disconnected or its key was revoked: no lease is
   // granted to it any more, and a purge, redrive or grouping stops. May be null.
   std::shared_ptr<std::atomic<bool>> cancelled;
+  // The caller, for fair shares of a busy node (node/fair_inbox.h): the id of its key, else its
+  // address. Empty: this node.
+  std::string caller;
   // The queues that the caller may access. Null: unrestricted. A request that names another queue
   // is answered QUEUE_DENIED, without effect. A job of another queue, named by its id, is answered
   // as if it did not exist. Lists and counts leave other queues out. One exception: an enqueue
@@ -65,6 +73,33 @@ using AnyCall = std::variant<EnqueueCall, LeaseCall, CompleteCall, FailCall, Ext
                              ReleaseCall, GetCall, ListCall, CancelCall, RetryCall, StatsCall,
                              PauseCall, ResumeCall, DeleteCall, PurgeCall, RedriveCall, GroupCall,
                              WorkersCall, CreateKeyCall, ListKeysCall, RevokeKeyCall, UseKeysCall>;
+
+// Kinds of calls, for fair shares of a busy node and for metrics.
+enum class CallKind : uint8_t {
+  kLeases,     // of workers: lease, extend, release, complete, fail
+  kMutations,  // all other changes
+  kReads,      // of one job
+  kListings,   // of many jobs, queues, workers or keys
+};
+inline constexpr size_t kCallKinds = 4;
+// "leases", "mutations", "reads", "listings".
+constexpr std::string_view CallKindName(CallKind kind) {
+  constexpr std::string_view kNames[kCallKinds] = {"leases", "mutations", "reads", "listings"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+template <class C, class... Kinds>
+inline constexpr bool kIsOneOf = (std::is_same_v<C, Kinds> || ...);
+// The kind of a call of type C.
+template <class C>
+inline constexpr CallKind kKindOf =
+    kIsOneOf<C, LeaseCall, CompleteCall, FailCall, ExtendCall, ReleaseCall>  ? CallKind::kLeases
+    : kIsOneOf<C, GetCall>                                                   ? CallKind::kReads
+    : kIsOneOf<C, ListCall, StatsCall, GroupCall, WorkersCall, ListKeysCall> ? CallKind::kListings
+                                                                             : CallKind::kMutations;
+inline CallKind KindOf(const AnyCall& call) {
+  return std::visit([](const auto& c) { return kKindOf<std::decay_t<decltype(c)>>; }, call);
+}
 
 // True if the caller has disconnected.
 template <class C>

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "transport/calls/node_gate.h"
+#include "transport/calls/rejections.h"
 #include "transport/keys/authenticator.h"
 #include "transport/listeners/tls.h"
 
@@ -85,6 +86,7 @@ class CallRouter {
   Leader leader() const;
   NodeGate& node() { return gate_; }
   Authenticator& authenticator() { return *authenticator_; }
+  Rejections& rejections() { return rejections_; }
   // To send a call to the member `name` at `address`. With TLS its certificate must have the name;
   // an empty one is looked up by the address.
   std::shared_ptr<grpc::GenericStub> StubFor(const std::string& address, const std::string& name);
@@ -137,6 +139,7 @@ class CallRouter {
   const std::shared_ptr<Authenticator> authenticator_;
   const std::function<void(const Leader&)> on_leader_;
   std::atomic<bool> stopping_{false};
+  Rejections rejections_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

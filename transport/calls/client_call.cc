@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "queue/broker/refusals.h"
 #include "transport/calls/audit.h"
 #include "transport/keys/credentials.h"
 
@@ -10,6 +11,9 @@ namespace dqueue::transport {
 namespace {
 
 using std::chrono::system_clock;
+
+// Of an address that a member names.
+constexpr size_t kSourceBytesMax = 64;
 
 std::string OutcomeOf(const grpc::Status& status) {
   if (status.ok()) return "OK";
@@ -29,12 +33,20 @@ std::chrono::microseconds WithoutAnswerTime(std::chrono::microseconds left) {
   return left - std::min(kAnswerTimeMax, left / 4);
 }
 
-CallFacts ReadCallFacts(const CallEntry& entry, const RpcMethod& method,
-                        const grpc::CallbackServerContext& context) {
-  const bool forwarded = context.client_metadata().count(kForwardedKey) > 0;
-  const bool with_source = entry.router()->authenticator().on() || IsAudited(method);
-  return {.credentials = CredentialsOf(context, with_source),
+CallFacts ReadCallFacts(const CallEntry& entry, const grpc::CallbackServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const bool forwarded = metadata.count(kForwardedKey) > 0;
+  Credentials credentials = CredentialsOf(context, /*with_source=*/true);
+  std::string source = credentials.source;
+  if (forwarded) {
+    const auto caller = metadata.find(kCallerKey);
+    if (caller != metadata.end() && caller->second.size() <= kSourceBytesMax) {
+      source = std::string(caller->second.data(), caller->second.size());
+    }
+  }
+  return {.credentials = std::move(credentials),
           .forwarded = forwarded,
+          .source = std::move(source),
           .deadline = context.deadline(),
           .refused = entry.Refuse(context, forwarded)};
 }
@@ -67,6 +79,9 @@ std::optional<ClientCall::Step> ClientCall::Admit() {
 }
 
 ClientCall::Step ClientCall::Dispatch() {
+  if (Remaining() == std::chrono::microseconds(0)) {
+    return Answer(uncertain_ ? last_status_ : ToGrpcStatus(queue::DeadlinePassedError()));
+  }
   const Leader leader = router_->leader();
   seen_ = leader.change;
   attempt_began_ = std::chrono::steady_clock::now();

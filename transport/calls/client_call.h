@@ -17,6 +17,7 @@
 //    with a leader and ends the outage: a long poll survives any number of changes of leader.
 //  - A call whose key loses its rights ends (LostRights()): at once, or after kChangesEndIn if it
 //    may have changed something. No answer to a read and no lease is handed out after that.
+//  - After the deadline nothing is submitted or forwarded any more: DEADLINE_PASSED.
 //  - The deadline is the caller's, but at most kCallTimeMax plus the method's own wait from now.
 //
 // A stream of worker calls would use it like this (unary_call.cc is the complete example):
@@ -69,6 +70,8 @@ inline constexpr std::chrono::milliseconds kServedMin{100};
 inline constexpr int kForwardHopsMax = 3;
 // Metadata of a call that a member forwards.
 inline constexpr char kForwardedKey[] = "dqueue-forwarded";
+// The caller's address, in a call that a member forwards: for fair shares of the leader.
+inline constexpr char kCallerKey[] = "dqueue-caller";
 
 // `left`, less the time for the way of the answer: a quarter of it, at most 100 ms.
 std::chrono::microseconds WithoutAnswerTime(std::chrono::microseconds left);
@@ -77,11 +80,11 @@ std::chrono::microseconds WithoutAnswerTime(std::chrono::microseconds left);
 struct CallFacts {
   Credentials credentials;
   bool forwarded = false;                          // by a member
+  std::string source;                              // the caller's address, also if forwarded
   std::chrono::system_clock::time_point deadline;  // the caller's
   std::optional<queue::Error> refused;             // the port does not take this call
 };
-CallFacts ReadCallFacts(const CallEntry& entry, const RpcMethod& method,
-                        const grpc::CallbackServerContext& context);
+CallFacts ReadCallFacts(const CallEntry& entry, const grpc::CallbackServerContext& context);
 
 class ClientCall {
  public:
@@ -127,6 +130,11 @@ class ClientCall {
   const Credentials& credentials() const { return facts_.credentials; }
   // Valid from kServe on.
   const Caller& caller() const { return caller_; }
+  // queue::Call::caller. Valid from kServe on.
+  const std::string& fair_caller() const {
+    return caller_.key_id.empty() ? facts_.source : caller_.key_id;
+  }
+  const std::string& source() const { return facts_.source; }
   std::chrono::system_clock::time_point deadline() const { return deadline_; }
   // Time left until the deadline; 0 after it.
   std::chrono::microseconds Remaining() const;

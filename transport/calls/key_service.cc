@@ -105,10 +105,12 @@ class KeyCall : public UnaryCall {
     }
     call.deadline = deadline;
     call.cancelled = CancelledFlag();
+    call.caller = fair_caller();
     call.done = [self = this->template Self<KeyCall>()](const queue::Outcome<Response>& outcome) {
       if (outcome.ok()) {
         self->OnResult(self->Result(outcome.value));
       } else {
+        self->router_->rejections().Add(queue::kKindOf<CallT>, outcome.error);
         self->OnError(outcome.error);
       }
     };

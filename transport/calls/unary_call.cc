@@ -39,7 +39,7 @@ UnaryCall::UnaryCall(const CallEntry& entry, const RpcMethod& method,
       context_(context),
       response_(response),
       request_(*request),
-      call_(router_, method, ReadCallFacts(entry, method, *context)) {}
+      call_(router_, method, ReadCallFacts(entry, *context)) {}
 
 void UnaryCall::Begin() {
   self_ = shared_from_this();
@@ -89,6 +89,7 @@ void UnaryCall::ForwardTo(const Leader& leader) {
   forward->to = leader;
   forward->context.set_deadline(call_.deadline());
   forward->context.AddMetadata(kForwardedKey, "1");
+  forward->context.AddMetadata(kCallerKey, call_.source());
   AddAuthorization(credentials(), &forward->context);
   {
     const std::lock_guard lock(forward_mutex_);

@@ -71,6 +71,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public RoutedCall {
   virtual std::string Subject() const = 0;
 
   const Caller& caller() const { return call_.caller(); }
+  const std::string& fair_caller() const { return call_.fair_caller(); }
   const Credentials& credentials() const { return call_.credentials(); }
 
   void OnResult(grpc::ByteBuffer response);
@@ -161,11 +162,16 @@ class NodeCall final : public UnaryCall {
     call.deadline = deadline;
     call.cancelled = CancelledFlag();
     call.access = caller().access;
+    call.caller = fair_caller();
     call.done = [self = this->template Self<NodeCall>()](queue::Outcome<Response> outcome) {
-      if (outcome.ok()) {
-        self->OnResult(EncodeMessage(outcome.value));
-      } else {
+      if (!outcome.ok()) {
+        self->router_->rejections().Add(queue::kKindOf<CallT>, outcome.error);
         self->OnError(outcome.error);
+      } else if (self->answered()) {
+        // Nobody reads it, so it is not serialised.
+        Rules::TakeBack(*self->router_, self->credentials(), outcome.value);
+      } else {
+        self->OnResult(EncodeMessage(outcome.value));
       }
     };
     return router_->node().With([&](node::Node& node) { node.Submit(std::move(call)); });

@@ -27,6 +27,7 @@ void SendMetrics(Server* server, const HttpReply& reply) {
   // Reads files, so not on the node's loop.
   ProcessMetrics process = ReadProcessMetrics();
   process.callers = server->authenticator()->counts();
+  process.rejections = server->rejections();
   const bool asked = server->RequestMetrics([reply, process](const node::NodeMetrics& node) {
     HttpResponse response;
     response.content_type = kMetricsContentType;

@@ -229,6 +229,7 @@ class ServerImpl final : public Server {
         [&done](node::Node& node) { node.RequestMetrics(std::move(done)); });
   }
   std::shared_ptr<Authenticator> authenticator() override { return authenticator_; }
+  Rejections::Counts rejections() override { return router_->rejections().counts(); }
   std::shared_ptr<grpc::Channel> InProcessChannel() override {
     grpc::ChannelArguments args;
     args.SetMaxReceiveMessageSize(-1);

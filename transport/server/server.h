@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "node/node.h"
+#include "transport/calls/rejections.h"
 #include "transport/keys/authenticator.h"
 #include "transport/listeners/tls.h"
 #include "transport/server/key_keeper.h"
@@ -53,6 +54,8 @@ class Server {
   virtual bool RequestMetrics(std::function<void(const node::NodeMetrics&)> done) = 0;
   // Checks all callers of this node, over HTTP, too.
   virtual std::shared_ptr<Authenticator> authenticator() = 0;
+  // Calls that this node turned away because it was too busy.
+  virtual Rejections::Counts rejections() = 0;
   // A channel to the services for clients, without a connection. Its calls must end before the
   // server's destructor.
   virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;

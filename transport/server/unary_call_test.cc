@@ -110,6 +110,7 @@ class Face {
   std::shared_ptr<grpc::Channel> channel_;
 };
 
+using Fields = std::vector<std::pair<std::string, std::string>>;
 using JobStub = v1::JobService::Stub;
 using WorkerStub = v1::WorkerService::Stub;
 
@@ -150,6 +151,29 @@ TEST(UnaryCall, GoesToThisNode) {
   EXPECT_TRUE(result.status.ok());
   EXPECT_EQ(result.response.job().id(), "x");
   EXPECT_EQ(result.leader_address, "") << "told only by followers";
+}
+
+TEST(UnaryCall, TheCallerIsKnownForFairShares) {
+  Face leader("leader");
+  Face follower("follower");
+  follower.Follow("leader", leader.address());
+  const auto caller_of = [&](Face& face, const Fields& metadata) {
+    auto context = std::make_shared<grpc::ClientContext>();
+    for (const auto& [key, value] : metadata) context->AddMetadata(key, value);
+    auto answer = face.Async(&JobStub::GetJob, Get("x"), 20s, context);
+    const queue::GetCall call = leader.node.Take<queue::GetCall>();
+    call.done(JobNamed("x"));
+    EXPECT_TRUE(answer.get().status.ok());
+    return call.caller;
+  };
+  EXPECT_EQ(caller_of(leader, {}), "127.0.0.1");
+  EXPECT_EQ(caller_of(follower, {}), "127.0.0.1") << "the client, not the follower";
+  EXPECT_EQ(caller_of(leader, {{"dqueue-forwarded", "1"}, {"dqueue-caller", "10.1.2.3"}}),
+            "10.1.2.3");
+  EXPECT_EQ(caller_of(leader, {{"dqueue-caller", "10.1.2.3"}}), "127.0.0.1")
+      << "of a client itself";
+  EXPECT_EQ(caller_of(leader, {{"dqueue-forwarded", "1"}, {"dqueue-caller", std::string(65, 'x')}}),
+            "127.0.0.1");
 }
 
 TEST(UnaryCall, ACallWithoutADeadlineGetsOne) {
@@ -509,6 +533,16 @@ TEST_F(RevocationTest, ReadsAndLongPollsEnd) {
   }
 }
 
+TEST_F(RevocationTest, AKeyIsACallerForFairShares) {
+  for (Face* const face : {&leader_, &follower_}) {
+    auto read = Async(*face, &JobStub::GetJob, Get("x"));
+    const queue::GetCall reading = leader_.node.Take<queue::GetCall>();
+    EXPECT_EQ(reading.caller, key_.id);
+    reading.done(JobNamed("x"));
+    EXPECT_TRUE(read.get().status.ok());
+  }
+}
+
 TEST_F(RevocationTest, TheLeaderEndsWhatAFollowerForwardedThatDoesNotKnowYet) {
   auto lease = Async(follower_, &WorkerStub::LeaseJobs, v1::LeaseJobsRequest());
   const queue::LeaseCall leasing = leader_.node.Take<queue::LeaseCall>();
@@ -703,6 +737,28 @@ TEST(Server, StopAnswersAllCallsInTime) {
   granted.add_jobs()->set_id("x");
   held_lease.done(granted);
   EXPECT_EQ(face.node.waiting(), 0u) << "the node is not used after the stop";
+}
+
+TEST(Server, CountsWhatItTurnsAway) {
+  Face face("a");
+  const auto refuse = [&](const std::string& reason) {
+    auto answer = face.Async(&JobStub::ListJobs, v1::ListJobsRequest());
+    face.node.Take<queue::ListCall>().done(
+        MakeError(absl::StatusCode::kResourceExhausted, reason, {{"cause", "delay"}}));
+    EXPECT_EQ(answer.get().reason(), reason);
+  };
+  refuse("OVERLOADED");
+  refuse("OVERLOADED");
+  refuse("TOO_MANY_QUEUES");
+  const auto listings = face.server()->rejections()[3];
+  uint64_t all = 0;
+  for (size_t i = 0; i < listings.size(); ++i) {
+    if (Rejections::kReasons[i] == "delay") {
+      EXPECT_EQ(listings[i], 2u);
+    }
+    all += listings[i];
+  }
+  EXPECT_EQ(all, 2u);
 }
 
 TEST(Server, HealthFollowsTheLeader) {

@@ -65,7 +65,11 @@ void Lookups::OnRoundEnded(Time now, const std::vector<uint64_t>& reads, bool co
     const auto it = waits_.find(number);
     if (it == waits_.end()) continue;  // its deadline passed
     Read read = Take(it);
-    if (confirmed) {
+    const bool gone = std::visit([](const auto& call) { return IsCancelled(call); }, read);
+    if (gone) {
+      // No work for a caller that is gone.
+      std::visit([](auto& call) { call.done(DeadlinePassedError()); }, read);
+    } else if (confirmed) {
       std::visit([&](auto& call) { Answer(now, &call); }, read);
     } else {
       std::visit([&](auto& call) { call.done(admission_.NotServing()); }, read);

@@ -220,6 +220,16 @@ void AddProcess(Exposition* out, const ProcessMetrics& process) {
   out->Family("dqueue_calls_refused_total", Type::kCounter,
               "Calls refused: no key, an unknown or revoked key, or a missing scope.");
   out->Sample(process.callers.refused);
+  out->Family("dqueue_calls_rejected_total", Type::kCounter,
+              "Calls turned away: the node is too busy or too full, or they came too late.");
+  for (size_t kind = 0; kind < process.rejections.size(); ++kind) {
+    const auto name = queue::CallKindName(static_cast<queue::CallKind>(kind));
+    for (size_t reason = 0; reason < Rejections::kReasons.size(); ++reason) {
+      out->Sample(
+          process.rejections[kind][reason],
+          {{"kind", std::string(name)}, {"reason", std::string(Rejections::kReasons[reason])}});
+    }
+  }
   out->Family("process_start_time_seconds", Type::kGauge, "Unix time of the start.");
   out->Sample(process.start_time_seconds);
   out->Family("process_cpu_seconds_total", Type::kCounter, "User and system time.");

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "node/node.h"
+#include "transport/calls/rejections.h"
 #include "transport/keys/authenticator.h"
 
 namespace dqueue::transport {
@@ -24,8 +25,9 @@ struct ProcessMetrics {
   uint64_t open_descriptors = 0;
   uint64_t max_descriptors = 0;
   Authenticator::Counts callers;  // 0 while keys are off
+  Rejections::Counts rejections{};
 };
-// Reads the metrics of this process from /proc, without `callers`.
+// Reads the metrics of this process from /proc, without `callers` and `rejections`.
 ProcessMetrics ReadProcessMetrics();
 
 std::string MetricsPage(const node::NodeMetrics& node, const ProcessMetrics& process);

@@ -70,6 +70,17 @@ TEST(MetricsPageTest, ShowsEachQueue) {
   EXPECT_THAT(page, Not(HasSubstr(kOtherQueues)));
 }
 
+TEST(MetricsPageTest, ShowsWhichCallsWereTurnedAway) {
+  ProcessMetrics process;
+  process.rejections[3][1] = 7;
+  const std::string page = MetricsPage(WithQueues(1), process);
+  EXPECT_THAT(
+      page,
+      HasSubstr("\ndqueue_calls_rejected_total{kind=\"listings\",reason=\"caller_share\"} 7\n"));
+  EXPECT_THAT(page,
+              HasSubstr("\ndqueue_calls_rejected_total{kind=\"leases\",reason=\"full\"} 0\n"));
+}
+
 TEST(MetricsPageTest, SaysHowManyQueuesItDoesNotName) {
   node::NodeMetrics node = WithQueues(2);
   node.queues.queue_count = 7;
