@@ -82,6 +82,8 @@ std::string Type(const FieldDescriptor& field) {
       return "type: boolean";
     case FieldDescriptor::TYPE_INT32:
       return "type: integer, format: int32";
+    case FieldDescriptor::TYPE_UINT32:
+      return "type: integer, format: uint32";
     case FieldDescriptor::TYPE_INT64:
       return "type: string, format: int64";
     case FieldDescriptor::TYPE_UINT64:
