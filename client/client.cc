@@ -20,8 +20,29 @@ constexpr size_t kErrorBytesKept = 4096;
 constexpr Duration kPollMin{5};
 constexpr Duration kPollMax{200};
 
+// The status of a batch whose calls succeeded: OK, or that of the first refused item.
+template <class StatusOf>
+Status BatchStatus(size_t count, StatusOf status_of) {
+  size_t refused = 0;
+  size_t first = 0;
+  for (size_t i = count; i-- > 0;) {
+    if (status_of(i).ok()) continue;
+    ++refused;
+    first = i;
+  }
+  if (refused == 0) return {};
+  Status status = status_of(first);
+  if (count > 1) {
+    status.message = std::to_string(refused) + " of " + std::to_string(count) +
+                     " items were refused; the first is item " + std::to_string(first) + ": " +
+                     status.message;
+  }
+  return status;
+}
+
 // Sends items in as few calls as the limits allow. Returns one status per item. Items of a failed
-// call get its status; the outer status is that of the first failed call.
+// call get its status; the outer status is that of the first failed call, else of the first refused
+// item.
 template <class Request, class Response, class Item, class Fill, class Cost, class Invoke>
 Result<std::vector<Status>> SendItems(Rpc& rpc, const CallSpec& spec,
                                       const std::vector<Item>& items, const Request& prototype,
@@ -53,6 +74,9 @@ Result<std::vector<Status>> SendItems(Rpc& rpc, const CallSpec& spec,
     }
     if (result.status.ok()) result.status = status;
     next += count;
+  }
+  if (result.ok()) {
+    result.status = BatchStatus(result.value.size(), [&](size_t i) { return result.value[i]; });
   }
   return result;
 }
@@ -182,6 +206,10 @@ Result<std::vector<Result<Enqueued>>> Client::EnqueueMany(std::vector<JobSpec> s
     }
     if (result.status.ok()) result.status = status;
     next += count;
+  }
+  if (result.ok()) {
+    result.status =
+        BatchStatus(result.value.size(), [&](size_t i) { return result.value[i].status; });
   }
   return result;
 }

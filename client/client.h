@@ -368,16 +368,19 @@ class Client {
   // of the client. It must not block.
   void EnqueueAsync(JobSpec spec, std::function<void(Result<Enqueued>)> done);
   // Enqueues many jobs, in several calls if they exceed the limits of one. Returns one result per
-  // job, in order. The outer status is that of the first call that failed. With `all_or_nothing`
-  // there is one call, of up to 10,000 jobs and 16 MiB, which creates all jobs or none.
+  // job, in order; `value` is meaningful whatever the outer status is. The outer status is kOk only
+  // if every job was accepted. Else it is that of the first call that failed, or of the first job
+  // that was refused. With `all_or_nothing` there is one call, of up to 10,000 jobs and 16 MiB,
+  // which creates all jobs or none.
   Result<std::vector<Result<Enqueued>>> EnqueueMany(std::vector<JobSpec> specs,
                                                     bool all_or_nothing = false);
 
   // kNotFound: no such job, or its retention has passed.
   Result<Job> Get(const std::string& id);
   Result<JobPage> List(const ListFilter& filter);
-  // Cancels unfinished jobs. Returns one status per id, in order. The outer status is that of the
-  // first call that failed.
+  // Cancels unfinished jobs. Returns one status per id, in order; `value` is meaningful whatever
+  // the outer status is. The outer status is kOk only if every item is. Else it is that of the
+  // first call that failed, or of the first item that was refused.
   Result<std::vector<Status>> Cancel(const std::vector<std::string>& ids);
   // Makes dead or cancelled jobs ready again, with counters reset. Results as of Cancel().
   Result<std::vector<Status>> Retry(const std::vector<std::string>& ids);

@@ -156,7 +156,9 @@ TEST(ClientTest, ErrorsBelongToSingleJobs) {
   });
   Client client(OptionsFor({server.address()}));
   const auto result = client.EnqueueMany({Spec("good"), Spec("bad"), Spec("good")});
-  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result.status.reason, "INVALID_FIELD") << "a refusal is never hidden";
+  EXPECT_EQ(result.status.message.find("1 of 3 items were refused; the first is item 1: "), 0u)
+      << result.status.message;
   ASSERT_EQ(result.value.size(), 3u);
   EXPECT_TRUE(result.value[0].ok());
   EXPECT_EQ(result.value[1].status.reason, "INVALID_FIELD");
@@ -591,7 +593,7 @@ TEST(ClientTest, ItemsCarryTokensAndTexts) {
   Client client(OptionsFor({server.address()}));
   const auto failed = client.Fail({{"a", {1, 2}, "bad \xff byte", false, 1500ms},
                                    {"b", {3, 4}, std::string(10000, 'e'), true, {}}});
-  ASSERT_TRUE(failed.ok());
+  EXPECT_EQ(failed.status.reason, "LEASE_STALE");
   EXPECT_TRUE(failed.value[0].ok());
   EXPECT_EQ(failed.value[1].reason, "LEASE_STALE");
   const auto request = server.fail.requests().at(0);
@@ -633,7 +635,7 @@ TEST(ClientTest, OperationsOnQueues) {
     return grpc::Status::OK;
   });
   const Result<std::vector<Status>> deleted = client.DeleteJobs({"a", "b"});
-  ASSERT_TRUE(deleted.ok());
+  EXPECT_EQ(deleted.status.reason, "INVALID_STATE");
   EXPECT_TRUE(deleted.value[0].ok());
   EXPECT_EQ(deleted.value[1].reason, "INVALID_STATE");
   EXPECT_THAT(server.remove.requests()[0].ids(), ElementsAre("a", "b"));

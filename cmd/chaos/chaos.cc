@@ -109,7 +109,7 @@ class ChaosRun {
       const auto results = client_.EnqueueMany(std::move(specs));
       for (size_t i = 0; i < ids.size(); ++i) {
         const client::Status& status =
-            results.ok() && i < results.value.size() ? results.value[i].status : results.status;
+            i < results.value.size() ? results.value[i].status : results.status;
         if (status.ok()) {
           ledger_.Acknowledged(ids[i], start);
         } else {
@@ -157,8 +157,7 @@ class ChaosRun {
       if (completions.empty()) continue;
       const auto results = client_.Complete(completions);
       for (size_t i = 0; i < completions.size(); ++i) {
-        const client::Status& status =
-            results.ok() && i < results.value.size() ? results.value[i] : results.status;
+        const client::Status& status = i < results.value.size() ? results.value[i] : results.status;
         ledger_.CompletionAnswered(completions[i], status);
       }
     }

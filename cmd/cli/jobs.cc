@@ -120,7 +120,14 @@ class ForEachIdCommand : public Command {
   size_t args_max() const override { return 10000; }
   int Run(Cli& cli) override {
     const client::Result<std::vector<client::Status>> result = Call(cli.client(), cli.args);
-    if (!result.ok()) return cli.Fail(result.status);
+    // A failure of the call is each item's; it is told once.
+    const auto of_call = [&](const client::Status& status) {
+      return status.code == result.status.code && status.message == result.status.message;
+    };
+    if (!result.ok() && cli.args.size() > 1 &&
+        std::all_of(result.value.begin(), result.value.end(), of_call)) {
+      return cli.Fail(result.status);
+    }
     return PrintItems(cli, result.value);
   }
 

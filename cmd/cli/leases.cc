@@ -77,7 +77,7 @@ class TokenCommand : public Command {
     }
     client::Result<std::vector<client::Status>> result =
         Call(cli.client(), client::LeaseRef{cli.args[0], *token});
-    if (result.ok() && !result.value.empty()) result.status = result.value[0];
+    if (!result.value.empty()) result.status = result.value[0];
     if (!result.ok()) return cli.Fail(result.status, cli.args[0]);
     if (cli.json) {
       JsonWriter json;
