@@ -161,7 +161,7 @@ struct Job {
   FencingToken token;
   std::string worker_id;
   Duration lease_remaining{};  // at the time of the answer
-  // The last ten, oldest first. Set by Get(), and by List() with ListFilter::full.
+  // The last ten, oldest first. Set by Get(), by Lease(), and by List() with ListFilter::full.
   std::vector<Attempt> attempts;
 };
 

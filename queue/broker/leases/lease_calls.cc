@@ -147,6 +147,12 @@ void LeaseCalls::TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse
   }
 }
 
+void LeaseCalls::FillJob(JobRef job, v1::Job* out) const {
+  state_.FillJob(job, /*full=*/true, out);
+  // Most jobs are at their first attempt.
+  if (out->counters().delivered() > 0) state_.FillAttempts(job, out);
+}
+
 size_t LeaseCalls::AddJob(Time now, int64_t log_now_ms, const LeaseWait& wait, JobRef job,
                           uint32_t request, v1::LeaseJobsResponse* response) {
   const JobView view = state_.View(job);
@@ -155,10 +161,12 @@ size_t LeaseCalls::AddJob(Time now, int64_t log_now_ms, const LeaseWait& wait, J
   const int64_t waited_ms = std::max<int64_t>(log_now_ms - view.since_ms, 0);
   times_.Dispatched(lease.owner.queue, std::chrono::milliseconds(waited_ms));
   v1::Job* const out = response->add_jobs();
-  state_.FillJob(job, /*full=*/true, out);
+  FillJob(job, out);
   grants_.FillLease(now, lease, out);
   if (on_grant_) on_grant_(out->id(), lease.token);
-  return out->payload().size() + out->result().size();
+  size_t bytes = out->payload().size() + out->result().size();
+  for (const v1::Attempt& attempt : out->attempts()) bytes += attempt.ByteSizeLong();
+  return bytes;
 }
 
 bool LeaseCalls::RepeatGrants(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response) {
@@ -172,7 +180,7 @@ bool LeaseCalls::RepeatGrants(Time now, const LeaseWait& wait, v1::LeaseJobsResp
     }
     grants_.Redeliver(job);
     v1::Job* const out = response->add_jobs();
-    state_.FillJob(job, /*full=*/true, out);
+    FillJob(job, out);
     grants_.FillLease(now, *lease, out);
   }
   return response->jobs_size() > 0;

@@ -44,6 +44,8 @@ class LeaseCalls {
  private:
   void Serve(Time now, uint64_t number);
   void TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
+  // The job as an answer shows it, without its lease.
+  void FillJob(JobRef job, v1::Job* out) const;
   // Leases one job that was taken, and adds it to the answer; the bytes added.
   size_t AddJob(Time now, int64_t log_now_ms, const LeaseWait& wait, JobRef job, uint32_t request,
                 v1::LeaseJobsResponse* response);

@@ -161,10 +161,15 @@ TEST_F(BrokerWorkersTest, ALeaseOfAnEarlierLeaderHasNoTime) {
   EXPECT_THAT(Attempts("a"), ElementsAre("END_FAILED by w1 after ? ms: bad"));
 }
 
-TEST_F(BrokerWorkersTest, GrantsDoNotCarryAttempts) {
+TEST_F(BrokerWorkersTest, GrantsCarryTheAttemptsBefore) {
   Enqueue("a");
-  EXPECT_EQ(Do<FailCall>(FailRequest(LeaseOne("w1"), "bad")), "OK");
-  EXPECT_EQ(LeaseOne("w2").attempts_size(), 0);
+  const v1::Job first = LeaseOne("w1");
+  EXPECT_EQ(first.attempts_size(), 0);
+  EXPECT_EQ(Do<FailCall>(FailRequest(first, "bad")), "OK");
+  Advance(1min);
+  const v1::Job second = LeaseOne("w2");
+  ASSERT_EQ(second.attempts_size(), 1);
+  EXPECT_EQ(second.attempts(0).error(), "bad");
 }
 
 // ---- times ----
