@@ -86,9 +86,10 @@ class EnqueueCommand : public Command {
             "  dqueue-cli enqueue --type email --payload @mail.json --priority 10 --delay 5m\n"
             "  dqueue-cli enqueue --file jobs.json\n\n"
             "Prints the id of a single job, or counts. A file holds an array of objects, or one\n"
-            "object per line, with the fields id, type, queue, payload, priority, timeout_ms,\n"
-            "delay_ms, run_at, max_retries, idempotency_key, headers and labels. With --file, the\n"
-            "other flags are the defaults of fields that a job does not have.\n"};
+            "object per line, with the fields id, type, queue, payload, payload_base64, priority,\n"
+            "timeout_ms, delay_ms, run_at, max_retries, idempotency_key, headers and labels.\n"
+            "payload is any JSON value. With --file, the other flags are the defaults of fields\n"
+            "that a job does not have.\n"};
   }
 
   void AddFlags(FlagTable* table) override {
@@ -174,7 +175,10 @@ class EnqueueCommand : public Command {
     BulkEnqueue bulk(&cli.client(), Report(cli));
     const auto start = std::chrono::steady_clock::now();
     for (int64_t i = 0; i < count_; ++i) {
-      if (!bulk.Add(spec_)) break;
+      if (!bulk.Add(spec_)) {
+        stopped_ = true;
+        break;
+      }
       progress.Update(bulk.counts().submitted, bulk.counts().submitted);
     }
     bulk.Finish();
@@ -194,7 +198,11 @@ class EnqueueCommand : public Command {
         code = cli.Usage(std::string(job.status().message()) + "; the jobs before it were sent");
         break;
       }
-      if (!*job || !bulk.Add(**std::move(job))) break;
+      if (!*job) break;
+      if (!bulk.Add(**std::move(job))) {
+        stopped_ = true;
+        break;
+      }
       progress.Update(reader.bytes_read(), bulk.counts().submitted);
     }
     bulk.Finish();
@@ -247,6 +255,12 @@ class EnqueueCommand : public Command {
 
   int Finish(Cli& cli, const BulkEnqueue& bulk, std::chrono::steady_clock::time_point start,
              int code) {
+    if (stopped_) {
+      std::fprintf(stderr,
+                   "dqueue-cli: stopped, because every further job would fail; the jobs from item "
+                   "%llu on were not sent\n",
+                   static_cast<unsigned long long>(bulk.counts().submitted));
+    }
     return Print(cli, bulk.counts(), bulk.first_failure(), start, code);
   }
 
@@ -288,6 +302,7 @@ class EnqueueCommand : public Command {
   int64_t count_ = 1;
   bool all_or_nothing_ = false;
   bool print_ids_ = false;
+  bool stopped_ = false;  // before the last job
   std::vector<std::pair<uint64_t, client::Status>> errors_;
 };
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "cmd/flags/escape.h"
 #include "cmd/flags/flag_values.h"
 #include "queue/api/limits.h"
@@ -84,6 +85,15 @@ absl::Status ReadTexts(const json::value& value, std::map<std::string, std::stri
   return absl::OkStatus();
 }
 
+absl::Status SetPayload(std::string payload, client::JobSpec* job) {
+  if (payload.size() > queue::kPayloadBytesMax) {
+    return Bad("has " + std::to_string(payload.size()) + " bytes; the maximum is " +
+               std::to_string(queue::kPayloadBytesMax));
+  }
+  job->payload = std::move(payload);
+  return absl::OkStatus();
+}
+
 struct Field {
   std::string_view name;
   // `source` is the text of the value in the file.
@@ -99,10 +109,16 @@ constexpr Field kFields[] = {
                 client::JobSpec* job) { return ReadText(v, &job->type); }},
     {"payload",
      [](const json::value& v, std::string_view source, client::JobSpec* job) {
-       job->payload = v.is_string() ? Text(v.get_string()) : std::string(source);
-       if (job->payload.size() <= queue::kPayloadBytesMax) return absl::OkStatus();
-       return Bad("has " + std::to_string(job->payload.size()) + " bytes; the maximum is " +
-                  std::to_string(queue::kPayloadBytesMax));
+       (void)v;
+       return SetPayload(std::string(source), job);
+     }},
+    {"payload_base64",
+     [](const json::value& v, std::string_view, client::JobSpec* job) {
+       std::string text;
+       if (absl::Status status = ReadText(v, &text); !status.ok()) return status;
+       std::string bytes;
+       if (!absl::Base64Unescape(text, &bytes)) return Bad("must be base64");
+       return SetPayload(std::move(bytes), job);
      }},
     {"priority",
      [](const json::value& v, std::string_view, client::JobSpec* job) {
@@ -236,10 +252,24 @@ absl::StatusOr<client::JobSpec> ParseJob(std::string_view text, const client::Jo
   if (seen.contains("delay_ms") && seen.contains("run_at")) {
     return Bad("delay_ms and run_at cannot both be set");
   }
+  if (seen.contains("payload") && seen.contains("payload_base64")) {
+    return Bad("payload and payload_base64 cannot both be set");
+  }
   // Each replaces the other's default.
   if (seen.contains("delay_ms")) job.run_time.reset();
   if (seen.contains("run_at")) job.delay.reset();
   return job;
+}
+
+bool IsJson(std::string_view text) {
+  constexpr size_t kDepth = 32;
+  if (!IsUtf8(text)) return false;
+  json::parse_options options;
+  options.max_depth = kDepth;
+  json::parser parser({}, options);
+  json::error_code error;
+  parser.write(text.data(), text.size(), error);
+  return !error;
 }
 
 JobFileReader::JobFileReader(std::istream& in, std::string name, client::JobSpec defaults)

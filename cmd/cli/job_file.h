@@ -5,8 +5,9 @@
 //    "priority": 10, "timeout_ms": 5000, "delay_ms": 1000, "run_at": "2026-01-02T03:04:05Z",
 //    "max_retries": 3, "idempotency_key": "k", "headers": {"k": "v"}, "labels": {"k": "v"}}
 //
-// All fields are optional. A string as payload stands for its content. Any other JSON value stands
-// for its exact source text, so that numbers keep all digits. timeout_ms is the lease duration.
+// All fields are optional. `payload` is any JSON value; the job's payload is its exact source text,
+// so a string keeps its quotes and a number all digits. `payload_base64` has other bytes.
+// timeout_ms is the lease duration.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,9 @@ namespace dqueue::cmd {
 // field and the reason ("priority: must be a whole number, not a string"), or the byte of a syntax
 // error, counted from 1.
 absl::StatusOr<client::JobSpec> ParseJob(std::string_view text, const client::JobSpec& defaults);
+
+// JSON in UTF-8, at most 32 levels deep. An answer over HTTP shows such a payload as JSON, too.
+bool IsJson(std::string_view text);
 
 class JobFileReader {
  public:

@@ -78,7 +78,7 @@ TEST(JobFile, EveryField) {
   const client::JobSpec& job = result.jobs.at(0);
   EXPECT_EQ(job.type, "t");
   EXPECT_EQ(job.queue, "q");
-  EXPECT_EQ(job.payload, "text \"é\"");
+  EXPECT_EQ(job.payload, R"("text \"\u00e9\"")");
   EXPECT_EQ(job.priority, 255);
   EXPECT_EQ(job.delay, Millis(5));
   EXPECT_EQ(job.retry.max_retries, 0);
@@ -98,14 +98,15 @@ TEST(JobFile, PayloadsKeepTheirSourceText) {
       {R"({"payload":[1, {"a":"}]\"{["}],"id":"x"})", R"([1, {"a":"}]\"{["}])"},
       {R"({"payl\u006fad":{ }})", "{ }"},
       {R"({"payload":true})", "true"},
-      {R"({"payload":""})", ""},
-      {R"({"payload":"\u0000\n"})", nullptr},
+      {R"({"payload":""})", R"("")"},
+      {R"({"payload":"\u0000\n"})", R"("\u0000\n")"},
+      {R"({"payload_base64":"dGV4dA=="})", "text"},
+      {R"({"payload_base64":""})", ""},
   };
   for (const auto& [text, payload] : cases) {
     const ReadAll result = Read(text);
     ASSERT_EQ(result.error, "") << text;
-    EXPECT_EQ(result.jobs[0].payload, payload ? std::string(payload) : std::string("\0\n", 2))
-        << text;
+    EXPECT_EQ(result.jobs[0].payload, payload) << text;
   }
 }
 
@@ -160,6 +161,8 @@ TEST(JobFile, BadFiles) {
 
 TEST(JobFile, BadFields) {
   const std::pair<const char*, const char*> cases[] = {
+      {R"({"payload":1,"payload_base64":"YQ=="})", "payload and payload_base64 cannot both be set"},
+      {R"({"payload_base64":"%"})", "payload_base64: must be base64"},
       {R"({"paylod":1})", "unknown field \"paylod\"; did you mean \"payload\"?"},
       {R"({"zzz":1})", "unknown field \"zzz\""},
       {R"({"id":"a","id":"b"})", "id: is there twice"},
@@ -191,12 +194,24 @@ TEST(JobFile, BadFields) {
 }
 
 TEST(JobFile, PayloadLimit) {
-  const std::string largest(1 << 20, 'x');
-  EXPECT_EQ(Read("{\"payload\":\"" + largest + "\"}").jobs.at(0).payload.size(), largest.size());
+  const std::string largest((1 << 20) - 2, 'x');  // without its quotes
+  EXPECT_EQ(Read("{\"payload\":\"" + largest + "\"}").jobs.at(0).payload.size(), 1u << 20);
   EXPECT_EQ(Read("{\"payload\":\"" + largest + "y\"}").error,
             "jobs.json:1:1: item 0: payload: has 1048577 bytes; the maximum is 1048576");
   EXPECT_EQ(Read("{\"payload\":\"" + std::string(8 << 20, 'x') + "\"}").error,
             "jobs.json:1:1: item 0: is longer than 7340032 bytes");
+}
+
+TEST(JobFile, IsJson) {
+  for (const char* text :
+       {"{}", " [1, {\"a\":\"b\"}]\n", "\"text\"", "12345678901234567890123", "null"}) {
+    EXPECT_TRUE(IsJson(text)) << text;
+  }
+  for (const char* text : {"", "text", "{} {}", "{\"a\":}", "\"\xff\"", "NaN"}) {
+    EXPECT_FALSE(IsJson(text)) << text;
+  }
+  EXPECT_TRUE(IsJson(std::string(32, '[') + std::string(32, ']')));
+  EXPECT_FALSE(IsJson(std::string(33, '[') + std::string(33, ']')));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "cmd/cli/job_output.h"
 
+#include "cmd/cli/job_file.h"
 #include "cmd/flags/escape.h"
 #include "cmd/flags/flag_values.h"
 
@@ -51,6 +52,15 @@ std::string AttemptText(const client::Attempt& attempt) {
   return attempt.error.empty() ? out : out + ": " + attempt.error;
 }
 
+// A payload or result, as in job files: `key` if it is JSON, else `key`_base64.
+void WriteBytes(std::string_view key, const std::string& value, JsonWriter* json) {
+  if (IsJson(value)) {
+    json->Raw(key, value);
+  } else {
+    json->Text(std::string(key) + "_base64", Base64(value));
+  }
+}
+
 }  // namespace
 
 void WriteJob(const client::Job& job, JsonWriter* json, std::string_view key) {
@@ -58,10 +68,9 @@ void WriteJob(const client::Job& job, JsonWriter* json, std::string_view key) {
       .Text("id", job.id)
       .Text("queue", job.queue)
       .Text("type", job.type)
-      .Text("state", client::JobStateName(job.state))
-      .Bytes("payload", job.payload)
-      .Signed("priority", job.priority)
-      .Signed("max_retries", job.max_retries);
+      .Text("state", client::JobStateName(job.state));
+  WriteBytes("payload", job.payload, json);
+  json->Signed("priority", job.priority).Signed("max_retries", job.max_retries);
   WriteTime("create_time", job.create_time, json);
   WriteTime("run_time", job.run_time, json);
   WriteTime("expire_time", job.expire_time, json);
@@ -71,10 +80,9 @@ void WriteJob(const client::Job& job, JsonWriter* json, std::string_view key) {
   WriteMap("labels", job.labels, json);
   json->Signed("delivered", job.delivered)
       .Signed("failed", job.failed)
-      .Signed("expired", job.expired)
-      .Bytes("result", job.result)
-      .Text("last_error", job.last_error)
-      .Text("dead_reason", job.dead_reason);
+      .Signed("expired", job.expired);
+  WriteBytes("result", job.result, json);
+  json->Text("last_error", job.last_error).Text("dead_reason", job.dead_reason);
   const bool leased = job.state == client::JobState::kLeased;
   if (leased) {
     json->Text("token", job.token.ToString())

@@ -117,9 +117,24 @@ JsonWriter& JsonWriter::Null(std::string_view key) {
   return *this;
 }
 
-JsonWriter& JsonWriter::Bytes(std::string_view key, const std::string& value) {
-  if (IsUtf8(value)) return Text(key, value);
-  return Null(key).Text(std::string(key) + "_base64", Base64(value));
+JsonWriter& JsonWriter::Raw(std::string_view key, std::string_view json) {
+  Before(key);
+  const auto plain = [](char c) { return c >= ' ' && c <= '~'; };
+  for (auto at = json.begin(); at != json.end();) {
+    // Below a space: whitespace between values, because it is escaped in strings.
+    if (static_cast<unsigned char>(*at) < ' ') {
+      out_ += ' ';
+      ++at;
+      continue;
+    }
+    const auto plain_end = std::find_if_not(at, json.end(), plain);
+    out_.append(at, plain_end);
+    // The rest is inside strings.
+    at = std::find_if(plain_end, json.end(),
+                      [](char c) { return static_cast<unsigned char>(c) <= '~'; });
+    out_ += EscapedForJson(std::string_view(plain_end, at));
+  }
+  return *this;
 }
 
 JsonWriter& JsonWriter::Item(std::string_view value) { return Text({}, value); }

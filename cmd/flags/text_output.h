@@ -30,7 +30,7 @@ class TextTable {
 };
 
 // Writes JSON on one line and adds the commas. Calls must be balanced. `key` is empty for array
-// items and for the outermost value. Text must be UTF-8; Bytes() takes any bytes.
+// items and for the outermost value. Text must be UTF-8.
 class JsonWriter {
  public:
   JsonWriter& BeginObject(std::string_view key = {});
@@ -44,8 +44,9 @@ class JsonWriter {
   JsonWriter& Real(std::string_view key, double value);
   JsonWriter& Bool(std::string_view key, bool value);
   JsonWriter& Null(std::string_view key);
-  // UTF-8: "key": "text". Other bytes: "key": null, "key_base64": "…".
-  JsonWriter& Bytes(std::string_view key, const std::string& value);
+  // `json` is the value as JSON text in UTF-8. Control characters between values become spaces; in
+  // strings they are escaped, as by Text().
+  JsonWriter& Raw(std::string_view key, std::string_view json);
   // A string in an array.
   JsonWriter& Item(std::string_view value);
 
