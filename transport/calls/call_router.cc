@@ -53,6 +53,7 @@ void CallRouter::Stop() {
   }
   for (const auto& call : Calls()) call->OnStop();
   gate_.Close();
+  answers_.Stop();
 }
 
 Leader CallRouter::leader() const {

@@ -24,6 +24,7 @@
 
 #include "transport/calls/node_gate.h"
 #include "transport/calls/rejections.h"
+#include "transport/calls/work_pool.h"
 #include "transport/keys/authenticator.h"
 #include "transport/listeners/tls.h"
 
@@ -85,6 +86,8 @@ class CallRouter {
   const std::string& self_name() const { return self_name_; }
   Leader leader() const;
   NodeGate& node() { return gate_; }
+  // Encodes answers that are too large for the node's loop.
+  WorkPool& answers() { return answers_; }
   Authenticator& authenticator() { return *authenticator_; }
   Rejections& rejections() { return rejections_; }
   // To send a call to the member `name` at `address`. With TLS its certificate must have the name;
@@ -135,6 +138,7 @@ class CallRouter {
   std::vector<std::shared_ptr<RoutedCall>> Calls() const;
 
   NodeGate gate_;
+  WorkPool answers_;
   const std::string self_name_;
   const std::shared_ptr<Authenticator> authenticator_;
   const std::function<void(const Leader&)> on_leader_;

@@ -1,6 +1,9 @@
 #include <algorithm>
 
 #include "dqueue/v1/service.grpc.pb.h"
+#include "node/runner.h"
+#include "queue/api/validate.h"
+#include "transport/calls/rpc_error.h"
 #include "transport/calls/rpc_methods.h"
 #include "transport/calls/services.h"
 #include "transport/calls/unary_call.h"
@@ -37,26 +40,84 @@ struct CallRules<queue::ResumeCall> : DefaultRules<queue::ResumeCall> {
 
 namespace {
 
+// EnqueueJob is an EnqueueJobs of one job to the node. The refusal of the job is the call's error.
+class EnqueueJobCall final : public UnaryCall {
+ public:
+  using UnaryCall::UnaryCall;
+
+ private:
+  bool SubmitToNode(Time deadline) override {
+    v1::EnqueueJobRequest request;
+    if (!DecodeOrAnswer(&request)) return true;
+    if (!request.has_job()) {
+      Answer(ToGrpcStatus(queue::InvalidField("job", "absent", "the job to enqueue")));
+      return true;
+    }
+    queue::EnqueueCall call;
+    *call.request.add_jobs() = std::move(*request.mutable_job());
+    call.request.set_request_id(request.request_id());
+    call.request.set_return_jobs(request.return_job());
+    CallRules<queue::EnqueueCall>::Adjust(&call.request, Remaining(), caller());
+    call.deadline = deadline;
+    call.cancelled = CancelledFlag();
+    call.caller = fair_caller();
+    call.access = caller().access;
+    call.done = [self = Self<EnqueueJobCall>()](queue::Outcome<v1::EnqueueJobsResponse> outcome) {
+      if (!outcome.ok()) {
+        self->router_->rejections().Add(queue::kKindOf<queue::EnqueueCall>, outcome.error);
+      }
+      const size_t bytes = AboutBytes(outcome.value) + (outcome.ok() ? 0 : self->request_bytes());
+      self->Conclude(bytes, [self, outcome = std::move(outcome)]() mutable {
+        self->OnOutcome(std::move(outcome));
+      });
+    };
+    return router_->node().With([&](node::Node& node) { node.Submit(std::move(call)); });
+  }
+
+  void OnOutcome(queue::Outcome<v1::EnqueueJobsResponse> outcome) {
+    if (!outcome.ok()) return OnError(OfOneJob(std::move(outcome.error)));
+    auto& result = *outcome.value.mutable_results(0);
+    if (result.error().code() != 0) return Answer(ToGrpcStatus(OfOneJob(result.error())));
+    v1::EnqueueJobResponse response;
+    response.set_id(result.id());
+    response.set_created(result.created());
+    if (result.has_job()) *response.mutable_job() = std::move(*result.mutable_job());
+    OnResult(EncodeMessage(response));
+  }
+
+  bool Repeatable() const override {
+    v1::EnqueueJobRequest request;
+    return Decode(&request) && (!request.request_id().empty() || !request.job().id().empty());
+  }
+  std::string Subject() const override { return RequestText<v1::EnqueueJobRequest>(); }
+};
+
 using Context = grpc::CallbackServerContext;
 using Bytes = grpc::ByteBuffer;
 using Reactor = grpc::ServerUnaryReactor;
 using v1::JobService;
 
-using RawJobService = JobService::WithRawCallbackMethod_EnqueueJobs<
-    JobService::WithRawCallbackMethod_GetJob<JobService::WithRawCallbackMethod_ListJobs<
-        JobService::WithRawCallbackMethod_CancelJobs<JobService::WithRawCallbackMethod_RetryJobs<
-            JobService::WithRawCallbackMethod_GetStats<JobService::WithRawCallbackMethod_PauseQueue<
-                JobService::WithRawCallbackMethod_ResumeQueue<
-                    JobService::WithRawCallbackMethod_DeleteJobs<
-                        JobService::WithRawCallbackMethod_PurgeQueue<
-                            JobService::WithRawCallbackMethod_RedriveJobs<
-                                JobService::WithRawCallbackMethod_GroupDeadJobs<
-                                    JobService::Service>>>>>>>>>>>>;
+using RawJobService = JobService::WithRawCallbackMethod_EnqueueJob<
+    JobService::WithRawCallbackMethod_EnqueueJobs<JobService::WithRawCallbackMethod_GetJob<
+        JobService::WithRawCallbackMethod_ListJobs<JobService::WithRawCallbackMethod_CancelJobs<
+            JobService::WithRawCallbackMethod_RetryJobs<JobService::WithRawCallbackMethod_GetStats<
+                JobService::WithRawCallbackMethod_PauseQueue<
+                    JobService::WithRawCallbackMethod_ResumeQueue<
+                        JobService::WithRawCallbackMethod_DeleteJobs<
+                            JobService::WithRawCallbackMethod_PurgeQueue<
+                                JobService::WithRawCallbackMethod_RedriveJobs<
+                                    JobService::WithRawCallbackMethod_GroupDeadJobs<
+                                        JobService::Service>>>>>>>>>>>>>;
 
 class JobServiceImpl final : public RawJobService {
  public:
   explicit JobServiceImpl(CallEntry entry) : router_(std::move(entry)) {}
 
+  Reactor* EnqueueJob(Context* context, const Bytes* request, Bytes* response) override {
+    auto call = std::make_shared<EnqueueJobCall>(router_, kEnqueueJob, context, request, response);
+    call->Begin();
+    return call.get();
+  }
   Reactor* EnqueueJobs(Context* context, const Bytes* request, Bytes* response) override {
     return BeginCall<queue::EnqueueCall>(router_, kEnqueueJobs, context, request, response);
   }

@@ -106,13 +106,16 @@ class KeyCall : public UnaryCall {
     call.deadline = deadline;
     call.cancelled = CancelledFlag();
     call.caller = fair_caller();
-    call.done = [self = this->template Self<KeyCall>()](const queue::Outcome<Response>& outcome) {
-      if (outcome.ok()) {
-        self->OnResult(self->Result(outcome.value));
-      } else {
-        self->router_->rejections().Add(queue::kKindOf<CallT>, outcome.error);
-        self->OnError(outcome.error);
-      }
+    call.done = [self = this->template Self<KeyCall>()](queue::Outcome<Response> outcome) {
+      if (!outcome.ok()) self->router_->rejections().Add(queue::kKindOf<CallT>, outcome.error);
+      const size_t bytes = AboutBytes(outcome.value) + self->request_bytes();
+      self->Conclude(bytes, [self, outcome = std::move(outcome)] {
+        if (outcome.ok()) {
+          self->OnResult(self->Result(outcome.value));
+        } else {
+          self->OnError(outcome.error);
+        }
+      });
     };
     return router_->node().With([&](node::Node& node) { node.Submit(std::move(call)); });
   }

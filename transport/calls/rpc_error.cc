@@ -1,9 +1,9 @@
 #include "transport/calls/rpc_error.h"
 
+#include <string_view>
 #include <utility>
 
 #include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "queue/api/error_status.h"
 
 namespace dqueue::transport {
@@ -18,10 +18,49 @@ queue::Error Unavailable(const char* reason, std::string message) {
   return error;
 }
 
+void RenameJob(std::string* text) {
+  constexpr std::string_view kInBatch = "jobs[0].";
+  const size_t at = text->find(kInBatch);
+  if (at != std::string::npos) text->replace(at, kInBatch.size(), "job.");
+}
+
 }  // namespace
 
+queue::Error OfOneJob(queue::Error error) {
+  RenameJob(&error.message);
+  if (const auto field = error.metadata.find("field"); field != error.metadata.end()) {
+    RenameJob(&field->second);
+  }
+  return error;
+}
+
+google::rpc::Status OfOneJob(google::rpc::Status status) {
+  RenameJob(status.mutable_message());
+  for (google::protobuf::Any& any : *status.mutable_details()) {
+    google::rpc::ErrorInfo info;
+    google::rpc::BadRequest bad_request;
+    if (any.UnpackTo(&info)) {
+      auto& metadata = *info.mutable_metadata();
+      if (const auto field = metadata.find("field"); field != metadata.end()) {
+        RenameJob(&field->second);
+      }
+      any.PackFrom(info);
+    } else if (any.UnpackTo(&bad_request)) {
+      for (auto& violation : *bad_request.mutable_field_violations()) {
+        RenameJob(violation.mutable_field());
+        RenameJob(violation.mutable_description());
+      }
+      any.PackFrom(bad_request);
+    }
+  }
+  return status;
+}
+
 grpc::Status ToGrpcStatus(const queue::Error& error) {
-  const google::rpc::Status status = queue::ToRpcStatus(error);
+  return ToGrpcStatus(queue::ToRpcStatus(error));
+}
+
+grpc::Status ToGrpcStatus(const google::rpc::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message(),
                       status.SerializeAsString());
 }

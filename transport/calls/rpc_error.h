@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "google/rpc/status.pb.h"
 #include "queue/api/error.h"
 
 namespace dqueue::transport {
@@ -19,6 +20,12 @@ inline constexpr char kReasonMalformed[] = "MALFORMED_REQUEST";
 inline constexpr char kReasonTooLarge[] = "REQUEST_TOO_LARGE";
 
 grpc::Status ToGrpcStatus(const queue::Error& error);
+grpc::Status ToGrpcStatus(const google::rpc::Status& status);
+
+// The same error for a request whose only job is in the field `job`: "jobs[0]." becomes "job." in
+// the message and in the names of fields.
+queue::Error OfOneJob(queue::Error error);
+google::rpc::Status OfOneJob(google::rpc::Status status);
 
 // The reason, and the leader of NOT_LEADER, in a status from another node. All are empty in a
 // status that gRPC made itself.

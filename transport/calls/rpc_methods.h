@@ -21,6 +21,8 @@ struct RpcMethod {
 
 using queue::Scope;
 
+inline constexpr RpcMethod kEnqueueJob{"/dqueue.v1.JobService/EnqueueJob", Scope::kJobsSubmit,
+                                       true};
 inline constexpr RpcMethod kEnqueueJobs{"/dqueue.v1.JobService/EnqueueJobs", Scope::kJobsSubmit,
                                         true};
 inline constexpr RpcMethod kGetJob{"/dqueue.v1.JobService/GetJob", Scope::kJobsRead, false};
@@ -64,11 +66,11 @@ inline constexpr RpcMethod kListKeys{"/dqueue.v1.KeyService/ListKeys", Scope::kK
 inline constexpr RpcMethod kRevokeKey{"/dqueue.v1.KeyService/RevokeKey", Scope::kKeysRevoke, true};
 
 inline constexpr std::array kRpcMethods = {
-    &kEnqueueJobs,  &kGetJob,        &kListJobs,    &kCancelJobs,   &kRetryJobs,
-    &kGetStats,     &kPauseQueue,    &kResumeQueue, &kDeleteJobs,   &kPurgeQueue,
-    &kRedriveJobs,  &kGroupDeadJobs, &kLeaseJobs,   &kCompleteJobs, &kFailJobs,
-    &kExtendLeases, &kReleaseJobs,   &kListWorkers, &kGetCluster,   &kTransferLeadership,
-    &kCreateKey,    &kListKeys,      &kRevokeKey,
+    &kEnqueueJob,         &kEnqueueJobs,  &kGetJob,        &kListJobs,    &kCancelJobs,
+    &kRetryJobs,          &kGetStats,     &kPauseQueue,    &kResumeQueue, &kDeleteJobs,
+    &kPurgeQueue,         &kRedriveJobs,  &kGroupDeadJobs, &kLeaseJobs,   &kCompleteJobs,
+    &kFailJobs,           &kExtendLeases, &kReleaseJobs,   &kListWorkers, &kGetCluster,
+    &kTransferLeadership, &kCreateKey,    &kListKeys,      &kRevokeKey,
 };
 
 // Null: no method has this path.

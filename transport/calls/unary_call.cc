@@ -76,6 +76,11 @@ void UnaryCall::SubmitLocal() {
   if (!SubmitToNode(node::MonotonicNow() + remaining)) Answer(ToGrpcStatus(ShuttingDownError()));
 }
 
+void UnaryCall::Conclude(size_t bytes, WorkPool::Work work) {
+  if (bytes <= kLoopBytesMax) return work();
+  router_->answers().Post(WorkPool::LaneOf(bytes), bytes, std::move(work));
+}
+
 void UnaryCall::OnResult(grpc::ByteBuffer response) {
   AnswerResponse(std::move(response), nullptr);
 }

@@ -26,10 +26,14 @@
 #include "transport/calls/client_call.h"
 #include "transport/calls/message_bytes.h"
 #include "transport/calls/rpc_methods.h"
+#include "transport/calls/work_pool.h"
 
 namespace dqueue::transport {
 
 inline constexpr size_t kClientRequestBytesMax = 20 << 20;
+// The node's loop encodes an answer, and decodes a request again, only up to this size: that takes
+// less time than waking another thread.
+inline constexpr size_t kLoopBytesMax = 16 << 10;
 
 // Response metadata: name and address of the node that served the call.
 inline constexpr char kLeaderKey[] = "dqueue-leader";
@@ -74,6 +78,11 @@ class UnaryCall : public grpc::ServerUnaryReactor, public RoutedCall {
   const std::string& fair_caller() const { return call_.fair_caller(); }
   const Credentials& credentials() const { return call_.credentials(); }
 
+  // Runs `work`, which decodes or encodes about `bytes` bytes, in this thread or in the router's
+  // pool.
+  void Conclude(size_t bytes, WorkPool::Work work);
+  size_t request_bytes() const { return request_.Length(); }
+  bool audited() const { return call_.audited(); }
   void OnResult(grpc::ByteBuffer response);
   void OnError(const queue::Error& error);
   void Answer(const grpc::Status& status);
@@ -134,6 +143,39 @@ class UnaryCall : public grpc::ServerUnaryReactor, public RoutedCall {
   std::shared_ptr<RoutedCall> self_;  // until OnDone
 };
 
+// About the encoded size of a job, and of an answer. Takes less time than encoding it.
+inline size_t AboutBytes(const v1::Job& job) {
+  constexpr size_t kOther = 256;
+  constexpr size_t kPair = 64;
+  constexpr size_t kAttempt = 128;
+  return kOther + job.payload().size() + job.result().size() + job.last_error().size() +
+         kPair * (job.headers().size() + job.labels().size()) +
+         kAttempt * static_cast<size_t>(job.attempts_size());
+}
+template <class Response>
+size_t AboutBytes(const Response& response) {
+  constexpr size_t kItem = 256;
+  constexpr size_t kResult = 48;
+  size_t bytes = 0;
+  if constexpr (requires { response.job(); }) bytes += AboutBytes(response.job());
+  if constexpr (requires { response.jobs(); }) {
+    for (const auto& job : response.jobs()) bytes += AboutBytes(job);
+  }
+  if constexpr (requires { response.results(); }) {
+    for (const auto& result : response.results()) {
+      bytes += kResult;
+      if constexpr (requires { result.job(); }) {
+        if (result.has_job()) bytes += AboutBytes(result.job());
+      }
+    }
+  }
+  if constexpr (requires { response.queues(); }) bytes += kItem * response.queues_size();
+  if constexpr (requires { response.keys(); }) bytes += kItem * response.keys_size();
+  if constexpr (requires { response.workers(); }) bytes += kItem * response.workers_size();
+  if constexpr (requires { response.groups(); }) bytes += kItem * response.groups_size();
+  return bytes;
+}
+
 // The rules of one method. CallRules is specialised beside the services.
 template <class CallT>
 struct DefaultRules {
@@ -164,15 +206,21 @@ class NodeCall final : public UnaryCall {
     call.access = caller().access;
     call.caller = fair_caller();
     call.done = [self = this->template Self<NodeCall>()](queue::Outcome<Response> outcome) {
-      if (!outcome.ok()) {
-        self->router_->rejections().Add(queue::kKindOf<CallT>, outcome.error);
-        self->OnError(outcome.error);
-      } else if (self->answered()) {
-        // Nobody reads it, so it is not serialised.
-        Rules::TakeBack(*self->router_, self->credentials(), outcome.value);
-      } else {
-        self->OnResult(EncodeMessage(outcome.value));
-      }
+      if (!outcome.ok()) self->router_->rejections().Add(queue::kKindOf<CallT>, outcome.error);
+      // The audit log and a repetition decode the request.
+      const bool request = self->audited() || !outcome.ok();
+      const size_t bytes =
+          AboutBytes(outcome.value) + (request ? self->request_bytes() : size_t{0});
+      self->Conclude(bytes, [self, outcome = std::move(outcome)] {
+        if (!outcome.ok()) {
+          self->OnError(outcome.error);
+        } else if (self->answered()) {
+          // Nobody reads it, so it is not serialised.
+          Rules::TakeBack(*self->router_, self->credentials(), outcome.value);
+        } else {
+          self->OnResult(EncodeMessage(outcome.value));
+        }
+      });
     };
     return router_->node().With([&](node::Node& node) { node.Submit(std::move(call)); });
   }

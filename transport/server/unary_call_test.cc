@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <climits>
+#include <ctime>
 #include <future>
 #include <thread>
 
@@ -12,8 +13,12 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "node/runner.h"
+#include "queue/api/error_status.h"
+#include "queue/api/validate.h"
 #include "transport/calls/client_call.h"
+#include "transport/calls/message_bytes.h"
 #include "transport/calls/rpc_error.h"
+#include "transport/calls/unary_call.h"
 #include "transport/keys/secret_key.h"
 #include "transport/server/server.h"
 #include "transport/testing/fake_node.h"
@@ -224,6 +229,108 @@ TEST(UnaryCall, TheNodesHintIsFollowedAtOnce) {
   follower.node.Take<queue::EnqueueCall>().done(NotLeader(leader.address()));
   leader.node.Take<queue::EnqueueCall>().done(Created("x"));
   EXPECT_TRUE(answer.get().status.ok());
+}
+
+v1::EnqueueJobRequest EnqueueOne(const std::string& id, const std::string& request_id = "") {
+  v1::EnqueueJobRequest request;
+  request.mutable_job()->set_id(id);
+  request.set_request_id(request_id);
+  return request;
+}
+
+TEST(UnaryCall, EnqueueJobFailsAsACall) {
+  Face face("a");
+  auto answer = face.Async(&JobStub::EnqueueJob, EnqueueOne("x", "r"));
+  queue::EnqueueCall call = face.node.Take<queue::EnqueueCall>();
+  EXPECT_EQ(call.request.request_id(), "r");
+  ASSERT_EQ(call.request.jobs_size(), 1);
+  EXPECT_EQ(call.request.jobs(0).id(), "x");
+  EXPECT_FALSE(call.request.all_or_nothing());
+  v1::EnqueueJobsResponse refused;
+  *refused.add_results()->mutable_error() =
+      queue::ToRpcStatus(queue::InvalidField("jobs[0].queue", "\"_\"", "a name"));
+  call.done(refused);
+  const auto result = answer.get();
+  EXPECT_EQ(result.status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(result.reason(), "INVALID_FIELD");
+  EXPECT_EQ(result.status.error_message().find("jobs[0]"), std::string::npos);
+  EXPECT_EQ(result.status.error_message().find("job.queue"), 0u) << result.status.error_message();
+  EXPECT_EQ(result.status.error_details().find("jobs[0]"), std::string::npos);
+
+  auto made = face.Async(&JobStub::EnqueueJob, EnqueueOne("y"));
+  v1::EnqueueJobsResponse created = Created("y");
+  created.mutable_results(0)->set_created(true);
+  face.node.Take<queue::EnqueueCall>().done(created);
+  const auto job = made.get();
+  EXPECT_TRUE(job.status.ok());
+  EXPECT_EQ(job.response.ShortDebugString(), "id: \"y\" created: true");
+  const auto empty = face.Async(&JobStub::EnqueueJob, v1::EnqueueJobRequest()).get();
+  EXPECT_EQ(empty.reason(), "INVALID_FIELD") << "not a job of all defaults";
+}
+
+TEST(UnaryCall, EnqueueJobIsForwarded) {
+  Face leader("leader");
+  Face follower("follower");
+  auto answer = follower.Async(&JobStub::EnqueueJob, EnqueueOne("x"));
+  follower.node.Take<queue::EnqueueCall>().done(NotLeader(leader.address()));
+  v1::EnqueueJobsResponse refused;
+  *refused.add_results()->mutable_error() =
+      queue::ToRpcStatus(MakeError(absl::StatusCode::kAlreadyExists, "DUPLICATE_JOB"));
+  leader.node.Take<queue::EnqueueCall>().done(refused);
+  EXPECT_EQ(answer.get().reason(), "DUPLICATE_JOB");
+}
+
+TEST(UnaryCall, EnqueueJobIsRepeatedWithAnIdOrARequestId) {
+  Face face("a");
+  face.Follow("a", face.address());
+  const queue::Error unknown = MakeError(absl::StatusCode::kUnavailable, "COMMIT_UNKNOWN");
+  for (const v1::EnqueueJobRequest& request : {EnqueueOne("id"), EnqueueOne("", "r")}) {
+    auto answer = face.Async(&JobStub::EnqueueJob, request);
+    face.node.Take<queue::EnqueueCall>().done(unknown);
+    face.node.Take<queue::EnqueueCall>().done(Created("id"));
+    EXPECT_TRUE(answer.get().status.ok());
+  }
+  auto once = face.Async(&JobStub::EnqueueJob, EnqueueOne(""));
+  face.node.Take<queue::EnqueueCall>().done(unknown);
+  EXPECT_EQ(once.get().reason(), "COMMIT_UNKNOWN");
+}
+
+double ThreadCpuMs() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+}
+
+// The thread that calls `done` is the node's loop.
+TEST(UnaryCall, TheLoopDoesNotEncodeALargeAnswer) {
+  constexpr int kJobs = 64;
+  Face face("a");
+  auto answer = face.Async(&JobStub::ListJobs, v1::ListJobsRequest());
+  queue::ListCall call = face.node.Take<queue::ListCall>();
+  v1::ListJobsResponse response;
+  for (int i = 0; i < kJobs; ++i) response.add_jobs()->set_payload(std::string(1 << 20, 'p'));
+  v1::ListJobsResponse copy = response;
+  double before = ThreadCpuMs();
+  EncodeMessage(copy);
+  const double encoding = ThreadCpuMs() - before;
+  before = ThreadCpuMs();
+  call.done(std::move(response));
+  EXPECT_LT(ThreadCpuMs() - before, encoding / 2);
+  // The client takes 4 MiB.
+  EXPECT_EQ(answer.get().status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST(UnaryCall, TheSizeOfAnAnswerIsEstimated) {
+  v1::GetJobResponse one;
+  one.mutable_job()->set_payload(std::string(kLoopBytesMax, 'p'));
+  EXPECT_GT(AboutBytes(one), kLoopBytesMax);
+  v1::EnqueueJobsResponse many;
+  for (int i = 0; i < 1000; ++i) many.add_results()->set_id("0190b0c4-1111-7000-8000-000000000000");
+  EXPECT_GT(AboutBytes(many), kLoopBytesMax);
+  v1::GetStatsResponse stats;
+  for (int i = 0; i < 1000; ++i) stats.add_queues();
+  EXPECT_GT(AboutBytes(stats), kLoopBytesMax);
+  EXPECT_LT(AboutBytes(v1::LeaseJobsResponse()), kLoopBytesMax);
 }
 
 TEST(UnaryCall, AForwardedCallIsNotForwardedAgain) {
