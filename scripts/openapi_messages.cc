@@ -70,14 +70,14 @@ std::string EnumType(const EnumDescriptor& type) {
   return "type: string, enum: [" + values + "]";
 }
 
-// The YAML fields of a schema, by Protobuf's JSON mapping.
-// https://protobuf.dev/programming-guides/json/
+// The YAML fields of a schema, by Protobuf's JSON mapping, with the differences that
+// transport/http/routes/v1_json.h describes. https://protobuf.dev/programming-guides/json/
 std::string Type(const FieldDescriptor& field) {
   switch (field.type()) {
     case FieldDescriptor::TYPE_STRING:
       return "type: string";
     case FieldDescriptor::TYPE_BYTES:
-      return "type: string, format: byte";
+      return "$ref: \"#/components/schemas/AnyJson\"";
     case FieldDescriptor::TYPE_BOOL:
       return "type: boolean";
     case FieldDescriptor::TYPE_INT32:
@@ -105,6 +105,10 @@ std::string Type(const FieldDescriptor& field) {
     return R"(type: string, pattern: "^-?[0-9]+(\\.[0-9]{1,9})?s$")";
   }
   if (type.full_name() == "google.protobuf.Any") return "type: object";
+  const bool in_request = field.full_name().find("Request.") != std::string::npos;
+  if (in_request && type.full_name() == "dqueue.v1.LeaseToken") {
+    return "anyOf: [{ " + Reference(type) + " }, { $ref: \"#/components/schemas/TokenText\" }]";
+  }
   return Reference(type);
 }
 
@@ -154,6 +158,11 @@ void WriteSchemas(const std::vector<const MethodDescriptor*>& methods) {
     for (int i = 0; i < message->field_count(); ++i) {
       const FieldDescriptor& field = *message->field(i);
       std::cout << "        " << field.name() << ": " << Schema(field) << "\n";
+      if (field.type() == FieldDescriptor::TYPE_BYTES) {
+        std::cout << "        " << field.name()
+                  << "_base64: { type: string, format: byte, description: \"Instead of "
+                  << field.name() << ", for bytes that are not JSON.\" }\n";
+      }
     }
   }
 }

@@ -19,7 +19,7 @@ async function prepare() {
   await enqueue(node, 'thumbnails', 5);
   await call(node, 'POST', '/v1/queues/thumbnails:pause', {});
   await enqueue(node, 'flaky', 1, () => ({
-    id: 'flaky-1', type: 'sync', retry: {max_retries: 3, base: '0.001s'}, payload: 'eyJhY2NvdW50IjogNzcsICJ0YWdzIjogWyJhIiwgImIiXX0=',
+    id: 'flaky-1', type: 'sync', retry: {max_retries: 3, base: '0.001s'}, payload: {account: 77, tags: ['a', 'b']},
     headers: {trace: '4bf92f3577b34da6'}, labels: {team: 'billing'},
   }));
   for (const error of ['connection refused by 10.0.0.7:5432', 'timeout after 30 s']) {

@@ -27,7 +27,8 @@ function* texts(given, name = '') {
   const schema = resolve(given);
   if (schema.anyOf) {
     for (const one of schema.anyOf) yield* texts(one, name);
-  } else if (schema.type === 'string') {
+  } else if (schema.type === 'string' || !schema.type) {
+    // Without a type: any JSON value.
     yield { name, schema, put: (_, value) => value };
   } else if (schema.type === 'array' && (schema.items.type || schema.items.$ref)) {
     for (const text of texts(schema.items, `${name}[]`)) {
@@ -134,7 +135,7 @@ for (const name of ['authorization', 'user-agent', 'accept', 'content-type', 'x-
 // Jobs and a key with hostile values in every field, for the dashboard and the command line.
 const text = hostile[1].replace('\u0000', '');
 const everywhere = {
-  payload: Buffer.from(text).toString('base64'), idempotency_key: text, ordering_key: printable,
+  payload_base64: Buffer.from(text).toString('base64'), idempotency_key: text, ordering_key: printable,
   headers: { [printable]: text }, labels: { [printable]: text }, retry: { max_retries: 0 },
 };
 const shown = [];
@@ -144,7 +145,7 @@ for (const [queue, end] of [['done', 'complete'], ['dead', 'fail'], ['running', 
   assert.equal(made.status, 201, JSON.stringify(made));
   const { jobs } = await send('POST', '/v1/leases', { worker_id: printable, host: printable, queues: [queue], max_jobs: 1 });
   const item = { id: jobs[0].id, token: jobs[0].lease.token };
-  if (end === 'complete') await send('POST', '/v1/leases:complete', { items: [{ ...item, result: everywhere.payload }], worker_id: printable });
+  if (end === 'complete') await send('POST', '/v1/leases:complete', { items: [{ ...item, result_base64: everywhere.payload_base64 }], worker_id: printable });
   if (end === 'fail') await send('POST', '/v1/leases:fail', { items: [{ ...item, error: text }], worker_id: printable });
 }
 const key = await send('POST', '/v1/keys', { name: printable, owner_id: printable, type: 'KEY_TYPE_CLIENT' });

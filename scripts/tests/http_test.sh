@@ -83,7 +83,7 @@ jobs() {
 v1() {
   local queue=$1 token
   answers 200 '"created":true' post /v1/jobs '{"jobs":[{"id":"'"$queue"'-1","queue":"'"$queue"'"},{"id":"'"$queue"'-2","queue":"'"$queue"'"}]}'
-  answers 201 '"created":true' post /v1/jobs '{"id":"'"$queue"'-3","queue":"'"$queue"'","payload":"e30="}'
+  answers 201 '"created":true' post /v1/jobs '{"id":"'"$queue"'-3","queue":"'"$queue"'","payload":{}}'
   answers 200 '"state":"JOB_STATE_READY"' ask "/v1/jobs/$queue-1"
   answers 200 "$queue-1.*$queue-2" ask "/v1/jobs?queue=$queue&page_size=2"
   post /v1/leases '{"worker_id":"w","queues":["'"$queue"'"],"max_jobs":1}' >"$CLUSTER_DIR/leased"

@@ -259,6 +259,9 @@ TEST_F(AuthTest, EveryCallIsRefusedOnAnotherQueue) {
   const auto id = [&held](auto* request) { request->add_ids(held.id()); };
   const auto queue = [](auto* request) { request->set_queue("theirs"); };
   const std::vector<Foreign> table = {
+      Of<v1::EnqueueJobRequest, v1::EnqueueJobResponse>(
+          kEnqueueJob, "QUEUE_DENIED",
+          [](auto* request) { request->mutable_job()->set_queue("theirs"); }),
       Of<v1::EnqueueJobsRequest, v1::EnqueueJobsResponse>(
           kEnqueueJobs, "QUEUE_DENIED",
           [](auto* request) { request->add_jobs()->set_queue("theirs"); }),
@@ -506,7 +509,24 @@ TEST_F(AuthTest, AnEnqueueReturnsJobsOnlyToReaders) {
   ASSERT_EQ(CallAs(reader, kGetJob, get, &got).code, grpc::StatusCode::OK);
   EXPECT_EQ(response.results(0).job().ShortDebugString(), got.job().ShortDebugString());
 
-  const std::string body = R"({"id":"returned","payload":"content"})";
+  v1::EnqueueJobRequest one;
+  *one.mutable_job() = request.jobs(0);
+  one.set_return_job(true);
+  v1::EnqueueJobResponse answer;
+  ASSERT_EQ(CallAs(writer, kEnqueueJob, one, &answer).code, grpc::StatusCode::OK);
+  EXPECT_FALSE(answer.has_job());
+  ASSERT_EQ(CallAs(reader, kEnqueueJob, one, &answer).code, grpc::StatusCode::OK);
+  EXPECT_FALSE(answer.created());
+  EXPECT_EQ(answer.job().ShortDebugString(), got.job().ShortDebugString());
+  one.mutable_job()->set_payload("other");
+  const Said refused = CallAs(writer, kEnqueueJob, one);
+  EXPECT_EQ(refused.code, grpc::StatusCode::ALREADY_EXISTS) << "the call fails";
+  EXPECT_EQ(refused.reason, "DUPLICATE_JOB");
+  one.mutable_job()->set_priority(256);
+  EXPECT_EQ(CallAs(writer, kEnqueueJob, one).message.substr(0, 13), "job.priority ");
+  EXPECT_EQ(CallAs(writer, kEnqueueJob, v1::EnqueueJobRequest()).reason, "INVALID_FIELD");
+
+  const std::string body = R"({"id":"returned","payload_base64":"Y29udGVudA=="})";
   EXPECT_EQ(Ask("POST", "/tasks", writer, body).body,
             "{\"job_id\":\"returned\",\"id\":\"returned\"}\n");
   const Answered whole = Ask("POST", "/tasks", reader, body);

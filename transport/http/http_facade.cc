@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "transport/calls/rpc_error.h"
+#include "transport/calls/work_pool.h"
 #include "transport/http/message/error_response.h"
 #include "transport/http/routes/dashboard_files.h"
 #include "transport/http/routes/metrics_page.h"
@@ -23,16 +24,20 @@ HttpResponse PlainOk() {
   return response;
 }
 
-void SendMetrics(Server* server, const HttpReply& reply) {
+void SendMetrics(Server* server, const std::shared_ptr<WorkPool>& pool, const HttpReply& reply) {
   // Reads files, so not on the node's loop.
   ProcessMetrics process = ReadProcessMetrics();
   process.callers = server->authenticator()->counts();
   process.rejections = server->rejections();
-  const bool asked = server->RequestMetrics([reply, process](const node::NodeMetrics& node) {
-    HttpResponse response;
-    response.content_type = kMetricsContentType;
-    response.body = MetricsPage(node, process);
-    reply.Send(std::move(response));
+  process.http = pool->counts();
+  const bool asked = server->RequestMetrics([pool, reply, process](const node::NodeMetrics& node) {
+    // On the node's loop, which must not print.
+    pool->Post(WorkPool::Lane::kWatch, 0, [reply, process, node] {
+      HttpResponse response;
+      response.content_type = kMetricsContentType;
+      response.body = MetricsPage(node, process);
+      reply.Send(std::move(response));
+    });
   });
   if (!asked) reply.Send(ErrorResponse(ToGrpcStatus(ShuttingDownError())));
 }
@@ -40,30 +45,34 @@ void SendMetrics(Server* server, const HttpReply& reply) {
 class HttpFacadeImpl final : public HttpFacade {
  public:
   HttpFacadeImpl(Server* server, const HttpFacadeOptions& options)
-      : bridge_(server->InProcessChannel()),
-        router_(server->authenticator()),
-        events_(&bridge_, server->authenticator(),
-                [server](EventSource::Disk done) {
-                  server->RequestMetrics([done = std::move(done)](const node::NodeMetrics& node) {
-                    done(node.free_bytes);
-                  });
-                },
-                {.keys_needed = server->authenticator()->on(),
-                 .read_only = options.read_only,
-                 .cluster = true,
-                 .now_ms = nullptr}) {
+      : bridge_(server->InProcessChannel(), pool_.get()),
+        router_(server->authenticator(), pool_.get()),
+        events_(
+            &bridge_, server->authenticator(),
+            [server, pool = pool_](EventSource::Disk done) {
+              server->RequestMetrics([pool, done = std::move(done)](const node::NodeMetrics& node) {
+                // Not on the node's loop, because `done` waits for a lock.
+                pool->Post(WorkPool::Lane::kWatch, 0,
+                           [done, bytes = node.free_bytes] { done(bytes); });
+              });
+            },
+            {.keys_needed = server->authenticator()->on(),
+             .read_only = options.read_only,
+             .cluster = true,
+             .now_ms = nullptr}) {
     if (options.read_only) router_.SetReadOnly();
     router_.Add({"GET", "/health", [](HttpCall, const HttpReply& reply) { reply.Send(PlainOk()); },
-                 "health", queue::Scope::kNone, 0});
+                 "health", queue::Scope::kNone, 0, /*is_call=*/false, Runs::kHere});
     router_.Add({"GET", "/ready",
                  [server](HttpCall, const HttpReply& reply) {
                    const std::string reason = server->NotReadyReason();
                    reply.Send(reason.empty() ? PlainOk() : HttpProblem(503, "NOT_READY", reason));
                  },
-                 "ready", queue::Scope::kNone, 0});
-    router_.Add({"GET", "/metrics",
-                 [server](HttpCall, const HttpReply& reply) { SendMetrics(server, reply); },
-                 "metrics", queue::Scope::kMetricsRead, 0, /*is_call=*/false});
+                 "ready", queue::Scope::kNone, 0, /*is_call=*/false, Runs::kHere});
+    router_.Add(
+        {"GET", "/metrics",
+         [this, server](HttpCall, const HttpReply& reply) { SendMetrics(server, pool_, reply); },
+         "metrics", queue::Scope::kMetricsRead, 0, /*is_call=*/false, Runs::kWatch});
     AddV1Routes(&bridge_, &router_);
     AddJobRoutes(&bridge_, &router_);
     AddWorkersRoute(&bridge_, &router_);
@@ -80,11 +89,18 @@ class HttpFacadeImpl final : public HttpFacade {
     return absl::OkStatus();
   }
 
+  ~HttpFacadeImpl() override {
+    http_.reset();
+    pool_->Stop();
+  }
+
   int port() const override { return http_->port(); }
   const Router& router() const override { return router_; }
 
  private:
-  // Destroyed in reverse: the server's thread ends first, then the streams, then the calls.
+  // The server's thread ends first, then the pool. The rest is destroyed in reverse: the streams,
+  // then the calls. Callbacks on the node's loop share the pool.
+  const std::shared_ptr<WorkPool> pool_ = std::make_shared<WorkPool>();
   RpcBridge bridge_;
   Router router_;
   Events events_;

@@ -225,13 +225,120 @@ TEST_F(HttpFacadeTest, AReplayIsAnsweredWithTheOriginal) {
             400);
 }
 
-TEST_F(HttpFacadeTest, BytesThatAreNotUtf8BecomeBase64) {
-  const Answered made =
-      Ask("POST", "/v1/jobs", R"({"id":"bytes","queue":"bytes","payload":"//79"})");
-  ASSERT_EQ(made.status, 201) << made;
-  EXPECT_EQ(made["id"] + made["created"], "bytestrue");
-  const Answered job = Ask("GET", "/jobs/bytes");
-  EXPECT_EQ(job["payload"] + job["payload_encoding"], "//79base64") << job;
+TEST_F(HttpFacadeTest, APayloadIsTheSameOnEveryRoute) {
+  struct Row {
+    std::string id;
+    std::string member;
+  };
+  for (const Row& row : std::vector<Row>{{"same-text", R"("payload":"data")"},
+                                         {"same-object", R"("payload":{"a": 1.0})"},
+                                         {"same-number", R"("payload":12345678901234567890)"},
+                                         {"same-null", R"("payload":null)"},
+                                         {"same-bytes", R"("payload_base64":"//79")"},
+                                         {"same-none", R"("payload_base64":"")"}}) {
+    for (const char* route : {"/v1/jobs", "/tasks", "/jobs"}) {
+      const std::string id = row.id + (route[1] == 'v' ? "-v1" : route[1] == 't' ? "-t" : "-j");
+      const Answered made = Ask("POST", route, "{\"id\":\"" + id + "\"," + row.member + "}");
+      ASSERT_EQ(made.status, 201) << made;
+      for (const char* from : {"/v1/jobs/", "/tasks/", "/jobs/"}) {
+        const Answered job = Ask("GET", from + id);
+        EXPECT_NE(job.body.find(row.member + ","), std::string::npos) << route << job;
+      }
+    }
+  }
+}
+
+TEST_F(HttpFacadeTest, ACallThatSaysNothingIsRefused) {
+  const auto enqueued = [] {
+    const Answered stats = Ask("GET", "/stats");
+    const std::string total = stats["total"];
+    return std::string(ParseJsonObject(total)->at("enqueued"));
+  };
+  const std::string before = enqueued();
+  for (const char* target :
+       {"/tasks", "/jobs", "/v1/jobs", "/v1/jobs:redrive", "/v1/queues/default:purge",
+        "/v1/jobs:cancel", "/v1/leases", "/v1/cluster:transfer", "/v1/keys", "/admin/keys"}) {
+    const Answered answer = Ask("POST", target);
+    EXPECT_EQ(answer.status, 400) << target << answer;
+    EXPECT_EQ(answer["reason"], "MISSING_BODY") << target;
+  }
+  for (const char* body :
+       {R"({"id":""})", R"({"queue":""})", R"({"type":""})", R"({"idempotency_key":""})"}) {
+    EXPECT_EQ(Ask("POST", "/tasks", body).status, 400) << body;
+  }
+  for (const char* target : {"/tasks?queue=x", "/jobs/lease?wait_ms=5", "/v1/jobs?queue=x",
+                             "/v1/leases?max_jobs=5", "/tasks/a/ack?worker_id=w"}) {
+    const Answered answer = Ask("POST", target, "{}");
+    EXPECT_EQ(answer.status, 400) << target << answer;
+    EXPECT_NE(answer.body.find("this route has no parameters"), std::string::npos) << answer;
+  }
+  EXPECT_EQ(Ask("GET", "/stats?queue=x").status, 400) << "not all queues instead of one";
+  for (const char* header :
+       {"Idempotency-Key:\r\n", "Idempotency-Key: a\r\nIdempotency-Key: b\r\n"}) {
+    EXPECT_EQ(Ask("POST", "/tasks", "{}", header).status, 400) << header;
+    EXPECT_EQ(Ask("POST", "/v1/jobs", "{}", header).status, 400) << header;
+  }
+  EXPECT_EQ(Ask("POST", "/v1/jobs", R"({"jobs":[{}]})", "Idempotency-Key: a\r\n").status, 400);
+  EXPECT_EQ(enqueued(), before) << "nothing was done";
+}
+
+TEST_F(HttpFacadeTest, TheHeaderIsTheKeyOfOneJobOnV1) {
+  const Answered first = Ask("POST", "/v1/jobs", "{}", "Idempotency-Key: v1-key\r\n");
+  ASSERT_EQ(first.status, 201) << first;
+  const Answered second = Ask("POST", "/v1/jobs", "{}", "Idempotency-Key: v1-key\r\n");
+  EXPECT_EQ(second.status, 200) << second;
+  EXPECT_EQ(second["id"], first["id"]);
+}
+
+TEST_F(HttpFacadeTest, ALeaseIsExtended) {
+  for (const char* const family_name : {"/tasks", "/jobs"}) {
+    const std::string family = family_name;
+    const std::string id = Submit("extend");
+    const Answered leased = Lease("extend");
+    ASSERT_EQ(leased["id"], id) << leased;
+    const std::string extend = family + "/" + id + "/extend";
+    const Answered longer = Ask(
+        "POST", extend, "{\"lease_token\":\"" + leased["lease_token"] + "\",\"lease_ms\":3600000}");
+    EXPECT_EQ(longer.status, 200) << longer;
+    EXPECT_GT(longer["lease_until"], leased["lease_until"]) << longer;
+    EXPECT_EQ(longer["lease_token"], leased["lease_token"]);
+    EXPECT_EQ(Ask("POST", extend, R"({"worker_id":"w","lease_ms":60000})").status, 200);
+    EXPECT_EQ(Ask("POST", extend, R"({"worker_id":"v"})").status, 409);
+    EXPECT_EQ(Ask("POST", extend, R"({"worker_id":"w","lease_ms":999})").status, 400);
+    EXPECT_EQ(Ask("POST", extend, R"({"worker_id":"w","result":1})").status, 400);
+    // The text of the token is accepted under /v1, too.
+    const std::string item =
+        "{\"items\":[{\"id\":\"" + id + "\",\"token\":\"" + leased["lease_token"] + "\"}]}";
+    const Answered done = Ask("POST", "/v1/leases:complete", item);
+    EXPECT_NE(done.body.find(R"("code":0)"), std::string::npos) << done;
+    EXPECT_EQ(Ask("POST", extend, R"({"worker_id":"w"})").status, 409);
+  }
+}
+
+TEST_F(HttpFacadeTest, ALeasedJobWasChangedByItsLastAttempt) {
+  const std::string id = Submit("again", R"(,"max_retries":5)");
+  const Answered first = Lease("again");
+  const Answered failed =
+      Ask("POST", "/tasks/" + id + "/nack", R"({"worker_id":"w","reason":"x"})");
+  Answered second;
+  const auto end = std::chrono::steady_clock::now() + 30s;
+  while ((second = Lease("again")).status == 204 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(20ms);
+  }
+  EXPECT_EQ(first["updated_at"], first["created_at"]);
+  EXPECT_EQ(second["updated_at"], failed["updated_at"]) << second;
+  EXPECT_GT(second["updated_at"], second["created_at"]);
+}
+
+TEST_F(HttpFacadeTest, OnlyRoutesWithoutWorkRunOnTheServersThread) {
+  std::set<std::string> here;
+  std::set<std::string> watch;
+  for (const Route& route : facade_->router().routes()) {
+    if (route.runs == Runs::kHere) here.insert(route.pattern);
+    if (route.runs == Runs::kWatch) watch.insert(route.pattern);
+  }
+  EXPECT_EQ(here, (std::set<std::string>{"/", "/dashboard/{file}", "/health", "/ready"}));
+  EXPECT_EQ(watch, (std::set<std::string>{"/events", "/metrics"}));
 }
 
 TEST_F(HttpFacadeTest, BadBodies) {
@@ -255,7 +362,8 @@ TEST_F(HttpFacadeTest, BadBodies) {
            {"/tasks", "{\"type\":\"\xff\"}", 400, "INVALID_JSON"},
            {"/tasks", R"({"type":"a\u0000b"})", 400, R"("field":"type")"},
            {"/tasks", R"({"type":1})", 400, R"("field":"type")"},
-           {"/tasks", R"({"payload":7})", 400, "a string, an object or an array"},
+           {"/tasks", R"({"payload":7,"payload_base64":""})", 400, R"("field":"payload_base64")"},
+           {"/tasks", R"({"payload_base64":"%"})", 400, "a string in base64"},
            {"/tasks", R"({"priority":256})", 400, "an integer, 0 to 255"},
            {"/tasks", R"({"priority":-1})", 400, R"("value":"\"-1\"")"},
            {"/tasks", R"({"priority":1.5})", 400, "0 to 255"},
@@ -281,7 +389,7 @@ TEST_F(HttpFacadeTest, BadBodies) {
            {"/v1/jobs", R"({"jobs":[]})", 400, R"("field_violations":[{"field":"jobs")"},
            {"/v1/jobs", R"({"jobs":[{"colour":1}]})", 400, "colour"},
            {"/v1/jobs", R"({"jobs":[{"id":"a","id":"b"}]})", 400, "comes twice"},
-           {"/v1/jobs", R"({"payload":"%%%"})", 400, "payload"},
+           {"/v1/jobs", R"({"payload_base64":"%%%"})", 400, R"("field":"payload_base64")"},
            {"/v1/jobs", R"({"priority":1.5})", 400, "priority"},
            {"/v1/jobs:cancel", R"({"ids":"a","x":1})", 400, "MALFORMED_REQUEST"},
            {"/v1/leases", R"({"worker_id":"w","max_jobs":0})", 400, R"("field":"max_jobs")"},
@@ -290,6 +398,9 @@ TEST_F(HttpFacadeTest, BadBodies) {
     EXPECT_EQ(answer.status, row.status) << row.body.substr(0, 80) << answer;
     EXPECT_NE(answer.body.find(row.part), std::string::npos) << row.body.substr(0, 80) << answer;
     EXPECT_TRUE(CheckJson(answer.body).ok()) << answer;
+    if (row.body.find("\"jobs\"") == std::string::npos) {
+      EXPECT_EQ(answer.body.find("jobs[0]"), std::string::npos) << "not a word of the caller's";
+    }
   }
   for (const char* type : {"text/plain", "application/json; charset=utf-16", "",
                            "application/x-www-form-urlencoded"}) {
@@ -306,7 +417,7 @@ TEST_F(HttpFacadeTest, BadBodies) {
 TEST_F(HttpFacadeTest, V1IsTheWholeApi) {
   const Answered batch = Ask(
       "POST", "/v1/jobs",
-      R"({"jobs":[{"id":"v1-a","queue":"v1","type":"t"},{"id":"v1-b","queue":"v1","payload":"e30="},)"
+      R"({"jobs":[{"id":"v1-a","queue":"v1","type":"t"},{"id":"v1-b","queue":"v1","payload":{}},)"
       R"({"id":"bad id"},{"id":"v1-c","queue":"v1","delay":"3600s"}]})");
   ASSERT_EQ(batch.status, 200) << batch;
   EXPECT_NE(batch.body.find(R"("created":true)"), std::string::npos) << batch;
@@ -434,8 +545,8 @@ TEST_F(HttpFacadeTest, TheLargestBodyIsAccepted) {
   const std::string payload(kPayloadBytes / 3 * 4, 'A');
   std::string jobs;
   for (int i = 0; i < 11; ++i) {
-    jobs +=
-        (i == 0 ? "" : ",") + std::string("{\"queue\":\"large\",\"payload\":\"") + payload + "\"}";
+    jobs += (i == 0 ? "" : ",") + std::string("{\"queue\":\"large\",\"payload_base64\":\"") +
+            payload + "\"}";
   }
   const Answered answer = Ask("POST", "/v1/jobs", "{\"jobs\":[" + jobs + "]}");
   EXPECT_EQ(answer.status, 200) << answer.body.substr(0, 500);
@@ -487,6 +598,7 @@ TEST_F(HttpFacadeTest, EventsAreWholeAtFirstAndThenChanges) {
   Submit("events");
   const std::string change = viewer.ReadUntil("\"events\":{");
   EXPECT_NE(change.find("\"whole\":false"), std::string::npos) << change;
+  EXPECT_EQ((first + change).find("\nid: 0\n"), std::string::npos);
 }
 
 TEST_F(HttpFacadeTest, TheDashboardIsServed) {

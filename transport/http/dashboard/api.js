@@ -1,4 +1,5 @@
 // Calls of the node's HTTP API.
+import {members} from './format.js';
 
 const KEY = 'dqueue.key';
 
@@ -37,7 +38,7 @@ export async function errorOf(response) {
   return error;
 }
 
-async function call(method, path, body) {
+async function send(method, path, body) {
   let response;
   try {
     response = await fetch(path, {
@@ -50,8 +51,10 @@ async function call(method, path, body) {
     throw new ApiError(0, 'UNREACHABLE', 'the node does not answer');
   }
   if (!response.ok) throw await errorOf(response);
-  return response.json();
+  return response;
 }
+
+const call = async (method, path, body) => (await send(method, path, body)).json();
 
 // Omits empty parameters.
 export function get(path, parameters = {}) {
@@ -69,6 +72,17 @@ export async function getAll(path, name, parameters = {}) {
     token = answer.next_page_token;
     if (!token) return list;
   }
+}
+
+// A job. Its payload and result are {source} or {base64}: parsed, a number could lose digits.
+export async function getJob(id) {
+  const text = await (await send('GET', '/v1/jobs/' + encodeURIComponent(id))).text();
+  const {job} = JSON.parse(text);
+  const sources = members(members(text).job);
+  for (const name of ['payload', 'result']) {
+    job[name] = name in sources ? {source: sources[name]} : {base64: job[name + '_base64']};
+  }
+  return job;
 }
 
 export const post = (path, body = {}) => call('POST', path, body);

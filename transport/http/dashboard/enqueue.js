@@ -1,7 +1,7 @@
 import * as api from './api.js';
 import {action, toast} from './dialogs.js';
 import {field, h} from './dom.js';
-import {content, toBase64} from './format.js';
+import {content, toBase64, typed} from './format.js';
 import {jobLink} from './jobs.js';
 import {state} from './live.js';
 
@@ -21,14 +21,14 @@ export function enqueue(root, parameters) {
   const problem = h('p', {class: 'problem', role: 'alert', hidden: true});
   const payloadHint = h('span', {class: 'note'}, '');
   payload.addEventListener('input', () => {
-    const {note} = content(toBase64(payload.value));
+    const {note} = content(typed(payload.value));
     payloadHint.textContent = payload.value ? note : '';
   });
 
   const send = action('Enqueue', async () => {
     problem.hidden = true;
     const spec = {
-      id: id.value.trim(), queue: queue.value.trim(), type: type.value.trim(), payload: toBase64(payload.value),
+      id: id.value.trim(), queue: queue.value.trim(), type: type.value.trim(), payload_base64: toBase64(payload.value),
       priority: Number(priority.value || 0), idempotency_key: unique.value,
     };
     if (delay.value) spec.delay = delay.value + 's';
@@ -58,7 +58,7 @@ export function enqueue(root, parameters) {
 
   const copy = parameters.get('copy');
   if (copy) {
-    api.get('/v1/jobs/' + encodeURIComponent(copy)).then(({job}) => {
+    api.getJob(copy).then((job) => {
       queue.value = job.queue;
       type.value = job.type;
       priority.value = job.priority;

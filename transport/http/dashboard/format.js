@@ -53,20 +53,65 @@ export const plain = (name, prefix) =>
 
 const decoder = new TextDecoder('utf-8', {fatal: true});
 
-// Base64 of a payload or result: {text, note}.
-export function content(base64) {
+// The members of the JSON object `text`, each as it is written.
+export function members(text) {
+  const found = {};
+  const skip = (pattern) => {
+    pattern.lastIndex = at;
+    at = pattern.exec(text) ? pattern.lastIndex : at;
+  };
+  const string = /"(?:[^"\\]|\\.)*"/ys;
+  const space = /[\s,:{]*/y;
+  let at = 0;
+  for (skip(space); text[at] === '"'; skip(space)) {
+    const nameAt = at;
+    skip(string);
+    const name = JSON.parse(text.slice(nameAt, at));
+    skip(/[\s:]*/y);
+    const valueAt = at;
+    let depth = 0;
+    for (; depth > 0 || !',}'.includes(text[at]); ++at) {
+      if (text[at] === '"') {
+        skip(string);
+        --at;
+      } else if ('{['.includes(text[at])) {
+        ++depth;
+      } else if ('}]'.includes(text[at])) {
+        --depth;
+      }
+    }
+    found[name] = text.slice(valueAt, at).trim();
+  }
+  return found;
+}
+
+// JSON for people. As it is written, if it would change: numbers can have more digits than
+// JavaScript keeps.
+function pretty(source) {
+  const text = JSON.stringify(JSON.parse(source), null, 2);
+  const bare = (json) => json.replace(/\s/g, '');
+  return bare(text) === bare(source) ? text : source;
+}
+
+// A payload or result, JSON or bytes: {text, note}.
+export function content({source, base64}) {
+  if (source !== undefined) return {text: pretty(source), note: `${bytes(new Blob([source]).size)} of JSON`};
   if (!base64) return {text: '', note: 'empty'};
   const raw = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-  let text;
   try {
-    text = decoder.decode(raw);
+    return {text: decoder.decode(raw), note: `${bytes(raw.length)} of text`};
   } catch {
     return {text: base64, note: `${bytes(raw.length)}, not text; shown as base64`};
   }
+}
+
+// What a user typed, as members of a JobSpec would have it: JSON, or bytes.
+export function typed(text) {
   try {
-    return {text: JSON.stringify(JSON.parse(text), null, 2), note: `${bytes(raw.length)} of JSON`};
+    JSON.parse(text);
+    return {source: text};
   } catch {
-    return {text, note: `${bytes(raw.length)} of text`};
+    return {base64: toBase64(text)};
   }
 }
 

@@ -7,8 +7,8 @@ import {poll} from './poll.js';
 const facts = (pairs) => h('dl', {class: 'facts'}, pairs.filter(([, value]) => value).map(
     ([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
 
-function block(title, base64) {
-  const {text, note} = content(base64);
+function block(title, value) {
+  const {text, note} = content(value);
   if (!text) return null;
   return h('section', {class: 'card'}, h('div', {class: 'card-head'}, h('h2', {}, title), h('span', {class: 'note'}, note)),
            h('pre', {tabindex: '0', role: 'region', 'aria-label': title}, text));
@@ -90,12 +90,12 @@ function view(job, again) {
 export function job(root, parameters, id) {
   const body = h('div', {});
   let told = '';
-  const loop = poll(() => api.get('/v1/jobs/' + encodeURIComponent(id)), (answer) => {
+  const loop = poll(() => api.getJob(id), (answer) => {
     // Only after a change, so that selection and focus stay.
-    const now = JSON.stringify({...answer.job, lease: answer.job.lease?.worker_id});
+    const now = JSON.stringify({...answer, lease: answer.lease?.worker_id});
     if (told === now) return;
     told = now;
-    body.replaceChildren(...view(answer.job, () => loop.now()));
+    body.replaceChildren(...view(answer, () => loop.now()));
   });
   root.append(h('p', {class: 'crumbs'}, h('a', {href: '#/jobs'}, 'Jobs'), ' / ', id), loop.element, body);
   return loop.stop;

@@ -171,6 +171,7 @@ HttpResponse OneJobErrorResponse(google::rpc::Status status) {
     DropOneJob(&field->second);
   for (auto& violation : *details.bad_request.mutable_field_violations()) {
     DropOneJob(violation.mutable_field());
+    DropOneJob(violation.mutable_description());
   }
   return ErrorResponse(status.code(), status.message(), details);
 }

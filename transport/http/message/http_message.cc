@@ -107,4 +107,10 @@ const std::string& HttpRequest::Header(const std::string& name) const {
   return kNone;
 }
 
+size_t HttpRequest::Count(const std::string& name) const {
+  return static_cast<size_t>(
+      std::count_if(headers.begin(), headers.end(),
+                    [&name](const auto& field) { return EqualIgnoringCase(field.first, name); }));
+}
+
 }  // namespace dqueue::transport

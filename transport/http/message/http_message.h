@@ -36,6 +36,8 @@ struct HttpRequest {
 
   // The first field with this name (case-insensitive); "": none.
   const std::string& Header(const std::string& name) const;
+  // How often this field is there (case-insensitive).
+  size_t Count(const std::string& name) const;
 };
 
 struct HttpResponse {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "queue/api/validate.h"
 
 namespace dqueue::transport {
@@ -173,15 +174,59 @@ absl::StatusOr<JsonMembers> ParseJsonObject(std::string_view text) {
   JsonMembers members;
   if (slicer.Take('}')) return members;
   do {
-    const std::optional<std::string> name = JsonToText(slicer.Value());
+    const std::string_view name = slicer.Value();
     slicer.Take(':');
-    members.emplace(*name, slicer.Value());
+    members.emplace(JsonName(name), slicer.Value());
     if (members.size() > kJsonMembersMax) {
       return absl::InvalidArgumentError("the body has more than " +
                                         std::to_string(kJsonMembersMax) + " members");
     }
   } while (slicer.Take(','));
   return members;
+}
+
+std::string JsonName(std::string_view quoted) {
+  if (quoted.find('\\') != std::string_view::npos) return JsonToText(quoted).value_or("");
+  return std::string(quoted.substr(1, quoted.size() - 2));
+}
+
+void ForEachJsonMember(
+    std::string_view object,
+    absl::FunctionRef<void(std::string_view name, std::string_view value)> member) {
+  Slicer slicer(object);
+  if (!slicer.Take('{') || slicer.Take('}')) return;
+  do {
+    const std::string_view name = slicer.Value();
+    slicer.Take(':');
+    member(name, slicer.Value());
+  } while (slicer.Take(','));
+}
+
+void ForEachJsonElement(std::string_view array,
+                        absl::FunctionRef<void(std::string_view value)> element) {
+  Slicer slicer(array);
+  if (!slicer.Take('[') || slicer.Take(']')) return;
+  do {
+    element(slicer.Value());
+  } while (slicer.Take(','));
+}
+
+void AddJsonBytes(std::string_view name, std::string_view bytes, JsonObject* object) {
+  if (CheckJson(bytes).ok()) {
+    object->Raw(name, bytes);
+    return;
+  }
+  object->Text(std::string(name) + "_base64",
+               absl::Base64Escape(absl::string_view(bytes.data(), bytes.size())));
+}
+
+std::optional<std::string> FromBase64(std::string_view text) {
+  std::string bytes;
+  const absl::string_view source(text.data(), text.size());
+  if (absl::Base64Unescape(source, &bytes) || absl::WebSafeBase64Unescape(source, &bytes)) {
+    return bytes;
+  }
+  return std::nullopt;
 }
 
 std::optional<std::string> JsonToText(std::string_view value) {

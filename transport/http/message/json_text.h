@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 
 namespace dqueue::transport {
@@ -24,6 +25,23 @@ absl::Status CheckJson(std::string_view text);
 // INVALID_ARGUMENT: not JSON, no object, or too many members. The views point into `text`.
 using JsonMembers = std::map<std::string, std::string_view>;
 absl::StatusOr<JsonMembers> ParseJsonObject(std::string_view text);
+
+// The name of a member, from its source with quotes.
+std::string JsonName(std::string_view quoted);
+// For text that CheckJson() has accepted: the members of an object, with their names as written (in
+// quotes) and values as written; the elements of an array.
+void ForEachJsonMember(
+    std::string_view object,
+    absl::FunctionRef<void(std::string_view name, std::string_view value)> member);
+void ForEachJsonElement(std::string_view array,
+                        absl::FunctionRef<void(std::string_view value)> element);
+
+class JsonObject;
+// Adds the bytes of a payload or result. If they are JSON, the member `name` is this JSON, byte for
+// byte; else the member NAME_base64 has them. So a reader of either member has the same bytes.
+void AddJsonBytes(std::string_view name, std::string_view bytes, JsonObject* object);
+// Standard or URL-safe base64, with or without padding. nullopt: it is something else.
+std::optional<std::string> FromBase64(std::string_view text);
 
 // Converts a value from JsonMembers. nullopt: another type, or outside the range. 1.0 and "1" are
 // not integers.

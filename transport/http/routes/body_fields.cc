@@ -37,8 +37,32 @@ HttpResponse BadField(const std::string& field, const std::string& value,
   return ErrorResponse(ToGrpcStatus(queue::InvalidField(field, value, limit)));
 }
 
-BodyFields::BodyFields(const HttpRequest& request) {
-  if (request.body.empty()) return;
+HttpResponse MissingBody() {
+  return HttpProblem(400, "MISSING_BODY",
+                     "the body is empty; it must be a JSON object, at least {}");
+}
+
+std::optional<HttpResponse> AddIdempotencyKey(const HttpRequest& request, v1::JobSpec* job) {
+  constexpr char kName[] = "Idempotency-Key";
+  const size_t count = request.Count(kName);
+  if (count == 0) return std::nullopt;
+  const std::string& key = request.Header(kName);
+  const std::string shown = queue::ShownValue(key);
+  if (count > 1) return BadField(kName, std::to_string(count) + " fields", "one field");
+  if (key.empty() || !queue::IsUtf8(key)) return BadField(kName, shown, "UTF-8, and not empty");
+  if (!job->idempotency_key().empty() && job->idempotency_key() != key) {
+    return BadField("idempotency_key", queue::ShownValue(job->idempotency_key()),
+                    "the same as the header Idempotency-Key");
+  }
+  job->set_idempotency_key(key);
+  return std::nullopt;
+}
+
+BodyFields::BodyFields(const HttpRequest& request, Body body) {
+  if (request.body.empty()) {
+    if (body == Body::kRequired) problem_ = MissingBody();
+    return;
+  }
   problem_ = ProblemOfContentType(request);
   if (problem_) return;
   absl::StatusOr<JsonMembers> members = ParseJsonObject(request.body);
@@ -74,13 +98,27 @@ std::optional<int64_t> BodyFields::Integer(const std::string& name, int64_t min,
   return std::nullopt;
 }
 
-std::optional<std::string> BodyFields::TextOrJson(const std::string& name) {
-  const auto value = Find(name);
-  if (!value) return std::nullopt;
-  if (value->starts_with('{') || value->starts_with('[')) return std::string(*value);
-  std::optional<std::string> text = JsonToText(*value);
-  if (!text) Refuse(name, queue::ShownValue(*value), "a string, an object or an array");
+std::optional<std::string> BodyFields::Name(const std::string& name) {
+  std::optional<std::string> text = Text(name);
+  if (text && text->empty()) Refuse(name, "\"\"", "not empty; leave it out for the default");
   return text;
+}
+
+std::optional<std::string> BodyFields::Bytes(const std::string& name) {
+  known_.insert(name);
+  const auto json = members_.find(name);
+  const std::string base64 = name + "_base64";
+  const std::optional<std::string> text = Text(base64);
+  if (!text) {
+    if (json == members_.end()) return std::nullopt;
+    return std::string(json->second);
+  }
+  if (json != members_.end()) {
+    Refuse(base64, queue::ShownValue(*text), "absent when there is " + name);
+  }
+  std::optional<std::string> bytes = FromBase64(*text);
+  if (!bytes) Refuse(base64, queue::ShownValue(*text), "a string in base64");
+  return bytes;
 }
 
 void BodyFields::Refuse(const std::string& name, const std::string& value,

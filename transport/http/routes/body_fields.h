@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "dqueue/v1/job.pb.h"
 #include "transport/http/message/http_message.h"
 #include "transport/http/message/json_text.h"
 
@@ -15,19 +16,31 @@ namespace dqueue::transport {
 // 415 for a body that is not application/json in UTF-8. nullopt: no problem, or no body.
 std::optional<HttpResponse> ProblemOfContentType(const HttpRequest& request);
 
+// 400 MISSING_BODY: a route whose body says what to do.
+HttpResponse MissingBody();
+
 // 400 INVALID_FIELD with field, value and limit. `limit` completes "<field> must be …".
 HttpResponse BadField(const std::string& field, const std::string& value, const std::string& limit);
 
+// Sets the idempotency key from the header Idempotency-Key. nullopt: done, or there is no header.
+// Else 400: it comes twice, it is empty or not UTF-8, or the job has another key from its body.
+std::optional<HttpResponse> AddIdempotencyKey(const HttpRequest& request, v1::JobSpec* job);
+
 class BodyFields {
  public:
-  // An empty body counts as {}. `request` must outlive this object.
-  explicit BodyFields(const HttpRequest& request);
+  enum class Body { kOptional, kRequired };
+  // An absent body is a problem, or counts as {}. `request` must outlive this object.
+  explicit BodyFields(const HttpRequest& request, Body body = Body::kOptional);
 
   // nullopt: absent, null, or invalid.
   std::optional<std::string> Text(const std::string& name);
+  // As Text(); an empty string is a problem. For names and keys: a caller that sends an empty one
+  // meant another.
+  std::optional<std::string> Name(const std::string& name);
   std::optional<int64_t> Integer(const std::string& name, int64_t min, int64_t max);
-  // The characters of a string, or the bytes of an object or array.
-  std::optional<std::string> TextOrJson(const std::string& name);
+  // The source of any JSON value, null included; or the bytes that NAME_base64 has. nullopt: both
+  // are absent, or invalid.
+  std::optional<std::string> Bytes(const std::string& name);
   // Reports a problem that is not about the type.
   void Refuse(const std::string& name, const std::string& value, const std::string& limit);
 

@@ -47,12 +47,12 @@ void AddDashboardRoutes(Router* router) {
   router->Add(
       {"GET", "/",
        [](const HttpCall& call, const HttpReply& reply) { Send(call.request, kPage, reply); },
-       "dashboard.page", queue::Scope::kNone, 0});
+       "dashboard.page", queue::Scope::kNone, 0, /*is_call=*/false, Runs::kHere});
   router->Add({"GET", "/dashboard/{file}",
                [](const HttpCall& call, const HttpReply& reply) {
                  Send(call.request, call.path.at("file"), reply);
                },
-               "dashboard.file", queue::Scope::kNone, 0});
+               "dashboard.file", queue::Scope::kNone, 0, /*is_call=*/false, Runs::kHere});
 }
 
 }  // namespace dqueue::transport

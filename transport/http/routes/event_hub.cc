@@ -11,8 +11,8 @@
 #include "transport/http/message/error_response.h"
 #include "transport/http/message/json_text.h"
 #include "transport/http/routes/job_json.h"
-#include "transport/http/routes/rest_v1.h"
 #include "transport/http/routes/rpc_bridge.h"
+#include "transport/http/routes/v1_json.h"
 
 namespace dqueue::transport {
 namespace {
@@ -248,6 +248,7 @@ void EventHub::OnCluster(const grpc::Status& status, const v1::GetClusterRespons
   asking_cluster_ = false;
   if (watching_.empty()) return;
   cluster_ = status.ok() ? MessageJson(cluster).value_or("") : "";
+  if (status.ok()) index_ = std::max(index_, cluster.applied_index());
   PublishCluster();
 }
 
@@ -338,8 +339,9 @@ std::string EventHub::ClusterData() const {
 }
 
 std::string EventHub::Event(const char* name, const std::string& data) const {
-  return std::string("event: ") + name + "\nid: " + std::to_string(index_) + "\ndata: " + data +
-         "\n\n";
+  // No index is known yet: no id, so a client that reconnects sends none.
+  const std::string id = index_ == 0 ? "" : "id: " + std::to_string(index_) + "\n";
+  return std::string("event: ") + name + "\n" + id + "data: " + data + "\n\n";
 }
 
 }  // namespace dqueue::transport

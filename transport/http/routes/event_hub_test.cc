@@ -332,5 +332,21 @@ TEST_F(EventHubTest, StopEndsStreamsAndLateAnswersDoNothing) {
   AnswerCluster("n1");
 }
 
+TEST_F(EventHubTest, AnEventWithoutAnIndexHasNoId) {
+  const auto viewer = Watch();
+  ASSERT_THAT(source_.cluster_, SizeIs(1));
+  source_.cluster_[0](grpc::Status(grpc::StatusCode::UNAVAILABLE, "no"), {});
+  EXPECT_THAT(viewer->Take(), testing::StartsWith("retry: 1000\n\nevent: cluster\ndata: {"));
+}
+
+TEST_F(EventHubTest, AClusterEventHasTheIndexOfTheNode) {
+  const auto viewer = Watch();
+  ASSERT_THAT(source_.cluster_, SizeIs(1));
+  v1::GetClusterResponse cluster;
+  cluster.set_applied_index(9);
+  source_.cluster_[0](grpc::Status::OK, cluster);
+  EXPECT_THAT(viewer->Take(), HasSubstr("event: cluster\nid: 9\n"));
+}
+
 }  // namespace
 }  // namespace dqueue::transport

@@ -2,9 +2,7 @@
 
 #include <cstdio>
 
-#include "absl/strings/escaping.h"
 #include "google/protobuf/util/time_util.h"
-#include "queue/api/validate.h"
 #include "transport/http/message/json_text.h"
 
 namespace dqueue::transport {
@@ -38,21 +36,6 @@ void AddTextOrNull(const char* name, const std::string& text, JsonObject* json) 
     json->Null(name);
   } else {
     json->Text(name, text);
-  }
-}
-
-// An object or array stays as it came in. Other UTF-8 becomes a string; other bytes become base64,
-// marked as such.
-void AddBytes(const std::string& name, const std::string& bytes, JsonObject* json) {
-  const size_t first = bytes.find_first_not_of(" \t\r\n");
-  const bool structured =
-      first != std::string::npos && (bytes[first] == '{' || bytes[first] == '[');
-  if (structured && CheckJson(bytes).ok()) {
-    json->Raw(name, bytes);
-  } else if (queue::IsUtf8(bytes)) {
-    json->Text(name, bytes);
-  } else {
-    json->Text(name, absl::Base64Escape(bytes)).Text(name + "_encoding", "base64");
   }
 }
 
@@ -125,7 +108,7 @@ std::string JobJson(const v1::Job& job, std::chrono::system_clock::time_point no
       .Text("type", job.type())
       .Text("queue", job.queue())
       .Integer("priority", job.priority());
-  AddBytes("payload", job.payload(), &json);
+  AddJsonBytes("payload", job.payload(), &json);
   json.Text("status", StatusWord(job))
       .Text("state", StateWord(job))
       .Integer("retries", job.counters().failed() + job.counters().expired())
@@ -138,7 +121,7 @@ std::string JobJson(const v1::Job& job, std::chrono::system_clock::time_point no
   AddTime("run_at", job.has_run_time(), job.run_time(), &json);
   AddLease(job, now, &json);
   if (succeeded) {
-    AddBytes("result", job.result(), &json);
+    AddJsonBytes("result", job.result(), &json);
   } else {
     json.Null("result");
   }

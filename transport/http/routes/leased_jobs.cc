@@ -10,9 +10,8 @@ namespace dqueue::transport {
 std::function<void()> ReleaseLater(RpcBridge* bridge, const Credentials& credentials,
                                    const v1::LeaseJobsResponse& leased) {
   if (leased.jobs().empty()) return nullptr;
-  return [bridge, credentials, request = GiveBack(leased)] {
-    bridge->Tell(kReleaseJobs, request, credentials);
-  };
+  const auto request = std::make_shared<const v1::ReleaseJobsRequest>(GiveBack(leased));
+  return [bridge, credentials, request] { bridge->Tell(kReleaseJobs, request, credentials); };
 }
 
 std::string MakeRequestId() {

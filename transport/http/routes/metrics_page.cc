@@ -230,6 +230,16 @@ void AddProcess(Exposition* out, const ProcessMetrics& process) {
           {{"kind", std::string(name)}, {"reason", std::string(Rejections::kReasons[reason])}});
     }
   }
+  out->Family(
+      "dqueue_http_work_bytes", Type::kGauge,
+      "Bytes of requests and answers that HTTP is parsing or encoding, or that wait for it.");
+  constexpr const char* kLaneNames[WorkPool::kLanes] = {"watch", "small", "large"};
+  for (size_t i = 0; i < WorkPool::kLanes; ++i) {
+    out->Sample(process.http.bytes[i], {{"lane", kLaneNames[i]}});
+  }
+  out->Family("dqueue_http_work_refused_total", Type::kCounter,
+              "HTTP requests refused because too many waited.");
+  out->Sample(process.http.refused);
   out->Family("process_start_time_seconds", Type::kGauge, "Unix time of the start.");
   out->Sample(process.start_time_seconds);
   out->Family("process_cpu_seconds_total", Type::kCounter, "User and system time.");

@@ -11,6 +11,7 @@
 
 #include "node/node.h"
 #include "transport/calls/rejections.h"
+#include "transport/calls/work_pool.h"
 #include "transport/keys/authenticator.h"
 
 namespace dqueue::transport {
@@ -26,6 +27,7 @@ struct ProcessMetrics {
   uint64_t max_descriptors = 0;
   Authenticator::Counts callers;  // 0 while keys are off
   Rejections::Counts rejections{};
+  WorkPool::Counts http;  // of the pool that parses requests and encodes answers
 };
 // Reads the metrics of this process from /proc, without `callers` and `rejections`.
 ProcessMetrics ReadProcessMetrics();

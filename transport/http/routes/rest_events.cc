@@ -72,7 +72,7 @@ Events::~Events() {
 void Events::AddRoute(Router* router) {
   router->Add({"GET", "/events",
                [this](HttpCall call, const HttpReply& reply) { Begin(call, reply); }, "events",
-               queue::Scope::kJobsRead, 0, /*is_call=*/false});
+               queue::Scope::kJobsRead, 0, /*is_call=*/false, Runs::kWatch});
 }
 
 void Events::Begin(const HttpCall& call, const HttpReply& reply) {

@@ -25,7 +25,7 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-// The longest payload or result with every character escaped as \u00XX, and the other members.
+// The longest payload or result in base64 or with every character escaped, and the other members.
 constexpr size_t kBodyBytesMax = 6 * queue::kPayloadBytesMax + (64 << 10);
 // The worker of calls on /jobs without a worker name.
 constexpr char kNoName[] = "http";
@@ -75,33 +75,21 @@ void ReadRunTime(BodyFields* fields, v1::JobSpec* job) {
   }
 }
 
-void ReadIdempotencyKey(const HttpRequest& http, BodyFields* fields, v1::JobSpec* job) {
-  const std::string& header = http.Header("Idempotency-Key");
-  const auto in_body = fields->Text("idempotency_key");
-  if (in_body && !header.empty() && *in_body != header) {
-    fields->Refuse("idempotency_key", queue::ShownValue(*in_body),
-                   "the same as the header Idempotency-Key");
-  }
-  job->set_idempotency_key(in_body ? *in_body : header);
-  if (!queue::IsUtf8(job->idempotency_key())) {
-    fields->Refuse("Idempotency-Key", queue::ShownValue(header), "UTF-8");
-  }
-}
-
 std::optional<HttpResponse> ReadJob(const HttpRequest& http, v1::JobSpec* job) {
-  BodyFields fields(http);
-  job->set_id(fields.Text("id").value_or(""));
-  job->set_queue(fields.Text("queue").value_or(""));
-  job->set_type(fields.Text("type").value_or(""));
-  job->set_payload(fields.TextOrJson("payload").value_or(""));
+  BodyFields fields(http, BodyFields::Body::kRequired);
+  job->set_id(fields.Name("id").value_or(""));
+  job->set_queue(fields.Name("queue").value_or(""));
+  job->set_type(fields.Name("type").value_or(""));
+  job->set_payload(fields.Bytes("payload").value_or(""));
   job->set_priority(
       static_cast<int32_t>(fields.Integer("priority", 0, queue::kPriorityMax).value_or(0)));
   if (const auto retries = fields.Integer("max_retries", 0, queue::kRetriesMax)) {
     job->mutable_retry()->set_max_retries(static_cast<int32_t>(*retries));
   }
   ReadRunTime(&fields, job);
-  ReadIdempotencyKey(http, &fields, job);
-  return fields.Problem();
+  job->set_idempotency_key(fields.Name("idempotency_key").value_or(""));
+  if (auto problem = fields.Problem()) return problem;
+  return AddIdempotencyKey(http, job);
 }
 
 void Submit(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
@@ -147,13 +135,13 @@ struct Family {
 std::optional<HttpResponse> ReadLease(const HttpRequest& http, const Family& family,
                                       v1::LeaseJobsRequest* request) {
   BodyFields fields(http);
-  const auto worker = fields.Text("worker_id");
+  const auto worker = fields.Name("worker_id");
   if (!worker && family.default_worker == nullptr) {
     fields.Refuse("worker_id", "absent", "the name of the worker");
   }
   request->set_worker_id(worker ? *worker : family.default_worker ? family.default_worker : "");
-  if (const auto queue = fields.Text("queue")) request->add_queues(*queue);
-  if (const auto type = fields.Text("type")) request->add_types(*type);
+  if (const auto queue = fields.Name("queue")) request->add_queues(*queue);
+  if (const auto type = fields.Name("type")) request->add_types(*type);
   if (const auto wait = fields.Integer("wait_ms", 0, queue::kWaitMsMax)) {
     *request->mutable_wait() = TimeUtil::MillisecondsToDuration(*wait);
   }
@@ -187,60 +175,73 @@ void Lease(RpcBridge* bridge, const Family& family, const HttpCall& call, const 
       });
 }
 
-// The end of a lease by its worker.
-struct Ending {
+// What the holder of a lease does with it.
+struct Verdict {
+  enum class Kind { kComplete, kFail, kExtend };
   std::string id;
   std::string worker_id;
   std::optional<v1::LeaseToken> token;
-  bool failed = false;
-  std::string text;  // the result, or the error
+  Kind kind = Kind::kComplete;
+  std::string text;                  // the result, or the error
+  std::optional<int64_t> extend_ms;  // of kExtend; nullopt: the node's default
 };
 
-// The common part of ack and nack.
-void ReadHolder(const HttpCall& call, const Family& family, BodyFields* fields, Ending* ending) {
-  ending->id = call.path.at("id");
-  const auto worker = fields->Text("worker_id");
+// The common part of ack, nack and extend.
+void ReadHolder(const HttpCall& call, const Family& family, BodyFields* fields, Verdict* verdict) {
+  verdict->id = call.path.at("id");
+  const auto worker = fields->Name("worker_id");
   if (const auto token = fields->Text("lease_token")) {
-    ending->token = ParseToken(*token);
-    if (!ending->token) {
+    verdict->token = ParseToken(*token);
+    if (!verdict->token) {
       fields->Refuse("lease_token", queue::ShownValue(*token), "a lease_token as it was given");
     }
   } else if (!worker && family.default_worker == nullptr) {
     fields->Refuse("worker_id", "absent", "the name of the worker, or there must be a lease_token");
   }
-  ending->worker_id = worker ? *worker : family.default_worker ? family.default_worker : "";
+  verdict->worker_id = worker ? *worker : family.default_worker ? family.default_worker : "";
 }
 
-// The result of the only item.
-template <class Response>
-std::function<void(const Response&)> AfterEnding(RpcBridge* bridge, const std::string& id,
-                                                 const HttpReply& reply) {
-  return [bridge, id, reply](const Response& response) {
+// Makes the call with one item. The answer is the job, or the item's error.
+template <class Request, class Response>
+void CallOne(RpcBridge* bridge, const RpcMethod& method, const Request& request,
+             const std::string& id, const HttpReply& reply) {
+  bridge->Call<Response>(method, request, reply, [bridge, id, reply](const Response& response) {
     const google::rpc::Status& status = response.results(0);
     if (status.code() != 0) return reply.Send(ErrorResponse(status));
     AnswerWithJob(bridge, 200, id, /*replayed=*/false, reply);
-  };
+  });
 }
 
-void End(RpcBridge* bridge, const Ending& ending, const HttpReply& reply) {
-  const auto fill = [&ending](auto* request) {
-    request->set_worker_id(ending.worker_id);
+void Execute(RpcBridge* bridge, const Verdict& verdict, const HttpReply& reply) {
+  const auto fill = [&verdict](auto* request) {
+    request->set_worker_id(verdict.worker_id);
     auto* item = request->add_items();
-    item->set_id(ending.id);
-    *item->mutable_token() = *ending.token;
+    item->set_id(verdict.id);
+    *item->mutable_token() = *verdict.token;
     return item;
   };
-  if (ending.failed) {
-    v1::FailJobsRequest request;
-    fill(&request)->set_error(ending.text);
-    bridge->Call<v1::FailJobsResponse>(kFailJobs, request, reply,
-                                       AfterEnding<v1::FailJobsResponse>(bridge, ending.id, reply));
-  } else {
-    v1::CompleteJobsRequest request;
-    fill(&request)->set_result(ending.text);
-    bridge->Call<v1::CompleteJobsResponse>(
-        kCompleteJobs, request, reply,
-        AfterEnding<v1::CompleteJobsResponse>(bridge, ending.id, reply));
+  switch (verdict.kind) {
+    case Verdict::Kind::kComplete: {
+      v1::CompleteJobsRequest request;
+      fill(&request)->set_result(verdict.text);
+      return CallOne<v1::CompleteJobsRequest, v1::CompleteJobsResponse>(bridge, kCompleteJobs,
+                                                                        request, verdict.id, reply);
+    }
+    case Verdict::Kind::kFail: {
+      v1::FailJobsRequest request;
+      fill(&request)->set_error(verdict.text);
+      return CallOne<v1::FailJobsRequest, v1::FailJobsResponse>(bridge, kFailJobs, request,
+                                                                verdict.id, reply);
+    }
+    case Verdict::Kind::kExtend: {
+      v1::ExtendLeasesRequest request;
+      fill(&request);
+      if (verdict.extend_ms) {
+        *request.mutable_lease_duration() = TimeUtil::MillisecondsToDuration(*verdict.extend_ms);
+      }
+      return CallOne<v1::ExtendLeasesRequest, v1::ExtendLeasesResponse>(bridge, kExtendLeases,
+                                                                        request, verdict.id, reply);
+    }
   }
 }
 
@@ -257,49 +258,58 @@ HttpResponse NotHeld(const v1::Job& job, const std::string& worker_id) {
 }
 
 // Without a token the caller must be the holder by name; then the holder's token is used.
-void EndByName(RpcBridge* bridge, const Ending& ending, const HttpReply& reply) {
+void ExecuteByName(RpcBridge* bridge, const Verdict& verdict, const HttpReply& reply) {
   v1::GetJobRequest request;
-  request.set_id(ending.id);
+  request.set_id(verdict.id);
   bridge->Call<v1::GetJobResponse>(
-      kGetJob, request, reply, [bridge, ending, reply](const v1::GetJobResponse& got) {
+      kGetJob, request, reply, [bridge, verdict, reply](const v1::GetJobResponse& got) {
         const v1::Job& job = got.job();
-        if (!job.has_lease() || job.lease().worker_id() != ending.worker_id) {
-          return reply.Send(NotHeld(job, ending.worker_id));
+        if (!job.has_lease() || job.lease().worker_id() != verdict.worker_id) {
+          return reply.Send(NotHeld(job, verdict.worker_id));
         }
-        Ending with_token = ending;
+        Verdict with_token = verdict;
         with_token.token = job.lease().token();
-        End(bridge, with_token, reply);
+        Execute(bridge, with_token, reply);
       });
 }
 
-void EndLease(RpcBridge* bridge, const BodyFields& fields, const Ending& ending,
-              const HttpReply& reply) {
+void Begin(RpcBridge* bridge, const BodyFields& fields, const Verdict& verdict,
+           const HttpReply& reply) {
   if (auto problem = fields.Problem()) return reply.Send(*std::move(problem));
-  if (ending.token) return End(bridge, ending, reply);
-  EndByName(bridge, ending, reply);
+  if (verdict.token) return Execute(bridge, verdict, reply);
+  ExecuteByName(bridge, verdict, reply);
 }
 
 void Ack(RpcBridge* bridge, const Family& family, const HttpCall& call, const HttpReply& reply) {
   BodyFields fields(call.request);
-  Ending ending;
-  ReadHolder(call, family, &fields, &ending);
-  const auto result = fields.TextOrJson("result");
+  Verdict verdict;
+  ReadHolder(call, family, &fields, &verdict);
+  const auto result = fields.Bytes("result");
   const auto error = fields.Text("result_error");
   if (result && error) {
     fields.Refuse("result_error", queue::ShownValue(*error), "absent when there is a result");
   }
-  ending.failed = error.has_value();
-  ending.text = error ? *error : result.value_or("");
-  EndLease(bridge, fields, ending, reply);
+  if (error) verdict.kind = Verdict::Kind::kFail;
+  verdict.text = error ? *error : result.value_or("");
+  Begin(bridge, fields, verdict, reply);
 }
 
 void Nack(RpcBridge* bridge, const Family& family, const HttpCall& call, const HttpReply& reply) {
   BodyFields fields(call.request);
-  Ending ending;
-  ReadHolder(call, family, &fields, &ending);
-  ending.failed = true;
-  ending.text = fields.Text("reason").value_or("");
-  EndLease(bridge, fields, ending, reply);
+  Verdict verdict;
+  ReadHolder(call, family, &fields, &verdict);
+  verdict.kind = Verdict::Kind::kFail;
+  verdict.text = fields.Text("reason").value_or("");
+  Begin(bridge, fields, verdict, reply);
+}
+
+void Extend(RpcBridge* bridge, const Family& family, const HttpCall& call, const HttpReply& reply) {
+  BodyFields fields(call.request);
+  Verdict verdict;
+  ReadHolder(call, family, &fields, &verdict);
+  verdict.kind = Verdict::Kind::kExtend;
+  verdict.extend_ms = fields.Integer("lease_ms", queue::kLeaseMsMin, queue::kLeaseMsMax);
+  Begin(bridge, fields, verdict, reply);
 }
 
 void GetStats(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
@@ -327,27 +337,27 @@ void GetStats(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
 
 void AddFamily(RpcBridge* bridge, const Family& family, Router* router) {
   const std::string name = family.root.substr(1);
-  router->Add({"POST", family.root,
-               [bridge](HttpCall call, const HttpReply& reply) { Submit(bridge, call, reply); },
-               name + ".submit", queue::Scope::kJobsSubmit, kBodyBytesMax});
-  router->Add({"POST", family.root + "/lease",
-               [bridge, family](HttpCall call, const HttpReply& reply) {
-                 Lease(bridge, family, call, reply);
-               },
-               name + ".lease", queue::Scope::kJobsLease, kBodyBytesMax});
-  router->Add({"POST", family.root + "/{id}/ack",
-               [bridge, family](HttpCall call, const HttpReply& reply) {
-                 Ack(bridge, family, call, reply);
-               },
-               name + ".ack", queue::Scope::kJobsAck, kBodyBytesMax});
-  router->Add({"POST", family.root + "/{id}/nack",
-               [bridge, family](HttpCall call, const HttpReply& reply) {
-                 Nack(bridge, family, call, reply);
-               },
-               name + ".nack", queue::Scope::kJobsAck, kBodyBytesMax});
-  router->Add({"GET", family.root + "/{id}",
-               [bridge](HttpCall call, const HttpReply& reply) { GetJob(bridge, call, reply); },
-               name + ".get", queue::Scope::kJobsRead, 0});
+  const auto add = [&](const char* method, const std::string& pattern, const char* what,
+                       queue::Scope scope, auto handle) {
+    router->Add({method, family.root + pattern,
+                 [bridge, family, handle](HttpCall call, const HttpReply& reply) {
+                   handle(bridge, family, call, reply);
+                 },
+                 name + "." + what, scope, method == std::string("POST") ? kBodyBytesMax : 0,
+                 /*is_call=*/true, Runs::kInPool, /*plain=*/true});
+  };
+  add("POST", "", "submit", queue::Scope::kJobsSubmit,
+      [](RpcBridge* to, const Family&, const HttpCall& call, const HttpReply& reply) {
+        Submit(to, call, reply);
+      });
+  add("POST", "/lease", "lease", queue::Scope::kJobsLease, Lease);
+  add("POST", "/{id}/ack", "ack", queue::Scope::kJobsAck, Ack);
+  add("POST", "/{id}/nack", "nack", queue::Scope::kJobsAck, Nack);
+  add("POST", "/{id}/extend", "extend", queue::Scope::kJobsLease, Extend);
+  add("GET", "/{id}", "get", queue::Scope::kJobsRead,
+      [](RpcBridge* to, const Family&, const HttpCall& call, const HttpReply& reply) {
+        GetJob(to, call, reply);
+      });
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ JsonObject KeyJson(const v1::Key& key, const std::string& text) {
 
 void Create(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   v1::CreateKeyRequest request;
-  BodyFields fields(call.request);
+  BodyFields fields(call.request, BodyFields::Body::kRequired);
   request.set_name(fields.Text("name").value_or(""));
   request.set_owner_id(fields.Text("owner_id").value_or(""));
   const std::string type = fields.Text("type").value_or("");
@@ -95,17 +95,20 @@ void Revoke(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
 void AddKeyRoutes(RpcBridge* bridge, Router* router) {
   router->Add({"POST", "/admin/keys",
                [bridge](HttpCall call, const HttpReply& reply) { Create(bridge, call, reply); },
-               "keys.create", kCreateKey.scope, kBodyBytesMax});
+               "keys.create", kCreateKey.scope, kBodyBytesMax, /*is_call=*/true, Runs::kInPool,
+               /*plain=*/true});
   // With an admin key the keys of all owners, so it needs the right to make keys.
   router->Add({"GET", "/admin/keys",
                [bridge](HttpCall, const HttpReply& reply) { List(bridge, false, reply); },
-               "keys.list", queue::Scope::kKeysCreate, 0});
+               "keys.list", queue::Scope::kKeysCreate, 0, /*is_call=*/true, Runs::kInPool,
+               /*plain=*/true});
   router->Add({"GET", "/keys",
                [bridge](HttpCall, const HttpReply& reply) { List(bridge, true, reply); },
-               "keys.own", kListKeys.scope, 0});
+               "keys.own", kListKeys.scope, 0, /*is_call=*/true, Runs::kInPool, /*plain=*/true});
   router->Add({"DELETE", "/keys/{key}",
                [bridge](HttpCall call, const HttpReply& reply) { Revoke(bridge, call, reply); },
-               "keys.revoke", kRevokeKey.scope, 0});
+               "keys.revoke", kRevokeKey.scope, 0, /*is_call=*/true, Runs::kInPool,
+               /*plain=*/true});
 }
 
 }  // namespace dqueue::transport

@@ -1,10 +1,9 @@
 #include "transport/http/routes/rest_v1.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -16,12 +15,15 @@
 #include "transport/http/message/error_response.h"
 #include "transport/http/routes/body_fields.h"
 #include "transport/http/routes/leased_jobs.h"
+#include "transport/http/routes/v1_json.h"
 
 namespace dqueue::transport {
 namespace {
 
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
+
+constexpr std::string_view kPost = "POST";
 
 HttpResponse JsonResponse(int status, const Message& message) {
   const std::optional<std::string> json = MessageJson(message);
@@ -33,18 +35,12 @@ HttpResponse JsonResponse(int status, const Message& message) {
   return response;
 }
 
+// A body that is not there is refused: what a call without one would do, like deleting the jobs of
+// a queue, must be asked for, if only by {}.
 std::optional<HttpResponse> ReadBody(const HttpRequest& http, Message* request) {
-  if (http.body.empty()) return std::nullopt;
+  if (http.body.empty()) return MissingBody();
   if (auto problem = ProblemOfContentType(http)) return problem;
-  // Checked first, because Protobuf's parser accepts duplicate names and gives no position of
-  // errors.
-  const auto members = ParseJsonObject(http.body);
-  if (!members.ok()) {
-    return HttpProblem(400, "INVALID_JSON", std::string(members.status().message()));
-  }
-  const auto parsed = google::protobuf::util::JsonStringToMessage(http.body, request);
-  if (parsed.ok()) return std::nullopt;
-  return HttpProblem(400, "MALFORMED_REQUEST", parsed.message().as_string());
+  return ReadMessageJson(http.body, request);
 }
 
 bool SetEnum(const FieldDescriptor& field, const std::string& value, Message* request) {
@@ -100,6 +96,8 @@ struct V1Route {
   const char* method;
   const char* pattern;
   const RpcMethod& rpc;
+  // The path says all, and the rest of the request message has no effect beyond it.
+  bool body_optional = false;
 };
 
 constexpr V1Route kRoutes[] = {
@@ -110,8 +108,8 @@ constexpr V1Route kRoutes[] = {
     {"POST", "/v1/jobs:delete", kDeleteJobs},
     {"POST", "/v1/jobs:redrive", kRedriveJobs},
     {"GET", "/v1/dead-jobs", kGroupDeadJobs},
-    {"POST", "/v1/queues/{queue}:pause", kPauseQueue},
-    {"POST", "/v1/queues/{queue}:resume", kResumeQueue},
+    {"POST", "/v1/queues/{queue}:pause", kPauseQueue, true},
+    {"POST", "/v1/queues/{queue}:resume", kResumeQueue, true},
     {"POST", "/v1/queues/{queue}:purge", kPurgeQueue},
     {"GET", "/v1/stats", kGetStats},
     {"POST", "/v1/leases:complete", kCompleteJobs},
@@ -123,7 +121,7 @@ constexpr V1Route kRoutes[] = {
     {"POST", "/v1/cluster:transfer", kTransferLeadership},
     {"GET", "/v1/keys", kListKeys},
     {"POST", "/v1/keys", kCreateKey},
-    {"POST", "/v1/keys/{id}:revoke", kRevokeKey},
+    {"POST", "/v1/keys/{id}:revoke", kRevokeKey, true},
 };
 
 // The default request and response of a method.
@@ -144,14 +142,17 @@ Prototypes PrototypesOf(const RpcMethod& rpc) {
           factory->GetPrototype(method->output_type())};
 }
 
-void Forward(RpcBridge* bridge, const RpcMethod& rpc, const Prototypes& messages,
+void Forward(RpcBridge* bridge, const V1Route& route, const Prototypes& messages,
              const HttpCall& call, const HttpReply& reply) {
   const std::unique_ptr<Message> request(messages.request->New());
-  auto problem = ReadBody(call.request, request.get());
+  std::optional<HttpResponse> problem;
+  if (route.method == kPost && !(route.body_optional && call.request.body.empty())) {
+    problem = ReadBody(call.request, request.get());
+  }
   if (!problem) problem = ReadParameters(call.request.target.query, request.get());
   if (!problem) problem = ReadParameters(call.path, request.get());
   if (problem) return reply.Send(*std::move(problem));
-  bridge->CallAny(rpc, *request, std::shared_ptr<Message>(messages.response->New()), reply,
+  bridge->CallAny(route.rpc, *request, std::shared_ptr<Message>(messages.response->New()), reply,
                   [reply](const Message& response) { reply.Send(JsonResponse(200, response)); });
 }
 
@@ -168,9 +169,10 @@ void LeaseJobs(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) 
 
 void EnqueueOne(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
   v1::EnqueueJobsRequest request;
-  if (auto problem = ReadBody(call.request, request.add_jobs())) {
-    return reply.Send(*std::move(problem));
-  }
+  v1::JobSpec* job = request.add_jobs();
+  auto problem = ReadBody(call.request, job);
+  if (!problem) problem = AddIdempotencyKey(call.request, job);
+  if (problem) return reply.Send(*std::move(problem));
   request.set_request_id(MakeRequestId());
   bridge->Call<v1::EnqueueJobsResponse>(
       kEnqueueJobs, request, reply,
@@ -184,12 +186,25 @@ void EnqueueOne(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply)
       [reply](const grpc::Status& status) { reply.Send(OneJobErrorResponse(status)); });
 }
 
+// The body has the member "jobs". Bad JSON has none; its reader refuses it.
+bool HasJobs(const std::string& body) {
+  if (!CheckJson(body).ok()) return false;
+  bool has = false;
+  ForEachJsonMember(body, [&has](std::string_view name, std::string_view) {
+    has = has || JsonName(name) == "jobs";
+  });
+  return has;
+}
+
 void Enqueue(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
-  const auto members = ParseJsonObject(call.request.body);
-  // Any other body is one job, or is refused there.
-  if (!members.ok() || !members->contains("jobs")) return EnqueueOne(bridge, call, reply);
+  if (!HasJobs(call.request.body)) return EnqueueOne(bridge, call, reply);
   v1::EnqueueJobsRequest request;
-  if (auto problem = ReadBody(call.request, &request)) return reply.Send(*std::move(problem));
+  auto problem = ReadBody(call.request, &request);
+  if (!problem && call.request.Count("Idempotency-Key") > 0) {
+    problem = BadField("Idempotency-Key", queue::ShownValue(call.request.Header("Idempotency-Key")),
+                       "absent when there are several jobs: each has its own idempotency_key");
+  }
+  if (problem) return reply.Send(*std::move(problem));
   bridge->Call<v1::EnqueueJobsResponse>(kEnqueueJobs, request, reply,
                                         [reply](const v1::EnqueueJobsResponse& enqueued) {
                                           reply.Send(JsonResponse(200, enqueued));
@@ -198,33 +213,24 @@ void Enqueue(RpcBridge* bridge, const HttpCall& call, const HttpReply& reply) {
 
 }  // namespace
 
-std::optional<std::string> MessageJson(const Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  std::string json;
-  if (!google::protobuf::util::MessageToJsonString(message, &json, options).ok()) {
-    return std::nullopt;
-  }
-  return json;
-}
-
 void AddV1Routes(RpcBridge* bridge, Router* router) {
   for (const V1Route& route : kRoutes) {
     router->Add({route.method, route.pattern,
-                 [bridge, rpc = &route.rpc, messages = PrototypesOf(route.rpc)](
+                 [bridge, route = &route, messages = PrototypesOf(route.rpc)](
                      HttpCall call, const HttpReply& reply) {
-                   Forward(bridge, *rpc, messages, call, reply);
+                   Forward(bridge, *route, messages, call, reply);
                  },
                  route.rpc.path, route.rpc.scope,
-                 route.method == std::string("POST") ? kClientRequestBytesMax : 0});
+                 route.method == kPost ? kClientRequestBytesMax : 0});
   }
   router->Add({"POST", "/v1/jobs",
                [bridge](HttpCall call, const HttpReply& reply) { Enqueue(bridge, call, reply); },
-               kEnqueueJobs.path, kEnqueueJobs.scope, kClientRequestBytesMax});
+               kEnqueueJobs.path, kEnqueueJobs.scope, kClientRequestBytesMax, /*is_call=*/true,
+               Runs::kInPool, /*plain=*/true});
   router->Add({"POST", "/v1/leases",
                [bridge](HttpCall call, const HttpReply& reply) { LeaseJobs(bridge, call, reply); },
-               kLeaseJobs.path, kLeaseJobs.scope, kClientRequestBytesMax});
+               kLeaseJobs.path, kLeaseJobs.scope, kClientRequestBytesMax, /*is_call=*/true,
+               Runs::kInPool, /*plain=*/true});
 }
 
 }  // namespace dqueue::transport

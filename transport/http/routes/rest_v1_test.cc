@@ -96,7 +96,7 @@ class FakeJobs final : public v1::JobService::CallbackService {
       return reactor;
     }
     response->mutable_job()->set_id(request->id());
-    response->mutable_job()->set_payload("read");
+    response->mutable_job()->set_payload("\"read\"");
     return Done(context);
   }
   Reactor* GroupDeadJobs(Context* context, const v1::GroupDeadJobsRequest* request,

@@ -75,7 +75,8 @@ void AddWorkersRoute(RpcBridge* bridge, Router* router) {
                        reply.Send(std::move(response));
                      });
                },
-               "workers", queue::Scope::kJobsRead, 0});
+               "workers", queue::Scope::kJobsRead, 0, /*is_call=*/true, Runs::kInPool,
+               /*plain=*/true});
 }
 
 }  // namespace dqueue::transport

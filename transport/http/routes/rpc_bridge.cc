@@ -81,27 +81,39 @@ class RpcBridge::Calls : public std::enable_shared_from_this<Calls> {
   std::unordered_set<std::shared_ptr<One>> running_;
 };
 
-RpcBridge::RpcBridge(std::shared_ptr<grpc::Channel> channel)
-    : calls_(std::make_shared<Calls>(std::move(channel))) {}
+RpcBridge::RpcBridge(std::shared_ptr<grpc::Channel> channel, WorkPool* pool)
+    : pool_(pool), calls_(std::make_shared<Calls>(std::move(channel))) {}
 
 RpcBridge::~RpcBridge() { calls_->Stop(); }
+
+void RpcBridge::InPool(WorkPool::Lane lane, size_t bytes, WorkPool::Work work) const {
+  if (pool_ == nullptr) return work();
+  pool_->Post(lane, bytes, std::move(work));
+}
 
 void RpcBridge::CallAny(const RpcMethod& method, const Message& request,
                         std::shared_ptr<Message> response, const HttpReply& reply,
                         std::function<void(const Message&)> done,
                         std::function<void(const grpc::Status&)> failed) {
-  const auto on_end = [reply, response, done = std::move(done), failed = std::move(failed)](
-                          const grpc::Status& status, grpc::ByteBuffer* bytes) {
+  const auto answer = [reply, response, done = std::move(done), failed = std::move(failed)](
+                          const grpc::Status& status, const grpc::ByteBuffer& bytes) {
     if (!status.ok()) {
       if (failed) return failed(status);
       return reply.Send(ErrorResponse(status));
     }
-    if (DecodeMessage(*bytes, response.get())) return done(*response);
+    if (DecodeMessage(bytes, response.get())) return done(*response);
     reply.Send(HttpProblem(500, "INTERNAL", "the node's answer cannot be decoded"));
   };
+  const auto on_end = [this, answer](const grpc::Status& status, grpc::ByteBuffer* bytes) {
+    const size_t size = status.ok() ? bytes->Length() : 0;
+    InPool(WorkPool::LaneOf(size), size,
+           [answer, status, bytes = std::move(*bytes)] { answer(status, bytes); });
+  };
   auto call = std::make_shared<Calls::One>();
-  // Before the call begins, because its end may begin another call for the same reply.
-  reply.OnGone([call] { call->context.TryCancel(); });
+  // Before the call begins, because its end may begin another call for the same reply. In the pool,
+  // because the end of a cancelled call may decode its request.
+  reply.OnGone(
+      [this, call] { InPool(WorkPool::Lane::kSmall, 0, [call] { call->context.TryCancel(); }); });
   if (!calls_->Begin(call, method, request, reply.credentials(), kCallTime, on_end)) {
     reply.Send(ErrorResponse(ToGrpcStatus(ShuttingDownError())));
   }
@@ -110,18 +122,26 @@ void RpcBridge::CallAny(const RpcMethod& method, const Message& request,
 void RpcBridge::AskAny(const RpcMethod& method, const Message& request,
                        const Credentials& credentials, std::chrono::milliseconds time,
                        Message* response, std::function<void(const grpc::Status&)> done) {
-  calls_->Begin(
-      std::make_shared<Calls::One>(), method, request, credentials, time,
-      [response, done = std::move(done)](const grpc::Status& status, grpc::ByteBuffer* bytes) {
-        if (!status.ok() || DecodeMessage(*bytes, response)) return done(status);
-        done(grpc::Status(grpc::StatusCode::INTERNAL, "the node's answer cannot be decoded"));
-      });
+  const auto answer = [response, done = std::move(done)](const grpc::Status& status,
+                                                         const grpc::ByteBuffer& bytes) {
+    if (!status.ok() || DecodeMessage(bytes, response)) return done(status);
+    done(grpc::Status(grpc::StatusCode::INTERNAL, "the node's answer cannot be decoded"));
+  };
+  calls_->Begin(std::make_shared<Calls::One>(), method, request, credentials, time,
+                [this, answer](const grpc::Status& status, grpc::ByteBuffer* bytes) {
+                  const size_t size = status.ok() ? bytes->Length() : 0;
+                  InPool(WorkPool::Lane::kWatch, size,
+                         [answer, status, bytes = std::move(*bytes)] { answer(status, bytes); });
+                });
 }
 
-void RpcBridge::Tell(const RpcMethod& method, const Message& request,
+void RpcBridge::Tell(const RpcMethod& method, std::shared_ptr<const Message> request,
                      const Credentials& credentials) {
-  calls_->Begin(std::make_shared<Calls::One>(), method, request, credentials, kCallTime,
-                [](const grpc::Status&, grpc::ByteBuffer*) {});
+  InPool(WorkPool::Lane::kSmall, 0,
+         [calls = calls_, &method, request = std::move(request), credentials] {
+           calls->Begin(std::make_shared<Calls::One>(), method, *request, credentials, kCallTime,
+                        [](const grpc::Status&, grpc::ByteBuffer*) {});
+         });
 }
 
 }  // namespace dqueue::transport

@@ -14,20 +14,24 @@
 
 #include "google/protobuf/message.h"
 #include "transport/calls/rpc_methods.h"
+#include "transport/calls/work_pool.h"
 #include "transport/http/server/http_server.h"
 
 namespace dqueue::transport {
 
 class RpcBridge {
  public:
-  explicit RpcBridge(std::shared_ptr<grpc::Channel> channel);
+  // Answers are decoded, and callbacks run, in `pool`, which must be stopped before this object is
+  // destroyed; null: on gRPC's threads.
+  explicit RpcBridge(std::shared_ptr<grpc::Channel> channel, WorkPool* pool = nullptr);
   // Cancels the calls under way and waits for their end. No callback runs later.
   ~RpcBridge();
   RpcBridge(const RpcBridge&) = delete;
   RpcBridge& operator=(const RpcBridge&) = delete;
 
-  // `done` gets the response on a thread of gRPC and must not block. An error goes to `failed`, or
-  // is sent to `reply` if `failed` is null. The call is cancelled when the HTTP client disconnects.
+  // `done` gets the response in the lane for its size and must not block. An error goes to
+  // `failed`, or is sent to `reply` if `failed` is null. The call is cancelled when the HTTP client
+  // disconnects.
   template <class Response>
   void Call(const RpcMethod& method, const google::protobuf::Message& request,
             const HttpReply& reply, std::function<void(const Response&)> done,
@@ -60,8 +64,8 @@ class RpcBridge {
                std::shared_ptr<google::protobuf::Message> response, const HttpReply& reply,
                std::function<void(const google::protobuf::Message&)> done,
                std::function<void(const grpc::Status&)> failed = nullptr);
-  // A call for this caller without an HTTP request. `done` gets status and response, as above;
-  // DEADLINE_EXCEEDED after `time`. Not called if this bridge has stopped.
+  // A call for this caller without an HTTP request. `done` gets status and response in the lane for
+  // events; DEADLINE_EXCEEDED after `time`. Not called if this bridge has stopped.
   template <class Response>
   void Ask(const RpcMethod& method, const google::protobuf::Message& request,
            const Credentials& credentials, std::chrono::milliseconds time,
@@ -72,8 +76,8 @@ class RpcBridge {
              done(status, *response);
            });
   }
-  // A call for this caller without an answer.
-  void Tell(const RpcMethod& method, const google::protobuf::Message& request,
+  // A call for this caller without an answer. Any thread; does not block.
+  void Tell(const RpcMethod& method, std::shared_ptr<const google::protobuf::Message> request,
             const Credentials& credentials);
 
  private:
@@ -82,6 +86,10 @@ class RpcBridge {
               const Credentials& credentials, std::chrono::milliseconds time,
               google::protobuf::Message* response, std::function<void(const grpc::Status&)> done);
 
+  // In the pool, or in this thread if there is none.
+  void InPool(WorkPool::Lane lane, size_t bytes, WorkPool::Work work) const;
+
+  WorkPool* const pool_;
   class Calls;
   const std::shared_ptr<Calls> calls_;
 };

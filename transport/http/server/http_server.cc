@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -55,7 +56,13 @@ constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 // Asio alone, posts of other threads can overtake posts of its own thread.)
 class Gate : public std::enable_shared_from_this<Gate> {
  public:
-  explicit Gate(asio::io_context* io) : io_(io) {}
+  Gate(asio::io_context* io, size_t answer_bytes_max)
+      : answer_bytes_max_(answer_bytes_max), io_(io) {}
+  // Bytes of answers that wait for their clients.
+  void AddAnswer(size_t bytes) { answer_bytes_ += bytes; }
+  void RemoveAnswer(size_t bytes) { answer_bytes_ -= bytes; }
+  bool full() const { return answer_bytes_ > answer_bytes_max_; }
+
   void Post(std::function<void()> function) {
     const std::lock_guard lock(mutex_);
     if (io_ == nullptr) return;
@@ -79,6 +86,8 @@ class Gate : public std::enable_shared_from_this<Gate> {
     for (const std::function<void()>& function : now) function();
   }
 
+  const size_t answer_bytes_max_;
+  std::atomic<size_t> answer_bytes_{0};
   std::mutex mutex_;
   asio::io_context* io_;
   std::vector<std::function<void()>> waiting_;
@@ -130,6 +139,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void Refuse(HttpResponse response);
   void RefuseOrEnd(error_code error);
   void Write(HttpResponse response);
+  void ReleaseAnswer();
   void WriteSome();
   void OnWritten(error_code error);
   void WriteChunk();
@@ -174,6 +184,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool handling_ = false;
 
   std::function<void()> undelivered_;  // of the answer under way
+  size_t answer_bytes_ = 0;            // of it
   std::optional<BeastResponse> response_;
   std::optional<BeastSerializer> serializer_;
   Clock::time_point write_until_;
@@ -260,6 +271,7 @@ class Session::ExchangeImpl final : public HttpReply::Exchange {
     return gone_;
   }
   const Credentials& credentials() const override { return credentials_; }
+  bool server_full() const override { return gate_->full(); }
   void TellGone() {
     std::function<void()> on_gone;
     {
@@ -392,7 +404,7 @@ class HttpServerImpl final : public HttpServer {
   LogSample strangers_;
   int port_ = 0;
   asio::io_context io_{1};
-  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>(&io_);
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>(&io_, limits_.all_answer_bytes);
   tcp::acceptor acceptor_;
   asio::steady_timer again_;
   size_t body_bytes_ = 0;
@@ -692,6 +704,8 @@ void Session::RefuseOrEnd(error_code error) {
 void Session::Write(HttpResponse response) {
   request_ = {};
   ReleaseBody();
+  answer_bytes_ = response.body.size();
+  server_->gate()->AddAnswer(answer_bytes_);
   undelivered_ = std::move(response.undelivered);
   response_.emplace(ToBeast(std::move(response), version_, keep_alive_));
   if (server_->tls()) response_->set(http::field::strict_transport_security, kHsts);
@@ -701,6 +715,8 @@ void Session::Write(HttpResponse response) {
   write_until_ = Clock::now() + kWriteTimesMax * limits().write_time;
   WriteSome();
 }
+
+void Session::ReleaseAnswer() { server_->gate()->RemoveAnswer(std::exchange(answer_bytes_, 0)); }
 
 void Session::WriteSome() {
   stream_.expires_at(std::min(write_until_, Clock::now() + limits().write_time));
@@ -721,6 +737,7 @@ void Session::OnWritten(error_code error) {
   undelivered_ = nullptr;
   serializer_.reset();
   response_.reset();
+  ReleaseAnswer();
   Next();
 }
 
@@ -754,6 +771,7 @@ void Session::Linger(size_t bytes_left) {
 void Session::End() {
   if (std::exchange(streams_, false)) server_->ReturnStream();
   ReleaseBody();
+  ReleaseAnswer();
   stream_.close();
   server_->Forget(shared_from_this());
 }

@@ -1,5 +1,5 @@
 // An HTTP/1.1 and 1.0 server on one thread: connections, limits, timeouts. A handler interprets the
-// requests; it must not block, and may answer later, from any thread.
+// requests; it must not block or work for long, and may answer later, from any thread.
 //
 // Requests of a connection are handled one after the other, so pipelined requests are answered in
 // order. Input that is not exactly one request with a clear end gets a 4xx, and the connection
@@ -37,6 +37,8 @@ struct HttpLimits {
   size_t body_bytes = 20 << 20;
   // Limit of all bodies together, from the first byte until the answer. Beyond it: 503.
   size_t all_body_bytes = 64 << 20;
+  // Beyond this many bytes of answers that wait for their clients, HttpReply::server_full().
+  size_t all_answer_bytes = 64 << 20;
   // From the first byte, or from the connection. The TLS handshake has the same time before that.
   std::chrono::milliseconds header_time{10'000};
   std::chrono::milliseconds body_time{30'000};
@@ -67,6 +69,7 @@ class HttpReply {
     virtual void OnGone(std::function<void()> gone) = 0;
     virtual bool gone() const = 0;
     virtual const Credentials& credentials() const = 0;
+    virtual bool server_full() const { return false; }
   };
   explicit HttpReply(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
 
@@ -81,6 +84,9 @@ class HttpReply {
   bool gone() const { return exchange_->gone(); }
   // The caller's credentials.
   const Credentials& credentials() const { return exchange_->credentials(); }
+  // The answers that wait for slow clients exceed HttpLimits::all_answer_bytes: a handler must not
+  // begin work with a large answer.
+  bool server_full() const { return exchange_->server_full(); }
 
  private:
   std::shared_ptr<Exchange> exchange_;

@@ -53,6 +53,19 @@ std::string ShownPath(const HttpTarget& target) {
   return queue::ShownValue(path);
 }
 
+HttpResponse UnknownParameter(const std::pair<const std::string, std::string>& parameter) {
+  return ErrorResponse(ToGrpcStatus(queue::InvalidField(queue::ShownValue(parameter.first),
+                                                        queue::ShownValue(parameter.second),
+                                                        "absent: this route has no parameters")));
+}
+
+HttpResponse Full() {
+  HttpResponse response = HttpProblem(
+      503, "OVERLOADED", "too many requests or answers wait at this node; nothing was done");
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
 }  // namespace
 
 void Router::Add(Route route) {
@@ -111,6 +124,20 @@ std::optional<HttpResponse> Router::Refusal(const Route& route, const HttpReques
   return ErrorResponse(ToGrpcStatus(ruling.error));
 }
 
+void Router::Start(const Route& route, HttpCall call, HttpReply reply) {
+  if (pool_ == nullptr || route.runs == Runs::kHere) return route.handle(std::move(call), reply);
+  if (route.runs == Runs::kInPool && reply.server_full()) return reply.Send(Full());
+  const size_t bytes = call.request.body.size();
+  const WorkPool::Lane lane =
+      route.runs == Runs::kWatch ? WorkPool::Lane::kWatch : WorkPool::LaneOf(bytes);
+  // Routes are not added or removed any more.
+  const bool taken = pool_->TryPost(
+      lane, bytes, [handle = &route.handle, call = std::move(call), reply]() mutable {
+        if (!reply.gone()) (*handle)(std::move(call), reply);
+      });
+  if (!taken) reply.Send(Full());
+}
+
 void Router::Handle(HttpRequest request, HttpReply reply) {
   std::map<std::string, std::string> path;
   if (const Route* route = Find(request, &path)) {
@@ -120,7 +147,10 @@ void Router::Handle(HttpRequest request, HttpReply reply) {
                                     "this node's HTTP changes nothing (--http-read-only); use "
                                     "another node, or gRPC"));
     }
-    return route->handle({std::move(request), std::move(path)}, reply);
+    if (route->plain && !request.target.query.empty()) {
+      return reply.Send(UnknownParameter(*request.target.query.begin()));
+    }
+    return Start(*route, {std::move(request), std::move(path)}, std::move(reply));
   }
   const std::string allowed = Allowed(request.target);
   HttpResponse response;

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,9 +19,10 @@ class Answer final : public HttpReply::Exchange {
   void Write(HttpChunk) override {}
   void EndStream() override {}
   void OnGone(std::function<void()>) override {}
-  bool gone() const override { return false; }
+  bool gone() const override { return gone_; }
   const Credentials& credentials() const override { return credentials_; }
   HttpResponse response_;
+  bool gone_ = false;
   Credentials credentials_;
 };
 
@@ -138,6 +142,42 @@ TEST_F(RouterTest, KnowsTheBodyLimitOfARoute) {
   EXPECT_EQ(router_.BodyBytesMax(Request("POST", "/jobs/a/ack")), 30u);
   EXPECT_EQ(router_.BodyBytesMax(Request("GET", "/jobs/a")), 0u);
   EXPECT_EQ(router_.BodyBytesMax(Request("POST", "/none")), 0u);
+}
+
+TEST(RouterPool, ARequestWhoseClientHasGoneIsDropped) {
+  WorkPool pool({.threads = {1, 1, 1}});
+  Router router(std::make_shared<Authenticator>(false), &pool);
+  std::promise<void> open;
+  std::atomic<int> handled{0};
+  router.Add({"POST", "/jobs",
+              [&](const HttpCall&, const HttpReply&) {
+                if (++handled == 1) open.get_future().wait();
+              },
+              "jobs"});
+  const auto ask = [&router](bool gone) {
+    auto answer = std::make_shared<Answer>();
+    answer->gone_ = gone;
+    HttpRequest request;
+    request.method = "POST";
+    request.target = *ParseTarget("/jobs");
+    router.Handle(std::move(request), HttpReply(answer));
+  };
+  ask(false);
+  while (handled == 0) std::this_thread::yield();
+  ask(true);
+  ask(false);
+  open.set_value();
+  while (pool.counts().pieces[1] > 0) std::this_thread::yield();
+  EXPECT_EQ(handled, 2);
+}
+
+TEST_F(RouterTest, APlainRouteRefusesParameters) {
+  router_.Add({"POST", "/plain", [](HttpCall, const HttpReply& reply) { reply.Send({}); }, "plain",
+               queue::Scope::kNone, 0, true, Runs::kInPool, /*plain=*/true});
+  EXPECT_EQ(Ask("POST", "/plain").status, 200);
+  const HttpResponse refused = Ask("POST", "/plain?colour=red");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find("\"field\":\"\\\"colour\\\"\""), std::string::npos) << refused.body;
 }
 
 TEST_F(RouterTest, RoutesCanBeListed) {

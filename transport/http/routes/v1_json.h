@@ -1,0 +1,26 @@
+// Messages of the API as JSON: Protobuf's mapping, with two differences.
+//  - A payload or result is JSON itself. `payload` is any JSON value, and the bytes of the field
+//  are
+//    the bytes of that value as they came in. `payload_base64` has other bytes. An answer has
+//    `payload` if the bytes are JSON, else `payload_base64`.
+//  - A lease token may be its text ("term-sequence-job", as in /tasks) instead of an object.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "google/protobuf/message.h"
+#include "transport/http/message/http_message.h"
+
+namespace dqueue::transport {
+
+// Reads `text` into *message, which must be empty. nullopt: done. Else the answer: 400 INVALID_JSON
+// with line and column, INVALID_FIELD, or MALFORMED_REQUEST.
+std::optional<HttpResponse> ReadMessageJson(std::string_view text,
+                                            google::protobuf::Message* message);
+
+// nullopt: the message has text that is not UTF-8.
+std::optional<std::string> MessageJson(const google::protobuf::Message& message);
+
+}  // namespace dqueue::transport
