@@ -210,9 +210,9 @@ TEST_F(CheckersTest, AnEarlyExpiry) {
     return RuleOf([&] { s_.world.grants().OnEnded(s_.Term(number_), *job, token, true); });
   };
   EXPECT_EQ(expire(), "J11 early expiry");
-  s_.world.Run(4990ms);
+  s_.world.Run(4900ms);
   EXPECT_EQ(expire(), "J11 early expiry");
-  s_.world.Run(20ms);
+  s_.world.Run(100ms);
   EXPECT_EQ(expire(), "");
 }
 

@@ -391,7 +391,8 @@ TEST_F(ClientCallTest, DeadlinesAndWaitsAreBounded) {
   };
   EXPECT_GE(wait_of(60s), kLeaderWaitMax);
   EXPECT_LE(wait_of(1s), 900ms) << "time for the answer is left";
-  EXPECT_LE(wait_of(40ms), 30ms);
+  // The two clocks do not run at exactly the same rate.
+  EXPECT_LE(wait_of(40ms), 30ms + 100us);
   CallFacts late = Facts();
   late.deadline = system_clock::now() - 1s;
   EXPECT_EQ(Reason(Call(kEnqueueJobs, late).Begin()), "DEADLINE_PASSED");
