@@ -41,6 +41,21 @@ bool DecodePartial(std::string_view bytes, Manifest* remote, Manifest* local) {
   return true;
 }
 
+// Writes the first `size` bytes of the file again, and returns their CRC-32C. Bytes that an earlier
+// process wrote before a failed sync can be read without being on disk, and a later sync does not
+// write them.
+absl::StatusOr<uint32_t> Rewrite(File& file, uint64_t size) {
+  FileWindow window(file, size);
+  uint32_t crc = 0;
+  for (uint64_t at = 0; at < size; at += FileWindow::kPieceBytes) {
+    absl::StatusOr<std::string_view> bytes = window.Get(at, FileWindow::kPieceBytes);
+    if (!bytes.ok()) return bytes.status();
+    crc = Crc32c(*bytes, crc);
+    if (absl::Status s = file.WriteAt(at, *bytes); !s.ok()) return s;
+  }
+  return crc;
+}
+
 }  // namespace
 
 absl::Status SnapshotReceiver::Load() {
@@ -135,10 +150,14 @@ absl::StatusOr<bool> SnapshotReceiver::Resume() {
     const SnapshotFile& file = p.local.files[i];
     const std::string path = directory_.PathOf(file.name);
     if (VerifySnapshotFile(directory_.fs(), path, file).ok()) {
+      p.complete.insert(i);
+      if (directory_.Has(file)) continue;  // durable since its snapshot was finished
       absl::StatusOr<std::unique_ptr<File>> complete = directory_.fs().OpenForWrite(path);
       if (!complete.ok()) return complete.status();
+      if (absl::StatusOr<uint32_t> crc = Rewrite(**complete, file.size); !crc.ok()) {
+        return crc.status();
+      }
       if (absl::Status s = (*complete)->Sync(); !s.ok()) return s;
-      p.complete.insert(i);
       continue;
     }
     // A file that a listed snapshot uses must not be overwritten.
@@ -151,13 +170,9 @@ absl::StatusOr<bool> SnapshotReceiver::Resume() {
     absl::StatusOr<uint64_t> size = (*part)->Size();
     if (!size.ok()) return size.status();
     if (*size >= file.size) continue;  // wrong content; receive it from its start
-    FileWindow window(**part, *size);
-    p.crc = 0;
-    for (uint64_t at = 0; at < *size; at += FileWindow::kPieceBytes) {
-      absl::StatusOr<std::string_view> bytes = window.Get(at, FileWindow::kPieceBytes);
-      if (!bytes.ok()) return bytes.status();
-      p.crc = Crc32c(*bytes, p.crc);
-    }
+    absl::StatusOr<uint32_t> crc = Rewrite(**part, *size);
+    if (!crc.ok()) return crc.status();
+    p.crc = *crc;
     p.cursor.offset = *size;
     p.file = *std::move(part);
   }

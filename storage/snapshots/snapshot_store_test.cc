@@ -418,6 +418,28 @@ TEST_F(SnapshotReceiveTest, ResumesAfterRestart) {
   }
 }
 
+// After a failed sync, bytes can be read that are not on disk, and a later sync does not write
+// them.
+TEST_F(SnapshotReceiveTest, BytesOfAFailedSyncAreWrittenAgain) {
+  int failures = 0;
+  for (uint64_t nth = 1;; ++nth) {
+    FaultFileSystem fs;
+    auto store = OpenStore(fs);
+    fs.FailNth(DiskOp::kSync, nth, absl::InternalError("Input/output error"));
+    if (Transfer(*sender_, *store, sent_).ok()) break;
+    ++failures;
+    store = OpenStore(fs);
+    const absl::StatusOr<Manifest> received = Transfer(*sender_, *store, sent_);
+    ASSERT_TRUE(received.ok()) << nth << ": " << received.status();
+    fs.CrashKeeping(false);
+    store = OpenStore(fs);
+    const absl::StatusOr<std::string> bytes = ReadAll(*store, *received);
+    ASSERT_TRUE(bytes.ok()) << nth << ": " << bytes.status();
+    EXPECT_EQ(*bytes, content_) << nth;
+  }
+  EXPECT_GE(failures, 5) << "one for each file and the manifest";
+}
+
 TEST_F(SnapshotReceiveTest, AnotherManifestDropsThePartialCopy) {
   EXPECT_FALSE(Transfer(*sender_, *store_, sent_, 300, 5).ok());
   const Manifest other = Take(*sender_, Meta(60, 3), Content(1500, 8)).value();
