@@ -151,11 +151,13 @@ void UnaryCall::OnCancel() {
 
 void UnaryCall::Abandon(const grpc::Status& status) {
   cancelled_.store(true);
+  // Claimed first: the end of the forward that is cancelled here must not be the answer.
+  const bool claimed = Claim();
   {
     const std::lock_guard lock(forward_mutex_);
     if (forward_ != nullptr) forward_->context.TryCancel();
   }
-  Answer(status);
+  if (claimed) FinishClaimed(status);
 }
 
 void UnaryCall::OnDone() {
