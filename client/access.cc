@@ -68,29 +68,11 @@ Access Access::From(const ClientOptions& options) {
     return access;
   }
   access.server_name = tls.server_name;
+  access.roots_pem = ssl.pem_root_certs;
+  access.cert_pem = ssl.pem_cert_chain;
+  access.key_pem = ssl.pem_private_key;
   access.credentials = grpc::SslCredentials(ssl);
   return access;
-}
-
-std::string Access::Explained(const std::string& message) const {
-  const auto has = [&](const char* text) { return message.find(text) != std::string::npos; };
-  // gRPC reports this only if it reads the TLS alert before the connection ends.
-  if (has("certificate verify failed")) {
-    return message +
-           "; the server's certificate does not come from a CA that this client trusts, or has "
-           "expired";
-  }
-  // Most failed handshakes look like this to gRPC.
-  const bool broke = has("Socket closed") || has("Connection reset") ||
-                     has("handshaker shutdown") || has("Handshake read failed");
-  if (broke && !tls) return message + "; this client speaks plain text: does the server want TLS?";
-  if (broke) {
-    return message +
-           "; if it is the TLS handshake: the server's certificate does not come from a CA that "
-           "this client trusts, or has expired, or does not have the name that was dialled, or the "
-           "server speaks plain text";
-  }
-  return message;
 }
 
 }  // namespace dqueue::client

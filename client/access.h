@@ -16,7 +16,9 @@ struct Access {
   bool tls = false;
   std::string server_name;    // name required in certificates; empty: the host of the address
   std::string authorization;  // metadata of each call; empty: none
-  Status problem;             // not OK: no call is possible
+  // The texts of the files, for ProbeConnection().
+  std::string roots_pem, cert_pem, key_pem;
+  Status problem;  // not OK: no call is possible
 
   // Reads the files that the options name. INVALID_ARGUMENT in `problem`: the options contradict
   // each other, or a file cannot be used.
@@ -26,8 +28,6 @@ struct Access {
   void Authorize(grpc::ClientContext* context) const {
     if (!authorization.empty()) context->AddMetadata("authorization", authorization);
   }
-  // Returns gRPC's message about a failed connection, followed by the probable cause.
-  std::string Explained(const std::string& message) const;
 };
 
 }  // namespace dqueue::client

@@ -108,19 +108,5 @@ TEST_F(AccessTest, EachCallCarriesTheKey) {
   EXPECT_EQ(with_key, 3);
 }
 
-TEST_F(AccessTest, ExplainsFailedConnections) {
-  Access plain;
-  EXPECT_THAT(plain.Explained("Socket closed"), HasSubstr("does the server want TLS?"));
-  EXPECT_THAT(plain.Explained("tcp handshaker shutdown"), HasSubstr("does the server want TLS?"));
-  EXPECT_EQ(plain.Explained("Connection refused"), "Connection refused");
-  Access tls;
-  tls.tls = true;
-  EXPECT_THAT(tls.Explained("tcp handshaker shutdown"), HasSubstr("does not come from a CA"));
-  EXPECT_THAT(tls.Explained("Handshake read failed"), HasSubstr("does not come from a CA"));
-  EXPECT_THAT(tls.Explained("Ssl handshake failed: SSL_ERROR_SSL: certificate verify failed"),
-              HasSubstr("does not come from a CA that this client trusts, or has expired"));
-  EXPECT_EQ(tls.Explained("Connection refused"), "Connection refused");
-}
-
 }  // namespace
 }  // namespace dqueue::client

@@ -383,7 +383,7 @@ Result<ClusterView> Client::GetCluster(const std::string& server_address) {
   if (!server_address.empty()) {
     const auto server = impl_->rpc.servers().ByAddress(server_address);
     result.status =
-        impl_->rpc.CallServer(*server, std::min(impl_->options.timeout, kAttemptMax), invoke);
+        impl_->rpc.CallServer(server, std::min(impl_->options.timeout, kAttemptMax), invoke);
   } else {
     result.status =
         impl_->rpc.Call({.timeout = impl_->options.timeout, .any_server = true}, invoke);
@@ -421,6 +421,8 @@ Result<Job> Client::WaitForCompletion(const std::string& id, Duration limit) {
     const bool may_pass = job.status.code == Code::kUnavailable ||
                           (is_over && job.status.code == Code::kDeadlineExceeded);
     if (!job.ok() && !may_pass) return job;
+    // Nobody has ever answered.
+    if (!job.ok() && !seen && impl_->rpc.HopesNoMore()) return job;
     if (is_over) {
       if (!seen) return job;
       return {{Code::kDeadlineExceeded, "",
@@ -433,7 +435,8 @@ Result<Job> Client::WaitForCompletion(const std::string& id, Duration limit) {
 }
 
 Result<std::vector<Job>> Client::Impl::Lease(const LeaseOptions& lease,
-                                             const std::string& request_id, CallCancel* cancel) {
+                                             const std::string& request_id,
+                                             const CallControl& control) {
   v1::LeaseJobsRequest request;
   request.set_worker_id(lease.worker_id);
   for (const std::string& queue : lease.queues) request.add_queues(queue);
@@ -445,10 +448,9 @@ Result<std::vector<Job>> Client::Impl::Lease(const LeaseOptions& lease,
   request.set_host(lease.host);
   v1::LeaseJobsResponse response;
   const Duration wait = std::max(lease.wait, Duration{0});
-  const CallSpec spec{.effect = Effect::kIdempotent,
-                      .timeout = options.timeout + wait,
-                      .attempt_max = kAttemptMax + wait,
-                      .cancel = cancel};
+  CallSpec spec = Change(control);
+  if (!control.timeout) spec.timeout += wait;
+  spec.attempt_max = kAttemptMax + wait;
   Result<std::vector<Job>> result;
   result.status = rpc.Call(spec, [&](Server& server, grpc::ClientContext* context) {
     return server.workers->LeaseJobs(context, request, &response);
@@ -460,12 +462,17 @@ Result<std::vector<Job>> Client::Impl::Lease(const LeaseOptions& lease,
 }
 
 Result<std::vector<Job>> Client::Lease(const LeaseOptions& options) {
-  return impl_->Lease(options, NewUuidV7(), nullptr);
+  return impl_->Lease(options, NewUuidV7(), {});
 }
 
 Result<std::vector<Status>> Client::Complete(const std::vector<Completion>& items) {
+  return impl_->Complete(items, {});
+}
+
+Result<std::vector<Status>> Client::Impl::Complete(const std::vector<Completion>& items,
+                                                   const CallControl& control) {
   return SendItems<v1::CompleteJobsRequest, v1::CompleteJobsResponse>(
-      impl_->rpc, {.effect = Effect::kIdempotent, .timeout = impl_->options.timeout}, items, {},
+      rpc, Change(control), items, {},
       [](const Completion& completion, v1::CompleteJobsRequest* request) {
         auto* item = request->add_items();
         item->set_id(completion.id);
@@ -481,13 +488,18 @@ Result<std::vector<Status>> Client::Complete(const std::vector<Completion>& item
 }
 
 Result<std::vector<Status>> Client::Fail(const std::vector<Failure>& items) {
+  return impl_->Fail(items, {});
+}
+
+Result<std::vector<Status>> Client::Impl::Fail(const std::vector<Failure>& items,
+                                               const CallControl& control) {
   return SendItems<v1::FailJobsRequest, v1::FailJobsResponse>(
-      impl_->rpc, {.effect = Effect::kIdempotent, .timeout = impl_->options.timeout}, items, {},
+      rpc, Change(control), items, {},
       [](const Failure& failure, v1::FailJobsRequest* request) {
         auto* item = request->add_items();
         item->set_id(failure.id);
         ToProto(failure.token, item->mutable_token());
-        item->set_error(MakeUtf8(failure.error, kErrorBytesKept));
+        item->set_error(MakeUtf8Middle(failure.error, kErrorBytesKept));
         item->set_reject(failure.reject);
         if (failure.retry_delay) ToProto(*failure.retry_delay, item->mutable_retry_delay());
       },
@@ -502,12 +514,12 @@ Result<std::vector<Status>> Client::Fail(const std::vector<Failure>& items) {
 Result<std::vector<Status>> Client::Impl::Extend(const std::vector<LeaseRef>& items,
                                                  const std::string& worker_id,
                                                  std::optional<Duration> lease_duration,
-                                                 Duration timeout, CallCancel* cancel) {
+                                                 const CallControl& control) {
   v1::ExtendLeasesRequest prototype;
   prototype.set_worker_id(worker_id);
   if (lease_duration) ToProto(*lease_duration, prototype.mutable_lease_duration());
   return SendItems<v1::ExtendLeasesRequest, v1::ExtendLeasesResponse>(
-      rpc, {.effect = Effect::kIdempotent, .timeout = timeout, .cancel = cancel}, items, prototype,
+      rpc, Change(control), items, prototype,
       [](const LeaseRef& lease, v1::ExtendLeasesRequest* request) { FillLease(lease, request); },
       [](const LeaseRef& lease) { return IdCost(lease.id) + 32; },
       [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {
@@ -517,12 +529,17 @@ Result<std::vector<Status>> Client::Impl::Extend(const std::vector<LeaseRef>& it
 
 Result<std::vector<Status>> Client::Extend(const std::vector<LeaseRef>& items,
                                            std::optional<Duration> lease_duration) {
-  return impl_->Extend(items, "", lease_duration, impl_->options.timeout, nullptr);
+  return impl_->Extend(items, "", lease_duration, {});
 }
 
 Result<std::vector<Status>> Client::Release(const std::vector<LeaseRef>& items) {
+  return impl_->Release(items, {});
+}
+
+Result<std::vector<Status>> Client::Impl::Release(const std::vector<LeaseRef>& items,
+                                                  const CallControl& control) {
   return SendItems<v1::ReleaseJobsRequest, v1::ReleaseJobsResponse>(
-      impl_->rpc, {.effect = Effect::kIdempotent, .timeout = impl_->options.timeout}, items, {},
+      rpc, Change(control), items, {},
       [](const LeaseRef& lease, v1::ReleaseJobsRequest* request) { FillLease(lease, request); },
       [](const LeaseRef& lease) { return IdCost(lease.id) + 32; },
       [](Server& server, grpc::ClientContext* context, const auto& request, auto* response) {

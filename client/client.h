@@ -17,7 +17,10 @@
 //
 // Errors: a function never throws for a failed call. Code defines what the caller can rely on.
 // docs/api.md lists the reasons and the limits of all fields; a value beyond a limit is answered
-// with kInvalidArgument, or with kResourceExhausted if it is too large.
+// with kInvalidArgument, or with kResourceExhausted if it is too large. If no server can be
+// reached, the reason is the cause, and the message begins with the address: NAME_NOT_RESOLVED,
+// CONNECTION_REFUSED, CONNECTION_FAILED, CONNECTION_TIMEOUT, CONNECTION_CLOSED, SERVER_SILENT,
+// NOT_GRPC, TLS_REQUIRED, TLS_NOT_SPOKEN, TLS_CERTIFICATE, TLS_CLIENT_CERTIFICATE or TLS_FAILED.
 #pragma once
 
 #include <chrono>
@@ -160,7 +163,8 @@ struct Job {
   // Of a leased job.
   FencingToken token;
   std::string worker_id;
-  Duration lease_remaining{};  // at the time of the answer
+  Duration lease_remaining{};              // at the time of the answer
+  std::optional<Duration> lease_duration;  // JobSpec::lease_duration
   // The last ten, oldest first. Set by Get(), by Lease(), and by List() with ListFilter::full.
   std::vector<Attempt> attempts;
 };
@@ -311,7 +315,8 @@ struct Completion {
 struct Failure {
   std::string id{};
   FencingToken token{};
-  std::string error{};                    // cut to 4 KiB; bytes that are not UTF-8 become '?'
+  // Bytes that are not UTF-8 become '?'. Of more than 4 KiB the begin and the end are kept.
+  std::string error{};
   bool reject = false;                    // the job is dead without a retry
   std::optional<Duration> retry_delay{};  // 0 to 30 days, instead of the RetryPolicy
 };
@@ -342,6 +347,10 @@ struct ClientOptions {
   std::string api_key{};
   // Time limit of a call, retries included.
   Duration timeout{15000};
+  // A call fails before its time limit if for this time nothing has listened at any server's
+  // address, or the names have not existed. Unset: it is retried until the time limit, so that a
+  // restart of a single node fails no call.
+  std::optional<Duration> unreachable_limit{};
   // Enqueue() gathers concurrent jobs into batches of up to this size. While max_batches_in_flight
   // batches wait for an answer, the next one collects jobs.
   int max_batch_jobs = 2000;
@@ -440,6 +449,7 @@ class Client {
   const ClientOptions& options() const;
 
  private:
+  friend class VerdictReporter;
   friend class Worker;
   class Impl;
   std::shared_ptr<Impl> impl_;

@@ -213,6 +213,7 @@ Job FromProto(v1::Job&& in) {
     out.worker_id = std::move(*in.mutable_lease()->mutable_worker_id());
     out.lease_remaining = GetDuration(in.lease().remaining());
   }
+  if (in.has_lease_duration()) out.lease_duration = GetDuration(in.lease_duration());
   for (v1::Attempt& attempt : *in.mutable_attempts()) {
     out.attempts.push_back(FromProto(std::move(attempt)));
   }
@@ -394,6 +395,17 @@ bool IsUtf8(std::string_view text) {
     text.remove_prefix(length);
   }
   return true;
+}
+
+std::string MakeUtf8Middle(std::string_view text, size_t max_bytes) {
+  const std::string whole = MakeUtf8(text, SIZE_MAX);
+  if (whole.size() <= max_bytes) return whole;
+  const auto mark = [](size_t bytes) { return " […" + std::to_string(bytes) + " bytes cut…] "; };
+  const size_t room = max_bytes - std::min(max_bytes, mark(whole.size()).size());
+  const std::string head = MakeUtf8(whole, room / 4);
+  size_t tail = whole.size() - (room - room / 4);
+  while (tail < whole.size() && (whole[tail] & 0xC0) == 0x80) ++tail;
+  return head + mark(tail - head.size()) + whole.substr(tail);
 }
 
 std::string MakeUtf8(std::string_view text, size_t max_bytes) {

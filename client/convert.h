@@ -35,6 +35,9 @@ std::string FieldNotUtf8(const JobSpec& spec);
 bool IsUtf8(std::string_view text);
 // Replaces bytes that are not UTF-8 by '?' and cuts the text to `max_bytes`, between characters.
 std::string MakeUtf8(std::string_view text, size_t max_bytes);
+// The same, but text is left out in the middle, and the place says how much: the end of an error is
+// as telling as its begin. `max_bytes` is at least 64.
+std::string MakeUtf8Middle(std::string_view text, size_t max_bytes);
 
 // The size of a job in bytes, for the limits of batches. An estimate.
 size_t CostOf(const JobSpec& spec);

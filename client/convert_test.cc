@@ -1,5 +1,6 @@
 #include "client/convert.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "google/rpc/error_details.pb.h"
@@ -94,6 +95,7 @@ TEST(Convert, AJob) {
   proto.mutable_lease()->mutable_token()->set_sequence(6);
   proto.mutable_lease()->set_worker_id("w");
   proto.mutable_lease()->mutable_remaining()->set_seconds(2);
+  proto.mutable_lease_duration()->set_seconds(7);
   const Job job = FromProto(std::move(proto));
   EXPECT_EQ(job.id, "job-1");
   EXPECT_EQ(job.payload, "{}");
@@ -108,6 +110,8 @@ TEST(Convert, AJob) {
   EXPECT_EQ(job.token, (FencingToken{5, 6}));
   EXPECT_EQ(job.worker_id, "w");
   EXPECT_EQ(job.lease_remaining, 2s);
+  EXPECT_EQ(job.lease_duration, 7s);
+  EXPECT_EQ(FromProto(v1::Job()).lease_duration, std::nullopt);
 }
 
 TEST(Convert, StatusOfAnItem) {
@@ -122,6 +126,30 @@ TEST(Convert, StatusOfAnItem) {
   EXPECT_EQ(status.code, Code::kFailedPrecondition);
   EXPECT_EQ(status.reason, "LEASE_STALE");
   EXPECT_EQ(status.message, "over");
+}
+
+TEST(Utf8, TheMiddleIsCut) {
+  EXPECT_EQ(MakeUtf8Middle("short", 64), "short");
+  EXPECT_EQ(MakeUtf8Middle("a\xff", 64), "a?");
+  const std::string exact(100, 'x');
+  EXPECT_EQ(MakeUtf8Middle(exact, 100), exact);
+  const std::string text = MakeUtf8Middle("first " + std::string(5000, 'x') + " last", 100);
+  EXPECT_LE(text.size(), 100u);
+  EXPECT_THAT(text, testing::StartsWith("first xxx"));
+  EXPECT_THAT(text, testing::EndsWith("xx last"));
+  // What is shown and what the mark counts is everything.
+  const size_t at = text.find(" […") + 1;
+  const size_t mark = std::string("[… bytes cut…] ").size() + 4 + 1;
+  EXPECT_EQ(std::stoul(text.substr(at + std::string("[…").size())) + text.size() - mark, 5011u)
+      << text;
+  // No character is cut into two.
+  for (size_t max = 64; max < 80; ++max) {
+    std::string umlauts;
+    for (int i = 0; i < 200; ++i) umlauts += "ä";
+    const std::string cut = MakeUtf8Middle(umlauts, max);
+    EXPECT_TRUE(IsUtf8(cut)) << cut;
+    EXPECT_LE(cut.size(), max);
+  }
 }
 
 TEST(Utf8, GoodAndBad) {

@@ -197,12 +197,17 @@ void EnqueueQueue::OnSent(const std::shared_ptr<Batch>& batch, const grpc::Statu
 }
 
 void EnqueueQueue::OnFailed(const std::shared_ptr<Batch>& batch, const grpc::Status& status) {
-  const FailedAttempt failure = ReadFailure(status, rpc_->servers().access());
-  const Step step = batch->retry->OnFailure(failure, Clock::now());
+  const FailedAttempt failure = ReadFailure(status);
+  Step step = batch->retry->OnFailure(failure, Clock::now());
   if (step.kind == Step::Kind::kRetry || failure.transport) {
     rpc_->servers().OnFailure(batch->server, failure, step.avoid_server);
   }
+  if (step.kind == Step::Kind::kRetry && rpc_->HopesNoMore()) {
+    step.kind = Step::Kind::kGiveUp;
+    step.status = batch->retry->OutOfTime();
+  }
   if (step.kind == Step::Kind::kGiveUp) {
+    if (failure.transport) rpc_->servers().Explain(*batch->server, &step.status);
     Fail(batch, step.status);
   } else if (step.wait.count() == 0) {
     Send(batch, false);

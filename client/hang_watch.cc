@@ -83,8 +83,7 @@ void HangWatch::AskLocked(const std::shared_ptr<Server>& server) {
 }
 
 void HangWatch::OnAnswer(const std::shared_ptr<Question>& question, const grpc::Status& status) {
-  const FailedAttempt failure =
-      status.ok() ? FailedAttempt() : ReadFailure(status, servers_->access());
+  const FailedAttempt failure = status.ok() ? FailedAttempt() : ReadFailure(status);
   const std::lock_guard lock(mutex_);
   questions_.erase(question->server.get());
   if (!stop_ && failure.transport) {

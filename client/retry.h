@@ -14,9 +14,9 @@ using Clock = std::chrono::steady_clock;
 
 // A failed attempt, as reported by the server or by gRPC.
 struct FailedAttempt {
-  Status status;               // empty reason: not from a dqueue server
-  std::string leader_address;  // named by the server; empty: none
-  Duration retry_after{0};     // the server's RetryInfo; 0: none
+  Status status{};               // empty reason: not from a dqueue server
+  std::string leader_address{};  // named by the server; empty: none
+  Duration retry_after{0};       // the server's RetryInfo; 0: none
   // The connection was refused, broke or timed out.
   bool transport = false;
   // The request may have taken effect.

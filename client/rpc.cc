@@ -7,6 +7,9 @@
 namespace dqueue::client {
 namespace {
 
+// A probe of a refused connection takes a millisecond.
+constexpr Duration kExplainMax{300};
+
 Status Cancelled() { return {Code::kUnavailable, "CANCELLED", "cancelled by this client"}; }
 
 }  // namespace
@@ -69,13 +72,21 @@ Status Rpc::Call(const CallSpec& spec, const Invoke& invoke) {
       return {};
     }
     if (spec.cancel != nullptr && spec.cancel->cancelled()) return Cancelled();
-    const FailedAttempt failure = ReadFailure(status, servers_.access());
-    const Step step = retry.OnFailure(failure, Clock::now());
-    if (step.kind == Step::Kind::kGiveUp) {
-      if (failure.transport) servers_.OnFailure(server, failure, step.avoid_server);
-      return step.status;
+    FailedAttempt failure = ReadFailure(status);
+    Step step = retry.OnFailure(failure, Clock::now());
+    if (step.kind == Step::Kind::kRetry || failure.transport) {
+      servers_.OnFailure(server, failure, step.avoid_server);
     }
-    servers_.OnFailure(server, failure, step.avoid_server);
+    if (failure.transport) servers_.Explain(*server, &failure.status);
+    if (spec.on_failure && spec.on_failure(*server, failure)) step.kind = Step::Kind::kGiveUp;
+    if (step.kind == Step::Kind::kRetry && HopesNoMore()) step.kind = Step::Kind::kGiveUp;
+    if (step.kind == Step::Kind::kGiveUp) {
+      Status result = step.status.ok() ? retry.OutOfTime() : step.status;
+      if (failure.transport) {
+        servers_.Explain(*server, &result, failure.maybe_done ? Duration{} : kExplainMax);
+      }
+      return result;
+    }
     if (step.wait.count() == 0) continue;
     if (spec.cancel == nullptr) {
       std::this_thread::sleep_for(step.wait);
@@ -85,14 +96,21 @@ Status Rpc::Call(const CallSpec& spec, const Invoke& invoke) {
   }
 }
 
-Status Rpc::CallServer(Server& server, Duration timeout, const Invoke& invoke) {
+Status Rpc::CallServer(const std::shared_ptr<Server>& known, Duration timeout,
+                       const Invoke& invoke) {
+  Server& server = *known;
   if (!servers_.access().problem.ok()) return servers_.NoServers();
   grpc::ClientContext context;
   servers_.access().Authorize(&context);
   context.set_deadline(std::chrono::system_clock::now() + timeout);
   const grpc::Status status = invoke(server, &context);
   if (status.ok()) return {};
-  Status failed = ReadFailure(status, servers_.access()).status;
+  const FailedAttempt failure = ReadFailure(status);
+  Status failed = failure.status;
+  if (failure.transport) {
+    servers_.OnFailure(known, failure, false);
+    servers_.Explain(server, &failed, failure.maybe_done ? Duration{} : kExplainMax);
+  }
   if (failed.code == Code::kInternal || failed.code == Code::kDeadlineExceeded) {
     failed.code = Code::kUnavailable;
   }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "client/hang_watch.h"
 #include "client/servers.h"
@@ -41,23 +42,32 @@ struct CallSpec {
   Duration attempt_max = kAttemptMax;
   CallCancel* cancel = nullptr;  // may be null
   bool any_server = false;       // followers answer too, so a success does not identify the leader
+  // Called after each failed attempt, with the cause if it is known (Servers::Explain). True: give
+  // up instead of another attempt. Null: never.
+  std::function<bool(const Server& server, const FailedAttempt& failure)> on_failure{};
 };
 
 class Rpc {
  public:
   using Invoke = std::function<grpc::Status(Server&, grpc::ClientContext*)>;
 
-  explicit Rpc(const ClientOptions& options) : servers_(options.servers, Access::From(options)) {}
+  explicit Rpc(const ClientOptions& options)
+      : unreachable_limit_(options.unreachable_limit),
+        servers_(options.servers, Access::From(options)) {}
 
   // Retries until success, a final error, the time limit or a cancellation.
   Status Call(const CallSpec& spec, const Invoke& invoke);
   // Makes one attempt at one server.
-  Status CallServer(Server& server, Duration timeout, const Invoke& invoke);
+  Status CallServer(const std::shared_ptr<Server>& server, Duration timeout, const Invoke& invoke);
+
+  // No server has been reachable for ClientOptions::unreachable_limit: a retry is not worth it.
+  bool HopesNoMore() { return unreachable_limit_ && servers_.Unreachable(*unreachable_limit_); }
 
   Servers& servers() { return servers_; }
   HangWatch& watch() { return watch_; }
 
  private:
+  const std::optional<Duration> unreachable_limit_;
   Servers servers_;
   HangWatch watch_{&servers_};
 };

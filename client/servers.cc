@@ -44,6 +44,12 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const Acc
   return grpc::CreateCustomChannel(address, access.credentials, args);
 }
 
+// gRPC's errors of attempts that had no connection.
+bool NeverSent(const std::string& grpc_message) {
+  return grpc_message.starts_with("failed to connect to all addresses") ||
+         grpc_message.starts_with("DNS resolution failed");
+}
+
 Duration FromProtoDuration(const google::protobuf::Duration& duration) {
   return std::chrono::seconds(duration.seconds()) +
          std::chrono::duration_cast<Duration>(std::chrono::nanoseconds(duration.nanos()));
@@ -162,6 +168,10 @@ void Servers::SetLeaderLocked(const std::string& address) {
 }
 
 void Servers::OnSuccess(const std::shared_ptr<Server>& server, const grpc::ClientContext& context) {
+  if (server->failing.load(std::memory_order_relaxed)) {
+    server->failing.store(false, std::memory_order_relaxed);
+    probes_.OnSuccess(server->address);
+  }
   const auto& metadata = context.GetServerInitialMetadata();
   const auto it = metadata.find(kLeaderAddressKey);
   const std::lock_guard lock(mutex_);
@@ -175,6 +185,10 @@ void Servers::OnSuccess(const std::shared_ptr<Server>& server, const grpc::Clien
 
 void Servers::OnFailure(const std::shared_ptr<Server>& server, const FailedAttempt& failure,
                         bool avoid) {
+  if (failure.transport) {
+    server->failing.store(true, std::memory_order_relaxed);
+    probes_.OnFailure(server->address, failure.status.message);
+  }
   const std::lock_guard lock(mutex_);
   const bool was_leader = leader_ != kNone && entries_[leader_].server == server;
   if (was_leader && failure.status.reason != "COMMIT_UNKNOWN" &&
@@ -192,7 +206,31 @@ void Servers::OnFailure(const std::shared_ptr<Server>& server, const FailedAttem
   }
 }
 
-FailedAttempt ReadFailure(const grpc::Status& status, const Access& access) {
+void Servers::Explain(const Server& server, Status* status, Duration limit) {
+  if (status->ok() || !status->reason.empty()) return;
+  const std::optional<ConnectionProblem> problem = probes_.Problem(server.address, limit);
+  if (problem && !problem->reason.empty()) {
+    status->reason = problem->reason;
+    status->message = problem->message;
+  } else {
+    status->message = server.address + ": " + status->message;
+  }
+}
+
+bool Servers::Unreachable(Duration duration) {
+  const Clock::time_point now = Clock::now();
+  std::vector<std::string> addresses;
+  {
+    const std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < configured_; ++i) addresses.push_back(entries_[i].server->address);
+  }
+  return std::all_of(addresses.begin(), addresses.end(), [&](const std::string& address) {
+    const auto since = probes_.UnreachableSince(address);
+    return since && now - *since >= duration;
+  });
+}
+
+FailedAttempt ReadFailure(const grpc::Status& status) {
   FailedAttempt failure;
   failure.status.code = FromRpcCode(status.error_code());
   failure.status.message = status.error_message();
@@ -214,13 +252,11 @@ FailedAttempt ReadFailure(const grpc::Status& status, const Access& access) {
     failure.maybe_done = failure.status.reason == "COMMIT_UNKNOWN";
     return failure;
   }
-  failure.status.message = access.Explained(failure.status.message);
   // An error of gRPC itself. Broken connections have several codes, depending on the moment.
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
       failure.transport = true;
-      failure.maybe_done =
-          !failure.status.message.starts_with("failed to connect to all addresses");
+      failure.maybe_done = !NeverSent(failure.status.message);
       break;
     case grpc::StatusCode::CANCELLED:
     case grpc::StatusCode::UNKNOWN:

@@ -5,12 +5,14 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/status.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "client/access.h"
+#include "client/connection_probe.h"
 #include "client/retry.h"
 #include "dqueue/v1/service.grpc.pb.h"
 
@@ -25,6 +27,8 @@ struct Server {
   const std::unique_ptr<v1::WorkerService::Stub> workers;
   const std::unique_ptr<v1::ClusterService::Stub> cluster;
   const std::unique_ptr<v1::KeyService::Stub> keys;
+  // A connection failed after the last success. Keeps the probes off the path of successful calls.
+  std::atomic<bool> failing{false};
 };
 
 class Servers {
@@ -48,6 +52,14 @@ class Servers {
   void OnSuccess(const std::shared_ptr<Server>& server, const grpc::ClientContext& context);
   void OnFailure(const std::shared_ptr<Server>& server, const FailedAttempt& failure, bool avoid);
 
+  // Replaces gRPC's text about a failed connection to the server by the cause, if a probe has found
+  // it, and sets the reason. Else puts the server's address before it. A running probe is waited
+  // for up to `limit`. Does nothing if the status has a reason.
+  void Explain(const Server& server, Status* status, Duration limit = {});
+  // No configured server could be reached during the last `duration`: nothing listens there, or the
+  // names do not exist.
+  bool Unreachable(Duration duration);
+
  private:
   struct Entry {
     std::shared_ptr<Server> server;
@@ -59,6 +71,7 @@ class Servers {
   void SetLeaderLocked(const std::string& address);
 
   const Access access_;
+  ConnectionProbes probes_{&access_};
   mutable std::mutex mutex_;
   size_t configured_ = 0;       // number of configured entries; the rest are named leaders
   std::vector<Entry> entries_;  // never shrinks; its size is limited
@@ -76,6 +89,6 @@ void KeepCallbackThreads();
 std::string NormalAddress(std::string address);
 
 // Reads the error of a failed attempt: the server's details, or gRPC's own error.
-FailedAttempt ReadFailure(const grpc::Status& status, const Access& access);
+FailedAttempt ReadFailure(const grpc::Status& status);
 
 }  // namespace dqueue::client

@@ -23,8 +23,14 @@ bool IsOpen(const Status& status) {
 
 }  // namespace
 
-VerdictReporter::VerdictReporter(Client* client, Settled settled)
-    : client_(client), settled_(std::move(settled)), thread_([this] { Run(); }) {}
+VerdictReporter::VerdictReporter(Client::Impl* client, CallControl control, Settled settled)
+    : client_(client),
+      control_([&] {
+        control.cancel = &cancel_;
+        return std::move(control);
+      }()),
+      settled_(std::move(settled)),
+      thread_([this] { Run(); }) {}
 
 VerdictReporter::~VerdictReporter() { Finish(Clock::now()); }
 
@@ -44,11 +50,13 @@ size_t VerdictReporter::pending() const {
 
 void VerdictReporter::Finish(Clock::time_point deadline) {
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     finish_ = true;
     deadline_ = deadline;
+    wake_.notify_all();
+    wake_.wait_until(lock, deadline, [this] { return ended_; });
   }
-  wake_.notify_all();
+  cancel_.Cancel();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -57,7 +65,11 @@ void VerdictReporter::Run() {
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [this] { return finish_ || !waiting_.empty(); });
-    if (waiting_.empty()) return;
+    if (waiting_.empty()) {
+      ended_ = true;
+      wake_.notify_all();
+      return;
+    }
     std::vector<Report> reports;
     while (!waiting_.empty() && reports.size() < kBatchMax) {
       reports.push_back(std::move(waiting_.front()));
@@ -123,7 +135,7 @@ std::vector<VerdictReporter::Report> VerdictReporter::Send(std::vector<Report> r
     for (const Report* report : kinds[0]) {
       items.push_back({report->id, report->token, report->verdict.text});
     }
-    settle(kinds[0], client_->Complete(items).value);
+    settle(kinds[0], client_->Complete(items, control_).value);
   }
   if (!kinds[1].empty()) {
     std::vector<Failure> items;
@@ -133,13 +145,13 @@ std::vector<VerdictReporter::Report> VerdictReporter::Send(std::vector<Report> r
                        report->verdict.kind == Verdict::Kind::kReject,
                        report->verdict.retry_delay});
     }
-    settle(kinds[1], client_->Fail(items).value);
+    settle(kinds[1], client_->Fail(items, control_).value);
   }
   if (!kinds[2].empty()) {
     std::vector<LeaseRef> items;
     items.reserve(kinds[2].size());
     for (const Report* report : kinds[2]) items.push_back({report->id, report->token});
-    settle(kinds[2], client_->Release(items).value);
+    settle(kinds[2], client_->Release(items, control_).value);
   }
   return open;
 }

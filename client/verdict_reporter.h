@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "client/client_impl.h"
 #include "client/retry.h"
 #include "client/worker.h"
 
@@ -29,7 +30,9 @@ class VerdictReporter {
   // Called once per report, on the reporter's thread. `counted`: the verdict took effect.
   using Settled = std::function<void(const Report& report, bool counted)>;
 
-  VerdictReporter(Client* client, Settled settled);
+  // Makes its calls with `control`, except that it sets CallControl::cancel. `client` must outlive
+  // it.
+  VerdictReporter(Client::Impl* client, CallControl control, Settled settled);
   ~VerdictReporter();  // calls Finish() with a deadline of now
   VerdictReporter(const VerdictReporter&) = delete;
   VerdictReporter& operator=(const VerdictReporter&) = delete;
@@ -37,7 +40,8 @@ class VerdictReporter {
   void Add(Report report);
   // The number of reports that are not settled.
   size_t pending() const;
-  // Returns when every report is settled. Reports that are open at `deadline` are settled as lost.
+  // Returns when every report is settled. Calls that run at `deadline` are cancelled, and open
+  // reports are settled as lost.
   void Finish(Clock::time_point deadline);
 
  private:
@@ -45,13 +49,16 @@ class VerdictReporter {
   // Sends the reports. Returns those without a definite answer.
   std::vector<Report> Send(std::vector<Report> reports);
 
-  Client* const client_;
+  Client::Impl* const client_;
+  CallCancel cancel_;
+  const CallControl control_;
   const Settled settled_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Report> waiting_;
   size_t pending_ = 0;
   bool finish_ = false;
+  bool ended_ = false;  // the thread settles nothing more
   Clock::time_point deadline_ = Clock::time_point::max();
   std::thread thread_;
 };

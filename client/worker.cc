@@ -1,12 +1,9 @@
 #include "client/worker.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
-#include <cstdlib>
 #include <deque>
 #include <exception>
 #include <map>
@@ -17,6 +14,8 @@
 
 #include "client/client_impl.h"
 #include "client/convert.h"
+#include "client/stop_signals.h"
+#include "client/trouble_log.h"
 #include "client/verdict_reporter.h"
 
 namespace dqueue::client {
@@ -24,8 +23,13 @@ namespace {
 
 constexpr Duration kLeaseWait{20000};
 constexpr Duration kLeasePauseMin{50};
-constexpr Duration kLeasePauseMax{2000};
+constexpr Duration kLeasePauseMax{500};
+constexpr Duration kRefusedPauseMax{2000};
+constexpr Duration kProbeTimeout{2000};  // of a lease call that looks whether servers answer again
 constexpr Duration kExtendEveryMin{100};
+// If neither the options, nor the job, nor the answer of the lease call has a duration.
+constexpr Duration kLeaseDefault{30000};
+constexpr Duration kReportGrace{800};  // see Worker::Drain()
 constexpr Duration kGiveUpAfterMin{60000};
 constexpr int kConcurrencyMax = 1000;
 constexpr int kLeaseJobsMax = 1000;
@@ -64,7 +68,7 @@ class Worker::Impl {
   void Handle(const std::string& type, Handler handler) { handlers_[type] = std::move(handler); }
   void Start();
   void Drain();
-  void RunUntilSignal();
+  Status RunUntilSignal();
   WorkerStats stats() const;
 
  private:
@@ -72,33 +76,42 @@ class Worker::Impl {
   struct Held {
     Job job;
     std::stop_source stop;
+    // The duration that extensions ask for; unset: that of the node.
+    std::optional<Duration> asked;
+    Duration term{};          // the duration of the lease, as far as it is known
     Clock::time_point until;  // end of the lease unless it is extended
     Clock::time_point extended;
     bool lost = false;
+    Clock::time_point extend_at() const { return extended + std::max(term / 3, kExtendEveryMin); }
   };
 
   void LeaseLoop();
   void HandleLoop();
   void ExtendLoop();
+  void Hold(std::vector<Job> jobs);
   Verdict RunHandler(const Held& held);
-  void ExtendAll();
+  std::map<std::optional<Duration>, std::vector<std::shared_ptr<Held>>> TakeDue();
+  void Extend(std::optional<Duration> asked, const std::vector<std::shared_ptr<Held>>& leases);
   void Report(const std::shared_ptr<Held>& held, Verdict verdict);
   void OnSettled(const VerdictReporter::Report& report, bool counted);
   void Forget(const std::string& id, FencingToken token);
   void Say(const std::string& line) const {
     if (options_.log_line) options_.log_line(line);
   }
+  void TellTrouble(const Status& status) const;
+  CallControl ControlOf(Activity activity, CallCancel* cancel);
 
   const WorkerOptions options_;
   std::map<std::string, Handler> handlers_;
   Client client_;
+  TroubleLog trouble_;
   CallCancel lease_cancel_;
   CallCancel extend_cancel_;
 
   mutable std::mutex mutex_;
   std::condition_variable slots_;   // a handler became free, or draining has begun
   std::condition_variable jobs_;    // a job is ready to handle, or leasing has ended
-  std::condition_variable extend_;  // the extension thread must end
+  std::condition_variable extend_;  // a job was leased, or the extension thread must end
   std::condition_variable idle_;    // a handler ended
   std::deque<std::shared_ptr<Held>> ready_;
   // By id. A job can be leased again while the verdict of an older lease is not settled.
@@ -122,12 +135,35 @@ Worker::Impl::Impl(ClientOptions client, WorkerOptions options)
         if (options.worker_id.empty()) options.worker_id = MakeWorkerId();
         return std::move(options);
       }()),
-      client_(std::move(client)) {}
+      client_(std::move(client)),
+      trouble_(client_.impl_->rpc.servers().count(),
+               [this](const Status& status) { TellTrouble(status); }) {}
+
+void Worker::Impl::TellTrouble(const Status& status) const {
+  if (options_.on_trouble) {
+    options_.on_trouble(status);
+  } else {
+    Say(status.ok() ? status.message
+                    : "calls fail and are retried: " + std::string(CodeName(status.code)) + " " +
+                          status.reason + " " + status.message);
+  }
+}
+
+CallControl Worker::Impl::ControlOf(Activity activity, CallCancel* cancel) {
+  CallControl control;
+  control.cancel = cancel;
+  control.on_failure = [this, activity](const Server& server, const FailedAttempt& failure) {
+    const bool told = trouble_.OnFailure(activity, server.address, failure, Clock::now());
+    // A lease call that waits for jobs would show only much later that servers answer again.
+    return told && activity == Activity::kLease;
+  };
+  return control;
+}
 
 void Worker::Impl::Start() {
   if (std::exchange(started_, true)) return;
   reporter_ = std::make_unique<VerdictReporter>(
-      &client_,
+      client_.impl_.get(), ControlOf(Activity::kReport, nullptr),
       [this](const VerdictReporter::Report& report, bool counted) { OnSettled(report, counted); });
   for (int i = 0; i < options_.concurrency; ++i) {
     handler_threads_.emplace_back([this] { HandleLoop(); });
@@ -140,7 +176,6 @@ void Worker::Impl::LeaseLoop() {
   LeaseOptions lease;
   lease.worker_id = options_.worker_id;
   lease.queues = options_.queues;
-  lease.wait = kLeaseWait;
   lease.host = HostName();
   lease.lease_duration = options_.lease_duration;
   if (!handlers_.contains("")) {
@@ -159,35 +194,50 @@ void Worker::Impl::LeaseLoop() {
       if (draining_) return;
       lease.max_jobs = std::min(options_.concurrency - busy_, kLeaseJobsMax);
     }
-    Result<std::vector<Job>> leased = client_.impl_->Lease(lease, request_id, &lease_cancel_);
+    CallControl control = ControlOf(Activity::kLease, &lease_cancel_);
+    const bool trouble = trouble_.active();
+    lease.wait = trouble ? Duration{0} : kLeaseWait;
+    if (trouble) control.timeout = kProbeTimeout;
+    Result<std::vector<Job>> leased = client_.impl_->Lease(lease, request_id, control);
     const Clock::time_point now = Clock::now();
     if (!leased.ok()) {
       // After an unknown outcome the same id returns the jobs that may have been leased already.
       if (leased.status.code != Code::kUnknownOutcome) request_id = NewUuidV7();
-      if (!lease_cancel_.cancelled()) {
-        Say("leasing failed: " + std::string(CodeName(leased.status.code)) + " " +
-            leased.status.reason + " " + leased.status.message);
+      // Calls that fail without an attempt: the options are invalid.
+      if (leased.status.code == Code::kInvalidArgument && !lease_cancel_.cancelled()) {
+        trouble_.OnFailure(Activity::kLease, "", {.status = leased.status}, now);
       }
       std::unique_lock lock(mutex_);
       slots_.wait_for(lock, pause, [this] { return draining_; });
-      pause = std::min(pause * 2, kLeasePauseMax);
+      pause = std::min(pause * 2, trouble_.LeaseRefusal() ? kRefusedPauseMax : kLeasePauseMax);
       continue;
     }
+    trouble_.OnSuccess(Activity::kLease, now);
     pause = kLeasePauseMin;
     request_id = NewUuidV7();
-    const std::lock_guard lock(mutex_);
-    for (Job& job : leased.value) {
-      auto held = std::make_shared<Held>();
-      held->until = now + job.lease_remaining;
-      held->extended = now;
-      held->job = std::move(job);
-      held_.emplace(held->job.id, held);
-      ready_.push_back(std::move(held));
-      ++busy_;
-      ++stats_.leased;
-      jobs_.notify_one();
-    }
+    Hold(std::move(leased.value));
   }
+}
+
+void Worker::Impl::Hold(std::vector<Job> jobs) {
+  const Clock::time_point now = Clock::now();
+  const std::lock_guard lock(mutex_);
+  for (Job& job : jobs) {
+    auto held = std::make_shared<Held>();
+    held->asked = options_.lease_duration ? options_.lease_duration : job.lease_duration;
+    const Duration remaining =
+        job.lease_remaining.count() > 0 ? job.lease_remaining : kLeaseDefault;
+    held->term = held->asked.value_or(remaining);
+    held->until = now + job.lease_remaining;
+    held->extended = now;
+    held->job = std::move(job);
+    held_.emplace(held->job.id, held);
+    ready_.push_back(std::move(held));
+    ++busy_;
+    ++stats_.leased;
+    jobs_.notify_one();
+  }
+  if (!jobs.empty()) extend_.notify_all();
 }
 
 void Worker::Impl::HandleLoop() {
@@ -229,12 +279,13 @@ void Worker::Impl::Report(const std::shared_ptr<Held>& held, Verdict verdict) {
     const std::lock_guard lock(mutex_);
     // A lost lease, too: a leader that refuses to extend a lease may still accept its verdict, for
     // example while the expiry is on its way into the log.
-    give_up = std::max(held->until + 2 * options_.lease_duration, Clock::now() + kGiveUpAfterMin);
+    give_up = std::max(held->until + 2 * held->term, Clock::now() + kGiveUpAfterMin);
   }
   reporter_->Add({held->job.id, held->job.token, std::move(verdict), give_up});
 }
 
 void Worker::Impl::OnSettled(const VerdictReporter::Report& report, bool counted) {
+  if (counted) trouble_.OnSuccess(Activity::kReport, Clock::now());
   {
     const std::lock_guard lock(mutex_);
     if (!counted) {
@@ -256,7 +307,7 @@ void Worker::Impl::OnSettled(const VerdictReporter::Report& report, bool counted
     Forget(report.id, report.token);
     slots_.notify_one();
   }
-  if (!counted) Say("the lease of job " + report.id + " was lost before its verdict took effect");
+  if (!counted) Say("the verdict of job " + report.id + " did not take effect: its lease was lost");
 }
 
 // Requires mutex_.
@@ -270,46 +321,71 @@ void Worker::Impl::Forget(const std::string& id, FencingToken token) {
 }
 
 void Worker::Impl::ExtendLoop() {
-  const Duration every = std::max(options_.lease_duration / 3, kExtendEveryMin);
   std::unique_lock lock(mutex_);
-  while (!extend_.wait_for(lock, every, [this] { return extending_ended_; })) {
+  while (!extending_ended_) {
+    Clock::time_point next = Clock::time_point::max();
+    for (const auto& [id, held] : held_) {
+      if (!held->lost) next = std::min(next, held->extend_at());
+    }
+    if (next == Clock::time_point::max()) {
+      extend_.wait(lock);
+      continue;
+    }
+    if (Clock::now() < next) {
+      extend_.wait_until(lock, next);
+      continue;
+    }
+    auto due = TakeDue();
     lock.unlock();
-    ExtendAll();
+    for (const auto& [asked, leases] : due) Extend(asked, leases);
     lock.lock();
   }
 }
 
-void Worker::Impl::ExtendAll() {
-  const Clock::time_point begin = Clock::now();
-  std::vector<std::shared_ptr<Held>> leases;
-  std::vector<LeaseRef> items;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [id, held] : held_) {
-      if (held->lost || begin - held->extended < options_.lease_duration / 6) continue;
-      leases.push_back(held);
-      items.push_back({id, held->job.token});
-    }
+// The leases to extend now, by the duration to ask for. Takes those that are due soon as well, so
+// that leases of the same time share a call. Requires mutex_.
+std::map<std::optional<Duration>, std::vector<std::shared_ptr<Worker::Impl::Held>>>
+Worker::Impl::TakeDue() {
+  std::map<std::optional<Duration>, std::vector<std::shared_ptr<Held>>> due;
+  const Clock::time_point now = Clock::now();
+  for (const auto& [id, held] : held_) {
+    if (held->lost || now - held->extended < held->term / 6) continue;
+    due[held->asked].push_back(held);
   }
-  if (items.empty()) return;
-  const Duration limit = std::max(options_.lease_duration / 3, kAttemptMax);
-  const std::vector<Status> statuses =
-      client_.impl_
-          ->Extend(items, options_.worker_id, options_.lease_duration, limit, &extend_cancel_)
-          .value;
+  // Without a pause a failed extension would be repeated at once.
+  for (const auto& [asked, leases] : due) {
+    for (const auto& held : leases) held->extended = now;
+  }
+  return due;
+}
+
+void Worker::Impl::Extend(std::optional<Duration> asked,
+                          const std::vector<std::shared_ptr<Held>>& leases) {
+  const Clock::time_point begin = Clock::now();
+  std::vector<LeaseRef> items;
+  Duration term = leases[0]->term;
+  for (const auto& held : leases) {
+    items.push_back({held->job.id, held->job.token});
+    term = std::min(term, held->term);
+  }
+  CallControl control = ControlOf(Activity::kExtend, &extend_cancel_);
+  control.timeout = std::max(term / 3, kAttemptMax);
+  const Result<std::vector<Status>> extended =
+      client_.impl_->Extend(items, options_.worker_id, asked, control);
+  if (extended.ok()) trouble_.OnSuccess(Activity::kExtend, Clock::now());
   std::vector<std::stop_source> stops;
   {
     const std::lock_guard lock(mutex_);
     for (size_t i = 0; i < leases.size(); ++i) {
       Held& held = *leases[i];
-      if (statuses[i].ok()) {
+      const Status& status = extended.value[i];
+      if (status.ok()) {
         held.extended = begin;
-        held.until = begin + options_.lease_duration;
-      } else if (statuses[i].code == Code::kNotFound ||
-                 statuses[i].code == Code::kFailedPrecondition) {
+        held.until = begin + held.term;
+      } else if (status.code == Code::kNotFound || status.code == Code::kFailedPrecondition) {
         held.lost = true;
         stops.push_back(held.stop);
-      } else if (Clock::now() > held.until + options_.lease_duration) {
+      } else if (Clock::now() > held.until + held.term) {
         // The lease expired long ago by this clock, so another worker probably has the job. The
         // verdict is still reported, because it may take effect.
         stops.push_back(held.stop);
@@ -322,6 +398,7 @@ void Worker::Impl::ExtendAll() {
 void Worker::Impl::Drain() {
   std::vector<std::shared_ptr<Held>> unstarted;
   std::vector<std::stop_source> stops;
+  const Clock::time_point limit = Clock::now() + options_.drain_limit;
   {
     const std::lock_guard lock(mutex_);
     if (!started_ || std::exchange(draining_, true)) return;
@@ -341,14 +418,14 @@ void Worker::Impl::Drain() {
   {
     std::unique_lock lock(mutex_);
     const auto all_ended = [this] { return busy_ == 0; };
-    if (!idle_.wait_for(lock, options_.drain_limit, all_ended)) {
+    if (!idle_.wait_until(lock, limit, all_ended)) {
       for (const auto& [id, held] : held_) stops.push_back(held->stop);
     }
   }
   RequestStop(std::move(stops));
   // A handler that ignores the stop keeps its lease until it returns.
   for (std::thread& thread : handler_threads_) thread.join();
-  reporter_->Finish(Clock::now() + options_.drain_limit);
+  reporter_->Finish(std::max(limit, Clock::now()) + kReportGrace);
   {
     const std::lock_guard lock(mutex_);
     extending_ended_ = true;
@@ -358,31 +435,23 @@ void Worker::Impl::Drain() {
   extend_thread_.join();
 }
 
-void Worker::Impl::RunUntilSignal() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  sigset_t before;
-  // Threads started after this inherit the mask, so that only this thread takes the signals.
-  pthread_sigmask(SIG_BLOCK, &signals, &before);
+Status Worker::Impl::RunUntilSignal() {
+  // As often as the refusal is looked at.
+  constexpr std::chrono::milliseconds kSlice{500};
+  StopSignals signals;
   Start();
-  int signal = 0;
-  sigwait(&signals, &signal);
-  Say("draining: no new jobs; a second signal stops at once");
-  std::atomic<bool> drained{false};
-  std::thread drain([&] {
-    Drain();
-    drained.store(true);
-  });
-  while (!drained.load()) {
-    const timespec pause{0, 50'000'000};
-    const int second = sigtimedwait(&signals, nullptr, &pause);
-    // _Exit: destructors would wait for handlers. Leases expire by themselves.
-    if (second == SIGINT || second == SIGTERM) std::_Exit(128 + second);
+  signals.Accept();
+  Status refused;
+  while (refused.ok() && !signals.Wait(kSlice)) {
+    const auto refusal = trouble_.LeaseRefusal();
+    if (refusal && Clock::now() - refusal->second >= options_.refusal_limit) {
+      refused = refusal->first;
+    }
   }
-  drain.join();
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  Say(refused.ok() ? "draining: no new jobs; a second signal stops at once"
+                   : "draining: the servers refuse to lease jobs to this worker");
+  Drain();
+  return refused;
 }
 
 WorkerStats Worker::Impl::stats() const {
@@ -398,7 +467,7 @@ void Worker::Handle(const std::string& type, Handler handler) {
 }
 void Worker::Start() { impl_->Start(); }
 void Worker::Drain() { impl_->Drain(); }
-void Worker::RunUntilSignal() { impl_->RunUntilSignal(); }
+Status Worker::RunUntilSignal() { return impl_->RunUntilSignal(); }
 WorkerStats Worker::stats() const { return impl_->stats(); }
 
 }  // namespace dqueue::client

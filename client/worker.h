@@ -8,7 +8,8 @@
 //
 // A Worker leases only as many jobs as it can start at once. It extends all leases from its own
 // thread, so a handler may run for any time. It repeats a verdict through changes of leadership
-// until the answer is definite or the lease is long lost.
+// until the answer is definite or the lease is long lost. If the servers cannot be reached or
+// refuse its calls, it says so once (WorkerOptions::on_trouble) and goes on trying.
 //
 // Delivery is at least once: a job whose lease is lost runs again elsewhere. Handlers protect their
 // side effects with JobContext::fence().
@@ -16,6 +17,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -70,11 +72,19 @@ struct WorkerOptions {
   std::string worker_id{};                        // 1 to 128 bytes; empty: host:pid:random
   std::vector<std::string> queues = {"default"};  // up to 100
   int concurrency = 1;                            // handlers that run at the same time, 1 to 1000
-  Duration lease_duration{30000};                 // 1 s to 12 h; overrides JobSpec::lease_duration
-  Duration drain_limit{30000};                    // see Worker::Drain()
+  // 1 s to 12 h; unset: each job's JobSpec::lease_duration, else the node's --lease-timeout.
+  std::optional<Duration> lease_duration{};
+  Duration drain_limit{30000};  // see Worker::Drain()
+  // RunUntilSignal() ends when the servers have refused to lease for this long, with an answer that
+  // no retry can change: a wrong API key, a queue that it does not allow, or an invalid option.
+  Duration refusal_limit{10000};
   // Gets problems and progress as text for a log, without payloads. Called from any thread
   // of the worker, several at the same time, and from RunUntilSignal(). Null: no log.
   std::function<void(const std::string&)> log_line{};
+  // Gets why calls fail: once for each cause, when it begins, and a status that is OK when calls
+  // succeed again. Retries go on meanwhile. Called from any thread of the worker, one at a time. It
+  // must not call the worker. Null: log_line gets the same as text.
+  std::function<void(const Status&)> on_trouble{};
 };
 
 struct WorkerStats {
@@ -88,7 +98,7 @@ struct WorkerStats {
 // thread-safe.
 class Worker {
  public:
-  // Does not connect. Errors in the options are reported to log_line while it runs.
+  // Does not connect. Errors in the options are reported to on_trouble while it runs.
   Worker(ClientOptions client, WorkerOptions options);
   ~Worker();  // calls Drain()
   Worker(const Worker&) = delete;
@@ -100,14 +110,17 @@ class Worker {
   // Starts the worker's threads and returns. A second call does nothing.
   void Start();
   // Stops leasing, releases jobs whose handler has not started and waits for running handlers.
-  // After drain_limit it requests their stop and waits until they return. Then it reports the
-  // verdicts, again for up to drain_limit. Returns when all threads have ended. The worker cannot
-  // be started again.
+  // After drain_limit it requests their stop and waits until they return. Verdicts that no server
+  // accepts within drain_limit plus 0.8 s from the call, or 0.8 s after the last handler returned,
+  // are lost: their jobs run again when the leases end. Returns when all threads have ended. The
+  // worker cannot be started again.
   void Drain();
-  // Calls Start(), waits for SIGINT or SIGTERM, then calls Drain(). A second signal ends the
-  // process at once with exit status 128 + signal. Call it before other threads exist: it blocks
-  // the signals in this thread and in those that it starts.
-  void RunUntilSignal();
+  // Calls Start(), waits for SIGINT, SIGTERM or SIGQUIT, then calls Drain() and returns OK. Returns
+  // the refusal of the servers if it has lasted for refusal_limit. A second signal ends the process
+  // at once with exit status 128 + signal. It handles the signals whichever thread gets them, and
+  // also if they are blocked in this thread; it restores mask and handlers at its end. One call at
+  // a time in a process.
+  Status RunUntilSignal();
   WorkerStats stats() const;
 
  private:

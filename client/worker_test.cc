@@ -366,17 +366,111 @@ TEST(WorkerTest, LogsProblems) {
     return !lines.empty();
   }));
   worker.Drain();
-  EXPECT_EQ(lines[0], "leasing failed: INVALID_ARGUMENT INVALID_FIELD fake INVALID_FIELD");
+  EXPECT_EQ(lines[0],
+            "calls fail and are retried: INVALID_ARGUMENT INVALID_FIELD fake INVALID_FIELD");
+  EXPECT_EQ(lines.size(), 1u) << "told once";
+}
+
+// Collects what the worker tells about failing calls.
+class Told {
+ public:
+  std::function<void(const Status&)> sink() {
+    return [this](const Status& status) {
+      const std::lock_guard lock(mutex_);
+      told_.push_back(status);
+    };
+  }
+  std::vector<Status> all() const {
+    const std::lock_guard lock(mutex_);
+    return told_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<Status> told_;
+};
+
+TEST(WorkerTest, TellsThatNothingListensAndThatItIsOver) {
+  FakeServer server;
+  const std::string address = server.address();
+  server.Stop();
+  Told told;
+  Worker worker(OptionsFor(server), {.on_trouble = told.sink()});
+  worker.Handle("", [](JobContext&) { return Complete(); });
+  worker.Start();
+  ASSERT_TRUE(Eventually([&] { return told.all().size() == 1; }));
+  EXPECT_EQ(told.all()[0].code, Code::kUnavailable);
+  EXPECT_EQ(told.all()[0].reason, "CONNECTION_REFUSED");
+  EXPECT_EQ(told.all()[0].message, address + ": connection refused: no program listens there");
+  server.lease.Next([](grpc::ServerContext*, const auto& request, v1::LeaseJobsResponse*) {
+    EXPECT_EQ(request.wait().seconds(), 0) << "the answer must show at once that it is over";
+    return grpc::Status::OK;
+  });
+  server.Restart();
+  ASSERT_TRUE(Eventually([&] { return told.all().size() == 2; }));
+  EXPECT_TRUE(told.all()[1].ok());
+  EXPECT_THAT(told.all()[1].message, testing::StartsWith("the servers answer again, after "));
+  ASSERT_TRUE(server.lease.WaitForCalls(2));
+  EXPECT_EQ(server.lease.requests()[1].wait().seconds(), 20);
+  worker.Drain();
+}
+
+TEST(WorkerTest, DrainKeepsItsLimitWithoutServers) {
+  FakeServer server;
+  Supply supply(&server, {"quick"});
+  Worker worker(OptionsFor(server), {.concurrency = 1, .drain_limit = 300ms});
+  std::latch begun(1);
+  std::latch go(1);
+  worker.Handle("quick", [&](JobContext&) {
+    begun.count_down();
+    go.wait();
+    return Complete();
+  });
+  worker.Start();
+  begun.wait();
+  server.Stop();
+  go.count_down();
+  const auto begin = std::chrono::steady_clock::now();
+  worker.Drain();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 300ms + 1s);
+  EXPECT_EQ(worker.stats().lost, 1u);
+}
+
+TEST(WorkerTest, AJobsOwnLeaseDurationIsKept) {
+  FakeServer server;
+  server.lease.Next([](grpc::ServerContext*, const auto& request, v1::LeaseJobsResponse* response) {
+    EXPECT_FALSE(request.has_lease_duration());
+    for (int i = 1; i <= 2; ++i) {
+      v1::Job* job = response->add_jobs();
+      job->set_id(std::to_string(i));
+      job->mutable_lease()->mutable_token()->set_term(1);
+      job->mutable_lease()->mutable_token()->set_sequence(static_cast<uint64_t>(i));
+      job->mutable_lease()->mutable_remaining()->set_nanos(600'000'000);
+    }
+    // The second job has no duration of its own.
+    response->mutable_jobs(0)->mutable_lease_duration()->set_nanos(600'000'000);
+    return grpc::Status::OK;
+  });
+  Worker worker(OptionsFor(server), {.concurrency = 2});
+  worker.Handle("", [&](JobContext&) {
+    return server.extend.WaitForCalls(4) ? Complete() : Fail("no extension");
+  });
+  worker.Start();
+  ASSERT_TRUE(Eventually([&] { return worker.stats().completed == 2; }));
+  for (const auto& request : server.extend.requests()) {
+    ASSERT_EQ(request.items_size(), 1);
+    EXPECT_EQ(request.has_lease_duration(), request.items(0).id() == "1");
+    if (request.has_lease_duration()) {
+      EXPECT_EQ(request.lease_duration().nanos(), 600'000'000);
+    }
+  }
 }
 
 // Runs in a child process, because signals concern the whole process.
+// Threads of gRPC exist before RunUntilSignal(), and have no signal blocked.
 TEST(WorkerDeathTest, ASignalDrains) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto run = [] {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     FakeServer server;
     Worker worker(OptionsFor(server), {});
     worker.Handle("", [](JobContext&) { return Complete(); });
@@ -384,21 +478,46 @@ TEST(WorkerDeathTest, ASignalDrains) {
       server.lease.WaitForCalls(1);
       kill(getpid(), SIGTERM);
     });
-    worker.RunUntilSignal();
+    const Status status = worker.RunUntilSignal();
     killer.join();
-    _exit(3);
+    _exit(status.ok() ? 3 : 4);
   };
   EXPECT_EXIT(run(), testing::ExitedWithCode(3), "");
+}
+
+TEST(WorkerDeathTest, ABlockedSignalThatCameEarlierDrains) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto run = [] {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGQUIT);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    kill(getpid(), SIGQUIT);
+    FakeServer server;
+    Worker worker(OptionsFor(server), {});
+    worker.Handle("", [](JobContext&) { return Complete(); });
+    _exit(worker.RunUntilSignal().ok() ? 3 : 4);
+  };
+  EXPECT_EXIT(run(), testing::ExitedWithCode(3), "");
+}
+
+TEST(WorkerTest, ALastingRefusalEndsTheRun) {
+  FakeServer server;
+  server.lease.Always([](grpc::ServerContext*, const auto&, v1::LeaseJobsResponse*) {
+    return FakeError(StatusCode::UNAUTHENTICATED, "KEY_INVALID");
+  });
+  Told told;
+  Worker worker(OptionsFor(server), {.refusal_limit = 100ms, .on_trouble = told.sink()});
+  worker.Handle("", [](JobContext&) { return Complete(); });
+  const Status status = worker.RunUntilSignal();
+  EXPECT_EQ(status.code, Code::kPermissionDenied);
+  EXPECT_EQ(status.reason, "KEY_INVALID");
+  EXPECT_EQ(told.all().size(), 1u);
 }
 
 TEST(WorkerDeathTest, ASecondSignalEndsTheProcess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto run = [] {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     FakeServer server;
     Supply supply(&server, {"stubborn"});
     Worker worker(OptionsFor(server), {.log_line = [](const std::string&) {
