@@ -86,8 +86,11 @@ std::string Help() {
          "together) and CLIENT CPU (this program) are CPU-seconds per million jobs.\n\n"
          "flags:\n" +
          table.Help() +
-         "  --help, --version\n\nexit status: 0 success; 1 error; 2 usage; 9 jobs were "
-         "lost;\n74 standard output cannot be written; 78 a malformed variable\n";
+         "  --help, --version\n\n"
+         "SIGTERM, SIGINT, SIGQUIT and SIGHUP end it and its nodes; the exit status is 128 + "
+         "signal.\n\n"
+         "exit status: 0 success; 1 error; 2 usage; 9 jobs were lost;\n"
+         "74 standard output cannot be written; 78 a malformed variable\n";
 }
 
 std::string Decimal(double value, int digits) {
@@ -204,13 +207,12 @@ struct OwnCluster {
   std::unique_ptr<LocalCluster> nodes;
 };
 
-// SIGINT and SIGTERM remove the directory and end the process.
+// A stop signal removes the directory and ends the process.
 absl::StatusOr<OwnCluster> StartOwnCluster(const BenchFlags& flags) {
   OwnCluster own;
   auto directory = TemporaryDirectory::Make(flags.work_dir);
   if (!directory.ok()) return directory.status();
   own.directory = *std::move(directory);
-  BlockStopSignals();
   CleanUpOnStopSignal([path = own.directory->path()] {
     std::error_code ignored;
     std::filesystem::remove_all(path, ignored);
@@ -259,6 +261,8 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
     options.access.servers = own.nodes->servers();
   } else if (absl::Status status = Connect(flags.connection, &options.access); !status.ok()) {
     return program.Complain(table.Attributed({kExitUsage, std::string(status.message())}));
+  } else {
+    CleanUpOnStopSignal([] {});
   }
   CopyToOptions(flags, &options);
 
@@ -276,4 +280,6 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
 }  // namespace
 }  // namespace dqueue::cmd
 
-int main(int argc, char** argv) { return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::Run); }
+int main(int argc, char** argv) {
+  return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::StopSignals::kBlocked, dqueue::cmd::Run);
+}

@@ -53,7 +53,9 @@ std::string Help() {
          "  dqueue-chaos --duration 60s --kill-interval 10s\n\n"
          "Starts nodes on loopback, enqueues and completes jobs, and repeatedly kills and "
          "restarts\n"
-         "the leader. Then completes all jobs and checks each of them.\n\n"
+         "the leader. Then completes all jobs and checks each of them. SIGTERM, SIGINT, SIGQUIT "
+         "and\n"
+         "SIGHUP end the load early; a second signal exits at once.\n\n"
          "flags:\n" +
          table.Help() +
          "  --help, --version\n\n"
@@ -113,7 +115,6 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
   options.producers = static_cast<int>(flags.producers);
   options.workers = static_cast<int>(flags.workers);
   options.batch = static_cast<int>(flags.batch);
-  BlockStopSignals();
 
   auto directory = TemporaryDirectory::Make(flags.work_dir);
   if (!directory.ok())
@@ -153,4 +154,6 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
 }  // namespace
 }  // namespace dqueue::cmd
 
-int main(int argc, char** argv) { return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::Run); }
+int main(int argc, char** argv) {
+  return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::StopSignals::kBlocked, dqueue::cmd::Run);
+}

@@ -61,7 +61,8 @@ class ListCommand : public Command {
     json.BeginObject().BeginArray("jobs");
     bool first_page = true;
     bool more = true;
-    while (more && left > 0) {
+    // A reader that has closed the pipe (`… | head`) wants no further page.
+    while (more && left > 0 && std::ferror(stdout) == 0) {
       filter_.page_size = static_cast<int>(std::min<uint64_t>(left, 1000));
       const client::Result<client::JobPage> page = cli.client().List(filter_);
       if (!page.ok()) return cli.Fail(page.status);
@@ -72,7 +73,7 @@ class ListCommand : public Command {
     }
     if (cli.json) {
       std::puts(json.EndArray().Bool("more", more).EndObject().Take().c_str());
-    } else if (more) {
+    } else if (more && std::ferror(stdout) == 0) {
       cli.Say("there are more; see --limit and --all");
     }
     return kExitOk;

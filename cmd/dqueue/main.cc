@@ -6,7 +6,6 @@
 #include "cmd/dqueue/node_config.h"
 #include "cmd/dqueue/node_process.h"
 #include "cmd/flags/log_setup.h"
-#include "cmd/flags/process_start.h"
 #include "cmd/flags/program.h"
 
 namespace dqueue::cmd {
@@ -16,8 +15,6 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
   const Program program("dqueue");
   const NodeCommand command = ReadNodeCommand(args, environment);
   if (std::optional<int> code = program.Answer(command.start, NodeHelp)) return *code;
-  // Before any thread exists.
-  BlockStopSignals();
   SetUpLog(command.config.log_level, command.config.log_format);
   return RunNode(command.config);
 }
@@ -25,4 +22,6 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
 }  // namespace
 }  // namespace dqueue::cmd
 
-int main(int argc, char** argv) { return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::Run); }
+int main(int argc, char** argv) {
+  return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::StopSignals::kBlocked, dqueue::cmd::Run);
+}

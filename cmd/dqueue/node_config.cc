@@ -474,8 +474,10 @@ std::string NodeHelp() {
          "flags (the variable in brackets sets a flag too; the command line overrides it):\n" +
          table.Help() +
          "  --help, --version\n\n"
-         "SIGTERM and SIGINT transfer leadership, finish running calls and exit. A second signal\n"
-         "exits at once.\n\n"
+         "SIGTERM, SIGINT and SIGQUIT transfer leadership, finish running calls and exit. A "
+         "second\n"
+         "signal exits at once. SIGHUP reads the TLS files again. SIGUSR1 and SIGUSR2 have no "
+         "effect.\n\n"
          "exit status: 0 stopped by a signal; 2 usage; 65 damaged data or data of an unknown\n"
          "version; 69 the data directory is in use; 74 the system refused a file, directory or\n"
          "socket; 78 a malformed variable, or settings that contradict each other or the data\n"

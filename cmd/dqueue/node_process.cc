@@ -108,6 +108,32 @@ transport::ServerOptions ServerOptionsOf(const NodeConfig& config,
   return options;
 }
 
+// What SIGHUP does.
+void Reload(const NodeConfig& config, transport::TlsStore* tls) {
+  std::string done = "no TLS files to read";
+  if (tls != nullptr) {
+    // A set that cannot be used is logged as such, and the old one stays in use.
+    done = tls->Look() ? "new TLS files are in use"
+                       : "the TLS files in use are those that were read last";
+  }
+  if (!config.admin_key_file.empty()) {
+    const absl::StatusOr<std::string> secret = ReadAdminKeyFile(config.admin_key_file);
+    done += secret.ok() ? "" : "; --admin-key-file: " + Text(secret.status());
+  }
+  spdlog::info(
+      "SIGHUP: {}; flags, the log level and the limits among them, and a new key in "
+      "--admin-key-file need a restart; the log goes to standard error, so there is no file to "
+      "reopen",
+      done);
+}
+
+// Returns the signal that ends the node.
+int ServeUntilStopped(const NodeConfig& config, transport::TlsStore* tls) {
+  int signal = WaitForStopSignal();
+  for (; signal == SIGHUP; signal = WaitForStopSignal()) Reload(config, tls);
+  return signal;
+}
+
 }  // namespace
 
 int RunNode(const NodeConfig& config) {
@@ -176,8 +202,8 @@ int RunNode(const NodeConfig& config) {
                ProgramVersion(), options.name, clients,
                http ? "HTTP at " + config.http_listen : "no HTTP",
                tls ? "with TLS" : "in plain text", config.advertise_addr, options.data_dir);
-  const int signal = WaitForStopSignal();
-  spdlog::info("{}: transferring leadership and stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
+  const int signal = ServeUntilStopped(config, tls.get());
+  spdlog::info("{}: transferring leadership and stopping", SignalName(signal));
   (*runner)->Drain(kDrainLimit);
   stop();
   spdlog::info("stopped");

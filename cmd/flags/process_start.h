@@ -3,15 +3,26 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "absl/status/status.h"
 
 namespace dqueue::cmd {
 
-// To be called first in main(). Opens closed standard streams as /dev/null: otherwise the next file
-// or socket would get their number and their output. Ignores SIGPIPE and SIGXFSZ, so that such
-// writes return an error. Turns Abseil's mutex deadlock detection off.
-void PrepareProcess();
+// The stop signals: SIGINT, SIGTERM, SIGQUIT and SIGHUP.
+enum class StopSignals {
+  kDefault,  // end the process. For programs that hold nothing
+  // Are blocked in this thread and in threads that it starts. The program waits for them with the
+  // functions below, and takes one that came earlier.
+  kBlocked,
+};
+
+// To be called first in main(), before other threads exist: a thread without the mask could get a
+// stop signal, which would end the process. Opens closed standard streams as /dev/null: otherwise
+// the next file or socket would get their number and their output. Ignores SIGPIPE and SIGXFSZ, so
+// that such writes return an error, and SIGUSR1 and SIGUSR2, which would end the process. Turns
+// Abseil's mutex deadlock detection off.
+void PrepareProcess(StopSignals stop_signals);
 
 // Turns core dumps off. Other processes of the same account can no longer read this process's
 // memory or attach to it.
@@ -21,17 +32,18 @@ void ForbidCoreDumps();
 // `needed`; the message has both numbers.
 absl::Status RaiseOpenFileLimit(uint64_t needed);
 
-// Blocks SIGINT and SIGTERM in this thread and in threads that it starts later. Call it before
-// other threads exist.
-void BlockStopSignals();
-// Waits for SIGINT or SIGTERM, which must be blocked, and returns its number. A later one ends the
-// process at once with exit status 128 + signal.
+// These need StopSignals::kBlocked.
+// Waits for a stop signal and returns its number. After one that is not SIGHUP, the next SIGINT,
+// SIGTERM or SIGQUIT ends the process at once with exit status 128 + signal.
 int WaitForStopSignal();
-// The same with a time limit. Returns 0 if no signal came within it.
+// The same with a time limit. Returns 0 if no signal came within it, and for a SIGHUP that was
+// ignored when the process started (nohup).
 int WaitForStopSignal(int milliseconds);
+// "SIGTERM"; the number if it is no stop signal.
+std::string SignalName(int signal_number);
 
-// Starts a thread that waits for SIGINT or SIGTERM, which must be blocked, then calls `clean_up`
-// and ends the process with exit status 128 + signal.
+// Starts a thread that waits for a stop signal, then calls `clean_up` and ends the process with
+// exit status 128 + signal. A SIGHUP that was ignored when the process started does nothing.
 void CleanUpOnStopSignal(std::function<void()> clean_up);
 
 }  // namespace dqueue::cmd

@@ -6,7 +6,6 @@
 #include "absl/strings/str_split.h"
 #include "base/string_seam.h"
 #include "cmd/flags/escape.h"
-#include "cmd/flags/process_start.h"
 #include "cmd/flags/text_output.h"
 
 namespace dqueue::cmd {
@@ -76,10 +75,10 @@ void Program::Warn(const std::vector<std::string>& warnings) const {
   for (const std::string& warning : warnings) Say("warning: " + warning);
 }
 
-int RunProgram(int argc, char** argv,
+int RunProgram(int argc, char** argv, StopSignals stop_signals,
                const std::function<int(const std::vector<std::string>& args,
                                        const Environment& environment)>& run) {
-  PrepareProcess();
+  PrepareProcess(stop_signals);
   // An empty argument list has not even the program's name.
   const std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
   return run(args, ProcessEnvironment());

@@ -8,7 +8,9 @@
 //     program.Warn(table.warnings());         // or into the log
 //     …                                       // the program's own work
 //   }
-//   int main(int argc, char** argv) { return RunProgram(argc, argv, Run); }
+//   int main(int argc, char** argv) {
+//     return RunProgram(argc, argv, StopSignals::kBlocked, Run);
+//   }
 #pragma once
 
 #include <cstddef>
@@ -21,6 +23,7 @@
 
 #include "cmd/flags/exit_code.h"
 #include "cmd/flags/flags.h"
+#include "cmd/flags/process_start.h"
 
 namespace dqueue::cmd {
 
@@ -67,9 +70,9 @@ class Program {
   std::string name_;
 };
 
-// The body of main(): PrepareProcess(), then `run` with the arguments after the program's name and
-// the process's environment. Returns what `run` returns. Starts no thread and blocks no signal.
-int RunProgram(int argc, char** argv,
+// The body of main(): PrepareProcess(stop_signals), then `run` with the arguments after the
+// program's name and the process's environment. Returns what `run` returns. Starts no thread.
+int RunProgram(int argc, char** argv, StopSignals stop_signals,
                const std::function<int(const std::vector<std::string>& args,
                                        const Environment& environment)>& run);
 

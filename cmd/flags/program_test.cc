@@ -101,9 +101,9 @@ TEST(Program, RunProgramPassesArgumentsAndEnvironment) {
     EXPECT_THAT(environment, testing::Contains(Pair("DQUEUE_PROGRAM_TEST", "value")));
     return 42;
   };
-  EXPECT_EQ(RunProgram(2, argv, run), 42);
+  EXPECT_EQ(RunProgram(2, argv, StopSignals::kDefault, run), 42);
   EXPECT_THAT(seen, ElementsAre("word"));
-  EXPECT_EQ(RunProgram(0, argv + 2, run), 42);
+  EXPECT_EQ(RunProgram(0, argv + 2, StopSignals::kDefault, run), 42);
   EXPECT_THAT(seen, ElementsAre());
   unsetenv("DQUEUE_PROGRAM_TEST");
 }

@@ -1,5 +1,6 @@
 #include "cmd/flags/text_output.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -186,9 +187,11 @@ void ProgressBar::Update(uint64_t position, uint64_t count) {
 bool FinishOutput() {
   errno = 0;
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return true;
-  // 0: an earlier write failed.
-  std::fprintf(stderr, "cannot write to standard output%s%s\n", errno == 0 ? "" : ": ",
-               errno == 0 ? "" : std::strerror(errno));
+  const int error = errno;  // 0: an earlier write failed
+  pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+  if (poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0) return false;
+  std::fprintf(stderr, "cannot write to standard output%s%s\n", error == 0 ? "" : ": ",
+               error == 0 ? "" : std::strerror(error));
   return false;
 }
 

@@ -85,7 +85,8 @@ class ProgressBar {
   std::chrono::steady_clock::time_point last_;
 };
 
-// Flushes standard output. Returns false, and prints an error, if a write failed.
+// Flushes standard output. Returns false if a write failed, and prints an error unless the reader
+// has closed the pipe (`dqueue-cli list --all | head`).
 bool FinishOutput();
 
 }  // namespace dqueue::cmd

@@ -133,4 +133,6 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
 }  // namespace
 }  // namespace dqueue::cmd
 
-int main(int argc, char** argv) { return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::Run); }
+int main(int argc, char** argv) {
+  return dqueue::cmd::RunProgram(argc, argv, dqueue::cmd::StopSignals::kBlocked, dqueue::cmd::Run);
+}
