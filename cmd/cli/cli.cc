@@ -15,6 +15,8 @@ namespace dqueue::cmd {
 namespace {
 
 constexpr DurationRange kTimeoutRange{Millis(1), std::chrono::hours(24)};
+// With the pause before the last attempt, and the start of the program, less than a second.
+constexpr Millis kUnreachableLimit{300};
 
 struct GlobalFlags {
   ConnectionFlags connection;
@@ -96,6 +98,7 @@ std::string GlobalHelp() {
 }
 
 constexpr char kExitHelp[] =
+    "A command fails within a second if nothing listens at any address of --server.\n\n"
     "exit status: 0 success; 1 error; 2 usage; 3 not found; 4 exists already, wrong state or\n"
     "stale token; 5 no node reached, no leader, or overloaded; 6 denied; 7 timeout; 8 the job did\n"
     "not succeed (wait); 9 damaged or differing data (log verify, status); 74 standard output\n"
@@ -178,8 +181,8 @@ int Cli::Usage(const std::string& message) const {
 }
 
 int Cli::Fail(const client::Status& status, const std::string& what) const {
-  return ThisProgram().Complain(ExitOf(status.code),
-                                Shown(what) + (what.empty() ? "" : ": ") + Describe(status));
+  return ThisProgram().Complain(ExitOf(status.code), Shown(what) + (what.empty() ? "" : ": ") +
+                                                         Describe(status) + Advice(status));
 }
 
 ExitCode ExitOf(client::Code code) {
@@ -250,6 +253,7 @@ int RunCommandLine(const std::vector<std::string>& args, const Environment& envi
     }
   }
   cli.client_options.timeout = globals.timeout;
+  cli.client_options.unreachable_limit = kUnreachableLimit;
   cli.json = globals.output == "json";
   cli.args = table.positionals();
   cli.flags = &table;

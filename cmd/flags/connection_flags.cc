@@ -91,4 +91,38 @@ absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* option
   return absl::OkStatus();
 }
 
+std::string Advice(const client::Status& status) {
+  struct Row {
+    const char* reason;
+    const char* advice;
+  };
+  static constexpr Row kRows[] = {
+      {"NAME_NOT_RESOLVED", "--server has the addresses of the nodes"},
+      {"CONNECTION_REFUSED",
+       "--server has the addresses of the nodes (their --grpc-addr or --client-addr); is a node "
+       "running there?"},
+      {"CONNECTION_FAILED", "--server has the addresses of the nodes"},
+      {"CONNECTION_TIMEOUT", "--server has the addresses of the nodes"},
+      {"CONNECTION_CLOSED", "--server has the addresses of the nodes"},
+      {"SERVER_SILENT", "--server has the addresses of the nodes; is it another program's?"},
+      {"NOT_GRPC", "--server wants the address of --grpc-addr or --client-addr of the nodes"},
+      {"TLS_REQUIRED", "--tls turns TLS on, and --ca names the CA"},
+      {"TLS_NOT_SPOKEN", "leave out --tls, --ca, --cert and https://"},
+      {"TLS_CERTIFICATE", "--ca names the CA, --server-name the name in the certificate"},
+      {"TLS_CLIENT_CERTIFICATE", "--cert and --key have the certificate of this client"},
+      {"TLS_FAILED", "see --ca, --server-name, --cert and --key"},
+      {"KEY_MISSING", "--api-key-file names the file with the API key"},
+      {"KEY_INVALID", "--api-key-file names the file with the API key"},
+      {"KEY_REVOKED", "--api-key-file names the file with the API key"},
+      {"SCOPE_MISSING",
+       "--api-key-file names the file with the API key; dqueue-cli key create makes keys"},
+      {"QUEUE_DENIED", "see --queue, or use another key with --api-key-file"},
+      {"NO_SERVERS", "--server has the addresses of the nodes"},
+  };
+  for (const Row& row : kRows) {
+    if (status.reason == row.reason) return std::string("; ") + row.advice;
+  }
+  return "";
+}
+
 }  // namespace dqueue::cmd

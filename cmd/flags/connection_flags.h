@@ -29,4 +29,8 @@ void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTab
 // turns gRPC's own log off, which repeats returned errors. GRPC_VERBOSITY overrides that.
 absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* options);
 
+// What to change after a failed call, by its reason: "; --server has the addresses of the nodes".
+// Names flags. Empty: no flag of these changes it.
+std::string Advice(const client::Status& status);
+
 }  // namespace dqueue::cmd

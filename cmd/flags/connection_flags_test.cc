@@ -108,5 +108,18 @@ TEST_F(ConnectionFlagsTest, BadCombinations) {
   }
 }
 
+TEST(Advice, NamesTheFlagToChange) {
+  const auto advice = [](const std::string& reason) {
+    return Advice({client::Code::kUnavailable, reason, "text"});
+  };
+  EXPECT_THAT(advice("CONNECTION_REFUSED"), testing::StartsWith("; --server "));
+  EXPECT_THAT(advice("TLS_CERTIFICATE"), testing::HasSubstr("--ca"));
+  EXPECT_THAT(advice("TLS_REQUIRED"), testing::HasSubstr("--tls"));
+  EXPECT_THAT(advice("KEY_MISSING"), testing::HasSubstr("--api-key-file"));
+  EXPECT_THAT(advice("QUEUE_DENIED"), testing::HasSubstr("--queue"));
+  EXPECT_EQ(advice("NO_LEADER"), "");
+  EXPECT_EQ(advice(""), "");
+}
+
 }  // namespace
 }  // namespace dqueue::cmd

@@ -6,6 +6,8 @@
 namespace dqueue::cmd {
 namespace {
 
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+
 // Returns the length of the UTF-8 character at the start of text; 0 if there is none.
 size_t CharacterLength(std::string_view text) {
   const auto byte = [&](size_t i) {
@@ -106,10 +108,21 @@ std::string MadeUtf8(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const size_t length = CharacterLength(text);
-    out += length == 0 ? "\xEF\xBF\xBD" : text.substr(0, length);
+    out += length == 0 ? kReplacement : text.substr(0, length);
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return out;
+}
+
+Utf8Tail TailMadeUtf8(std::string_view text, size_t max) {
+  for (int i = 0; i < 3 && !text.empty() && (text[0] & 0xC0) == 0x80; ++i) text.remove_prefix(1);
+  size_t made_bytes = MadeUtf8(text).size();
+  while (made_bytes > max) {
+    const size_t length = CharacterLength(text);
+    made_bytes -= length == 0 ? kReplacement.size() : length;
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return {MadeUtf8(text), text.size()};
 }
 
 std::string EscapedForText(std::string_view text) { return Escaped(text, Form::kText); }

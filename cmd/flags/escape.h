@@ -32,4 +32,12 @@ std::string EscapedForJson(std::string_view text);
 // Replaces each byte that is not part of valid UTF-8 by U+FFFD.
 std::string MadeUtf8(std::string_view text);
 
+struct Utf8Tail {
+  std::string text;
+  size_t source_bytes = 0;  // how many bytes at the end of the source it was made from
+};
+// The end of MadeUtf8(text): as many whole characters as fit into `max` bytes. Bytes at the begin
+// of `text` that are the rest of a cut character are left out.
+Utf8Tail TailMadeUtf8(std::string_view text, size_t max);
+
 }  // namespace dqueue::cmd

@@ -18,15 +18,16 @@
 #include <utility>
 #include <vector>
 
-#include "base/check.h"
+#include "cmd/worker/session.h"
 
 namespace dqueue::cmd {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Polling interval for the end of the process on kernels without pidfd.
+// Polling interval for the end of a session, and of a process on kernels without pidfd.
 constexpr int kLookAgainMs = 50;
+constexpr Millis kGiveUpAfterKill{5000};
 
 class Descriptor {
  public:
@@ -78,21 +79,41 @@ std::vector<std::string> Variables(const std::map<std::string, std::string>& add
   return result;
 }
 
+// The command begins when a line comes through this descriptor, and not at all if it closes.
+constexpr int kGate = 3;
+char kShell[] = "sh";
+char kShellOption[] = "-c";
+char kWaitAtGate[] = "read -r dqueue_gate <&3 || exit 1; exec 3<&-; exec /bin/sh -c \"$1\"";
+
 class RunningCommand {
  public:
-  RunningCommand(const CommandRequest& request, CommandOutcome* outcome)
-      : request_(request), outcome_(outcome) {}
+  RunningCommand(const CommandRequest& request, ChildTable* children, CommandGuard* guard,
+                 CommandOutcome* outcome)
+      : request_(request), children_(children), guard_(guard), outcome_(outcome) {}
+  ~RunningCommand() {
+    if (guard_ != nullptr && pid_ > 0) guard_->Ended(pid_);
+  }
 
   // False: outcome->start_error has the reason.
   bool Start() {
     std::optional<Pipe> input = MakePipe();
     std::optional<Pipe> output = MakePipe();
     std::optional<Pipe> error = MakePipe();
+    std::optional<Pipe> gate = MakePipe();
     stop_event_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!input || !output || !error || !stop_event_.open()) return Refused("pipe", errno);
-    if (const int failed = Spawn(input->read.get(), output->write.get(), error->write.get())) {
-      return Refused("sh", failed);
-    }
+    if (!input || !output || !error || !gate || !stop_event_.open()) return Refused("pipe", errno);
+    int failed = 0;
+    pid_ = children_->Start([&] {
+      pid_t pid = -1;
+      failed =
+          Spawn(input->read.get(), output->write.get(), error->write.get(), gate->read.get(), &pid);
+      return failed == 0 ? pid : -1;
+    });
+    if (failed != 0) return Refused("sh", failed);
+    // The guard knows the session before the command begins, so no moment is left in which a death
+    // of this process would let the command live on.
+    guarded_ = guard_ == nullptr || guard_->Started(pid_);
+    [[maybe_unused]] const ssize_t ignored = write(gate->write.get(), "\n", 1);
     input_ = std::move(input->write);
     output_ = std::move(output->read);
     error_ = std::move(error->read);
@@ -103,28 +124,25 @@ class RunningCommand {
     return true;
   }
 
+  bool guarded() const { return guarded_; }
+
   // From any thread.
   void WakeToStop() {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t ignored = write(stop_event_.get(), &one, sizeof one);
   }
 
-  // Returns when the command has ended.
+  // Returns when the command has ended, and if it was stopped also the rest of its session.
   void Serve(const std::stop_token& stop) {
     if (request_.input.empty()) input_.Close();
-    std::optional<Clock::time_point> kill_at;
-    bool killed = false;
-    while (!Ended()) {
+    while (!Ended() || !SessionEnded()) {
       if (stop.stop_requested() && !outcome_->stopped) {
         outcome_->stopped = true;
-        kill_at = Clock::now() + request_.kill_after;
-        kill(-pid_, SIGTERM);
+        kill_at_ = Clock::now() + request_.kill_after;
+        SignalSession(pid_, SIGTERM);
       }
-      if (kill_at && !killed && Clock::now() >= *kill_at) {
-        killed = true;
-        kill(-pid_, SIGKILL);
-      }
-      Wait(killed ? std::nullopt : kill_at);
+      if (kill_at_ && Clock::now() >= *kill_at_) SignalSession(pid_, SIGKILL);
+      Wait();
       WriteInput();
       ReadOutput();
       ReadError();
@@ -142,21 +160,22 @@ class RunningCommand {
     return false;
   }
 
-  int Spawn(int input, int output, int error) {
+  // Returns 0 or an error number.
+  int Spawn(int input, int output, int error, int gate, pid_t* pid) {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    posix_spawn_file_actions_adddup2(&actions, gate, kGate);
+    posix_spawn_file_actions_addclosefrom_np(&actions, kGate + 1);
 
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
-    // A new process group, so that the command's children are stopped too. Signals have their
-    // defaults.
-    posix_spawnattr_setflags(
-        &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setpgroup(&attributes, 0);
+    // A new session, so that the command's children are stopped too and no terminal signals them.
+    // Signals have their defaults.
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     sigset_t none;
     sigset_t all;
     sigemptyset(&none);
@@ -169,10 +188,9 @@ class RunningCommand {
     for (std::string& variable : variables) variable_pointers.push_back(variable.data());
     variable_pointers.push_back(nullptr);
     std::string command = request_.command;
-    char shell[] = "sh";
-    char option[] = "-c";
-    std::array<char*, 4> arguments = {shell, option, command.data(), nullptr};
-    const int failed = posix_spawn(&pid_, "/bin/sh", &actions, &attributes, arguments.data(),
+    std::array<char*, 6> arguments = {kShell, kShellOption,   kWaitAtGate,
+                                      kShell, command.data(), nullptr};
+    const int failed = posix_spawn(pid, "/bin/sh", &actions, &attributes, arguments.data(),
                                    variable_pointers.data());
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
@@ -180,28 +198,38 @@ class RunningCommand {
   }
 
   bool Ended() {
-    int status = 0;
-    const pid_t got = waitpid(pid_, &status, WNOHANG);
-    if (got == 0 || (got < 0 && errno == EINTR)) return false;
-    DQ_CHECK_MSG(got == pid_, "another waitpid() has taken the command's status");
-    outcome_->exited = WIFEXITED(status);
-    outcome_->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-    outcome_->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    if (has_ended_) return true;
+    const std::optional<int> status = children_->Collect(pid_);
+    if (!status) return false;
+    has_ended_ = true;
+    outcome_->exited = WIFEXITED(*status);
+    outcome_->exit_code = WIFEXITED(*status) ? WEXITSTATUS(*status) : 0;
+    outcome_->signal = WIFSIGNALED(*status) ? WTERMSIG(*status) : 0;
     return true;
   }
 
-  void Wait(std::optional<Clock::time_point> until) {
+  // After the end of the command: no process of a stopped session is left, or none can be ended.
+  bool SessionEnded() {
+    if (!outcome_->stopped) return true;
+    const size_t left = SignalSession(pid_, 0);
+    if (left > 0 && Clock::now() < *kill_at_ + kGiveUpAfterKill) return false;
+    outcome_->left_running = left;
+    return true;
+  }
+
+  void Wait() {
     // A negative descriptor is ignored by poll().
-    std::array<pollfd, 5> waits = {{{ended_.get(), POLLIN, 0},
+    std::array<pollfd, 5> waits = {{{has_ended_ ? -1 : ended_.get(), POLLIN, 0},
                                     {outcome_->stopped ? -1 : stop_event_.get(), POLLIN, 0},
                                     {input_.get(), POLLOUT, 0},
                                     {output_.get(), POLLIN, 0},
                                     {error_.get(), POLLIN, 0}}};
-    int64_t limit = ended_.open() ? -1 : kLookAgainMs;
-    if (until) {
-      const auto left = std::chrono::duration_cast<Millis>(*until - Clock::now()).count() + 1;
-      limit = limit < 0 ? left : std::min<int64_t>(limit, left);
-      limit = std::max<int64_t>(limit, 0);
+    int64_t limit = ended_.open() && !has_ended_ ? -1 : kLookAgainMs;
+    if (kill_at_) {
+      const auto left = std::chrono::duration_cast<Millis>(*kill_at_ - Clock::now()).count() + 1;
+      // SIGKILL is repeated, because a process can have been forked meanwhile.
+      const int64_t until = left > 0 ? left : kLookAgainMs;
+      limit = limit < 0 ? until : std::min(limit, until);
     }
     poll(waits.data(), waits.size(), static_cast<int>(limit));
   }
@@ -251,6 +279,7 @@ class RunningCommand {
 
   void ReadError() {
     ReadAll(error_, [this](std::string_view bytes) {
+      outcome_->error_bytes += bytes.size();
       std::string& tail = outcome_->error_tail;
       tail += bytes;
       if (tail.size() > request_.error_tail_bytes) {
@@ -260,8 +289,13 @@ class RunningCommand {
   }
 
   const CommandRequest& request_;
-  CommandOutcome* outcome_;
-  pid_t pid_ = -1;
+  ChildTable* const children_;
+  CommandGuard* const guard_;
+  CommandOutcome* const outcome_;
+  pid_t pid_ = -1;  // and the number of the session
+  bool guarded_ = true;
+  bool has_ended_ = false;
+  std::optional<Clock::time_point> kill_at_;  // of a stopped command
   size_t written_ = 0;
   Descriptor input_;
   Descriptor output_;
@@ -272,10 +306,11 @@ class RunningCommand {
 
 }  // namespace
 
-CommandOutcome RunCommand(const CommandRequest& request, std::stop_token stop) {
+CommandOutcome CommandRunner::Run(const CommandRequest& request, std::stop_token stop) {
   CommandOutcome outcome;
-  RunningCommand running(request, &outcome);
+  RunningCommand running(request, &children_, guard_, &outcome);
   if (!running.Start()) return outcome;
+  if (!running.guarded() && !guard_loss_seen_.exchange(true)) guard_lost_.store(true);
   // Runs at once if the stop was requested already.
   const std::stop_callback wake(stop, [&running] { running.WakeToStop(); });
   running.Serve(stop);

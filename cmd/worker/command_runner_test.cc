@@ -16,16 +16,29 @@ namespace {
 
 using testing::HasSubstr;
 
+CommandRunner& Runner() {
+  static auto* runner = new CommandRunner(nullptr);
+  return *runner;
+}
+
 CommandOutcome Shell(const std::string& command, const std::string& input = "") {
   CommandRequest request;
   request.command = command;
   request.input = input;
-  return RunCommand(request, std::stop_token());
+  return Runner().Run(request, std::stop_token());
 }
 
 size_t OpenDescriptors() {
   const std::filesystem::directory_iterator entries("/proc/self/fd");
   return static_cast<size_t>(std::distance(begin(entries), end(entries)));
+}
+
+// The process whose number begins `text` runs and is no zombie.
+bool Lives(const std::string& text) {
+  std::ifstream in("/proc/" + text.substr(0, text.find('\n')) + "/stat");
+  std::string stat;
+  std::getline(in, stat);
+  return !stat.empty() && stat.find(") Z ") == std::string::npos;
 }
 
 // Requests the stop when the command has created the file $READY.
@@ -77,7 +90,7 @@ TEST_F(CommandRunnerTest, EnvironmentIsAddedAndReplaced) {
   CommandRequest request;
   request.command = "echo \"$DQUEUE_JOB_ID $EXTRA\"; env | grep -c ^DQUEUE_JOB_ID=";
   request.environment = {{"DQUEUE_JOB_ID", "inner"}, {"EXTRA", "a b=c"}};
-  EXPECT_EQ(RunCommand(request, {}).output, "inner a b=c\n1\n");
+  EXPECT_EQ(Runner().Run(request, {}).output, "inner a b=c\n1\n");
   unsetenv("DQUEUE_JOB_ID");
 }
 
@@ -96,7 +109,7 @@ TEST_F(CommandRunnerTest, LargeInputAndOutputAtTheSameTime) {
   request.command = "cat";
   request.input = std::string(3 << 20, 'x');
   request.output_bytes_max = 4 << 20;
-  const CommandOutcome outcome = RunCommand(request, {});
+  const CommandOutcome outcome = Runner().Run(request, {});
   EXPECT_EQ(outcome.output, request.input);
 }
 
@@ -112,6 +125,7 @@ TEST_F(CommandRunnerTest, TheEndOfStandardErrorIsKept) {
   const CommandOutcome outcome =
       Shell("head -c 1000000 /dev/zero | tr '\\0' x >&2; printf last >&2");
   EXPECT_EQ(outcome.error_tail.size(), 4096u);
+  EXPECT_EQ(outcome.error_bytes, 1000004u);
   EXPECT_EQ(outcome.error_tail.substr(4092), "last");
 }
 
@@ -148,19 +162,63 @@ TEST_F(CommandRunnerTest, StopEndsTheWholeGroup) {
   CommandRequest request;
   request.command = "sleep 100 & echo $!; : > \"$READY\"; wait";
   const StopWhenReady stop(&request);
-  const CommandOutcome outcome = RunCommand(request, stop.token());
+  const CommandOutcome outcome = Runner().Run(request, stop.token());
   EXPECT_TRUE(outcome.stopped);
   EXPECT_FALSE(outcome.exited);
   EXPECT_EQ(outcome.signal, SIGTERM);
-  // The shell's child must end too. init reaps it, so it can be a zombie for a moment.
-  const std::string child = outcome.output.substr(0, outcome.output.find('\n'));
+  EXPECT_FALSE(Lives(outcome.output));
+}
+
+// The shell ends by SIGTERM at once. What it started and ignores SIGTERM must not go on.
+TEST_F(CommandRunnerTest, AStoppedPipelineIsKilledAfterItsShell) {
+  CommandRequest request;
+  request.command =
+      "(trap '' TERM; exec sh -c 'echo $$ >&2; : > \"$READY\"; "
+      "exec sleep 100') | cat";
+  request.kill_after = Millis(300);
+  const StopWhenReady stop(&request);
+  const auto start = std::chrono::steady_clock::now();
+  const CommandOutcome outcome = Runner().Run(request, stop.token());
+  EXPECT_EQ(outcome.signal, SIGTERM) << "of the shell";
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(300));
+  EXPECT_FALSE(Lives(outcome.error_tail));
+  EXPECT_EQ(outcome.left_running, 0u);
+}
+
+// As timeout(1) and shells with job control do.
+TEST_F(CommandRunnerTest, StopReachesOtherProcessGroupsOfTheSession) {
+  CommandRequest request;
+  request.command = "timeout 100 sh -c 'echo $$; : > \"$READY\"; sleep 100; :'; :";
+  request.kill_after = Millis(300);
+  const StopWhenReady stop(&request);
+  const CommandOutcome outcome = Runner().Run(request, stop.token());
+  EXPECT_TRUE(outcome.stopped);
+  EXPECT_FALSE(Lives(outcome.output));
+}
+
+TEST_F(CommandRunnerTest, OrphansOfCommandsAreCollected) {
+  const CommandOutcome outcome = Shell("(exec <&- >&- 2>&-; exec sleep 0.05) & echo $!");
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  for (bool running = true; running && std::chrono::steady_clock::now() < deadline;) {
-    std::ifstream in("/proc/" + child + "/stat");
-    std::string stat;
-    std::getline(in, stat);
-    running = !stat.empty() && stat.find(") Z ") == std::string::npos;
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << stat;
+  const std::string process = "/proc/" + outcome.output.substr(0, outcome.output.find('\n'));
+  while (std::filesystem::exists(process)) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << process;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+// Many commands end while orphans are collected: each must get its own status.
+TEST_F(CommandRunnerTest, CollectingOrphansTakesNoStatusOfACommand) {
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([t] {
+      for (int i = 0; i < 25; ++i) {
+        const int code = 1 + (t * 25 + i) % 100;
+        const CommandOutcome outcome =
+            Shell("(sleep 0.01 &) >&- 2>&-; exit " + std::to_string(code));
+        EXPECT_TRUE(outcome.exited);
+        EXPECT_EQ(outcome.exit_code, code);
+      }
+    });
   }
 }
 
@@ -170,7 +228,7 @@ TEST_F(CommandRunnerTest, StopIsFollowedByAKill) {
   request.kill_after = Millis(200);
   const StopWhenReady stop(&request);
   const auto start = std::chrono::steady_clock::now();
-  const CommandOutcome outcome = RunCommand(request, stop.token());
+  const CommandOutcome outcome = Runner().Run(request, stop.token());
   EXPECT_TRUE(outcome.stopped);
   EXPECT_EQ(outcome.signal, SIGKILL);
   EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(200));
@@ -181,7 +239,7 @@ TEST_F(CommandRunnerTest, AStoppedCommandCanFinish) {
   request.command =
       "trap 'echo cleaned; exit 0' TERM; : > \"$READY\"; while :; do sleep 0.01; done";
   const StopWhenReady stop(&request);
-  const CommandOutcome outcome = RunCommand(request, stop.token());
+  const CommandOutcome outcome = Runner().Run(request, stop.token());
   EXPECT_TRUE(outcome.stopped);
   EXPECT_TRUE(outcome.exited);
   EXPECT_EQ(outcome.output, "cleaned\n");
@@ -192,7 +250,7 @@ TEST_F(CommandRunnerTest, StopBeforeTheStart) {
   stop.request_stop();
   CommandRequest request;
   request.command = "sleep 100";
-  const CommandOutcome outcome = RunCommand(request, stop.get_token());
+  const CommandOutcome outcome = Runner().Run(request, stop.get_token());
   EXPECT_TRUE(outcome.stopped);
   EXPECT_EQ(outcome.signal, SIGTERM);
 }
