@@ -33,7 +33,10 @@ class Port {
     getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
     address_ = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
   }
-  ~Port() { close(fd_); }
+  ~Port() {
+    thread_ = {};  // it waits in accept(), which a close() does not end
+    close(fd_);
+  }
   const std::string& address() const { return address_; }
   // Answers one connection after the other with this text, and closes it.
   void Answer(const std::string& text) {

@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <thread>
 
+#include "client/client.h"
 #include "client/testing/fake_server.h"
 
 namespace dqueue::client {
