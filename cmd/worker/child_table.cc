@@ -42,11 +42,12 @@ pid_t ChildTable::Start(const std::function<pid_t()>& start) {
 }
 
 std::optional<int> ChildTable::Collect(pid_t pid) {
+  // Under the lock: once the child is collected, its number can be that of the next one.
+  const std::lock_guard lock(mutex_);
   int status = 0;
   const pid_t got = waitpid(pid, &status, WNOHANG);
   if (got == 0 || (got < 0 && errno == EINTR)) return std::nullopt;
   DQ_CHECK_MSG(got == pid, "another waitpid() has taken the child's status");
-  const std::lock_guard lock(mutex_);
   own_.erase(pid);
   CollectOrphans();
   return status;

@@ -208,6 +208,19 @@ SETUPS = {
             "curl --cacert ca.crt": "dqueue-cli --server https://10.0.0.1:9090 --ca ca.crt status | grep -cE '^n[123] ' | grep -x 3"
         },
     ),
+    "docs/workers.md": Setup(
+        before=ONE_NODE
+        + """
+        printf '#!/bin/sh\\ncat >>mails\\n' >send-mail
+        chmod +x send-mail
+        dqueue-cli enqueue --queue mail --payload a-mail >/dev/null
+        """,
+        after_block={
+            "dqueue-worker --queue mail": """
+                [[ $(<mails) == a-mail ]]
+                dqueue-cli list --queue mail --state succeeded -o json | jq -e '.jobs | length == 1'""",
+        },
+    ),
     "docs/install.md": Setup(
         before=OTHER_NODES,
         before_block={
