@@ -55,7 +55,7 @@ std::string Help() {
          "restarts\n"
          "the leader. Then completes all jobs and checks each of them. SIGTERM, SIGINT, SIGQUIT "
          "and\n"
-         "SIGHUP end the load early; a second signal exits at once.\n\n"
+         "SIGHUP end the load early; another one but SIGHUP exits at once.\n\n"
          "flags:\n" +
          table.Help() +
          "  --help, --version\n\n"

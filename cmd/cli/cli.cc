@@ -181,8 +181,10 @@ int Cli::Usage(const std::string& message) const {
 }
 
 int Cli::Fail(const client::Status& status, const std::string& what) const {
-  return ThisProgram().Complain(ExitOf(status.code), Shown(what) + (what.empty() ? "" : ": ") +
-                                                         Describe(status) + Advice(status));
+  // The causes of failed connections name the address.
+  const bool named = what.empty() || status.message.starts_with(what + ": ");
+  return ThisProgram().Complain(
+      ExitOf(status.code), (named ? "" : Shown(what) + ": ") + Describe(status) + Advice(status));
 }
 
 ExitCode ExitOf(client::Code code) {

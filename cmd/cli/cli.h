@@ -25,7 +25,8 @@ class Cli {
 
   // Prints a message on standard error.
   void Say(const std::string& message) const;
-  // Prints an error and returns its exit status. `what` comes before the status: an id or address.
+  // Prints an error and returns its exit status. `what`, an id or address, comes before the status
+  // unless its message begins with it.
   int Usage(const std::string& message) const;
   int Fail(const client::Status& status, const std::string& what = "") const;
 

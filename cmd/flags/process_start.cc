@@ -110,7 +110,7 @@ int WaitForStopSignal(int milliseconds) {
   const timespec limit = {milliseconds / 1000, (milliseconds % 1000) * 1'000'000L};
   const int number = sigtimedwait(&set, nullptr, &limit);
   if (number <= 0 || (number == SIGHUP && Ignored(SIGHUP))) return 0;
-  if (number != SIGHUP) StopAtOnceOnNextSignal();
+  StopAtOnceOnNextSignal();
   return number;
 }
 

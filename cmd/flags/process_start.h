@@ -36,7 +36,8 @@ absl::Status RaiseOpenFileLimit(uint64_t needed);
 // Waits for a stop signal and returns its number. After one that is not SIGHUP, the next SIGINT,
 // SIGTERM or SIGQUIT ends the process at once with exit status 128 + signal.
 int WaitForStopSignal();
-// The same with a time limit. Returns 0 if no signal came within it, and for a SIGHUP that was
+// The same with a time limit, for programs that SIGHUP stops too: the next signal ends the process
+// also after a SIGHUP. Returns 0 if no signal came within the limit, and for a SIGHUP that was
 // ignored when the process started (nohup).
 int WaitForStopSignal(int milliseconds);
 // "SIGTERM"; the number if it is no stop signal.

@@ -81,7 +81,15 @@ TEST(ProcessStart, ASecondStopSignalEndsTheProcess) {
               return 0;
             }),
             128 + SIGQUIT);
-  // SIGHUP is no first stop signal.
+  EXPECT_EQ(InChild([&] {
+              PrepareProcess(StopSignals::kBlocked);
+              kill(getpid(), SIGHUP);
+              WaitForStopSignal(10000);
+              raise(SIGTERM);
+              return 0;
+            }),
+            128 + SIGTERM);
+  // For a program that reloads, SIGHUP is no first stop signal.
   EXPECT_EQ(InChild([&] {
               PrepareProcess(StopSignals::kBlocked);
               kill(getpid(), SIGHUP);

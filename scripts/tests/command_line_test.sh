@@ -97,6 +97,8 @@ expect 0 'dqueue-cli pause --queue mail --refuse-enqueues' "$cli" pause --help
 expect 2 'is not a token' "$cli" ack ID --token 12
 expect 5 'UNAVAILABLE' "$cli" stats --timeout 1500ms
 expect 5 '127.0.0.1:1' "$cli" get x --timeout 1500ms
+# The cause names the address, which is printed once.
+expect 5 'dqueue-cli: 127.0.0.1:1: connection refused: .*CONNECTION_REFUSED\); --server ' "$cli" status
 expect 3 '' "$cli" log verify /no/such
 expect 0 '"version":"' "$cli" version -o json
 expect 74 'cannot write to standard output' bash -c '"$0" version >/dev/full' "$cli"
