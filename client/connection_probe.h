@@ -30,7 +30,7 @@ struct ConnectionProblem {
 };
 
 // Dials `address` ("host:port") at `dialled`, an IP address with a port. Returns within about 3 s,
-// or soon after `stop`.
+// or soon after `stop`. SIGPIPE must be blocked in the calling thread, or ignored.
 ConnectionProblem ProbeConnection(const std::string& address, const std::string& dialled,
                                   const Access& access, const std::stop_token& stop);
 

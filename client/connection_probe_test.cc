@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <thread>
 
 #include "client/testing/fake_server.h"
@@ -150,6 +151,7 @@ class TlsServer {
 };
 
 TEST(ConnectionProbe, Certificates) {
+  signal(SIGPIPE, SIG_IGN);
   const TestCertificate ca = MakeTestCertificate("ca", nullptr);
   const TestCertificate foreign = MakeTestCertificate("foreign", nullptr);
   const TestCertificate own = MakeTestCertificate("n1", &ca);
