@@ -372,7 +372,14 @@ void Worker::Impl::Extend(std::optional<Duration> asked,
   control.timeout = std::max(term / 3, kAttemptMax);
   const Result<std::vector<Status>> extended =
       client_.impl_->Extend(items, options_.worker_id, asked, control);
-  if (extended.ok()) trouble_.OnSuccess(Activity::kExtend, Clock::now());
+  const auto lost = [](const Status& status) {
+    return status.code == Code::kNotFound || status.code == Code::kFailedPrecondition;
+  };
+  // A node answered if it judged a lease, also if every lease is lost.
+  if (std::ranges::any_of(extended.value,
+                          [&](const Status& status) { return status.ok() || lost(status); })) {
+    trouble_.OnSuccess(Activity::kExtend, Clock::now());
+  }
   std::vector<std::stop_source> stops;
   {
     const std::lock_guard lock(mutex_);
@@ -382,7 +389,7 @@ void Worker::Impl::Extend(std::optional<Duration> asked,
       if (status.ok()) {
         held.extended = begin;
         held.until = begin + held.term;
-      } else if (status.code == Code::kNotFound || status.code == Code::kFailedPrecondition) {
+      } else if (lost(status)) {
         held.lost = true;
         stops.push_back(held.stop);
       } else if (Clock::now() > held.until + held.term) {
