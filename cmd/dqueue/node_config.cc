@@ -104,8 +104,8 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
                "log growth that triggers a snapshot (1MiB to 1024GiB)");
   table->Bytes("reserve-bytes", &flags->reserve_bytes, 1 << 20, uint64_t{1} << 40,
                "free disk space below which new jobs are refused (1MiB to 1024GiB)");
-  table->Choice("recover", &flags->recover, {"peers"},
-                "if the log is damaged, fetch the lost part from the other members");
+  table->Text("recover", &flags->recover, "peers",
+              "refused: a node with a damaged log must stay stopped (docs/failure-modes.md)");
   table->Choice("auth", &flags->auth, {"on", "off", "auto"},
                 "require API keys; auto: on if other machines can reach this node");
   table->Text(
@@ -312,11 +312,11 @@ absl::Status ResolveNode(const NodeFlags& flags, node::Options* options) {
   options->broker.max_retries = static_cast<int32_t>(flags.max_retries);
   options->snapshot_log_bytes = flags.snapshot_log_bytes;
   options->reserve_bytes = flags.reserve_bytes;
-  if (flags.recover == "peers") {
-    if (options->members.size() < 2) {
-      return Bad("--recover=peers needs other members to fetch from; --peers names none");
-    }
-    options->log.recover_from_peers = true;
+  if (!flags.recover.empty()) {
+    return Bad("--recover " + Quoted(flags.recover) +
+               " is refused: it can lose acknowledged jobs, because a node without its whole log "
+               "would vote; leave a node with a damaged log stopped and run the other members "
+               "(docs/failure-modes.md)");
   }
   if (std::string problem = options->raft.Problem(); !problem.empty()) return Bad(problem);
   if (absl::Status status = ResolveDataDirectory(flags, options); !status.ok()) return status;

@@ -43,7 +43,7 @@ TEST(NodeConfig, OneOfThree) {
   const NodeCommand command =
       Read({"--id=n2", "--bootstrap", "--peers", kThree, "--data-dir=/var/lib/dqueue",
             "--heartbeat=20ms", "--election-timeout=100ms", "--lease-timeout=5s", "--max-retries=9",
-            "--http-addr=off", "--grpc-addr=127.0.0.1:9090", "--recover=peers", "--reflection",
+            "--http-addr=off", "--grpc-addr=127.0.0.1:9090", "--reflection",
             "--log-format=json", "--snapshot-log-bytes=64MiB", "--reserve-bytes=1GiB",
             "--tls-cert=c", "--tls-key=k", "--tls-ca=ca"});
   ASSERT_EQ(command.start.kind, Start::Kind::kRun) << command.start.problem.message;
@@ -57,7 +57,6 @@ TEST(NodeConfig, OneOfThree) {
   EXPECT_EQ(config.node.broker.lease_timeout, std::chrono::seconds(5));
   EXPECT_EQ(config.node.broker.max_retries, 9);
   EXPECT_EQ(config.http_listen, "");
-  EXPECT_TRUE(config.node.log.recover_from_peers);
   EXPECT_TRUE(config.reflection);
   EXPECT_EQ(config.log_format, LogFormat::kJson);
   EXPECT_EQ(config.node.snapshot_log_bytes, 64u << 20);
@@ -236,7 +235,6 @@ TEST(NodeConfig, BadFlags) {
       {{"--id=a", "--max-retries=-1"},
        kExitUsage,
        "--max-retries: \"-1\" is out of range; it must be 0 to 1000"},
-      {{"--id=a", "--recover=disk"}, kExitUsage, "--recover: \"disk\" is not one of peers"},
       {{"--id=a", "--client-addr=localhost"},
        kExitUsage,
        "--client-addr: \"localhost\" has no port; write host:port"},
@@ -263,9 +261,19 @@ TEST(NodeConfig, BadMembership) {
        kExitConfig,
        "--advertise-addr 0.0.0.0:9090 is a wildcard address, which no node can connect to; name a "
        "host"},
-      {{"--id=a", "--recover=peers"},
+  });
+}
+
+TEST(NodeConfig, RecoveringFromPeersIsRefused) {
+  const std::string why =
+      " is refused: it can lose acknowledged jobs, because a node without its whole log would "
+      "vote; leave a node with a damaged log stopped and run the other members "
+      "(docs/failure-modes.md)";
+  ExpectProblems({
+      {{"--id=n2", "--peers", kThree, "--insecure", "--recover=peers"},
        kExitConfig,
-       "--recover=peers needs other members to fetch from; --peers names none"},
+       "--recover \"peers\"" + why},
+      {{"--id=a", "--recover=disk"}, kExitConfig, "--recover \"disk\"" + why},
   });
 }
 

@@ -38,7 +38,7 @@ class LogImpl : public Log {
   absl::Status Recover(const LogOptions& options, RecoveredLog* recovered) {
     absl::StatusOr<LogScan> scan = ScanLog(fs_, directory_, options.max_entry_bytes, nullptr);
     if (!scan.ok()) return scan.status();
-    if (absl::Status s = RecoverLog(fs_, directory_, options, *scan, writer_, recovered); !s.ok()) {
+    if (absl::Status s = RecoverLog(fs_, directory_, *scan, writer_, recovered); !s.ok()) {
       return s;
     }
     identity_ = scan->identity;

@@ -46,10 +46,6 @@ struct LogOptions {
   // segment_bytes - 8 KiB - min(segment_bytes / 4, 1 MiB), so that an entry fits a segment with the
   // largest header.
   uint64_t max_entry_bytes = 20 << 20;
-  // Determines how Open() treats damaged acknowledged data. False: refuses. True: keeps the
-  // undamaged prefix if no vote can be lost, and sets RecoveredLog::damaged_from. The caller must
-  // then not let the node vote or count as a copy until it has caught up.
-  bool recover_from_peers = false;
   // Empty if valid. Otherwise a sentence with the field, its value and the limit.
   std::string Problem() const;
 };
@@ -69,9 +65,6 @@ struct LogWrite {
   // Entries up to here may be discarded: segments that hold only such entries are removed. At most
   // the snapshot's index. Ignored if not above the earlier mark.
   std::optional<raft::Index> compact_to;
-  // After recover_from_peers: the node has caught up and may vote. Until this is durable, each
-  // Open() reports damaged_from.
-  bool whole = false;
 };
 
 struct RecoveredLog {
@@ -79,8 +72,8 @@ struct RecoveredLog {
   bool clean_shutdown = false;
   uint64_t torn_bytes = 0;  // removed from the tail; none of them were acknowledged
   uint64_t bytes = 0;       // size on disk of all entries
-  // The first acknowledged index that is lost. Set if this or an earlier Open() used
-  // recover_from_peers and no LogWrite::whole followed.
+  // An earlier version cut this log with --recover=peers: acknowledged entries from here on may be
+  // missing, and a vote with them. The node must not vote or count as a copy.
   std::optional<raft::Index> damaged_from;
 };
 

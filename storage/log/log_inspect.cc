@@ -15,7 +15,7 @@ absl::StatusOr<LogReport> InspectLog(FileSystem& fs, const std::string& director
   for (const auto& segment : scan->segments) report.segments.push_back(segment->path);
   report.records = scan->records;
   report.clean_shutdown = scan->clean_shutdown;
-  const RecoveryAction action = DecideRecovery(SituationOf(*scan, /*recover_from_peers=*/false));
+  const RecoveryAction action = DecideRecovery(SituationOf(*scan));
   switch (action) {
     case RecoveryAction::kContinue:
       break;

@@ -56,81 +56,13 @@ absl::Status RewriteTail(File& file, const LogScan& scan) {
   return file.Sync();
 }
 
-// The state that --recover=peers continues with: the undamaged prefix. If the prefix does not reach
-// the newest snapshot or contradicts it, the snapshot alone.
-Marks MarksToKeep(LogScan& scan, bool* keep_entries) {
-  const Marks& prefix = scan.state.marks();
-  const raft::SnapshotMeta& snapshot = scan.newest_snapshot;
-  Marks kept;
-  kept.hard_state = scan.newest_hard_state;
-  kept.snapshot = snapshot;
-  const raft::Index compacted = std::max(prefix.compacted.index, scan.newest_compacted.index);
-  *keep_entries = scan.end.segment != nullptr && snapshot.index <= prefix.last_index &&
-                  scan.state.first_present() <= compacted.Next() && compacted <= snapshot.index;
-  if (*keep_entries && snapshot.index.value() != 0) {
-    *keep_entries = scan.state.TermAt(snapshot.index) == snapshot.term;
-  }
-  if (*keep_entries) {
-    kept.compacted = prefix.compacted.index == compacted ? prefix.compacted : scan.newest_compacted;
-    kept.last_index = prefix.last_index;
-    kept.last_term = prefix.last_term;
-  } else {
-    kept.compacted = {snapshot.index, snapshot.term};
-    kept.last_index = snapshot.index;
-    kept.last_term = snapshot.term;
-  }
-  kept.hard_state.commit = std::min(kept.hard_state.commit, kept.last_index);
-  kept.damaged_from = kept.last_index.Next();
-  if (prefix.damaged_from.value() != 0) {
-    kept.damaged_from = std::min(kept.damaged_from, prefix.damaged_from);
-  }
-  return kept;
-}
-
-absl::Status KeepPrefix(LogScan& scan, LogWriter& writer) {
-  DQ_CHECK(scan.hard_state_certain);
-  bool keep_entries = false;
-  const Marks kept = MarksToKeep(scan, &keep_entries);
-  LogWriter::NewSegment new_segment;
-  new_segment.identity = scan.identity;
-  new_segment.sequence = scan.next_sequence;
-  new_segment.base_lsn = scan.next_base_lsn;
-  new_segment.recovered = true;
-  if (keep_entries) {
-    new_segment.previous_sequence = scan.end.header.sequence;
-    new_segment.previous_end = scan.end.header.base_lsn + scan.end.offset;
-    new_segment.previous_crc = scan.end.crc;
-    scan.state.Override(kept);
-    scan.entries.DropTo(kept.compacted.index);
-  } else {
-    scan.state = LogState(kept);
-    scan.entries.Clear(kept.last_index.Next());
-    scan.config_entries.clear();
-  }
-  // Once the new segment is named, segments that it does not continue are void.
-  std::vector<std::shared_ptr<Segment>> before = std::exchange(scan.segments, {});
-  if (absl::Status s = writer.StartSegment(new_segment, scan.state); !s.ok()) return s;
-  if (absl::Status s = writer.Commit(); !s.ok()) return s;
-  for (std::shared_ptr<Segment>& segment : before) {
-    if (keep_entries && segment->sequence <= new_segment.previous_sequence) {
-      scan.segments.push_back(std::move(segment));
-    }
-  }
-  for (std::shared_ptr<Segment>& segment : writer.TakeSegments()) {
-    scan.segments.push_back(std::move(segment));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-RecoverySituation SituationOf(const LogScan& scan, bool recover_from_peers) {
+RecoverySituation SituationOf(const LogScan& scan) {
   RecoverySituation situation;
   situation.inconsistent = scan.stop && scan.stop->inconsistent;
   situation.below_durable = scan.stop && scan.stop->lsn < scan.durable_lsn;
   situation.rest_is_zero = !scan.stop;
-  situation.recover_from_peers = recover_from_peers;
-  situation.hard_state_certain = scan.hard_state_certain;
   if (DQ_MUTANT(mutants::kCutAcknowledged) && scan.end.segment != nullptr &&
       scan.end.header.sequence + 1 == scan.next_sequence) {
     situation.below_durable = false;
@@ -160,14 +92,13 @@ raft::Recovered ToRecovered(const LogScan& scan) {
   return out;
 }
 
-absl::Status RecoverLog(FileSystem& fs, const std::string& directory, const LogOptions& options,
-                        LogScan& scan, LogWriter& writer, RecoveredLog* recovered) {
+absl::Status RecoverLog(FileSystem& fs, const std::string& directory, LogScan& scan,
+                        LogWriter& writer, RecoveredLog* recovered) {
   *recovered = RecoveredLog{};
-  const RecoveryAction action = DecideRecovery(SituationOf(scan, options.recover_from_peers));
+  const RecoveryAction action = DecideRecovery(SituationOf(scan));
   switch (action) {
     case RecoveryAction::kRefuseInconsistent:
     case RecoveryAction::kRefuseDamaged:
-    case RecoveryAction::kRefuseVoteLost:
       return Refuse(scan, action);
     case RecoveryAction::kContinue:
     case RecoveryAction::kTruncateTail: {
@@ -183,10 +114,6 @@ absl::Status RecoverLog(FileSystem& fs, const std::string& directory, const LogO
       recovered->clean_shutdown = scan.clean_shutdown && scan.torn_bytes == 0;
       break;
     }
-    case RecoveryAction::kKeepPrefix:
-      if (absl::Status s = RemoveAll(fs, scan.leftover_paths); !s.ok()) return s;
-      if (absl::Status s = KeepPrefix(scan, writer); !s.ok()) return s;
-      break;
   }
   // Void segments must be gone for good. Names of live segments may not be durable yet.
   std::vector<std::string> obsolete;

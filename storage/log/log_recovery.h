@@ -14,17 +14,16 @@
 
 namespace dqueue::storage {
 
-RecoverySituation SituationOf(const LogScan& scan, bool recover_from_peers);
+RecoverySituation SituationOf(const LogScan& scan);
 
 // The input of raft::Raft.
 raft::Recovered ToRecovered(const LogScan& scan);
 
-// Carries out the decision of recovery_decision.h. Either it makes the tail durable and zeroes the
-// bytes after it, or it starts a new segment that continues the kept prefix. The tail is rewritten
-// because a scan may read bytes that are only in the page cache: the process died alone, or a sync
-// failed. On success `writer` can write, `scan` describes the log as it is now, and *recovered is
+// Carries out the decision of recovery_decision.h: makes the tail durable and zeroes the bytes
+// after it, or refuses. The tail is rewritten because a scan may read bytes that are only in the
+// page cache: the process died alone, or a sync failed. On success `writer` can write, `scan` describes the log as it is now, and *recovered is
 // complete. If interrupted, it can be run again. DATA_LOSS: "FILE:OFFSET: reason; what to do".
-absl::Status RecoverLog(FileSystem& fs, const std::string& directory, const LogOptions& options,
-                        LogScan& scan, LogWriter& writer, RecoveredLog* recovered);
+absl::Status RecoverLog(FileSystem& fs, const std::string& directory, LogScan& scan,
+                        LogWriter& writer, RecoveredLog* recovered);
 
 }  // namespace dqueue::storage

@@ -11,12 +11,6 @@
 namespace dqueue::storage {
 namespace {
 
-// A range of the log that cannot be read and may have held a hard state.
-struct Gap {
-  uint64_t begin = 0;
-  uint64_t end = 0;
-};
-
 // Replay() applies records up to the first invalid one. From there on SearchAfterDamage() only
 // looks for readable records.
 class Scanner {
@@ -33,8 +27,6 @@ class Scanner {
       if (!link.header) continue;
       // May be above the next segment's previous_end.
       scan_.durable_lsn = std::max(scan_.durable_lsn, link.header->named_end);
-      scan_.next_base_lsn =
-          std::max(scan_.next_base_lsn, link.header->base_lsn + link.header->segment_bytes);
     }
     for (size_t i = 0; i < chain_.links.size(); ++i) {
       if (absl::Status s = ScanLink(i); !s.ok()) return s;
@@ -79,12 +71,7 @@ class Scanner {
   void SkipTo(const SegmentHeader* after) {
     scan_.durable_lsn = std::max(scan_.durable_lsn, position_ + 1);
     const uint64_t end = after != nullptr ? after->previous_end : UINT64_MAX;
-    AddGap(position_, end);
     position_ = std::max(position_, end);
-  }
-
-  void AddGap(uint64_t begin, uint64_t end) {
-    if (begin < end) gaps_.push_back({begin, end});
   }
 
   void Print(const ChainLink& link, uint64_t offset, const std::string& what) {
@@ -166,10 +153,6 @@ class Scanner {
       scan_.segments.push_back(link.segment);
       scan_.end = {h, link.segment, h.HeaderBytes(), h.previous_crc};
     }
-    hard_state_lsn_ = h.base_lsn;
-    scan_.newest_hard_state = marks.hard_state;
-    scan_.newest_snapshot = marks.snapshot;
-    scan_.newest_compacted = marks.compacted;
   }
 
   void CheckContinues(const ChainLink& link) {
@@ -192,7 +175,7 @@ class Scanner {
       if (h.marks != marks) broken("its header repeats another state");
       return;
     }
-    // The header was written by --recover=peers.
+    // An earlier version kept a part of a damaged log here (segment_header.h).
     if (h.marks.last_index != marks.last_index || h.marks.last_term != marks.last_term) {
       return broken("it was written by a recovery that kept other entries");
     }
@@ -221,7 +204,7 @@ class Scanner {
         Stop(link.path, offset, inconsistent, h.base_lsn + offset, true);
         return offset;
       }
-      CollectMarks(header, view->payload);
+      scan_.durable_lsn = std::max(scan_.durable_lsn, header.durable_lsn);
       ++scan_.records;
       offset += RecordBytes(header.length);
       scan_.end.offset = offset;
@@ -298,40 +281,10 @@ class Scanner {
     return {};
   }
 
-  // Collects the facts that a valid record states regardless of its place in the log.
-  void CollectMarks(const RecordHeader& header, std::string_view payload) {
-    scan_.durable_lsn = std::max(scan_.durable_lsn, header.durable_lsn);
-    switch (static_cast<RecordType>(header.type)) {
-      case RecordType::kHardState:
-        if (const auto hard_state = DecodeHardState(payload)) {
-          scan_.newest_hard_state = *hard_state;
-          hard_state_lsn_ = header.lsn;
-        }
-        return;
-      case RecordType::kSnapshot:
-      case RecordType::kReset:
-        if (const auto meta = DecodeSnapshotMeta(payload)) {
-          scan_.newest_snapshot = *meta;
-          if (header.type == static_cast<uint8_t>(RecordType::kReset)) {
-            scan_.newest_compacted = {meta->index, meta->term};
-          }
-        }
-        return;
-      case RecordType::kCompact:
-        if (const auto mark = DecodeCompactMark(payload)) scan_.newest_compacted = *mark;
-        return;
-      default:
-        return;
-    }
-  }
-
   // Searches for valid record headers after the first invalid byte, at multiples of 8: checksum,
-  // salt and position must match. They show how far the log was durable, and hold the newest marks
-  // for --recover=peers.
+  // salt and position must match. They show how far the log was durable.
   absl::Status SearchAfterDamage(const ChainLink& link, RecordReader& reader, uint64_t offset,
                                  uint64_t limit, uint64_t* nonzero_end) {
-    const uint64_t base = link.header->base_lsn;
-    uint64_t readable_to = offset;  // end of the last record with a valid header
     for (;;) {
       absl::StatusOr<uint64_t> found = reader.FindCandidate(offset, limit, nonzero_end);
       if (!found.ok()) return found.status();
@@ -343,13 +296,10 @@ class Scanner {
         offset += kRecordAlignment;
         continue;
       }
-      AddGap(base + readable_to, base + offset);
       TakeAfterDamage(link, offset, *view);
       offset += RecordBytes(view->header->length);
-      readable_to = offset;
       *nonzero_end = std::max(*nonzero_end, offset);
     }
-    AddGap(base + readable_to, base + limit);
     return absl::OkStatus();
   }
 
@@ -359,17 +309,8 @@ class Scanner {
     scan_.durable_lsn = std::max(scan_.durable_lsn, header.durable_lsn);
     if (view.problem.empty()) {
       Print(link, offset, "after the first bad byte: ", header, view.payload);
-      CollectMarks(header, view.payload);
-      return;
-    }
-    Print(link, offset, "after the first bad byte: " + view.problem);
-    switch (static_cast<RecordType>(header.type)) {
-      case RecordType::kEntry:
-      case RecordType::kCompact:
-      case RecordType::kCleanShutdown:
-        return;  // the lost record held no vote
-      default:
-        AddGap(header.lsn, header.lsn + RecordBytes(header.length));
+    } else {
+      Print(link, offset, "after the first bad byte: " + view.problem);
     }
   }
 
@@ -392,12 +333,6 @@ class Scanner {
            0, false);
     }
     if (stopped_) scan_.stop = stop_;
-    scan_.hard_state_certain = true;
-    for (const Gap& gap : gaps_) {
-      if (gap.begin < scan_.durable_lsn && gap.end > hard_state_lsn_) {
-        scan_.hard_state_certain = false;
-      }
-    }
   }
 
   const SegmentChain chain_;
@@ -405,11 +340,9 @@ class Scanner {
   const std::function<void(const std::string&)>& line_;
 
   bool stopped_ = false;
-  ScanStop stop_;  // valid if stopped_
-  std::vector<Gap> gaps_;
-  uint64_t position_ = 0;        // end of the part scanned so far
-  uint64_t hard_state_lsn_ = 0;  // position of newest_hard_state
-  bool rest_is_zero_ = false;    // only zeros follow the last record of the last segment
+  ScanStop stop_;              // valid if stopped_
+  uint64_t position_ = 0;      // end of the part scanned so far
+  bool rest_is_zero_ = false;  // only zeros follow the last record of the last segment
   LogScan scan_;
 };
 

@@ -46,14 +46,7 @@ struct LogScan {
   uint64_t durable_lsn = 0;      // D: the highest durable position that a valid header names
   uint64_t torn_bytes = 0;  // from `end` to the last byte that is not zero, in the last segment
 
-  // Read from valid records after `stop`, for recover_from_peers.
-  raft::HardState newest_hard_state;
-  bool hard_state_certain = false;  // no newer hard state can be in the unreadable bytes below D
-  raft::SnapshotMeta newest_snapshot;
-  CompactMark newest_compacted;
-  uint64_t next_sequence = 1;  // above all segments
-  uint64_t next_base_lsn = 0;  // above all positions
-
+  uint64_t next_sequence = 1;               // above all segments
   std::vector<std::string> leftover_paths;  // files that never became segments
 };
 

@@ -41,7 +41,8 @@ class LogState {
   std::string ApplyReset(const raft::SnapshotMeta& meta);
   void ApplyWhole() { marks_.damaged_from = raft::Index(); }
 
-  // Replaces the marks by those that --recover=peers decided. Requires the same last entry.
+  // Replaces the marks by those of a header with SegmentHeader::recovered. Requires the same last
+  // entry.
   void Override(const Marks& marks);
 
   const Marks& marks() const { return marks_; }

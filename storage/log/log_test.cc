@@ -322,6 +322,23 @@ TEST_F(LogTest, BatchMayFillManySegments) {
   }
 }
 
+// The size follows the volume, which may grow or shrink.
+TEST_F(LogTest, SegmentSizeMayChangeBetweenStarts) {
+  const uint64_t small = options_.segment_bytes;
+  Format();
+  Write(Entries(2, 10, 1, 15000));
+  options_.segment_bytes = 4 * small;
+  Open();
+  Write(Entries(11, 30, 1, 15000));
+  options_.segment_bytes = small;
+  Open();
+  Write(Entries(31, 40, 1, 15000));
+  Write(Compact(12, 1, 12));
+  Open();
+  EXPECT_EQ(recovered_.raft.last_index, raft::Index(40));
+  EXPECT_EQ(log_->ReadEntries(raft::Index(13), raft::Index(40), 1 << 20).size(), 28u);
+}
+
 TEST_F(LogTest, ReadStopsAtByteLimit) {
   Format();
   Write(Entries(2, 20, 1, 68));  // 100 bytes each, as limits count

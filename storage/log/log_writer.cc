@@ -65,7 +65,6 @@ absl::Status LogWriter::StartSegment(const NewSegment& new_segment, const LogSta
   header_.previous_sequence = new_segment.previous_sequence;
   header_.previous_end = new_segment.previous_end;
   header_.previous_crc = new_segment.previous_crc;
-  header_.recovered = new_segment.recovered;
   header_.salt = SegmentSalt(new_segment.identity, new_segment.sequence, new_segment.base_lsn,
                              new_segment.previous_crc);
   header_.marks = std::move(marks);
@@ -184,10 +183,6 @@ absl::Status LogWriter::Add(const LogWrite& write) {
     if (absl::Status s = AddRecord(RecordType::kCompact, payload, {}); !s.ok()) return s;
     MustApply(state_.Apply(mark));
     changes_.push_back({Change::kCompact, mark.index, nullptr, {}});
-  }
-  if (write.whole && state_.marks().damaged_from.value() != 0) {
-    if (absl::Status s = AddRecord(RecordType::kWhole, {}, {}); !s.ok()) return s;
-    state_.ApplyWhole();
   }
   return absl::OkStatus();
 }

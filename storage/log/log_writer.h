@@ -55,7 +55,6 @@ class LogWriter {
     uint64_t previous_sequence = 0;
     uint64_t previous_end = 0;
     uint32_t previous_crc = 0;
-    bool recovered = false;
   };
   absl::Status StartSegment(const NewSegment& new_segment, const LogState& state);
 

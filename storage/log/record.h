@@ -19,7 +19,7 @@ enum class RecordType : uint8_t {
   kSnapshot = 4,
   kReset = 5,
   kCleanShutdown = 6,
-  kWhole = 7,  // data lost under --recover=peers is restored
+  kWhole = 7,  // ends Marks::damaged_from; read only
 };
 // "HARD_STATE", …; "type N" for an unknown type.
 std::string RecordTypeName(uint8_t type);

@@ -10,13 +10,11 @@ using A = RecoveryAction;
 
 constexpr RecoveryRule kRules[] = {
     // clang-format off
-    // incons. below D  zeros    recover  certain
-    {R::kNo,  R::kNo,  R::kYes, R::kAny, R::kAny, A::kContinue},
-    {R::kNo,  R::kNo,  R::kNo,  R::kAny, R::kAny, A::kTruncateTail},
-    {R::kNo,  R::kYes, R::kAny, R::kNo,  R::kAny, A::kRefuseDamaged},
-    {R::kNo,  R::kYes, R::kAny, R::kYes, R::kNo,  A::kRefuseVoteLost},
-    {R::kNo,  R::kYes, R::kAny, R::kYes, R::kYes, A::kKeepPrefix},
-    {R::kYes, R::kAny, R::kAny, R::kAny, R::kAny, A::kRefuseInconsistent},
+    // incons. below D  zeros
+    {R::kNo,  R::kNo,  R::kYes, A::kContinue},
+    {R::kNo,  R::kNo,  R::kNo,  A::kTruncateTail},
+    {R::kNo,  R::kYes, R::kAny, A::kRefuseDamaged},
+    {R::kYes, R::kAny, R::kAny, A::kRefuseInconsistent},
     // clang-format on
 };
 
@@ -28,9 +26,7 @@ bool Satisfies(RecoveryRule::Condition condition, bool value) {
 
 bool RecoveryRule::Matches(const RecoverySituation& s) const {
   return Satisfies(inconsistent, s.inconsistent) && Satisfies(below_durable, s.below_durable) &&
-         Satisfies(rest_is_zero, s.rest_is_zero) &&
-         Satisfies(recover_from_peers, s.recover_from_peers) &&
-         Satisfies(hard_state_certain, s.hard_state_certain);
+         Satisfies(rest_is_zero, s.rest_is_zero);
 }
 
 std::span<const RecoveryRule> RecoveryRules() { return kRules; }
@@ -50,17 +46,13 @@ std::string_view RecoveryAdvice(RecoveryAction action) {
   switch (action) {
     case A::kContinue:
     case A::kTruncateTail:
-    case A::kKeepPrefix:
       return "";
     case A::kRefuseInconsistent:
-      return "recovery cannot repair this: restore the data directory, or remove this node from "
-             "the cluster and add it again with an empty one";
+      return "recovery cannot repair this; leave this node stopped, keep its directory as it is, "
+             "and run the other members";
     case A::kRefuseDamaged:
-      return "acknowledged data is damaged: restore the file, or start with --recover=peers to "
-             "fetch what is lost from the other members";
-    case A::kRefuseVoteLost:
-      return "this node's vote may be lost, so it must not rejoin as the same member: remove it "
-             "from the cluster and add it again with an empty data directory";
+      return "acknowledged data is damaged; leave this node stopped, keep its directory as it is, "
+             "and run the other members";
   }
   return "";
 }

@@ -13,8 +13,6 @@ struct RecoverySituation {
       false;  // the bytes at X are intact, but a correct program would not have written them
   bool below_durable = false;  // X < D
   bool rest_is_zero = false;   // only zeros follow X
-  bool recover_from_peers = false;
-  bool hard_state_certain = false;  // every unreadable place below D is older than a readable vote
 };
 
 enum class RecoveryAction {
@@ -22,8 +20,6 @@ enum class RecoveryAction {
   kTruncateTail,        // bytes after X were never acknowledged; remove them
   kRefuseInconsistent,  // the log is inconsistent, which recovery cannot repair
   kRefuseDamaged,       // acknowledged data is damaged
-  kRefuseVoteLost,  // this node may have forgotten a vote; it must not rejoin as the same member
-  kKeepPrefix,      // keep what is before X; the node must not vote until caught up
 };
 
 struct RecoveryRule {
@@ -31,8 +27,6 @@ struct RecoveryRule {
   Condition inconsistent;
   Condition below_durable;
   Condition rest_is_zero;
-  Condition recover_from_peers;
-  Condition hard_state_certain;
   RecoveryAction action;
   bool Matches(const RecoverySituation& situation) const;
 };

@@ -7,10 +7,10 @@
 namespace dqueue::storage {
 namespace {
 
-constexpr int kConditions = 5;
+constexpr int kConditions = 3;
 
 RecoverySituation SituationOfBits(int bits) {
-  return {(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0};
+  return {(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0};
 }
 
 TEST(RecoveryDecisionTest, EachSituationMatchesOneRule) {
@@ -35,15 +35,11 @@ TEST(RecoveryDecisionTest, AcknowledgedDataIsNeverCut) {
     const bool cuts =
         action == RecoveryAction::kContinue || action == RecoveryAction::kTruncateTail;
     EXPECT_EQ(cuts, !s.below_durable && !s.inconsistent) << bits;
-    if (action == RecoveryAction::kKeepPrefix) {
-      EXPECT_TRUE(s.recover_from_peers && s.hard_state_certain && !s.inconsistent) << bits;
-    }
     if (action == RecoveryAction::kContinue) {
       EXPECT_TRUE(s.rest_is_zero) << bits;
     }
     // Each refusal has advice; other actions have none.
-    const bool refused = !cuts && action != RecoveryAction::kKeepPrefix;
-    EXPECT_EQ(RecoveryAdvice(action).empty(), !refused) << bits;
+    EXPECT_EQ(RecoveryAdvice(action).empty(), cuts) << bits;
   }
 }
 

@@ -43,8 +43,9 @@ struct SegmentHeader {
   uint64_t named_end = 0;
   uint32_t salt = 0;
   uint32_t previous_crc = 0;  // payload_crc of the last record of the previous segment
-  // Made by --recover=peers: `marks` override those of earlier segments. Otherwise `marks` repeat
-  // them.
+  // True: an earlier version kept the undamaged start of a damaged log (--recover=peers), and
+  // `marks` override those of earlier segments. This version reads such headers and writes none.
+  // False: `marks` repeat those of earlier segments.
   bool recovered = false;
   Marks marks;
 
