@@ -17,22 +17,38 @@ using raft::NodeId;
 using raft::ReadId;
 using raft::Term;
 
+template <class Body>
+void EncodeKnown(const raft::KnownBoot& in, Body* out) {
+  if (in.boot.number == 0) return;
+  pb::KnownBoot* m = out->mutable_known();
+  m->set_incarnation(in.incarnation.value());
+  m->set_number(in.boot.number);
+  m->set_mark(in.boot.mark);
+  m->set_term(in.term.value());
+}
+raft::KnownBoot DecodeKnown(const pb::KnownBoot& in) {
+  return {raft::Incarnation(in.incarnation()), {in.number(), in.mark()}, Term(in.term())};
+}
+
 void Encode(const raft::PreVoteRequest& in, pb::Message* out) {
   auto* m = out->mutable_pre_vote_request();
   m->set_next_term(in.next_term.value());
   m->set_last_index(in.last_index.value());
   m->set_last_term(in.last_term.value());
+  EncodeKnown(in.known, m);
 }
 void Encode(const raft::PreVoteResponse& in, pb::Message* out) {
   auto* m = out->mutable_pre_vote_response();
   m->set_next_term(in.next_term.value());
   m->set_granted(in.granted);
+  EncodeKnown(in.known, m);
 }
 void Encode(const raft::VoteRequest& in, pb::Message* out) {
   auto* m = out->mutable_vote_request();
   m->set_last_index(in.last_index.value());
   m->set_last_term(in.last_term.value());
   m->set_transfer(in.transfer);
+  EncodeKnown(in.known, m);
 }
 void Encode(const raft::VoteResponse& in, pb::Message* out) {
   out->mutable_vote_response()->set_granted(in.granted);
@@ -92,6 +108,12 @@ void Encode(const raft::SnapshotResponse& in, pb::Message* out) {
   m->set_refused(in.refused);
 }
 void Encode(const raft::TimeoutNow&, pb::Message* out) { out->mutable_timeout_now(); }
+void Encode(const raft::Refusal& in, pb::Message* out) {
+  auto* m = out->mutable_refusal();
+  m->set_reason(static_cast<pb::Refusal::Reason>(in.reason));
+  m->set_bound(in.bound.value());
+  EncodeKnown(in.known, m);
+}
 
 // A later time than the type holds counts as the last that it holds.
 int64_t ClockMs(uint64_t unix_ms) {
@@ -136,17 +158,18 @@ absl::StatusOr<raft::MessageBody> DecodeBody(pb::Message* in) {
   switch (in->body_case()) {
     case pb::Message::kPreVoteRequest: {
       const auto& m = in->pre_vote_request();
-      return raft::MessageBody(
-          raft::PreVoteRequest{Term(m.next_term()), Index(m.last_index()), Term(m.last_term())});
+      return raft::MessageBody(raft::PreVoteRequest{Term(m.next_term()), Index(m.last_index()),
+                                                    Term(m.last_term()), DecodeKnown(m.known())});
     }
     case pb::Message::kPreVoteResponse: {
       const auto& m = in->pre_vote_response();
-      return raft::MessageBody(raft::PreVoteResponse{Term(m.next_term()), m.granted()});
+      return raft::MessageBody(
+          raft::PreVoteResponse{Term(m.next_term()), m.granted(), DecodeKnown(m.known())});
     }
     case pb::Message::kVoteRequest: {
       const auto& m = in->vote_request();
-      return raft::MessageBody(
-          raft::VoteRequest{Index(m.last_index()), Term(m.last_term()), m.transfer()});
+      return raft::MessageBody(raft::VoteRequest{Index(m.last_index()), Term(m.last_term()),
+                                                 m.transfer(), DecodeKnown(m.known())});
     }
     case pb::Message::kVoteResponse:
       return raft::MessageBody(raft::VoteResponse{in->vote_response().granted()});
@@ -187,6 +210,14 @@ absl::StatusOr<raft::MessageBody> DecodeBody(pb::Message* in) {
     }
     case pb::Message::kTimeoutNow:
       return raft::MessageBody(raft::TimeoutNow{});
+    case pb::Message::kRefusal: {
+      const auto& m = in->refusal();
+      if (m.reason() < 1 || static_cast<size_t>(m.reason()) > raft::kRefusalReasons) {
+        return Bad("refusal.reason", static_cast<uint64_t>(m.reason()), "must be 1 to 4");
+      }
+      return raft::MessageBody(raft::Refusal{static_cast<raft::Refusal::Reason>(m.reason()),
+                                             raft::Incarnation(m.bound()), DecodeKnown(m.known())});
+    }
     case pb::Message::BODY_NOT_SET:
       break;
   }
@@ -205,6 +236,8 @@ void EncodeMessage(const raft::Message& message, pb::Message* out) {
   out->set_wall_ms(static_cast<uint64_t>(message.wall_ms));
   out->set_cluster_ms(static_cast<uint64_t>(message.cluster_ms));
   out->set_state_level(message.state_level);
+  out->set_from_boot(message.from_boot.number);
+  out->set_from_boot_mark(message.from_boot.mark);
   std::visit([out](const auto& body) { Encode(body, out); }, message.body);
 }
 
@@ -217,6 +250,7 @@ absl::StatusOr<raft::Message> DecodeMessage(pb::Message&& in) {
   out.cluster = {in.cluster_hi(), in.cluster_lo()};
   out.from = NodeId(in.from());
   out.from_incarnation = raft::Incarnation(in.from_incarnation());
+  out.from_boot = {in.from_boot(), in.from_boot_mark()};
   out.to = NodeId(in.to());
   out.term = Term(in.term());
   out.wall_ms = ClockMs(in.wall_ms());

@@ -19,11 +19,14 @@ raft::Entry MakeEntry(uint64_t index, uint64_t term, const std::string& payload)
           std::make_shared<const std::string>(payload)};
 }
 
+const raft::KnownBoot kKnown = {raft::Incarnation(31), {51, 52}, Term(6)};
+
 Message Envelope(MessageBody body) {
   Message message;
   message.cluster = {11, 12};
   message.from = NodeId(21);
   message.from_incarnation = raft::Incarnation(31);
+  message.from_boot = {41, 42};
   message.to = NodeId(22);
   message.term = Term(7);
   message.wall_ms = 1'800'000'000'123;
@@ -37,6 +40,7 @@ void ExpectSameEnvelope(const Message& a, const Message& b) {
   EXPECT_EQ(a.cluster, b.cluster);
   EXPECT_EQ(a.from, b.from);
   EXPECT_EQ(a.from_incarnation, b.from_incarnation);
+  EXPECT_EQ(a.from_boot, b.from_boot);
   EXPECT_EQ(a.to, b.to);
   EXPECT_EQ(a.term, b.term);
   EXPECT_EQ(a.wall_ms, b.wall_ms);
@@ -56,6 +60,11 @@ TEST(PeerCodec, DecodesEachEncodedMessage) {
       raft::SnapshotRequest{{Index(4), Term(3), "config"}, "manifest", {2, 77}, "data", 99},
       raft::SnapshotResponse{Index(4), Term(3), {2, 77}, true, true},
       raft::TimeoutNow{},
+      raft::PreVoteRequest{Term(8), Index(5), Term(6), kKnown},
+      raft::PreVoteResponse{Term(8), true, kKnown},
+      raft::VoteRequest{Index(5), Term(6), true, kKnown},
+      raft::Refusal{raft::Refusal::Reason::kOtherCluster},
+      raft::Refusal{raft::Refusal::Reason::kWentBack, raft::Incarnation(5), kKnown},
   };
   std::vector<Message> messages;
   for (const MessageBody& body : bodies) messages.push_back(Envelope(body));
@@ -124,6 +133,8 @@ TEST(PeerCodec, RefusesWhatNoMemberCouldHaveSent) {
       {"unknown kind",
        [](auto* m) { m->mutable_append_request()->mutable_entries(0)->set_kind(4); },
        "peer message: entries.kind is 4; must be 1, 2 or 3"},
+      {"refusal without a reason", [](auto* m) { m->mutable_refusal(); },
+       "peer message: refusal.reason is 0; must be 1 to 4"},
       {"snapshot at index 0", [](auto* m) { m->mutable_snapshot_request()->set_index(0); },
        "peer message: snapshot.index is 0; must not be 0"},
   };

@@ -134,6 +134,20 @@ bool Configuration::IsVoter(NodeId id) const {
   return FindIn(voters, id) != nullptr || FindIn(outgoing, id) != nullptr;
 }
 
+bool Configuration::AnyBound() const {
+  const auto bound = [](const Member& member) { return member.incarnation != Incarnation(); };
+  return std::any_of(voters.begin(), voters.end(), bound) ||
+         std::any_of(outgoing.begin(), outgoing.end(), bound) ||
+         std::any_of(learners.begin(), learners.end(), bound);
+}
+
+bool Configuration::CountsIncarnation(NodeId id, Incarnation incarnation) const {
+  const Member* member = Find(id);
+  if (member == nullptr) return false;
+  if (member->incarnation == Incarnation()) return !AnyBound();
+  return member->incarnation == incarnation;
+}
+
 std::vector<NodeId> Configuration::MemberIds() const {
   std::vector<NodeId> ids;
   for (const std::vector<Member>* set : {&voters, &outgoing, &learners}) {

@@ -33,6 +33,11 @@ struct Configuration {
   const Member* Find(NodeId id) const;  // nullptr if not a member
   bool IsVoter(NodeId id) const;
   bool IsMember(NodeId id) const { return Find(id) != nullptr; }
+  // True if the incarnation of any member is bound: a leader has been elected.
+  bool AnyBound() const;
+  // True if messages of this incarnation of the member count in quorums: it is the one bound here,
+  // or no incarnation is bound yet.
+  bool CountsIncarnation(NodeId id, Incarnation incarnation) const;
   // All members, sorted by id, without duplicates.
   std::vector<NodeId> MemberIds() const;
   // True if `yes` holds for a majority of the voters (of both sets when joint). False if there are

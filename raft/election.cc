@@ -23,17 +23,22 @@ void Ballot::Record(NodeId voter, Incarnation incarnation, bool granted) {
   if (Find(voter) == nullptr) votes_.push_back({voter, incarnation, granted});
 }
 
+bool Ballot::Counts(const Configuration& config, const Vote& vote) {
+  if (DQ_MUTANT(mutants::kIncarnationIgnored)) return true;
+  return config.CountsIncarnation(vote.voter, vote.incarnation);
+}
+
 bool Ballot::Won(const Configuration& config) const {
-  return config.HasQuorum([this](NodeId id) {
+  return config.HasQuorum([&](NodeId id) {
     const Vote* vote = Find(id);
-    return vote != nullptr && vote->granted;
+    return vote != nullptr && vote->granted && Counts(config, *vote);
   });
 }
 
 bool Ballot::Lost(const Configuration& config) const {
-  return !config.HasQuorum([this](NodeId id) {
+  return !config.HasQuorum([&](NodeId id) {
     const Vote* vote = Find(id);
-    return vote == nullptr || vote->granted;
+    return vote == nullptr || (vote->granted && Counts(config, *vote));
   });
 }
 
@@ -76,10 +81,12 @@ void RaftImpl::BecomePreCandidate() {
   const bool alone = pre.ballot.Won(log_.config());
   role_ = std::move(pre);
   if (alone) return BecomeCandidate(/*transfer=*/false);
-  const PreVoteRequest request{
-      .next_term = term_.Next(), .last_index = log_.last_index(), .last_term = log_.last_term()};
   for (const NodeId id : log_.config().MemberIds()) {
-    if (id != self_ && log_.config().IsVoter(id)) SendNow(id, request);
+    if (id == self_ || !log_.config().IsVoter(id)) continue;
+    SendNow(id, PreVoteRequest{.next_term = term_.Next(),
+                               .last_index = log_.last_index(),
+                               .last_term = log_.last_term(),
+                               .known = Known(id)});
   }
 }
 
@@ -93,10 +100,12 @@ void RaftImpl::BecomeCandidate(bool transfer) {
   election_timeout_ = RandomElectionTimeout();
   role_ = Candidate{.ballot = {}, .election_deadline = now_ + election_timeout_};
   // The own vote must be durable before the requests leave. CountOwnVote() counts it on Persisted.
-  const VoteRequest request{
-      .last_index = log_.last_index(), .last_term = log_.last_term(), .transfer = transfer};
   for (const NodeId id : log_.config().MemberIds()) {
-    if (id != self_ && log_.config().IsVoter(id)) SendAfterPersist(id, request);
+    if (id == self_ || !log_.config().IsVoter(id)) continue;
+    SendAfterPersist(id, VoteRequest{.last_index = log_.last_index(),
+                                     .last_term = log_.last_term(),
+                                     .transfer = transfer,
+                                     .known = Known(id)});
   }
 }
 
@@ -154,7 +163,7 @@ void RaftImpl::OnElectionDeadline() {
 }
 
 bool RaftImpl::CanCampaign() const {
-  return log_.config().IsVoter(self_) && OwnIncarnationBound() &&
+  return log_.config().IsVoter(self_) && OwnIncarnationBound() && !disowned_ &&
          // The state machine is being replaced by a snapshot (etcd f1f74e0).
          applied_ >= install_index_ &&
          // A vote that cannot become durable wins nothing and only raises the term.
@@ -199,10 +208,12 @@ bool RaftImpl::PrefersOwnCandidacy(NodeId rival, const PreVoteRequest& request) 
 void RaftImpl::OnPreVoteRequest(const Message& message, const PreVoteRequest& request) {
   // A grant is not a promise, so the own vote is irrelevant and nothing is stored. A voter also
   // answers if its own configuration does not name it yet (etcd#10998).
-  const bool granted = request.next_term > term_ &&
+  const bool granted = request.next_term > term_ && !disowned_ &&
                        UpToDate(request.last_index, request.last_term) && !HeardFromLeader() &&
                        !PrefersOwnCandidacy(message.from, request);
-  SendNow(message.from, PreVoteResponse{.next_term = request.next_term, .granted = granted});
+  SendNow(message.from,
+          PreVoteResponse{
+              .next_term = request.next_term, .granted = granted, .known = Known(message.from)});
 }
 
 void RaftImpl::OnPreVoteResponse(const Message& message, const PreVoteResponse& response) {
@@ -215,6 +226,7 @@ void RaftImpl::OnPreVoteResponse(const Message& message, const PreVoteResponse& 
   if (pre == nullptr || response.next_term != term_.Next()) return;
   pre->ballot.Record(message.from, message.from_incarnation, response.granted);
   if (pre->ballot.Won(log_.config())) {
+    if (!MayForm()) return;  // the next response may allow it
     if (CanCampaign()) return BecomeCandidate(/*transfer=*/false);
     BecomeFollower(term_, NodeId());
   }
@@ -223,7 +235,7 @@ void RaftImpl::OnPreVoteResponse(const Message& message, const PreVoteResponse& 
 void RaftImpl::OnVoteRequest(const Message& message, const VoteRequest& request) {
   const Follower* follower = std::get_if<Follower>(&role_);
   const bool has_leader = follower != nullptr && follower->leader != NodeId();
-  const bool may_vote = vote_ == message.from || (vote_ == NodeId() && !has_leader);
+  const bool may_vote = !disowned_ && (vote_ == message.from || (vote_ == NodeId() && !has_leader));
   // Compare the log also for a repeated request (hashicorp#661).
   const bool granted = may_vote && UpToDate(request.last_index, request.last_term);
   if (granted) {

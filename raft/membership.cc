@@ -81,9 +81,12 @@ void RaftImpl::AppendConfiguration(Leader& leader, const Configuration& config) 
 
 bool RaftImpl::OwnIncarnationBound() const {
   if (DQ_MUTANT(mutants::kIncarnationIgnored)) return true;
-  const Member* member = log_.config().Find(self_);
-  return member == nullptr || member->incarnation == Incarnation() ||
-         member->incarnation == incarnation_;
+  return log_.config().CountsIncarnation(self_, incarnation_);
+}
+
+bool RaftImpl::Counts(const Progress& peer) const {
+  if (DQ_MUTANT(mutants::kIncarnationIgnored)) return true;
+  return log_.config().CountsIncarnation(peer.id(), peer.incarnation);
 }
 
 Entry BootstrapEntry(const Configuration& config) {

@@ -72,9 +72,26 @@ struct Describer {
                                     : absl::StrCat(" wants ", IdText(m.next)));
   }
   std::string operator()(const TimeoutNow&) const { return "timeout now"; }
+  std::string operator()(const Refusal& m) const {
+    return absl::StrCat("refusal: ", ReasonName(m.reason));
+  }
 };
 
 }  // namespace
+
+const char* ReasonName(Refusal::Reason reason) {
+  switch (reason) {
+    case Refusal::Reason::kOtherCluster:
+      return "other cluster";
+    case Refusal::Reason::kOtherIncarnation:
+      return "other incarnation";
+    case Refusal::Reason::kNotMember:
+      return "not a member";
+    case Refusal::Reason::kWentBack:
+      return "went back";
+  }
+  return "?";
+}
 
 std::string Describe(const Message& message) { return std::visit(Describer(), message.body); }
 

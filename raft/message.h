@@ -11,16 +11,25 @@
 
 namespace dqueue::raft {
 
+// What the sender of a message remembers of the receiver (R13). boot.number 0: nothing.
+struct KnownBoot {
+  Incarnation incarnation;
+  Boot boot;
+  Term term;  // the highest term that this incarnation named in a message
+  bool operator==(const KnownBoot&) const = default;
+};
 // Raft thesis 9.6. Message::term is the sender's current term; receivers do not adopt next_term.
 struct PreVoteRequest {
   Term next_term;  // the term of the election that the sender would start
   Index last_index;
   Term last_term;
+  KnownBoot known = {};
   bool operator==(const PreVoteRequest&) const = default;
 };
 struct PreVoteResponse {
   Term next_term;  // copied from the request
   bool granted = false;
+  KnownBoot known = {};
   bool operator==(const PreVoteResponse&) const = default;
 };
 struct VoteRequest {
@@ -29,6 +38,7 @@ struct VoteRequest {
   // The leader requested this election by TimeoutNow: leader stickiness does not apply
   // (thesis 3.10).
   bool transfer = false;
+  KnownBoot known = {};
   bool operator==(const VoteRequest&) const = default;
 };
 struct VoteResponse {
@@ -97,14 +107,30 @@ struct TimeoutNow {
   bool operator==(const TimeoutNow&) const = default;
 };
 
+// Tells a node that its messages are dropped, and why. Never changes a term, a vote or a log.
+struct Refusal {
+  enum class Reason : uint8_t {
+    kOtherCluster = 1,      // Message::cluster is the sender's
+    kOtherIncarnation = 2,  // the sender's configuration binds `bound` to the receiver's name
+    kNotMember = 3,         // the sender's configuration does not name the receiver
+    kWentBack = 4,          // the sender remembers `known`, which the receiver's messages contradict
+  };
+  Reason reason = Reason::kOtherCluster;
+  Incarnation bound = {};
+  KnownBoot known = {};
+  bool operator==(const Refusal&) const = default;
+};
+inline constexpr size_t kRefusalReasons = 4;
+
 using MessageBody = std::variant<PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse,
                                  AppendRequest, AppendResponse, HeartbeatRequest, HeartbeatResponse,
-                                 SnapshotRequest, SnapshotResponse, TimeoutNow>;
+                                 SnapshotRequest, SnapshotResponse, TimeoutNow, Refusal>;
 
 struct Message {
   ClusterId cluster;
   NodeId from;
   Incarnation from_incarnation;
+  Boot from_boot = {};
   NodeId to;
   Term term;
   MessageBody body;
@@ -116,6 +142,9 @@ struct Message {
   // core does not look at it.
   uint32_t state_level = 0;
 };
+
+// "other cluster", "other incarnation", "not a member", "went back".
+const char* ReasonName(Refusal::Reason reason);
 
 // One line for logs, without payloads: "append 3..5 prev 2^1 commit 2". "2^1" is index 2, term 1.
 std::string Describe(const Message& message);

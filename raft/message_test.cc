@@ -63,6 +63,7 @@ TEST(Describe, OneLinePerMessageKind) {
       {SnapshotResponse{Index(50), Term(4), {}, true, false}, "snapshot 50^4 done"},
       {SnapshotResponse{Index(50), Term(4), {}, false, true}, "snapshot 50^4 refused"},
       {TimeoutNow{}, "timeout now"},
+      {Refusal{Refusal::Reason::kWentBack}, "refusal: went back"},
   };
   std::set<size_t> kinds;
   for (const auto& c : cases) {

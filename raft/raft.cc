@@ -19,6 +19,9 @@ RaftImpl::RaftImpl(const Options& options, const Recovered& recovered, const Log
       cluster_(recovered.cluster),
       self_(recovered.self),
       incarnation_(recovered.incarnation),
+      boots_(recovered.boots),
+      started_(now),
+      started_term_(recovered.hard_state.term),
       // Nodes that were given the same seed must draw different timeouts (hashicorp#50).
       random_(Random::Mix(seed) ^ Random::Mix(self_.value()) ^ incarnation_.value()),
       now_(now),
@@ -59,6 +62,7 @@ void RaftImpl::Step(Time now, Event event) {
   DQ_CHECK_MSG(now >= now_, "time went back");
   now_ = now;
   ++events_;
+  if (lost_) return;  // R13
   std::visit([this](auto&& e) { On(std::move(e)); }, std::move(event));
   DQ_CHECK(applied_ <= handed_out_ && handed_out_ <= commit_ && commit_ <= log_.last_index());
   DQ_CHECK(durability_.index() <= log_.last_index());
@@ -96,7 +100,7 @@ void RaftImpl::On(PeerUnreachable event) {
 void RaftImpl::On(Capacity event) {
   low_space_ = event.low_space;
   if (Leader* leader = std::get_if<Leader>(&role_); leader != nullptr && !low_space_) {
-    leader->full_transfer_tried = false;
+    leader->full_transfer_retry_at = Time();
   }
 }
 
@@ -111,6 +115,7 @@ void RaftImpl::On(Timeout) {
 }
 
 Time RaftImpl::Deadline() const {
+  if (lost_) return Time::max();
   struct {
     Time operator()(const Follower& f) const { return f.election_deadline; }
     Time operator()(const PreCandidate& c) const { return c.election_deadline; }
@@ -125,6 +130,7 @@ Message RaftImpl::Envelope(NodeId to, MessageBody body) const {
   return {.cluster = cluster_,
           .from = self_,
           .from_incarnation = incarnation_,
+          .from_boot = boots_.empty() ? Boot() : boots_.back(),
           .to = to,
           .term = term_,
           .body = std::move(body)};
@@ -148,6 +154,8 @@ HardState RaftImpl::HardStateToWrite() const {
 }
 
 bool RaftImpl::HasOutput() const {
+  if (lost_) return went_back_.has_value();
+  if (!refusals_.empty()) return true;
   if (term_ != hard_state_submitted_.term || vote_ != hard_state_submitted_.vote) return true;
   if (install_ || log_.HasUnsubmitted() || store_chunk_) return true;
   if (!send_now_.empty() || !send_after_persist_.empty()) return true;
@@ -158,6 +166,11 @@ bool RaftImpl::HasOutput() const {
 }
 
 Output RaftImpl::TakeOutput() {
+  if (lost_) {
+    Output out;
+    out.went_back = std::exchange(went_back_, std::nullopt);
+    return out;
+  }
   if (Leader* leader = std::get_if<Leader>(&role_)) FlushLeader(*leader);
 
   Output out;
@@ -188,6 +201,7 @@ Output RaftImpl::TakeOutput() {
   }
   out.proposals = std::exchange(proposal_outcomes_, {});
   out.reads = std::exchange(read_outcomes_, {});
+  out.refusals = std::exchange(refusals_, {});
   out.store_chunk = std::exchange(store_chunk_, std::nullopt);
   if (const Status status = GetStatus(); status != status_reported_) {
     status_reported_ = status;
@@ -238,7 +252,8 @@ View RaftImpl::GetView() const {
             .low_space = false,
             .config = log_.config(),
             .members = {},
-            .dropped_messages = dropped_messages_};
+            .dropped_messages = dropped_messages_,
+            .refused_messages = refused_messages_};
   const Leader* leader = std::get_if<Leader>(&role_);
   if (leader == nullptr) return view;
   view.low_space = !HasRoom();
@@ -274,6 +289,7 @@ const Configuration& Raft::config() const { return impl_->log().config(); }
 std::string Raft::EncodedConfigAt(Index index) const {
   return EncodeConfiguration(impl_->log().ConfigAt(index));
 }
+Index Raft::CompactionLimit() const { return impl_->CompactionLimit(); }
 Term Raft::TermAt(Index index) const { return impl_->log().TermAt(index); }
 
 const char* RoleName(Role role) {

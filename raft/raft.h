@@ -26,9 +26,15 @@
 //  R11 A proposal has exactly one outcome: committed, not appended, or unknown.
 //  R12 Every message carries the cluster id, the sender's id and the sender's incarnation. A member
 //      whose incarnation differs from the one bound in the configuration has no vote and is not
-//      counted.
+//      counted. Once an incarnation of any member is bound, a member without one is not counted
+//      either. The dropped sender is told with a Refusal, at most once a second.
+//  R13 A disk that went back in time has no vote. Each start of a node has a Boot, which is durable
+//      before the node's first message. A node that learns that another member remembers a later
+//      start, a higher term or more acknowledged entries than its disk had at its start sends
+//      nothing more. Elections carry what the members remember of each other.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -58,6 +64,10 @@ struct Options {
   uint64_t max_apply_bytes = 4 << 20;  // per Output; a single larger entry is still handed out
   uint64_t cache_bytes = 64 << 20;  // newest entries kept in memory; the LogReader has the others
   uint64_t max_pending_reads = 100000;
+  // While no incarnation is bound, that is in a new cluster, this node starts no election before it
+  // has heard from all other members, or this time has passed since its start. So wiped members
+  // hear first from a member that knows the cluster. 0: no wait.
+  Duration formation_wait{0};
   // Empty if valid. Otherwise a sentence with the field, its value and the rule, for example
   // election_min >= 4 * heartbeat, election_max > election_min, window_bytes >= max_append_bytes.
   std::string Problem() const;
@@ -72,6 +82,9 @@ struct Recovered {
   ClusterId cluster;
   NodeId self;
   Incarnation incarnation;
+  // The starts of this incarnation, oldest first; the last one is the present. May lack the oldest.
+  // Empty: boots are not checked.
+  std::vector<Boot> boots = {};
   HardState hard_state;
   // Entries up to compacted_index are gone from the log. compacted_term is the term of the last of
   // them (0 and 0: none).
@@ -100,8 +113,8 @@ class LogReader {
 
 // ---- Events
 
-// A message from the network. The core checks cluster, receiver, sender and incarnation; it drops
-// and counts a message that fails (View::dropped_messages).
+// A message from the network. The core checks cluster, receiver, sender, incarnation and boot; it
+// drops and counts a message that fails (View::dropped_messages).
 struct Receive {
   Message message;
 };
@@ -125,7 +138,7 @@ struct Applied {
   Index index;
 };
 // A local snapshot is durable. The log up to and including compact_to may be discarded. Requires
-// compact_to <= meta.index <= applied index. If a newer snapshot is known, because one was
+// compact_to <= meta.index <= applied index; compact_to should be at most CompactionLimit(). If a newer snapshot is known, because one was
 // installed meanwhile, the event only compacts.
 struct SnapshotTaken {
   SnapshotMeta meta;
@@ -196,6 +209,19 @@ struct Status {
 
 // The work that the shell must do next. Writes go to disk in this order: hard state, install,
 // entries. Every prefix of that order is a legal state after a crash.
+// A Refusal that this node received, and that it may have caused.
+struct RefusedBy {
+  NodeId from;
+  ClusterId cluster;
+  Refusal refusal;
+};
+// The reason why this node has lost acknowledged data or votes: its disk went back in time.
+struct WentBack {
+  NodeId witness;   // the member that remembers more
+  KnownBoot known;  // what it remembers; boot.number 0: only the entries
+  Index acknowledged;  // not 0: this node acknowledged entries up to here, and holds fewer
+};
+
 struct Output {
   // Set if there is anything to write or to send after persisting. Report Persisted(token) when the
   // writes of this Output and of all Outputs before it are durable. An Output without writes is
@@ -220,6 +246,9 @@ struct Output {
   std::optional<Message> store_chunk;
   // Set if role, term, leader or serving changed.
   std::optional<Status> status;
+  std::vector<RefusedBy> refusals;
+  // Set once. The node must stop and must not start again from this disk (R13).
+  std::optional<WentBack> went_back;
 
   bool HasWrites() const { return hard_state || install || !append.empty(); }
 };
@@ -244,6 +273,8 @@ struct View {
   Configuration config;
   std::vector<MemberView> members;  // leader only
   uint64_t dropped_messages = 0;    // malformed, of another cluster, or of another incarnation
+  // Of dropped_messages: those for the reason kOtherCluster + i.
+  std::array<uint64_t, kRefusalReasons> refused_messages = {};
 };
 
 class RaftImpl;
@@ -276,6 +307,10 @@ class Raft {
   // The configuration in force at `index`, encoded. A snapshot at `index` must carry it. Requires
   // compacted_index <= index <= last_index, and index >= the index of the recovered snapshot.
   std::string EncodedConfigAt(Index index) const;
+  // The greatest index up to which the log may be compacted now. While a member that responds
+  // receives a snapshot, the log after that snapshot stays: otherwise the member would need the next
+  // one, and so on for ever. No limit while the disk is low on space.
+  Index CompactionLimit() const;
   // 0 if unknown: below the compaction point or above the end of the log.
   Term TermAt(Index index) const;
 

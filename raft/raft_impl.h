@@ -5,13 +5,17 @@
 //   election.cc     votes, pre-votes, roles          replication.cc  appends, heartbeats, commit
 //   read.cc         confirmation rounds              snapshot.cc     sending and installing
 //   transfer.cc     leadership transfer              membership.cc   incarnations, peers
+//   standing.cc     refusals; disks that went back in time
 //
 // Step() changes state and queues responses. TakeOutput() creates append requests and confirmation
 // rounds, so that all events since the last output share one message for each peer.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/random.h"
@@ -36,6 +40,7 @@ class RaftImpl {
   Status GetStatus() const;
   View GetView() const;
   bool HasRoom() const;
+  Index CompactionLimit() const;
   const LogView& log() const { return log_; }
 
  private:
@@ -55,12 +60,24 @@ class RaftImpl {
   void On(Timeout event);
 
   // ---- receive.cc
-  // False if the message is of another cluster, malformed, of another incarnation, or of a kind
-  // that is not accepted from a non-member.
-  bool Admissible(const Message& message) const;
+  // Why the message must be dropped. nullopt: it is admitted, or it is malformed or for another
+  // node; then *malformed is true.
+  std::optional<Refusal::Reason> Objection(const Message& message, bool* malformed) const;
   bool WellFormed(const Message& message) const;
   void RejectStale(const Message& message);
   void Dispatch(Message message);
+
+  // ---- standing.cc
+  void OnRefusal(const Message& message);
+  // Drops a message: counts it and, at most once a second, tells its sender.
+  void Refuse(const Message& message, Refusal::Reason reason);
+  // Records the sender's boot. False if it contradicts what is known of the sender.
+  bool RecordBoot(const Message& message);
+  KnownBoot Known(NodeId id) const;
+  // Compares what `witness` remembers of this node with this node's disk (R13).
+  void CheckKnown(NodeId witness, const KnownBoot& known);
+  // True if the new cluster may elect a leader: Options::formation_wait.
+  bool MayForm() const;
 
   // ---- election.cc
   void OnPreVoteRequest(const Message& message, const PreVoteRequest& request);
@@ -144,6 +161,8 @@ class RaftImpl {
   void MaybeBindContacted(Leader& leader);
   void AppendConfiguration(Leader& leader, const Configuration& config);
   bool OwnIncarnationBound() const;
+  // R12: the peer's incarnation is the one bound in the configuration.
+  bool Counts(const Progress& peer) const;
 
   // Sends at once if the current term is durable, otherwise after it is. A message must never carry
   // a term that a crash can undo.
@@ -158,6 +177,9 @@ class RaftImpl {
   const ClusterId cluster_;
   const NodeId self_;
   const Incarnation incarnation_;
+  const std::vector<Boot> boots_;
+  const Time started_;
+  const Term started_term_;  // the stored term at the start
   Random random_;
   Time now_;
 
@@ -179,6 +201,14 @@ class RaftImpl {
   bool low_space_ = false;
   uint64_t events_ = 0;
   uint64_t dropped_messages_ = 0;
+  std::array<uint64_t, kRefusalReasons> refused_messages_ = {};
+
+  // What this node remembers of the members, by id. Not stored.
+  std::map<NodeId, KnownBoot> known_;
+  std::set<NodeId> heard_;                // members that sent anything, while the cluster forms
+  std::map<NodeId, Time> refusal_next_;   // no earlier Refusal to this node; bounded
+  bool disowned_ = false;    // a member knows another incarnation of this new disk
+  bool lost_ = false;        // WentBack was reported; all input is ignored
 
   // Contents of the next Output.
   std::optional<SnapshotMeta> install_;
@@ -189,6 +219,8 @@ class RaftImpl {
   std::vector<ProposalOutcome> proposal_outcomes_;
   std::vector<ReadOutcome> read_outcomes_;
   std::optional<Message> store_chunk_;
+  std::vector<RefusedBy> refusals_;
+  std::optional<WentBack> went_back_;
   Status status_reported_;
 };
 

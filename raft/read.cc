@@ -46,7 +46,7 @@ void RaftImpl::MaybeConfirmRound(Leader& leader) {
   const bool confirmed = log_.config().HasQuorum([this, &leader](NodeId id) {
     if (id == self_) return true;
     const Progress* peer = leader.Find(id);
-    return peer != nullptr && peer->read_acked >= leader.read_id;
+    return peer != nullptr && Counts(*peer) && peer->read_acked >= leader.read_id;
   });
   if (!confirmed) return;
   DQ_CHECK(leader.round_index >= leader.noop || DQ_MUTANT(mutants::kReadBeforeNoop));

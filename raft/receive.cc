@@ -73,29 +73,55 @@ bool RaftImpl::WellFormed(const Message& message) const {
   return true;
 }
 
-bool RaftImpl::Admissible(const Message& message) const {
-  if (message.cluster != cluster_ || message.to != self_) return false;
-  if (!WellFormed(message)) return false;
+std::optional<Refusal::Reason> RaftImpl::Objection(const Message& message, bool* malformed) const {
+  using Reason = Refusal::Reason;
+  *malformed = message.to != self_ || !WellFormed(message);
+  if (*malformed) return std::nullopt;
+  if (message.cluster != cluster_) return Reason::kOtherCluster;
   const Member* sender = log_.config().Find(message.from);
-  if (sender == nullptr) return AcceptedFromNonMembers(message);
-  if (DQ_MUTANT(mutants::kIncarnationIgnored)) return true;
+  if (sender == nullptr) {
+    if (AcceptedFromNonMembers(message)) return std::nullopt;
+    return Reason::kNotMember;
+  }
+  if (DQ_MUTANT(mutants::kIncarnationIgnored)) return std::nullopt;
   // R12: a wiped disk has forgotten the promises made under the bound incarnation (etcd#10254).
-  if (sender->incarnation != Incarnation()) return sender->incarnation == message.from_incarnation;
+  if (sender->incarnation != Incarnation()) {
+    if (sender->incarnation == message.from_incarnation) return std::nullopt;
+    return Reason::kOtherIncarnation;
+  }
   // Not bound yet: this leader counts only the first incarnation that sent it a response.
   if (const Leader* leader = std::get_if<Leader>(&role_)) {
     const Progress* peer = leader->Find(message.from);
-    return peer == nullptr || peer->incarnation == Incarnation() ||
-           peer->incarnation == message.from_incarnation;
+    if (peer != nullptr && peer->incarnation != Incarnation() &&
+        peer->incarnation != message.from_incarnation) {
+      return Reason::kOtherIncarnation;
+    }
   }
-  return true;
+  return std::nullopt;
 }
 
 void RaftImpl::On(Receive event) {
   Message& message = event.message;
-  if (!Admissible(message)) {
+  bool malformed = false;
+  const std::optional<Refusal::Reason> objection = Objection(message, &malformed);
+  if (malformed) {
     ++dropped_messages_;
     return;
   }
+  if (message.cluster == cluster_ && log_.config().IsMember(message.from)) {
+    heard_.insert(message.from);
+  }
+  if (Is<Refusal>(message)) return OnRefusal(message);
+  if (objection) return Refuse(message, *objection);
+  if (!RecordBoot(message)) return Refuse(message, Refusal::Reason::kWentBack);
+  if (const auto* request = std::get_if<PreVoteRequest>(&message.body)) {
+    CheckKnown(message.from, request->known);
+  } else if (const auto* response = std::get_if<PreVoteResponse>(&message.body)) {
+    CheckKnown(message.from, response->known);
+  } else if (const auto* vote = std::get_if<VoteRequest>(&message.body)) {
+    CheckKnown(message.from, vote->known);
+  }
+  if (lost_) return;
   // Pre-vote requests and grants never change a term (thesis 9.6).
   if (const auto* request = std::get_if<PreVoteRequest>(&message.body)) {
     return OnPreVoteRequest(message, *request);

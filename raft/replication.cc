@@ -89,8 +89,15 @@ void RaftImpl::OnHeartbeatRequest(const Message& message, const HeartbeatRequest
   Follower& follower = FollowLeader(message.from);
   if (request.commit > log_.last_index()) {
     // The leader believes that this node stored more than it has: acknowledged data was lost.
-    // Without a response, the leader does not count this node in any quorum.
+    // Without a response, the leader does not count this node in any quorum. A disk that was wiped
+    // is told so by a Refusal instead.
     ++dropped_messages_;
+    const Member* self = log_.config().Find(self_);
+    if (self != nullptr && self->incarnation == incarnation_ &&
+        !DQ_MUTANT(mutants::kIncarnationIgnored)) {
+      lost_ = true;
+      went_back_ = WentBack{message.from, {}, request.commit};
+    }
     return;
   }
   CommitTo(request.commit);
@@ -216,7 +223,7 @@ void RaftImpl::MaybeCommit() {
       return DQ_MUTANT(mutants::kLeaderCountsUnsynced) ? log_.last_index() : durability_.index();
     }
     const Progress* peer = leader.Find(id);
-    return peer == nullptr ? Index() : peer->match();
+    return peer == nullptr || !Counts(*peer) ? Index() : peer->match();
   });
   if (index <= commit_) return;
   // R5, figure 8: a later leader can overwrite an entry of an older term that is on a majority.

@@ -30,6 +30,8 @@ class Ballot {
 
  private:
   const Vote* Find(NodeId voter) const;
+  // R12: the vote's incarnation counts in the configuration.
+  static bool Counts(const Configuration& config, const Vote& vote);
   std::vector<Vote> votes_;
 };
 
@@ -81,9 +83,9 @@ struct Leader {
   std::vector<uint64_t> waiting_reads;  // ids of reads for the next round
 
   std::optional<LeadershipTransfer> transfer;
-  // True after one attempt; reset when the stall or the shortage of space ends.
-  bool stall_transfer_tried = false;
-  bool full_transfer_tried = false;
+  bool stall_transfer_tried = false;  // true after one attempt; reset when the stall ends
+  // No attempt to leave a full disk before this time; reset when the shortage of space ends.
+  Time full_transfer_retry_at;
 
   Progress* Find(NodeId id) {
     for (Progress& peer : peers) {

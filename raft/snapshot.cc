@@ -35,11 +35,23 @@ void RaftImpl::On(SnapshotTaken event) {
     DQ_CHECK_MSG(log_.Matches(meta.index, meta.term), "the snapshot does not match the log");
     snapshot_ = std::move(event.meta);
   }
-  log_.CompactTo(event.compact_to);
+  log_.CompactTo(std::min(event.compact_to, std::max(CompactionLimit(), log_.compacted_index())));
   DQ_CHECK(snapshot_.index >= log_.compacted_index());
 }
 
 // ---- Leader
+
+Index RaftImpl::CompactionLimit() const {
+  Index limit = log_.last_index();
+  const Leader* leader = std::get_if<Leader>(&role_);
+  if (leader == nullptr || low_space_) return limit;
+  for (const Progress& peer : leader->peers) {
+    if (peer.state() != Progress::State::kSnapshot) continue;
+    if (now_ - peer.last_contact > options_.election_max) continue;
+    limit = std::min(limit, peer.snapshot.meta.index);
+  }
+  return limit;
+}
 
 void RaftImpl::StartSnapshot(Progress& peer) {
   DQ_CHECK_MSG(snapshot_.index >= log_.compacted_index() && snapshot_.index > Index(),

@@ -76,7 +76,7 @@ constexpr Mistake kMistakes[] = {
     {"nodes 3\ndeliver n1->n2 Hello\n----\n",
      "t.txt:2: deliver: unexpected 'Hello'; allowed: PreVote, PreVoteResponse, Vote, VoteResponse, "
      "Append, AppendResponse, Heartbeat, HeartbeatResponse, Snapshot, SnapshotResponse, "
-     "TimeoutNow"},
+     "TimeoutNow, Refusal"},
     {"nodes 3\ndeliver all Append\n----\n",
      "t.txt:2: deliver: unexpected 'Append'; allowed: nothing more"},
     {"nodes 3\nwait 50\n----\n",

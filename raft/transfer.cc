@@ -89,10 +89,12 @@ bool RaftImpl::MaybeLeaveStalledDisk(Leader& leader) {
 }
 
 void RaftImpl::MaybeLeaveFullDisk(Leader& leader) {
-  if (!low_space_ || leader.full_transfer_tried || leader.transfer) return;
+  // The target may die before it leads, so the transfer is tried again.
+  constexpr int kRetryElections = 10;
+  if (!low_space_ || now_ < leader.full_transfer_retry_at || leader.transfer) return;
   const NodeId target = BestTransferTarget(leader, /*with_room=*/true);
   if (target == NodeId()) return;
-  leader.full_transfer_tried = true;
+  leader.full_transfer_retry_at = now_ + kRetryElections * options_.election_max;
   StartTransfer(leader, target, /*stalled=*/false);
 }
 

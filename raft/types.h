@@ -44,6 +44,15 @@ using Token = Strong<struct TokenTag>;
 // Identifies one confirmation round of one leader (R8), from 1.
 using ReadId = Strong<struct ReadIdTag>;
 
+// One start of a node with its disk. Numbers grow by one from start to start, from 1; the mark is
+// drawn at random and differs between two starts of the same number, which happen if a disk goes
+// back in time. Number 0: unknown (the sender is of an earlier version).
+struct Boot {
+  uint64_t number = 0;
+  uint64_t mark = 0;
+  friend bool operator==(const Boot&, const Boot&) = default;
+};
+
 struct ClusterId {
   uint64_t hi = 0;
   uint64_t lo = 0;

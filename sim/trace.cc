@@ -62,6 +62,7 @@ TraceEvent Pack(const raft::Message& message) {
             e.d = m.next.offset;
           },
           [&](const raft::TimeoutNow&) {},
+          [&](const raft::Refusal& m) { e.b = static_cast<uint64_t>(m.reason); },
       },
       message.body);
   e.a = message.term.value();
@@ -98,6 +99,8 @@ std::string MessageText(const TraceEvent& e) {
     case 9:
       return "snapshot " + N(e.b) + " wants file " + N(e.c >> 2) + " offset " + N(e.d) +
              (e.c & 2 ? " done" : "") + (e.c & 1 ? " refused" : "");
+    case 11:
+      return std::string("refusal: ") + raft::ReasonName(static_cast<raft::Refusal::Reason>(e.b));
     default:
       return "election now";
   }

@@ -168,8 +168,10 @@ bool TestNode::TakeSnapshot(uint64_t trailing) {
                     .term = raft_->TermAt(applied_),
                     .config = raft_->EncodedConfigAt(applied_)};
   if (DQ_MUTANT(mutants::kSnapshotCurrentTerm)) meta.term = status().term;
-  const Index compact_to(std::max(disk_->compacted_index().value(),
-                                  applied_.value() > trailing ? applied_.value() - trailing : 0));
+  const Index compact_to(
+      std::max(disk_->compacted_index().value(),
+               std::min(raft_->CompactionLimit().value(),
+                        applied_.value() > trailing ? applied_.value() - trailing : 0)));
   cluster_->Note(std::to_string(id_.value()) + " snapshot " + std::to_string(applied_.value()));
   snapshots_[applied_.value()] = state_;
   disk_->AddSnapshot(meta, compact_to);

@@ -29,6 +29,8 @@ class TestCore {
     bool bound = true;
     Options options = {};
     uint64_t seed = 1;
+    // The starts of this node's disk (R13).
+    std::vector<Boot> boots = {};
     // If not 0: a snapshot at this index, with the log compacted up to it.
     int snapshot = 0;
   };
@@ -142,8 +144,9 @@ class TestCore {
 
  private:
   void Start() {
-    raft_ =
-        std::make_unique<Raft>(setup_.options, disk_->Recover(), disk_.get(), setup_.seed, now_);
+    Recovered recovered = disk_->Recover();
+    recovered.boots = setup_.boots;
+    raft_ = std::make_unique<Raft>(setup_.options, recovered, disk_.get(), setup_.seed, now_);
     invariants_ = std::make_unique<Invariants>();
     invariants_->Check(*raft_);
     token_ = Token();
@@ -160,6 +163,8 @@ class TestCore {
     if (from.install) into->install = std::move(from.install);
     if (from.store_chunk) into->store_chunk = std::move(from.store_chunk);
     if (from.status) into->status = from.status;
+    if (from.went_back) into->went_back = from.went_back;
+    move(from.refusals, into->refusals);
     move(from.append, into->append);
     move(from.send_now, into->send_now);
     move(from.send_after_persist, into->send_after_persist);

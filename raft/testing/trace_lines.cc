@@ -101,6 +101,7 @@ struct BodyText {
                                     : absl::StrCat(" wants=", m.next.offset));
   }
   std::string operator()(const TimeoutNow&) const { return ""; }
+  std::string operator()(const Refusal& m) const { return absl::StrCat(" ", ReasonName(m.reason)); }
 };
 
 // "n2 writes #2 term=2 vote=n1 commit=1, then Vote to n1".
@@ -157,14 +158,14 @@ std::string NodeName(NodeId id) { return id == NodeId() ? "none" : absl::StrCat(
 
 const std::vector<std::string>& TraceKinds() {
   static const std::vector<std::string> kinds = {
-      "PreVote",  "PreVoteResponse",  "Vote",      "VoteResponse",
-      "Append",   "AppendResponse",   "Heartbeat", "HeartbeatResponse",
-      "Snapshot", "SnapshotResponse", "TimeoutNow"};
+      "PreVote",  "PreVoteResponse",  "Vote",       "VoteResponse",
+      "Append",   "AppendResponse",   "Heartbeat",  "HeartbeatResponse",
+      "Snapshot", "SnapshotResponse", "TimeoutNow", "Refusal"};
   return kinds;
 }
 
 const std::string& TraceKind(const Message& message) {
-  static_assert(std::variant_size_v<MessageBody> == 11);
+  static_assert(std::variant_size_v<MessageBody> == 12);
   return TraceKinds()[message.body.index()];
 }
 

@@ -18,7 +18,8 @@ bool IsResponse(const raft::Message& message) {
          std::holds_alternative<raft::VoteResponse>(message.body) ||
          std::holds_alternative<raft::AppendResponse>(message.body) ||
          std::holds_alternative<raft::HeartbeatResponse>(message.body) ||
-         std::holds_alternative<raft::SnapshotResponse>(message.body);
+         std::holds_alternative<raft::SnapshotResponse>(message.body) ||
+         std::holds_alternative<raft::Refusal>(message.body);
 }
 
 }  // namespace
