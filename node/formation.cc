@@ -42,6 +42,54 @@ absl::Status CheckOwner(const Options& options, const storage::Identity& found) 
       "\", but this node's id is \"" + options.name + "\"; use another --data-dir or --id");
 }
 
+// The names in `directory` that a new node does not make before its log. "" if there is none.
+absl::StatusOr<std::string> OtherNames(storage::FileSystem& fs, const std::string& directory) {
+  constexpr size_t kNamesMax = 5;
+  absl::StatusOr<bool> exists = fs.Exists(directory);
+  if (!exists.ok()) return exists.status();
+  if (!*exists) return std::string();
+  absl::StatusOr<std::vector<storage::DirectoryEntry>> list = fs.List(directory);
+  if (!list.ok()) return list.status();
+  std::string out;
+  size_t count = 0;
+  for (const storage::DirectoryEntry& entry : *list) {
+    if (entry.name == "LOCK" || entry.name == "wal") continue;
+    if (++count <= kNamesMax) out += (out.empty() ? "" : ", ") + entry.name;
+  }
+  if (count > kNamesMax) out += " and " + std::to_string(count - kNamesMax) + " more";
+  return out;
+}
+
+// True if the directory holds a snapshot: its log was there, too, once.
+absl::StatusOr<bool> HoldsSnapshots(storage::FileSystem& fs, const std::string& snap) {
+  absl::StatusOr<bool> exists = fs.Exists(snap);
+  if (!exists.ok()) return exists.status();
+  if (!*exists) return false;
+  absl::StatusOr<std::vector<storage::DirectoryEntry>> list = fs.List(snap);
+  if (!list.ok()) return list.status();
+  return std::any_of(list->begin(), list->end(), [](const storage::DirectoryEntry& entry) {
+    return std::string_view(entry.name).ends_with(".manifest");
+  });
+}
+
+// Whether a new log may be formed in a directory that has none.
+absl::Status CheckWithoutLog(const Options& options, storage::FileSystem& fs) {
+  absl::StatusOr<bool> snapshots = HoldsSnapshots(fs, options.data_dir + "/snap");
+  if (!snapshots.ok()) return snapshots.status();
+  if (*snapshots) {
+    return absl::DataLossError(options.data_dir +
+                               "/wal: the log is gone, but snapshots of this node are there; put "
+                               "the same log back, or use an empty --data-dir for a new cluster");
+  }
+  if (options.bootstrap) return absl::OkStatus();
+  absl::StatusOr<std::string> names = OtherNames(fs, options.data_dir);
+  if (!names.ok()) return names.status();
+  return absl::NotFoundError(
+      "data directory " + options.data_dir +
+      (names->empty() ? " is empty" : " has no log (wal/), only " + *names) +
+      "; start with --bootstrap to form a new cluster, or name the right --data-dir");
+}
+
 // The members of the newest configuration in the log.
 absl::StatusOr<raft::Configuration> NewestConfiguration(const raft::Recovered& recovered) {
   const std::string& bytes = recovered.config_entries.empty()
@@ -110,10 +158,7 @@ absl::StatusOr<OpenedLog> OpenOrFormLog(const Options& options, storage::FileSys
 
   OpenedLog out;
   if (!*exists) {
-    if (!options.bootstrap) {
-      return absl::NotFoundError("data directory " + options.data_dir +
-                                 " is empty; start with --bootstrap to form a new cluster");
-    }
+    if (absl::Status status = CheckWithoutLog(options, fs); !status.ok()) return status;
     storage::Identity identity;
     identity.node = raft::NodeIdOf(options.name);
     identity.node_name = options.name;
@@ -134,6 +179,13 @@ absl::StatusOr<OpenedLog> OpenOrFormLog(const Options& options, storage::FileSys
       storage::Log::Open(fs, wal, options.log, &out.recovered);
   if (!log.ok()) return log.status();
   out.log = *std::move(log);
+  if (out.recovered.damaged_from) {
+    return absl::DataLossError(
+        wal + ": an earlier version started this node with --recover=peers, and acknowledged " +
+        "entries from index " + std::to_string(out.recovered.damaged_from->value()) +
+        " on may be missing; leave this node stopped, keep its directory as it is, and run the "
+        "other members");
+  }
   absl::StatusOr<raft::Configuration> found = NewestConfiguration(out.recovered.raft);
   if (!found.ok()) return found.status();
   if (absl::Status status = CheckMembers(options, *config, *found); !status.ok()) return status;

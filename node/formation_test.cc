@@ -104,7 +104,36 @@ TEST(Formation, AnEmptyDirectoryNeedsBootstrap) {
   auto log = OpenOrFormLog(options, fs, 1);
   ASSERT_EQ(log.status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(log.status().message(),
-            "data directory /data is empty; start with --bootstrap to form a new cluster");
+            "data directory /data is empty; start with --bootstrap to form a new cluster, or name "
+            "the right --data-dir");
+}
+
+TEST(Formation, ADirectoryWithoutALogIsNamedByWhatItHolds) {
+  Options options = Member("n1", kThree);
+  options.bootstrap = false;
+  storage::FaultFileSystem fs;
+  fs.PutFile("/data/LOCK", "1");
+  fs.PutFile("/data/lost+found/x", "");
+  fs.PutFile("/data/mail.db", "x");
+  EXPECT_EQ(OpenOrFormLog(options, fs, 1).status(),
+            absl::NotFoundError(
+                "data directory /data has no log (wal/), only lost+found, mail.db; start with "
+                "--bootstrap to form a new cluster, or name the right --data-dir"));
+  for (int i = 0; i < 5; ++i) fs.PutFile("/data/z" + std::to_string(i), "");
+  EXPECT_THAT(std::string(OpenOrFormLog(options, fs, 1).status().message()),
+              HasSubstr("only lost+found, mail.db, z0, z1, z2 and 2 more; start"));
+  // A file system's own names do not prevent a new cluster.
+  options.bootstrap = true;
+  EXPECT_TRUE(OpenOrFormLog(options, fs, 1).ok());
+}
+
+TEST(Formation, NoClusterIsFormedOverSnapshotsWhoseLogIsGone) {
+  storage::FaultFileSystem fs;
+  fs.PutFile("/data/snap/20-3.manifest", "x");
+  EXPECT_EQ(OpenOrFormLog(Member("n1", kThree), fs, 1).status(),
+            absl::DataLossError("/data/wal: the log is gone, but snapshots of this node are there; "
+                                "put the same log back, or use an empty --data-dir for a new "
+                                "cluster"));
 }
 
 // After a crash at any disk operation of forming, the same options open or form the directory.

@@ -5,8 +5,11 @@
 #include <variant>
 
 #include "base/check.h"
+#include "node/boots.h"
 #include "node/formation.h"
 #include "node/node_impl.h"
+#include "node/state_recovery.h"
+#include "node/volume_fit.h"
 
 namespace dqueue::node {
 
@@ -32,13 +35,28 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Open(const Options& options, const E
   if (std::string problem = options.Problem(); !problem.empty()) {
     return absl::InvalidArgumentError(problem);
   }
-  auto node = std::make_unique<NodeImpl>(options, env);
+  Options fitted = options;
+  if (options.reserve_bytes == 0 || options.snapshot_log_bytes == 0 ||
+      options.log.segment_bytes == 0) {
+    if (absl::Status s = env.fs->CreateDirectory(options.data_dir); !s.ok()) return s;
+    absl::StatusOr<uint64_t> volume_bytes = env.fs->TotalBytes(options.data_dir);
+    if (!volume_bytes.ok()) return volume_bytes.status();
+    FitToVolume(*volume_bytes, &fitted);
+    const std::string problem = VolumeProblem(*volume_bytes, fitted);
+    const auto& log = env.log_warning ? env.log_warning : env.log_line;
+    if (!problem.empty() && log) log(problem);
+  }
+  auto node = std::make_unique<NodeImpl>(fitted, env);
   if (absl::Status status = node->Start(now); !status.ok()) return status;
   return std::unique_ptr<Node>(std::move(node));
 }
 
 NodeImpl::NodeImpl(const Options& options, const Env& env)
-    : options_(options), env_(env), self_(raft::NodeIdOf(options.name)), clock_(self_) {}
+    : options_(options),
+      env_(env),
+      self_(raft::NodeIdOf(options.name)),
+      clock_(self_),
+      standing_(raft::ClusterId(), options.raft.election_max) {}
 
 NodeImpl::~NodeImpl() = default;
 
@@ -51,39 +69,32 @@ absl::Status NodeImpl::Start(Time now) {
   if (!lock.ok()) return lock.status();
   lock_ = *std::move(lock);
 
+  if (absl::Status s = CheckWentBack(fs, options_.data_dir); !s.ok()) return s;
+
   const uint64_t incarnation_seed =
       options_.seed ^ (static_cast<uint64_t>(env_.wall_ms()) * 0x9e3779b97f4a7c15ULL);
   absl::StatusOr<OpenedLog> opened = OpenOrFormLog(options_, fs, incarnation_seed);
   if (!opened.ok()) return opened.status();
   log_ = std::move(opened->log);
   const storage::RecoveredLog& recovered = opened->recovered;
+  standing_ = Standing(recovered.raft.cluster, options_.raft.election_max);
+  absl::StatusOr<std::vector<raft::Boot>> boots =
+      AddBoot(fs, options_.data_dir, recovered.raft.incarnation, incarnation_seed);
+  if (!boots.ok()) return boots.status();
+  opened->recovered.raft.boots = *std::move(boots);
 
   absl::StatusOr<std::unique_ptr<storage::SnapshotStore>> store =
       storage::SnapshotStore::Open(fs, options_.data_dir + "/snap");
   if (!store.ok()) return store.status();
-  state_ = std::make_unique<queue::StateMachine>();
+  absl::StatusOr<RecoveredState> state = RecoverState(store->get(), &opened->recovered.raft);
+  if (!state.ok()) return state.status();
+  for (const std::string& warning : state->warnings) LogWarning(warning);
+  state_ = std::move(state->state);
+  snapshot_bytes_ = state->snapshot_bytes;
   recovered_last_ = recovered.raft.last_index;
   recovered_term_ = recovered.raft.hard_state.term;
   const raft::SnapshotMeta& meta = recovered.raft.snapshot;
-  if (meta.index > raft::Index()) {
-    absl::StatusOr<std::vector<storage::Manifest>> manifests = (*store)->List();
-    if (!manifests.ok()) return manifests.status();
-    const storage::Manifest* found = nullptr;
-    for (const storage::Manifest& manifest : *manifests) {
-      if (manifest.meta == meta) found = &manifest;
-    }
-    if (found == nullptr) {
-      return absl::DataLossError(options_.data_dir + "/snap: the snapshot at index " +
-                                 std::to_string(meta.index.value()) +
-                                 " is missing, and the log refers to it; restore the data "
-                                 "directory from a backup");
-    }
-    auto restored = RestoreSnapshot(store->get(), *found);
-    if (!restored.ok()) return restored.status();
-    state_ = *std::move(restored);
-    snapshot_index_ = meta.index;
-    snapshot_bytes_ = found->TotalBytes();
-  }
+  snapshot_index_ = meta.index;
 
   actor_ = std::make_unique<SnapshotActor>(&fs, options_.data_dir, *std::move(store), log_.get(),
                                            options_.snapshot_chunk_bytes, env_.wake_snapshots,
@@ -94,7 +105,9 @@ absl::Status NodeImpl::Start(Time now) {
   log_->OnDurable([this](raft::Token token) {
     if (inbox_.AddDurable(token)) RunLoop();
   });
-  raft_ = std::make_unique<raft::Raft>(options_.raft, recovered.raft, log_.get(),
+  raft::Options raft_options = options_.raft;
+  raft_options.formation_wait = 2 * options_.raft.election_max;
+  raft_ = std::make_unique<raft::Raft>(raft_options, recovered.raft, log_.get(),
                                        options_.seed ^ self_.value(), now);
   status_ = raft_->status();
   MakeBroker(0);
@@ -181,8 +194,8 @@ StatusWatch NodeImpl::Watch(StatusWatcher watcher) { return board_.Watch(std::mo
 void NodeImpl::MaybePublishStatus() {
   queue::KeyTablePtr keys = state_->api_keys();
   if (published_config_ != nullptr && keys == published_keys_ && serving_ == published_serving_ &&
-      status_.role == published_status_.role && status_.term == published_status_.term &&
-      status_.leader == published_status_.leader) {
+      excluded_ == published_excluded_ && status_.role == published_status_.role &&
+      status_.term == published_status_.term && status_.leader == published_status_.leader) {
     return;
   }
   if (published_config_ == nullptr) {
@@ -190,6 +203,7 @@ void NodeImpl::MaybePublishStatus() {
   }
   published_status_ = status_;
   published_serving_ = serving_;
+  published_excluded_ = excluded_;
   published_keys_ = std::move(keys);
   const queue::LeaderHint hint = Hint();
   board_.Publish({.role = status_.role,
@@ -198,7 +212,8 @@ void NodeImpl::MaybePublishStatus() {
                   .leader_address = hint.leader_address,
                   .serving = serving_,
                   .config = published_config_,
-                  .keys = published_keys_});
+                  .keys = published_keys_,
+                  .excluded = excluded_});
 }
 
 queue::LeaderHint NodeImpl::Hint() const {
@@ -230,6 +245,7 @@ NodeView NodeImpl::MakeView() const {
   view.broker = broker_->gauges();
   view.log = log_->stats();
   view.snapshot_index = snapshot_index_.value();
+  view.excluded = excluded_;
   return view;
 }
 
@@ -259,6 +275,14 @@ void NodeImpl::Fatal(const absl::Status& status) {
 
 void NodeImpl::LogLine(const std::string& line) const {
   if (env_.log_line) env_.log_line(line);
+}
+
+void NodeImpl::LogWarning(const std::string& line) const {
+  if (env_.log_warning) {
+    env_.log_warning(line);
+  } else {
+    LogLine(line);
+  }
 }
 
 }  // namespace dqueue::node

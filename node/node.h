@@ -80,7 +80,9 @@ struct Env {
   std::function<void()> wake_snapshots;
   std::function<void(const absl::Status&)> fatal;    // a storage error; called once, any thread
   std::function<void(const std::string&)> log_line;  // a line for the operator; may be null
-  Probe* probe = nullptr;                            // may be null
+  // As log_line, for what needs the operator's attention. Null: log_line is called.
+  std::function<void(const std::string&)> log_warning;
+  Probe* probe = nullptr;  // may be null
 };
 
 struct MemberSpec {
@@ -98,6 +100,9 @@ struct Options {
   raft::Options raft;
   storage::LogOptions log;
   queue::BrokerOptions broker;
+  // snapshot_log_bytes, reserve_bytes and log.segment_bytes may be 0: then they, and with
+  // log.segment_bytes trailing_log_bytes, follow the size of the volume (node/volume_fit.h).
+  //
   // A snapshot is taken when the log has grown by the greater of this and the size of the last
   // snapshot.
   uint64_t snapshot_log_bytes = 256 << 20;
@@ -127,6 +132,8 @@ struct NodeView {
   queue::Broker::Gauges broker;
   storage::LogStats log;
   uint64_t snapshot_index = 0;  // of the newest complete snapshot; 0: none
+  // Why this node is not part of the cluster, and what to do. Empty: nobody says so.
+  std::string excluded = {};
 };
 
 // A copy, for metrics pages. Counters start at 0 in Node::Open.
@@ -143,6 +150,8 @@ struct NodeMetrics {
   uint64_t elections_won = 0;
   uint64_t snapshots_written = 0;
   uint64_t snapshots_installed = 0;  // received from a leader
+  uint64_t snapshots_damaged = 0;    // found damaged when they were sent
+  uint64_t snapshots_refused = 0;    // chunks that this node or a receiver of its chunks refused
   uint64_t free_bytes = 0;           // free disk space at the last check; 0: not checked yet
   // Waiting and lease times of jobs while this node led.
   queue::JobTimes times;
@@ -160,7 +169,7 @@ class Node {
   //   FAILED_PRECONDITION  the data directory belongs to another node or other members, or another
   //                        process uses it
   //   INVALID_ARGUMENT     Options::Problem(), or Options::members is not a valid configuration
-  //   DATA_LOSS            damage: file, offset, reason
+  //   DATA_LOSS            damage: file, offset, reason; or the directory went back in time
   static absl::StatusOr<std::unique_ptr<Node>> Open(const Options& options, const Env& env,
                                                     Time now);
 
@@ -172,6 +181,8 @@ class Node {
   virtual void Receive(std::vector<raft::Message> messages) = 0;
   // The connection to `peer` has broken. Any thread.
   virtual void PeerDisconnected(raft::NodeId peer) = 0;
+  // `peer` answered, and refused the connection of this node as not from a member. Any thread.
+  virtual void PeerRefused(raft::NodeId peer, std::string why) = 0;
   // Calls `done` on the loop's thread. Any thread.
   virtual void RequestView(std::function<void(const NodeView&)> done) = 0;
   virtual void RequestMetrics(std::function<void(const NodeMetrics&)> done) = 0;

@@ -18,6 +18,7 @@
 #include "node/inbox.h"
 #include "node/node.h"
 #include "node/snapshot_actor.h"
+#include "node/standing.h"
 #include "storage/snapshots/snapshot_store.h"
 
 namespace dqueue::node {
@@ -32,6 +33,7 @@ class NodeImpl final : public Node {
   void Submit(queue::AnyCall call) override;
   void Receive(std::vector<raft::Message> messages) override;
   void PeerDisconnected(raft::NodeId peer) override;
+  void PeerRefused(raft::NodeId peer, std::string why) override;
   void RequestView(std::function<void(const NodeView&)> done) override;
   void RequestMetrics(std::function<void(const NodeMetrics&)> done) override;
   void TransferLeadership(std::string to, TransferDone done) override;
@@ -79,6 +81,18 @@ class NodeImpl final : public Node {
   // The highest level that every member is known to know.
   uint32_t MembersLevel() const;
 
+  // ---- standing in the cluster (node_standing.cc)
+  void HandleRefusals(Time now, const std::vector<raft::RefusedBy>& refusals);
+  // Stops this node for ever: its disk went back in time.
+  void HandleWentBack(const raft::WentBack& lost);
+  // Recomputes excluded_ and logs a change.
+  void UpdateStanding(Time now);
+  // Logs, at a slow pace, that this node refuses the messages of another one.
+  void NoteRefusalSent(const raft::Message& message);
+  // Counts and logs a refusal of a chunk that this node sent.
+  void NoteChunkRefused(const raft::Message& message);
+  std::string MemberName(raft::NodeId id) const;  // empty: not in the configuration
+
   // ---- leadership transfer (node_transfer.cc)
   void BeginTransfer(Time now, std::string to, const TransferDone& done);
   void MaybeEndTransfer(Time now);
@@ -92,6 +106,10 @@ class NodeImpl final : public Node {
   // The distance between milestones.
   uint64_t MilestoneBytes() const;
   bool SnapshotDue() const;
+  // True if a snapshot may free space on a disk that is low.
+  bool SnapshotFreesSpace() const;
+  // A snapshot that was to be sent is damaged.
+  void SnapshotDamaged(const raft::SnapshotMeta& meta, const std::string& problem);
   void MaybeRemoveOld();
   // The last index to compact after a snapshot at `index`: keeps trailing_log_bytes of the log.
   raft::Index CompactionPoint(raft::Index index) const;
@@ -112,6 +130,7 @@ class NodeImpl final : public Node {
   // Reports a storage error once. Any thread.
   void Fatal(const absl::Status& status);
   void LogLine(const std::string& line) const;
+  void LogWarning(const std::string& line) const;
 
   const Options options_;
   const Env env_;
@@ -159,11 +178,15 @@ class NodeImpl final : public Node {
   bool snapshot_in_actor_ = false;               // the files are not complete yet
   std::optional<raft::SnapshotMeta> restoring_;  // received; the actor is building its state
   raft::SnapshotMeta snapshot_meta_;
-  raft::Index snapshot_index_;   // of the newest complete snapshot
-  uint64_t snapshot_bytes_ = 0;  // size of that snapshot
-  raft::Token mark_token_;       // durable: the log's mark of the newest snapshot is durable too
-  bool remove_old_ = false;      // remove older snapshots when mark_token_ is durable
-  Time snapshot_retry_at_{};     // no snapshot before this time: the disk was full
+  raft::Index snapshot_index_;    // of the newest complete snapshot
+  uint64_t snapshot_bytes_ = 0;   // size of that snapshot
+  raft::Token mark_token_;        // durable: the log's mark of the newest snapshot is durable too
+  bool remove_old_ = false;       // remove older snapshots when mark_token_ is durable
+  Time snapshot_retry_at_{};      // no snapshot before this time: the disk was full
+  bool snapshot_wanted_ = false;  // the newest snapshot is damaged: take another one
+  // Under low space: no snapshot before this time, and the pause after the next one.
+  Time pressure_snapshot_at_{};
+  Duration pressure_pause_{};
   // An index and the bytes of all entries applied up to it, at intervals. For CompactionPoint().
   struct Milestone {
     raft::Index index;
@@ -186,6 +209,10 @@ class NodeImpl final : public Node {
   bool published_serving_ = false;
   queue::KeyTablePtr published_keys_;
   std::shared_ptr<const raft::Configuration> published_config_;  // null: may have changed
+
+  Standing standing_;
+  std::string excluded_;  // Standing::Problem() at the last update
+  std::string published_excluded_;
 
   Time next_space_check_{};
   bool low_space_ = false;

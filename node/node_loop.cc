@@ -25,6 +25,7 @@ bool NodeImpl::Poll(Time now) {
   if (now >= next_space_check_) {
     next_space_check_ = now + kSpaceCheckInterval;
     actor_->CheckSpace();
+    UpdateStanding(now);
   }
   MaybeDrain(now);
   HandleOutputs(now);
@@ -55,6 +56,7 @@ void NodeImpl::TakeInbox(Time now) {
       levels_[message.from] = message.state_level;
     }
     TakeClocks(now, message);
+    NoteChunkRefused(message);
     Step(now, raft::Receive{std::move(message)});
   }
   AdvanceClock(now);
@@ -125,6 +127,7 @@ void NodeImpl::HandleOutput(Time now, raft::Output output) {
       output.install.has_value() ||
       std::any_of(output.append.begin(), output.append.end(),
                   [](const raft::Entry& e) { return e.kind == raft::EntryKind::kConfig; });
+  if (output.went_back) return HandleWentBack(*output.went_back);
   // Before HandleStatus(): a proposal that ended with the leadership must be answered only once.
   for (const raft::ProposalOutcome& outcome : output.proposals) {
     broker_->OnProposal(outcome);
@@ -153,6 +156,7 @@ void NodeImpl::HandleOutput(Time now, raft::Output output) {
   for (raft::ReadOutcome& outcome : output.reads) confirmed_.push_back(outcome);
   MaybeServe(now);
   AnswerConfirmed(now);
+  HandleRefusals(now, output.refusals);
   if (config_may_change) {
     UpdatePeers();
     published_config_ = nullptr;
@@ -228,6 +232,7 @@ void NodeImpl::SendMessages(std::vector<raft::Message> messages) {
       continue;
     }
     if (env_.probe != nullptr) env_.probe->BeforeSend(message);
+    NoteRefusalSent(message);
     const raft::NodeId to = message.to;
     by_peer[to].push_back(std::move(message));
   }

@@ -10,7 +10,11 @@ namespace dqueue::node {
 namespace {
 constexpr size_t kPieceBytes = 128 << 10;  // takes the loop about 0.1 ms
 constexpr size_t kPiecesWaitingMax = 8;
+constexpr size_t kSnapshotsKept = 2;
 constexpr Duration kRetryAfterFullDisk = std::chrono::seconds(10);
+// Between snapshots that should free space on a low disk: doubled as long as it stays low.
+constexpr Duration kPressurePauseMin = std::chrono::seconds(10);
+constexpr Duration kPressurePauseMax = std::chrono::minutes(1);
 }  // namespace
 
 SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
@@ -41,6 +45,17 @@ SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
       SpaceChecked(now, free_bytes, log_space_failed);
     });
   };
+  out.damaged = [this](raft::SnapshotMeta meta, std::string problem) {
+    Post([this, meta = std::move(meta), problem = std::move(problem)](Time) {
+      SnapshotDamaged(meta, problem);
+    });
+  };
+  out.chunk_refused = [this](std::string problem) {
+    Post([this, problem = std::move(problem)](Time now) {
+      ++metrics_.snapshots_refused;
+      if (standing_.MayLog(now, problem)) LogWarning("refused a chunk of a snapshot: " + problem);
+    });
+  };
   out.fatal = [this](const absl::Status& status) { Fatal(status); };
   return out;
 }
@@ -48,9 +63,27 @@ SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
 bool NodeImpl::SnapshotDue() const {
   if (snapshot_in_state_ || snapshot_in_actor_ || restoring_) return false;
   if (now_ < snapshot_retry_at_ || durable_token_ < mark_token_) return false;
+  // A damaged snapshot is replaced at the same index, too.
+  if (snapshot_wanted_ && state_->applied_index() >= snapshot_index_) return true;
   if (state_->applied_index() <= snapshot_index_) return false;
+  if (SnapshotFreesSpace()) return true;
   const uint64_t grown = applied_bytes_ - bytes_at_snapshot_;
   return grown >= std::max(options_.snapshot_log_bytes, snapshot_bytes_);
+}
+
+bool NodeImpl::SnapshotFreesSpace() const {
+  if (!low_space_) return false;
+  return now_ >= pressure_snapshot_at_ ||
+         applied_bytes_ - bytes_at_snapshot_ >= options_.log.segment_bytes;
+}
+
+void NodeImpl::SnapshotDamaged(const raft::SnapshotMeta& meta, const std::string& problem) {
+  ++metrics_.snapshots_damaged;
+  if (standing_.MayLog(now_, problem)) {
+    LogWarning(problem + "; the snapshot at index " + std::to_string(meta.index.value()) +
+               " is damaged and is replaced by a new one");
+  }
+  if (meta.index == snapshot_index_) snapshot_wanted_ = true;
 }
 
 bool NodeImpl::MaybeSnapshot() {
@@ -61,7 +94,12 @@ bool NodeImpl::MaybeSnapshot() {
     snapshot_meta_ = {index, raft_->TermAt(index), raft_->EncodedConfigAt(index)};
     if (DQ_MUTANT(raft::mutants::kSnapshotCurrentTerm)) snapshot_meta_.term = raft_->status().term;
     state_->BeginSnapshot();
-    actor_->BeginWrite(snapshot_meta_);
+    // Completions need the rest of a low disk.
+    actor_->BeginWrite(snapshot_meta_, low_space_ ? options_.log.segment_bytes : 0);
+    if (low_space_) {
+      pressure_snapshot_at_ = now_ + pressure_pause_;
+      pressure_pause_ = std::min(2 * pressure_pause_, kPressurePauseMax);
+    }
     snapshot_in_state_ = snapshot_in_actor_ = true;
     bytes_at_snapshot_ = applied_bytes_;
   }
@@ -82,7 +120,7 @@ uint64_t NodeImpl::MilestoneBytes() const {
 }
 
 raft::Index NodeImpl::CompactionPoint(raft::Index index) const {
-  if (options_.trailing_log_bytes == 0) return index;
+  if (options_.trailing_log_bytes == 0 || low_space_) return index;
   raft::Index point = raft_->GetView().first_index.Prev();
   for (const Milestone& milestone : milestones_) {
     if (milestone.index > index) break;
@@ -99,16 +137,20 @@ void NodeImpl::SnapshotWritten(Time now, std::optional<storage::Manifest> manife
     if (snapshot_in_state_) state_->AbandonSnapshot();
     snapshot_in_state_ = false;
     snapshot_retry_at_ = now + kRetryAfterFullDisk;
-    LogLine("no disk space for a snapshot; the next attempt is in 10 s");
+    pressure_snapshot_at_ = snapshot_retry_at_;
+    const std::string line = "no disk space for a snapshot; it is tried again every 10 s";
+    if (standing_.MayLog(now, line)) LogWarning(line);
     return;
   }
   ++metrics_.snapshots_written;
   // A newer snapshot was installed, or is being restored.
-  if (manifest->meta.index <= snapshot_index_) return;
   if (restoring_ && manifest->meta.index <= restoring_->index) return;
+  if (manifest->meta.index >= snapshot_index_) snapshot_wanted_ = false;
+  if (manifest->meta.index <= snapshot_index_) return;
   snapshot_index_ = manifest->meta.index;
   snapshot_bytes_ = manifest->TotalBytes();
-  const raft::Index compact_to = CompactionPoint(snapshot_index_);
+  const raft::Index compact_to =
+      std::min(CompactionPoint(snapshot_index_), raft_->CompactionLimit());
   while (milestones_.size() > 1 && milestones_.front().index <= compact_to) milestones_.pop_front();
   storage::LogWrite mark;
   mark.snapshot = manifest->meta;
@@ -122,7 +164,7 @@ void NodeImpl::SnapshotWritten(Time now, std::optional<storage::Manifest> manife
 void NodeImpl::MaybeRemoveOld() {
   if (!remove_old_ || durable_token_ < mark_token_ || restoring_) return;
   remove_old_ = false;
-  actor_->RemoveOld(snapshot_index_);
+  actor_->RemoveOld(snapshot_index_, low_space_ ? 1 : kSnapshotsKept);
 }
 
 void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
@@ -136,6 +178,7 @@ void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
   MaybePublishStatus();
   ++metrics_.snapshots_installed;
   snapshot_index_ = manifest.meta.index;
+  snapshot_wanted_ = false;
   snapshot_bytes_ = manifest.TotalBytes();
   bytes_at_snapshot_ = applied_bytes_;
   milestones_.clear();
@@ -153,9 +196,22 @@ void NodeImpl::SpaceChecked(Time now, uint64_t free_bytes, bool log_space_failed
   const bool low = free_bytes < limit || log_space_failed;
   if (low != low_space_) {
     low_space_ = low;
-    LogLine(low ? "the disk has " + std::to_string(free_bytes) +
-                      " bytes free, fewer than needed for new jobs; leased jobs can be completed"
-                : "the disk has enough free space again");
+    const std::string state =
+        std::to_string(free_bytes) + " bytes are free in " + options_.data_dir + "; ";
+    if (low) {
+      pressure_snapshot_at_ = now;
+      pressure_pause_ = kPressurePauseMin;
+      remove_old_ = true;  // keeps one snapshot only
+      LogWarning(
+          "low disk space: " + state +
+          (log_space_failed
+               ? "a log segment of " + std::to_string(options_.log.segment_bytes) +
+                     " bytes could not be made"
+               : "new jobs need " + std::to_string(options_.reserve_bytes) + " (--reserve-bytes)") +
+          "; new jobs are refused, completions continue, and the log is compacted");
+    } else {
+      LogLine("enough disk space again: " + state + "the limit is " + std::to_string(limit));
+    }
     Step(now, raft::Capacity{low});
   }
   broker_->SetLowSpace(serving_ ? !raft_->HasRoom() : low_space_);

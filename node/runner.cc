@@ -18,6 +18,7 @@ namespace dqueue::node {
 namespace {
 
 constexpr int kExitStorage = 74;  // EX_IOERR
+constexpr int kExitData = 65;     // EX_DATAERR: a restart does not help
 // How long the loop's thread sleeps if another thread runs a turn. That thread wakes it earlier if
 // work is left.
 constexpr Duration kBusyTurnSleep = std::chrono::milliseconds(5);
@@ -74,11 +75,14 @@ class RunnerImpl final : public NodeRunner {
     };
     env.wake_snapshots = [this] { snapshot_wakeup_.Raise(); };
     env.fatal = [](const absl::Status& status) {
-      spdlog::critical("storage error, exiting: {}", status.ToString());
+      const bool lost = absl::IsDataLoss(status);
+      spdlog::critical("{}, exiting: {}", lost ? "acknowledged data is lost" : "storage error",
+                       std::string(status.message()));
       spdlog::shutdown();
-      std::_Exit(kExitStorage);
+      std::_Exit(lost ? kExitData : kExitStorage);
     };
     env.log_line = [](const std::string& line) { spdlog::info("{}", line); };
+    env.log_warning = [](const std::string& line) { spdlog::warn("{}", line); };
     absl::StatusOr<std::unique_ptr<Node>> node = Node::Open(options, env, MonotonicNow());
     if (!node.ok()) return node.status();
     node_ = *std::move(node);

@@ -5,28 +5,11 @@
 #include <vector>
 
 #include "base/check.h"
+#include "node/boots.h"
+#include "node/state_recovery.h"
 #include "storage/files/crc32c.h"
 
 namespace dqueue::node {
-
-absl::StatusOr<std::unique_ptr<queue::StateMachine>> RestoreSnapshot(
-    storage::SnapshotStore* store, const storage::Manifest& manifest) {
-  constexpr size_t kPieceBytes = 1 << 20;
-  auto reader = store->Read(manifest);
-  if (!reader.ok()) return reader.status();
-  auto state = std::make_unique<queue::StateMachine>();
-  queue::StateMachine::Restorer restorer(state.get());
-  while (true) {
-    absl::StatusOr<std::string> piece = (*reader)->Next(kPieceBytes);
-    if (!piece.ok()) return piece.status();
-    if (piece->empty()) break;
-    if (absl::Status status = restorer.Feed(*piece); !status.ok()) return status;
-  }
-  if (absl::Status status = restorer.Finish(manifest.meta.index, manifest.digest); !status.ok()) {
-    return status;
-  }
-  return state;
-}
 
 SnapshotActor::SnapshotActor(storage::FileSystem* fs, std::string data_dir,
                              std::unique_ptr<storage::SnapshotStore> store, storage::Log* log,
@@ -77,8 +60,9 @@ bool SnapshotActor::Poll() {
   return false;
 }
 
-void SnapshotActor::BeginWrite(raft::SnapshotMeta meta) {
-  Add([this, meta = std::move(meta)] {
+void SnapshotActor::BeginWrite(raft::SnapshotMeta meta, uint64_t spare_bytes) {
+  Add([this, meta = std::move(meta), spare_bytes] {
+    spare_bytes_ = spare_bytes;
     auto writer = store_->Begin(meta);
     if (!writer.ok()) return WriteFailed(writer.status());
     writer_ = *std::move(writer);
@@ -90,8 +74,19 @@ void SnapshotActor::AppendWrite(std::string bytes) {
   Add([this, bytes = std::move(bytes)] {
     pending_writes_.fetch_sub(1, std::memory_order_relaxed);
     if (!writer_) return;
-    if (absl::Status status = writer_->Append(bytes); !status.ok()) WriteFailed(status);
+    absl::Status status = CheckSpare(bytes.size());
+    if (status.ok()) status = writer_->Append(bytes);
+    if (!status.ok()) WriteFailed(status);
   });
+}
+
+absl::Status SnapshotActor::CheckSpare(uint64_t bytes) {
+  if (spare_bytes_ == 0) return absl::OkStatus();
+  absl::StatusOr<uint64_t> free_bytes = fs_->FreeBytes(data_dir_);
+  if (!free_bytes.ok()) return free_bytes.status();
+  if (*free_bytes >= spare_bytes_ + bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(data_dir_ + ": " + std::to_string(*free_bytes) +
+                                      " bytes are free, and the log needs them");
 }
 
 void SnapshotActor::CommitWrite(uint64_t digest) {
@@ -118,9 +113,7 @@ void SnapshotActor::WriteFailed(const absl::Status& status) {
 }
 
 absl::StatusOr<storage::Manifest> SnapshotActor::FindManifest(raft::Index index, raft::Term term) {
-  absl::StatusOr<std::vector<storage::Manifest>> manifests = store_->List();
-  if (!manifests.ok()) return manifests.status();
-  for (storage::Manifest& manifest : *manifests) {
+  for (storage::Manifest& manifest : store_->List()) {
     if (manifest.meta.index == index && manifest.meta.term == term) return std::move(manifest);
   }
   return absl::NotFoundError("no snapshot at index " + std::to_string(index.value()));
@@ -150,8 +143,13 @@ void SnapshotActor::ReadChunkJob(raft::Message* message) {
     sending_.reset();
     // NOT_FOUND: the files were removed. INVALID_ARGUMENT: the receiver sent a bad cursor.
     if (absl::IsNotFound(data.status()) || absl::IsInvalidArgument(data.status())) return;
+    if (absl::IsDataLoss(data.status())) {
+      return callbacks_.damaged(request.meta, std::string(data.status().message()));
+    }
     return callbacks_.fatal(data.status());
   }
+  // For the way to the receiver. The checksum of each whole file, made when it was written, travels
+  // in the manifest; ReadChunk() and the receiver check it.
   request.crc32c = storage::Crc32c(*data);
   request.data = *std::move(data);
   callbacks_.chunk_read(std::move(*message));
@@ -168,13 +166,15 @@ void SnapshotActor::StoreChunkJob(raft::Message* message) {
   raft::SnapshotChunkStored stored;
   stored.meta = request.meta;
   stored.from = message->from;
-  const auto refuse = [&] {
+  const auto refuse = [&](const std::string& why) {
+    callbacks_.chunk_refused("index " + std::to_string(request.meta.index.value()) + ": " + why);
     stored.refused = true;
     callbacks_.chunk_stored(std::move(stored));
   };
 
   absl::StatusOr<storage::Manifest> manifest = storage::DecodeManifest(request.manifest);
-  if (!manifest.ok() || !(manifest->meta == request.meta)) return refuse();
+  if (!manifest.ok()) return refuse(std::string(manifest.status().message()));
+  if (!(manifest->meta == request.meta)) return refuse("its manifest is of another snapshot");
   absl::StatusOr<raft::SnapshotCursor> next = store_->BeginReceive(*manifest);
   if (next.ok() && !request.data.empty()) {
     next = store_->StoreChunk(request.cursor, request.data, request.crc32c);
@@ -192,7 +192,7 @@ void SnapshotActor::StoreChunkJob(raft::Message* message) {
     callbacks_.chunk_stored(std::move(stored));
   } else if (absl::IsDataLoss(next.status()) || absl::IsInvalidArgument(next.status()) ||
              absl::IsResourceExhausted(next.status())) {
-    refuse();
+    refuse(std::string(next.status().message()));
   } else {
     callbacks_.fatal(next.status());
   }
@@ -210,12 +210,19 @@ void SnapshotActor::RestoreJob(const raft::SnapshotMeta& meta) {
   callbacks_.restored(*std::move(manifest), *std::move(state));
 }
 
-void SnapshotActor::RemoveOld(raft::Index keep) {
-  Add([this, keep] {
-    constexpr size_t kSnapshotsKept = 2;
-    if (absl::Status status = store_->RemoveOld(kSnapshotsKept, keep); !status.ok()) {
+void SnapshotActor::RemoveOld(raft::Index keep, size_t count) {
+  Add([this, keep, count] {
+    if (absl::Status status = store_->RemoveOld(count, keep); !status.ok()) {
       callbacks_.fatal(status);
     }
+  });
+}
+
+void SnapshotActor::MarkWentBack(std::string text) {
+  Add([this, text = std::move(text)] {
+    // Without the mark, the next start finds out again.
+    (void)node::MarkWentBack(*fs_, data_dir_, text);
+    callbacks_.fatal(absl::DataLossError(text));
   });
 }
 

@@ -37,6 +37,10 @@ class SnapshotActor {
     std::function<void(storage::Manifest, std::unique_ptr<queue::StateMachine>)> restored;
     // `log_space_failed`: a log segment could not be prepared because the disk is full.
     std::function<void(uint64_t free_bytes, bool log_space_failed)> space;
+    // A snapshot that ReadChunk() should send is damaged: "FILE: reason".
+    std::function<void(raft::SnapshotMeta, std::string)> damaged;
+    // StoreChunk() refused a chunk, for this reason.
+    std::function<void(std::string)> chunk_refused;
     // An error other than a full disk. The actor must not be polled again.
     std::function<void(const absl::Status&)> fatal;
   };
@@ -46,8 +50,9 @@ class SnapshotActor {
                 size_t chunk_bytes, std::function<void()> wake, Callbacks callbacks);
 
   // Writes a local snapshot: BeginWrite, AppendWrite for each piece, then CommitWrite or
-  // AbandonWrite.
-  void BeginWrite(raft::SnapshotMeta meta);
+  // AbandonWrite. The snapshot is discarded, as on a full disk, if less than `spare_bytes` of free
+  // space would be left.
+  void BeginWrite(raft::SnapshotMeta meta, uint64_t spare_bytes);
   void AppendWrite(std::string bytes);
   void CommitWrite(uint64_t digest);
   void AbandonWrite();
@@ -61,8 +66,10 @@ class SnapshotActor {
   void StoreChunk(raft::Message message);
   // Builds a new state machine from the snapshot with the index and term of `meta`.
   void Restore(raft::SnapshotMeta meta);
-  // Removes old snapshots. Keeps the two newest, and the one at `keep`.
-  void RemoveOld(raft::Index keep);
+  // Removes old snapshots. Keeps the `count` newest, and the one at `keep`.
+  void RemoveOld(raft::Index keep, size_t count);
+  // Leaves a mark that this disk must not be used again, then reports `text` as fatal (DATA_LOSS).
+  void MarkWentBack(std::string text);
   void CheckSpace();
 
   // Runs one job. Without jobs: prepares a log segment if the log needs one. True: poll again.
@@ -75,6 +82,8 @@ class SnapshotActor {
   void RestoreJob(const raft::SnapshotMeta& meta);
   void CheckSpaceJob();
   absl::StatusOr<storage::Manifest> FindManifest(raft::Index index, raft::Term term);
+  // RESOURCE_EXHAUSTED if `bytes` more would leave less than the spare bytes of the disk.
+  absl::Status CheckSpare(uint64_t bytes);
   // Discards the snapshot that is being written if the disk is full. Other errors are fatal.
   void WriteFailed(const absl::Status& status);
 
@@ -92,12 +101,9 @@ class SnapshotActor {
 
   // Used on the snapshot thread only.
   std::unique_ptr<storage::SnapshotWriter> writer_;
+  uint64_t spare_bytes_ = 0;  // of the snapshot that is being written
   std::optional<storage::Manifest> sending_;
   bool prepare_failed_ = false;
 };
-
-// Builds a state machine from a snapshot's files. DATA_LOSS: the files are damaged.
-absl::StatusOr<std::unique_ptr<queue::StateMachine>> RestoreSnapshot(
-    storage::SnapshotStore* store, const storage::Manifest& manifest);
 
 }  // namespace dqueue::node

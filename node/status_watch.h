@@ -25,6 +25,7 @@ struct NodeStatus {
   bool serving = false;
   std::shared_ptr<const raft::Configuration> config;  // the one in effect; never null
   queue::KeyTablePtr keys;                            // as applied on this node; never null
+  std::string excluded = {};  // why this node is not part of the cluster; empty: nobody says so
 };
 
 using StatusWatcher = std::function<void(const NodeStatus&)>;

@@ -115,7 +115,8 @@ class StatusCommand : public Command {
         "Asks every node of --server and every member that these nodes name. Nodes that have\n"
         "applied the same index must have the same digest; otherwise the exit status is 9. If no\n"
         "node that answers knows a leader, the exit status is 6 if a node refused the key, else\n"
-        "5.\n"};
+        "5. It is 4 if a node is not part of the cluster, or the nodes belong to different\n"
+        "clusters.\n"};
   }
 
   int Run(Cli& cli) override {
@@ -140,6 +141,7 @@ class StatusCommand : public Command {
       return kExitVerifyFailed;
     }
     if (leader.empty()) {
+      PrintStrangers(reports);
       const bool denied = std::any_of(reports.begin(), reports.end(), [](const NodeReport& report) {
         return report.view.status.code == client::Code::kPermissionDenied;
       });
@@ -147,7 +149,7 @@ class StatusCommand : public Command {
                      : "no node knows a leader");
       return denied ? kExitDenied : kExitUnavailable;
     }
-    return kExitOk;
+    return PrintStrangers(reports) ? kExitConflict : kExitOk;
   }
 
  private:
@@ -219,6 +221,31 @@ class StatusCommand : public Command {
       }
     }
     return "";
+  }
+
+  // Names the nodes that are not part of the cluster. True if there are any.
+  static bool PrintStrangers(const std::vector<NodeReport>& reports) {
+    bool any = false;
+    std::map<std::string, std::string> by_cluster;  // cluster id -> names
+    for (const NodeReport& report : reports) {
+      if (!report.view.ok()) continue;
+      const client::ClusterView& view = report.view.value;
+      std::string& names = by_cluster[view.cluster_id];
+      names += (names.empty() ? "" : ", ") + view.node_id;
+      if (view.role != "excluded") continue;
+      any = true;
+      std::fprintf(stderr,
+                   "dqueue-cli: %s at %s is not part of the cluster: the members refuse it; GET "
+                   "/ready of the node and its log say why and what to do\n",
+                   view.node_id.c_str(), report.address.c_str());
+    }
+    if (by_cluster.size() < 2) return any;
+    std::fprintf(stderr, "dqueue-cli: the nodes belong to %zu clusters:", by_cluster.size());
+    for (const auto& [cluster, names] : by_cluster) {
+      std::fprintf(stderr, " %s (%s)", cluster.c_str(), names.c_str());
+    }
+    std::fputs("; --peers must be the same on all members\n", stderr);
+    return true;
   }
 
   static std::string Hex(uint64_t value) {

@@ -43,8 +43,8 @@ struct NodeFlags {
   int64_t max_retries = 3;
   Millis heartbeat{50};
   Millis election_timeout{300};
-  uint64_t snapshot_log_bytes = 256 << 20;
-  uint64_t reserve_bytes = 256 << 20;
+  uint64_t snapshot_log_bytes = 0;  // 0: from the size of the volume
+  uint64_t reserve_bytes = 0;       // 0: from the size of the volume
   std::string recover;
   std::string auth = "auto";
   std::string admin_key_file;
@@ -100,10 +100,14 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
   table->Duration(
       "election-timeout", &flags->election_timeout, kTimerRange,
       "a follower starts an election one to two times this after the last heartbeat (5ms to 10m)");
-  table->Bytes("snapshot-log-bytes", &flags->snapshot_log_bytes, 1 << 20, uint64_t{1} << 40,
-               "log growth that triggers a snapshot (1MiB to 1024GiB)");
-  table->Bytes("reserve-bytes", &flags->reserve_bytes, 1 << 20, uint64_t{1} << 40,
-               "free disk space below which new jobs are refused (1MiB to 1024GiB)");
+  table
+      ->Bytes("snapshot-log-bytes", &flags->snapshot_log_bytes, 1 << 20, uint64_t{1} << 40,
+              "log growth that triggers a snapshot (1MiB to 1024GiB)")
+      .Default("1/16 of the volume, at most 256MiB");
+  table
+      ->Bytes("reserve-bytes", &flags->reserve_bytes, 1 << 20, uint64_t{1} << 40,
+              "free disk space below which new jobs are refused (1MiB to 1024GiB)")
+      .Default("1/8 of the volume, at most 256MiB");
   table->Text("recover", &flags->recover, "peers",
               "refused: a node with a damaged log must stay stopped (docs/failure-modes.md)");
   table->Choice("auth", &flags->auth, {"on", "off", "auto"},
@@ -260,9 +264,13 @@ absl::Status ResolvePeers(const NodeFlags& flags, NodeConfig* config) {
                                "; that works only if the port is forwarded");
   }
   if (const size_t size = members.size(); size % 2 == 0) {
-    config->warnings.push_back("--peers names " + std::to_string(size) +
-                               " members; an even number survives no more failures than " +
-                               std::to_string(size - 1) + " and needs more acknowledgements");
+    const std::string count = std::to_string(size);
+    config->warnings.push_back(
+        size == 2 ? "--peers names 2 members: if one of them fails, the cluster stops; 3 members "
+                    "survive one failure"
+                  : "--peers names " + count + " members: they survive " +
+                        std::to_string((size - 1) / 2) + " failures, no more than " +
+                        std::to_string(size - 1) + " members do, and need more acknowledgements");
   }
   return absl::OkStatus();
 }
@@ -312,6 +320,7 @@ absl::Status ResolveNode(const NodeFlags& flags, node::Options* options) {
   options->broker.max_retries = static_cast<int32_t>(flags.max_retries);
   options->snapshot_log_bytes = flags.snapshot_log_bytes;
   options->reserve_bytes = flags.reserve_bytes;
+  options->log.segment_bytes = 0;  // from the size of the volume
   if (!flags.recover.empty()) {
     return Bad("--recover " + Quoted(flags.recover) +
                " is refused: it can lose acknowledged jobs, because a node without its whole log "

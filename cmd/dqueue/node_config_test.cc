@@ -43,9 +43,9 @@ TEST(NodeConfig, OneOfThree) {
   const NodeCommand command =
       Read({"--id=n2", "--bootstrap", "--peers", kThree, "--data-dir=/var/lib/dqueue",
             "--heartbeat=20ms", "--election-timeout=100ms", "--lease-timeout=5s", "--max-retries=9",
-            "--http-addr=off", "--grpc-addr=127.0.0.1:9090", "--reflection",
-            "--log-format=json", "--snapshot-log-bytes=64MiB", "--reserve-bytes=1GiB",
-            "--tls-cert=c", "--tls-key=k", "--tls-ca=ca"});
+            "--http-addr=off", "--grpc-addr=127.0.0.1:9090", "--reflection", "--log-format=json",
+            "--snapshot-log-bytes=64MiB", "--reserve-bytes=1GiB", "--tls-cert=c", "--tls-key=k",
+            "--tls-ca=ca"});
   ASSERT_EQ(command.start.kind, Start::Kind::kRun) << command.start.problem.message;
   const NodeConfig& config = command.config;
   EXPECT_EQ(config.node.members.size(), 3u);
@@ -115,8 +115,14 @@ TEST(NodeConfig, SeedsDiffer) {
 TEST(NodeConfig, Warnings) {
   const NodeCommand even = Read({"--id=a", "--peers=a=127.0.0.1:9090,b=127.0.0.2:9090"});
   EXPECT_THAT(even.config.warnings,
-              ElementsAre("--peers names 2 members; an even number survives no more failures than "
-                          "1 and needs more acknowledgements"));
+              ElementsAre("--peers names 2 members: if one of them fails, the cluster stops; 3 "
+                          "members survive one failure"));
+  const NodeCommand four = Read({"--id=a", "--insecure", "--peers=a=127.0.0.1:1,b=h:2,c=h:3,d=h:4",
+                                 "--grpc-addr=127.0.0.1:1"});
+  EXPECT_THAT(
+      four.config.warnings,
+      ElementsAre("--peers names 4 members: they survive 1 failures, no more than 3 members "
+                  "do, and need more acknowledgements"));
   const NodeCommand port = Read({"--id=n1", "--peers", kThree, "--grpc-addr=127.0.0.1:7000",
                                  "--tls-cert=c", "--tls-key=k", "--tls-ca=ca"});
   EXPECT_THAT(port.config.warnings,

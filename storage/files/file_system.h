@@ -71,7 +71,8 @@ class FileSystem {
   virtual absl::Status Remove(const std::string& path) = 0;
   // Sorted by name; without "." and "..".
   virtual absl::StatusOr<std::vector<DirectoryEntry>> List(const std::string& directory) = 0;
-  // Creates the directory and its parents with mode 0700. No error if it exists. Durable on return.
+  // Creates the directory and its parents with mode 0700. No error if it exists. Durable on return,
+  // also if an earlier process created it and died before it was durable.
   virtual absl::Status CreateDirectory(const std::string& path) = 0;
   // Makes creations, renames and removals of names in the directory durable.
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
@@ -80,6 +81,8 @@ class FileSystem {
   // it.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
   virtual absl::StatusOr<uint64_t> FreeBytes(const std::string& directory) = 0;
+  // The size of the volume that holds the directory.
+  virtual absl::StatusOr<uint64_t> TotalBytes(const std::string& directory) = 0;
 };
 
 // The operating system's file system. Stateless.

@@ -232,8 +232,13 @@ class PosixFileSystemImpl : public FileSystem {
   absl::Status CreateDirectory(const std::string& path) override {
     struct stat st;
     if (::stat(path.c_str(), &st) == 0) {
-      if (S_ISDIR(st.st_mode)) return absl::OkStatus();
-      return absl::InternalError(path + ": exists and is not a directory");
+      if (!S_ISDIR(st.st_mode)) {
+        return absl::InternalError(path + ": exists and is not a directory");
+      }
+      // A process may have died between mkdir and the sync. If this process may not read the
+      // parent, another account made the directory.
+      absl::Status synced = SyncDirectory(ParentOf(path));
+      return absl::IsPermissionDenied(synced) ? absl::OkStatus() : synced;
     }
     if (errno != ENOENT) return ErrnoStatus(errno, path, "stat");
     const std::string parent = ParentOf(path);
@@ -289,6 +294,14 @@ class PosixFileSystemImpl : public FileSystem {
       return ErrnoStatus(errno, directory, "statvfs");
     }
     return static_cast<uint64_t>(st.f_bavail) * st.f_frsize;
+  }
+
+  absl::StatusOr<uint64_t> TotalBytes(const std::string& directory) override {
+    struct statvfs st;
+    if (RetryInterrupted([&] { return ::statvfs(directory.c_str(), &st); }) != 0) {
+      return ErrnoStatus(errno, directory, "statvfs");
+    }
+    return static_cast<uint64_t>(st.f_blocks) * st.f_frsize;
   }
 };
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -209,6 +210,28 @@ TEST_F(PosixFileSystemTest, Directories) {
   EXPECT_EQ(fs_.CreateDirectory(Path("file")),
             absl::InternalError(Path("file") + ": exists and is not a directory"));
   EXPECT_FALSE(fs_.CreateDirectory(Path("file/below")).ok());
+}
+
+// A process may die between mkdir and the sync of the parent. The next one must sync it.
+TEST_F(PosixFileSystemTest, CreateDirectorySyncsTheParentOfAnExistingOne) {
+  ASSERT_EQ(::mkdir(Path("d").c_str(), 0700), 0);
+  const int watch = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  ASSERT_GE(watch, 0);
+  ASSERT_GE(::inotify_add_watch(watch, dir_.c_str(), IN_OPEN | IN_ONLYDIR), 0);
+  ASSERT_TRUE(fs_.CreateDirectory(Path("d")).ok());
+  // A directory is opened here only to be synced.
+  alignas(inotify_event) char events[4096];
+  EXPECT_GT(::read(watch, events, sizeof events), 0) << "the parent was not opened";
+  ::close(watch);
+}
+
+TEST_F(PosixFileSystemTest, VolumeSizeIsAtLeastTheFreeSpace) {
+  const auto total = fs_.TotalBytes(dir_);
+  const auto free_bytes = fs_.FreeBytes(dir_);
+  ASSERT_TRUE(total.ok() && free_bytes.ok());
+  EXPECT_GE(*total, *free_bytes);
+  EXPECT_GT(*total, 0u);
+  EXPECT_EQ(fs_.TotalBytes(Path("none")).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(PosixFileSystemTest, RenameReplaces) {

@@ -1,6 +1,7 @@
 #include "storage/snapshots/snapshot_directory.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/check.h"
 #include "storage/files/crc32c.h"
@@ -75,8 +76,8 @@ absl::Status SnapshotDirectory::Load() {
     }
     if (problem.ok()) {
       manifests_[{manifest->meta.index, manifest->meta.term}] = *std::move(manifest);
-    } else if (unreadable_.ok()) {
-      unreadable_ = problem;
+    } else {
+      unreadable_.push_back({entry.name, std::string(problem.message())});
     }
   }
   // After a crash of the process alone, listed names may not be durable.
@@ -92,7 +93,7 @@ std::set<std::string> SnapshotDirectory::NamesInUse() const {
 }
 
 absl::Status SnapshotDirectory::RemoveUnreferenced() {
-  if (!unreadable_.ok()) return absl::OkStatus();
+  if (!unreadable_.empty()) return absl::OkStatus();
   absl::StatusOr<std::vector<DirectoryEntry>> list = fs_.List(path_);
   if (!list.ok()) return list.status();
   const std::set<std::string> in_use = NamesInUse();
@@ -106,8 +107,7 @@ absl::Status SnapshotDirectory::RemoveUnreferenced() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Manifest>> SnapshotDirectory::List() const {
-  if (!unreadable_.ok()) return unreadable_;
+std::vector<Manifest> SnapshotDirectory::List() const {
   std::vector<Manifest> out;
   for (const auto& [key, manifest] : manifests_) out.push_back(manifest);
   return out;
@@ -187,6 +187,28 @@ absl::Status SnapshotDirectory::Publish(const Manifest& manifest) {
   Manifest& listed = manifests_[{manifest.meta.index, manifest.meta.term}];
   const Manifest replaced = std::exchange(listed, manifest);
   return RemoveUnused(replaced.files);
+}
+
+absl::Status SnapshotDirectory::DeleteUnreadable(raft::Index index) {
+  const auto before = [index](const UnreadableManifest& manifest) {
+    uint64_t number = 0;
+    const std::string_view name = manifest.name;
+    const std::string_view digits = name.substr(0, name.find('-'));
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return error == std::errc() && end == digits.data() + digits.size() && number < index.value();
+  };
+  bool any = false;
+  for (const UnreadableManifest& manifest : unreadable_) {
+    if (!before(manifest)) continue;
+    if (absl::Status s = Usable(); !s.ok()) return s;
+    const absl::Status s = fs_.Remove(PathOf(manifest.name));
+    if (!s.ok() && !absl::IsNotFound(s)) return Fail(s);
+    any = true;
+  }
+  if (!any) return absl::OkStatus();
+  if (absl::Status s = Sync(); !s.ok()) return Fail(s);
+  std::erase_if(unreadable_, before);
+  return absl::OkStatus();
 }
 
 absl::Status SnapshotDirectory::Delete(const Manifest& manifest) {

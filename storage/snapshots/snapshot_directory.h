@@ -22,7 +22,7 @@ class SnapshotDirectory {
   SnapshotDirectory(FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
 
   // Creates the directory if missing and reads all manifests. While a manifest is unreadable, no
-  // file is removed as unreferenced.
+  // file is removed as unreferenced, because that manifest may need it.
   absl::Status Load();
   // Protects the files of a partial copy from RemoveUnreferenced(). Replaces the earlier set.
   void Protect(std::set<std::string> names) { protected_ = std::move(names); }
@@ -32,8 +32,11 @@ class SnapshotDirectory {
   FileSystem& fs() const { return fs_; }
   std::string PathOf(const std::string& name) const;
 
-  // DATA_LOSS if a manifest is unreadable.
-  absl::StatusOr<std::vector<Manifest>> List() const;
+  // The readable manifests, sorted by index.
+  std::vector<Manifest> List() const;
+  const std::vector<UnreadableManifest>& unreadable() const { return unreadable_; }
+  // Deletes the unreadable manifests of snapshots before `index`, durably.
+  absl::Status DeleteUnreadable(raft::Index index);
   const Manifest* Find(const raft::SnapshotMeta& meta) const;
   // True if a listed snapshot has a file with this name, size and checksum.
   bool Has(const SnapshotFile& file) const;
@@ -70,7 +73,7 @@ class SnapshotDirectory {
   std::map<Key, Manifest> manifests_;
   std::set<std::string> reserved_;  // data files that exist or are reserved
   std::set<std::string> protected_;
-  absl::Status unreadable_;  // the error of the first unreadable manifest
+  std::vector<UnreadableManifest> unreadable_;
   bool failed_ = false;
 };
 

@@ -1,6 +1,7 @@
 #include "storage/snapshots/snapshot_store.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
@@ -173,12 +174,13 @@ class StoreImpl : public SnapshotStore {
     return directory_.RemoveUnreferenced();
   }
 
-  absl::StatusOr<std::vector<Manifest>> List() const override { return directory_.List(); }
+  std::vector<Manifest> List() const override { return directory_.List(); }
+  std::vector<UnreadableManifest> Unreadable() const override { return directory_.unreadable(); }
 
   absl::StatusOr<std::unique_ptr<SnapshotWriter>> Begin(const raft::SnapshotMeta& meta) override {
     if (absl::Status s = directory_.Usable(); !s.ok()) return s;
     DQ_CHECK_MSG(meta.index.value() > 0, "a snapshot at index 0");
-    CloseChunkFile();
+    ForgetFiles();
     return std::make_unique<WriterImpl>(&directory_, meta, data_file_bytes_);
   }
 
@@ -204,9 +206,16 @@ class StoreImpl : public SnapshotStore {
     std::string out(std::min<uint64_t>(max_bytes, entry.size - cursor.offset), '\0');
     if (!out.empty()) {
       const std::string path = directory_.PathOf(entry.name);
-      if (path != chunk_path_) {
+      if (path != chunk_path_ || cursor.offset == 0) {
+        CloseChunkFile();
         absl::StatusOr<std::unique_ptr<File>> file = directory_.fs().OpenForRead(path);
         if (!file.ok()) return file.status();
+        if (cursor.offset == 0 || !verified_.contains(entry.name)) {
+          verified_.erase(entry.name);
+          absl::Status intact = VerifySnapshotFile(directory_.fs(), path, entry);
+          if (!intact.ok()) return intact;
+          verified_.insert(entry.name);
+        }
         chunk_file_ = *std::move(file);
         chunk_path_ = path;
       }
@@ -222,7 +231,7 @@ class StoreImpl : public SnapshotStore {
   }
 
   absl::StatusOr<raft::SnapshotCursor> BeginReceive(const Manifest& manifest) override {
-    CloseChunkFile();
+    ForgetFiles();
     return receiver_.Begin(manifest);
   }
   absl::StatusOr<raft::SnapshotCursor> StoreChunk(raft::SnapshotCursor cursor,
@@ -233,14 +242,20 @@ class StoreImpl : public SnapshotStore {
 
   absl::Status RemoveOld(size_t count, raft::Index keep) override {
     if (absl::Status s = directory_.Usable(); !s.ok()) return s;
-    absl::StatusOr<std::vector<Manifest>> all = directory_.List();
-    if (!all.ok()) return all.status();
-    CloseChunkFile();
-    for (size_t i = 0; i + count < all->size(); ++i) {
-      if ((*all)[i].meta.index == keep) continue;
-      if (absl::Status s = directory_.Delete((*all)[i]); !s.ok()) return s;
+    const std::vector<Manifest> all = directory_.List();
+    ForgetFiles();
+    for (size_t i = 0; i + count < all.size(); ++i) {
+      if (all[i].meta.index == keep) continue;
+      if (absl::Status s = directory_.Delete(all[i]); !s.ok()) return s;
     }
-    return absl::OkStatus();
+    return directory_.DeleteUnreadable(keep);
+  }
+
+  absl::Status Remove(const Manifest& manifest) override {
+    ForgetFiles();
+    const Manifest* listed = directory_.Find(manifest.meta);
+    if (listed == nullptr) return absl::OkStatus();
+    return directory_.Delete(*listed);
   }
 
  private:
@@ -249,12 +264,19 @@ class StoreImpl : public SnapshotStore {
     chunk_path_.clear();
   }
 
+  // Before a file's name can be reused.
+  void ForgetFiles() {
+    CloseChunkFile();
+    verified_.clear();
+  }
+
   SnapshotDirectory directory_;
   SnapshotReceiver receiver_;
   const uint64_t data_file_bytes_;
-  // The file of the last ReadChunk(). Closed before its name can be reused.
+  // The file of the last ReadChunk(), and the names of files that ReadChunk() has verified.
   std::string chunk_path_;
   std::unique_ptr<File> chunk_file_;
+  std::set<std::string> verified_;
 };
 
 }  // namespace

@@ -53,6 +53,12 @@ class SnapshotWriter {
   virtual absl::StatusOr<Manifest> Commit(uint64_t digest) = 0;
 };
 
+// A manifest that cannot be used.
+struct UnreadableManifest {
+  std::string name;     // in the store's directory
+  std::string problem;  // "FILE: reason"
+};
+
 // Reads the data files of a snapshot as one stream. Verifies each file's checksum at its end.
 class SnapshotReader {
  public:
@@ -70,15 +76,20 @@ class SnapshotStore {
                                                              const std::string& directory,
                                                              uint64_t data_file_bytes = 64 << 20);
 
-  // All manifests, sorted by index. DATA_LOSS, with the file's name, if a manifest is unreadable.
-  virtual absl::StatusOr<std::vector<Manifest>> List() const = 0;
+  // All readable manifests, sorted by index.
+  virtual std::vector<Manifest> List() const = 0;
+  // The other ones. They do not prevent the use of the store; RemoveOld() deletes them.
+  virtual std::vector<UnreadableManifest> Unreadable() const = 0;
 
   virtual absl::StatusOr<std::unique_ptr<SnapshotWriter>> Begin(const raft::SnapshotMeta& meta) = 0;
   virtual absl::StatusOr<std::unique_ptr<SnapshotReader>> Read(const Manifest& manifest) = 0;
 
   // For sending. Returns up to max_bytes (at least 1) of the file at the cursor. Sets *next to the
   // cursor after them; at the end of a file that is the start of the next file. Empty at the end of
-  // a file and after the last one. INVALID_ARGUMENT if the cursor is outside the snapshot.
+  // a file and after the last one. At the start of a file, and when another file was read before,
+  // verifies the whole file against its manifest, so that no chunk gets a checksum over damaged
+  // bytes. INVALID_ARGUMENT if the cursor is outside the snapshot; NOT_FOUND if the file was
+  // removed; DATA_LOSS: "FILE: reason".
   virtual absl::StatusOr<std::string> ReadChunk(const Manifest& manifest,
                                                 raft::SnapshotCursor cursor, size_t max_bytes,
                                                 raft::SnapshotCursor* next) = 0;
@@ -99,8 +110,10 @@ class SnapshotStore {
   virtual absl::StatusOr<Manifest> FinishReceive() = 0;
 
   // Removes all but the newest `count` snapshots, and data files that only the removed ones use.
-  // Keeps the snapshot at index `keep`.
+  // Keeps the snapshot at index `keep`. Removes unreadable manifests of earlier snapshots.
   virtual absl::Status RemoveOld(size_t count, raft::Index keep) = 0;
+  // Removes one snapshot, for example a damaged one. No effect if it is not listed.
+  virtual absl::Status Remove(const Manifest& manifest) = 0;
 };
 
 }  // namespace dqueue::storage

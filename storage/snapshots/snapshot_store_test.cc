@@ -40,11 +40,7 @@ std::unique_ptr<SnapshotStore> OpenStore(FileSystem& fs, const std::string& dire
   return store.ok() ? *std::move(store) : nullptr;
 }
 
-std::vector<Manifest> Listed(const SnapshotStore& store) {
-  absl::StatusOr<std::vector<Manifest>> list = store.List();
-  EXPECT_TRUE(list.ok()) << list.status();
-  return list.ok() ? *std::move(list) : std::vector<Manifest>();
-}
+std::vector<Manifest> Listed(const SnapshotStore& store) { return store.List(); }
 
 absl::StatusOr<Manifest> Take(SnapshotStore& store, const raft::SnapshotMeta& meta,
                               const std::string& content) {
@@ -114,10 +110,10 @@ TEST_F(SnapshotStoreTest, TakesAndReads) {
     }
     fs_.CrashKeeping(false);
     store_ = OpenStore(fs_);
-    EXPECT_EQ(store_->List()->back(), *manifest);
+    EXPECT_EQ(store_->List().back(), *manifest);
     EXPECT_EQ(*ReadAll(*store_, *manifest), content);
   }
-  EXPECT_EQ(store_->List()->size(), 7u);
+  EXPECT_EQ(store_->List().size(), 7u);
 }
 
 TEST_F(SnapshotStoreTest, ListsByIndex) {
@@ -138,14 +134,14 @@ TEST_F(SnapshotStoreTest, WriterWithoutCommitLeavesNoFiles) {
     EXPECT_FALSE(Files(fs_).empty());
   }
   EXPECT_THAT(Files(fs_), IsEmpty());
-  EXPECT_THAT(*store_->List(), IsEmpty());
+  EXPECT_THAT(store_->List(), IsEmpty());
 }
 
 TEST_F(SnapshotStoreTest, SameIndexReplaces) {
   ASSERT_TRUE(Take(*store_, Meta(5), Content(2500, 1)).ok());
   const absl::StatusOr<Manifest> second = Take(*store_, Meta(5), Content(1500, 2));
   ASSERT_TRUE(second.ok());
-  EXPECT_THAT(*store_->List(), ElementsAre(*second));
+  EXPECT_THAT(store_->List(), ElementsAre(*second));
   EXPECT_EQ(*ReadAll(*store_, *second), Content(1500, 2));
   EXPECT_THAT(Files(fs_), ElementsAre("5-1.manifest", "5-3.data", "5-4.data"));
 }
@@ -162,7 +158,7 @@ TEST_F(SnapshotStoreTest, RemovesOldSnapshots) {
   EXPECT_THAT(indexes, ElementsAre(3, 5, 6));
   EXPECT_EQ(Files(fs_).size(), 9u);
   ASSERT_TRUE(store_->RemoveOld(10, raft::Index(0)).ok());
-  EXPECT_EQ(store_->List()->size(), 3u);
+  EXPECT_EQ(store_->List().size(), 3u);
   ASSERT_TRUE(store_->RemoveOld(0, raft::Index(0)).ok());
   EXPECT_THAT(Files(fs_), IsEmpty());
 }
@@ -174,7 +170,7 @@ TEST_F(SnapshotStoreTest, OpenRemovesUnreferencedFiles) {
   fs_.PutFile("data/snap/README", "hands off");
   store_ = OpenStore(fs_);
   EXPECT_THAT(Files(fs_), ElementsAre("5-0.data", "5-1.data", "5-1.manifest", "README"));
-  EXPECT_THAT(*store_->List(), ElementsAre(*manifest));
+  EXPECT_THAT(store_->List(), ElementsAre(*manifest));
 }
 
 TEST_F(SnapshotStoreTest, DamageIsReportedWithFile) {
@@ -193,20 +189,75 @@ TEST_F(SnapshotStoreTest, DamageIsReportedWithFile) {
   EXPECT_EQ(error(), absl::DataLossError("data/snap/5-1.data: the file is missing"));
 }
 
-TEST_F(SnapshotStoreTest, UnreadableManifestPreventsCleanup) {
+std::vector<std::string> Problems(const SnapshotStore& store) {
+  std::vector<std::string> out;
+  for (const UnreadableManifest& manifest : store.Unreadable()) out.push_back(manifest.problem);
+  return out;
+}
+
+TEST_F(SnapshotStoreTest, UnreadableManifestPreventsCleanupButNotUse) {
   ASSERT_TRUE(Take(*store_, Meta(5), Content(1500, 1)).ok());
-  ASSERT_TRUE(Take(*store_, Meta(6), Content(1500, 2)).ok());
+  const absl::StatusOr<Manifest> newer = Take(*store_, Meta(6), Content(1500, 2));
+  ASSERT_TRUE(newer.ok());
   fs_.FlipBit("data/snap/5-1.manifest", 200);
   store_ = OpenStore(fs_);
-  EXPECT_EQ(store_->List().status(),
-            absl::DataLossError("data/snap/5-1.manifest: manifest: checksum mismatch"));
+  EXPECT_THAT(Problems(*store_),
+              ElementsAre("data/snap/5-1.manifest: manifest: checksum mismatch"));
+  EXPECT_THAT(store_->List(), ElementsAre(*newer));
+  EXPECT_EQ(*ReadAll(*store_, *newer), Content(1500, 2));
   EXPECT_TRUE(*fs_.Exists("data/snap/5-0.data"));
   fs_.FlipBit("data/snap/5-1.manifest", 200);
   ASSERT_TRUE(fs_.Rename("data/snap/5-1.manifest", "data/snap/7-1.manifest").ok());
   store_ = OpenStore(fs_);
-  EXPECT_EQ(store_->List().status(),
-            absl::DataLossError(
-                "data/snap/7-1.manifest: manifest: it is 5-1.manifest, copied or renamed"));
+  EXPECT_THAT(
+      Problems(*store_),
+      ElementsAre("data/snap/7-1.manifest: manifest: it is 5-1.manifest, copied or renamed"));
+  EXPECT_THAT(store_->List(), ElementsAre(*newer));
+}
+
+TEST_F(SnapshotStoreTest, UnreadableManifestsOfEarlierSnapshotsAreRemovedWithOldOnes) {
+  for (const uint64_t index : {5, 6, 9}) {
+    ASSERT_TRUE(Take(*store_, Meta(index), Content(1500, index)).ok());
+  }
+  fs_.FlipBit("data/snap/5-1.manifest", 200);
+  fs_.FlipBit("data/snap/9-1.manifest", 200);
+  fs_.PutFile("data/snap/x.manifest", "x");
+  store_ = OpenStore(fs_);
+  ASSERT_EQ(Problems(*store_).size(), 3u);
+  ASSERT_TRUE(store_->RemoveOld(2, raft::Index(6)).ok());
+  EXPECT_FALSE(*fs_.Exists("data/snap/5-1.manifest"));
+  EXPECT_THAT(Problems(*store_), ElementsAre("data/snap/9-1.manifest: manifest: checksum mismatch",
+                                             "data/snap/x.manifest: manifest: too short"));
+  fs_.CrashKeeping(false);
+  EXPECT_FALSE(*fs_.Exists("data/snap/5-1.manifest"));
+}
+
+TEST_F(SnapshotStoreTest, RemovesOneSnapshot) {
+  const absl::StatusOr<Manifest> older = Take(*store_, Meta(5), Content(1500, 1));
+  const absl::StatusOr<Manifest> newer = Take(*store_, Meta(6), Content(1500, 2));
+  ASSERT_TRUE(store_->Remove(*newer).ok());
+  EXPECT_THAT(store_->List(), ElementsAre(*older));
+  EXPECT_THAT(Files(fs_), ElementsAre("5-0.data", "5-1.data", "5-1.manifest"));
+  EXPECT_TRUE(store_->Remove(*newer).ok());
+}
+
+// A chunk of a damaged file would get a checksum over the damage, and the receiver could only
+// refuse the whole file, for ever.
+TEST_F(SnapshotStoreTest, NoChunkOfADamagedFileIsRead) {
+  const absl::StatusOr<Manifest> manifest = Take(*store_, Meta(5), Content(1500, 1));
+  ASSERT_TRUE(manifest.ok());
+  raft::SnapshotCursor next;
+  ASSERT_TRUE(store_->ReadChunk(*manifest, {0, 0}, 100, &next).ok());
+  fs_.FlipBit("data/snap/5-0.data", 8 * 900);
+  const absl::Status damaged = absl::DataLossError("data/snap/5-0.data: checksum mismatch");
+  EXPECT_EQ(store_->ReadChunk(*manifest, {0, 0}, 100, &next).status(), damaged);
+  // Also if the transfer resumes in the middle, after a restart of the sender.
+  store_ = OpenStore(fs_);
+  EXPECT_EQ(store_->ReadChunk(*manifest, {0, 500}, 100, &next).status(), damaged);
+  EXPECT_TRUE(store_->ReadChunk(*manifest, {1, 0}, 100, &next).ok());
+  ASSERT_TRUE(fs_.Remove("data/snap/5-0.data").ok());
+  EXPECT_EQ(store_->ReadChunk(*manifest, {0, 0}, 100, &next).status().code(),
+            absl::StatusCode::kNotFound);
 }
 
 TEST_F(SnapshotStoreTest, FullDiskDropsSnapshotAndStoreStaysUsable) {
@@ -260,7 +311,7 @@ TEST(SnapshotCrashTest, AtEveryOperation) {
       auto store = SnapshotStore::Open(fs, kSnap, kFileBytes);
       if (store.ok()) {
         done = work(**store).ok();
-        newest = (*store)->List()->empty() ? 0 : (*store)->List()->back().meta.index.value();
+        newest = (*store)->List().empty() ? 0 : (*store)->List().back().meta.index.value();
       }
     }
     for (uint64_t seed = 0; seed < 8; ++seed) {
@@ -269,16 +320,15 @@ TEST(SnapshotCrashTest, AtEveryOperation) {
       auto store = OpenStore(*crashed);
       ASSERT_NE(store, nullptr);
       const auto list = store->List();
-      ASSERT_TRUE(list.ok()) << n << ": " << list.status();
-      for (const Manifest& m : *list) {
+      for (const Manifest& m : list) {
         const uint64_t index = m.meta.index.value();
         ASSERT_EQ(ReadAll(*store, m).value(), Content(1200 * index, index)) << n << ", " << seed;
       }
-      const uint64_t found = list->empty() ? 0 : list->back().meta.index.value();
+      const uint64_t found = list.empty() ? 0 : list.back().meta.index.value();
       ASSERT_GE(found, newest) << n << ", " << seed;
       // No unreferenced files are left.
-      size_t named = list->size();
-      for (const Manifest& m : *list) named += m.files.size();
+      size_t named = list.size();
+      for (const Manifest& m : list) named += m.files.size();
       ASSERT_EQ(crashed->Paths().size(), named) << n << ", " << seed;
       ASSERT_TRUE(Take(*store, Meta(9), Content(700, 9)).ok());
     }
@@ -342,7 +392,7 @@ TEST_F(SnapshotReceiveTest, ReceivesSnapshot) {
   EXPECT_EQ(*received, sent_);
   fs_.CrashKeeping(false);
   Restart();
-  EXPECT_THAT(*store_->List(), ElementsAre(*received));
+  EXPECT_THAT(store_->List(), ElementsAre(*received));
   EXPECT_EQ(*ReadAll(*store_, *received), content_);
   EXPECT_EQ(store_->FinishReceive().status(),
             absl::FailedPreconditionError("a snapshot is not complete yet"));
@@ -507,7 +557,7 @@ TEST_F(SnapshotReceiveTest, ReceivingAnIndexTakenLocallyKeepsBoth) {
   EXPECT_EQ(*ReadAll(*store_, mine), Content(2000, 1)) << "the names must not collide";
   const absl::StatusOr<Manifest> received = Transfer(*sender_, *store_, sent_);
   ASSERT_TRUE(received.ok()) << received.status();
-  EXPECT_THAT(*store_->List(), ElementsAre(*received));
+  EXPECT_THAT(store_->List(), ElementsAre(*received));
   EXPECT_EQ(*ReadAll(*store_, *received), content_);
   EXPECT_EQ(Files(fs_).size(), 5u);
 }
@@ -569,7 +619,7 @@ TEST_F(SnapshotReceiveTest, CrashAtEveryOperation) {
         ASSERT_EQ(ReadAll(*store, m).value(), content_) << n << ", " << seed;
       }
       if (done) {
-        ASSERT_EQ(store->List()->size(), 1u);
+        ASSERT_EQ(store->List().size(), 1u);
       }
       // The checksum of a file detects bytes that a crash left wrong, and the file is received
       // again.

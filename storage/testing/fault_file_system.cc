@@ -595,6 +595,11 @@ absl::StatusOr<uint64_t> FaultFileSystem::FreeBytes(const std::string& directory
   return used < capacity_ ? capacity_ - used : 0;
 }
 
+absl::StatusOr<uint64_t> FaultFileSystem::TotalBytes(const std::string&) {
+  std::lock_guard lock(mu_);
+  return capacity_ == UINT64_MAX ? uint64_t{1} << 40 : capacity_;
+}
+
 void FaultFileSystem::CrashLocked(std::optional<bool> keep, uint64_t seed) {
   Rng rng(seed);
   // A file is gone if all its names are lost; a file whose removal was lost is back.

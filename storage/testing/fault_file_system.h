@@ -80,6 +80,7 @@ class FaultFileSystem : public FileSystem {
   absl::StatusOr<bool> Exists(const std::string& path) override;
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
   absl::StatusOr<uint64_t> FreeBytes(const std::string& directory) override;
+  absl::StatusOr<uint64_t> TotalBytes(const std::string& directory) override;
 
   // ---- Crashes
 

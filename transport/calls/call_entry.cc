@@ -48,10 +48,12 @@ std::optional<queue::Error> CallEntry::RefuseCaller(const grpc::CallbackServerCo
   if (found) return std::nullopt;
   std::string have;
   for (const std::string& each : names) have += (have.empty() ? "" : ", ") + EscapeText(each);
+  const bool claimed = std::find(names.begin(), names.end(), name) != names.end();
   return No(absl::StatusCode::kPermissionDenied, kReasonNotAPeer,
-            "the certificate of the caller names " + have + ", not " +
-                (name.empty() ? "a member" : "the member \"" + EscapeText(name) + "\"") +
-                " of this cluster");
+            "the caller's certificate names " + have +
+                (name.empty() || claimed ? "; none of these is a member of this cluster (--peers)"
+                                         : ", but the caller says that it is " + EscapeText(name) +
+                                               " (--id and --tls-cert must have the same name)"));
 }
 
 }  // namespace dqueue::transport

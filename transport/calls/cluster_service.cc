@@ -17,7 +17,7 @@ void Fill(const node::NodeView& view, v1::GetClusterResponse* response) {
   AppendHex(view.cluster.hi, response->mutable_cluster_id());
   AppendHex(view.cluster.lo, response->mutable_cluster_id());
   response->set_node_id(view.name);
-  response->set_role(raft::RoleName(view.raft.status.role));
+  response->set_role(view.excluded.empty() ? raft::RoleName(view.raft.status.role) : "excluded");
   response->set_leader_id(view.leader_name);
   response->set_leader_address(view.leader_address);
   response->set_term(view.raft.status.term.value());

@@ -76,8 +76,8 @@ Authenticator::Ruling Authenticator::Look(const Credentials& credentials,
   const std::string_view text = BearerOf(credentials.authorization);
   if (text.empty()) {
     ruling.error = KeyError("KEY_MISSING",
-                            "this node wants an API key: send it as \"authorization: Bearer "
-                            "<key>\"");
+                            "this node wants an API key: --api-key-file FILE of the programs, or "
+                            "the header \"authorization: Bearer KEY\"");
     return ruling;
   }
   // One error for everything that is not a key: a caller must not learn which part was right.

@@ -34,6 +34,8 @@ constexpr size_t kFrameBytes = 4 << 20;
 constexpr std::chrono::milliseconds kBackOffMin{20};
 constexpr std::chrono::milliseconds kBackOffMax{1000};
 constexpr uint64_t kLogDropsEvery = 10000;
+// Of a peer's reason in a log line. gRPC puts the cause at the end of its message.
+constexpr size_t kReasonBytesMax = 500;
 // A broken stream is noticed after this at the latest.
 constexpr std::chrono::milliseconds kListenEvery{100};
 
@@ -172,6 +174,9 @@ class Links : public std::enable_shared_from_this<Links> {
 
   void Disconnected(raft::NodeId peer) {
     node_.With([&](node::Node& node) { node.PeerDisconnected(peer); });
+  }
+  void Refused(raft::NodeId peer, const std::string& why) {
+    node_.With([&](node::Node& node) { node.PeerRefused(peer, why); });
   }
   // May wait for the disk.
   void Take(Frame answer, const raft::Member& member) {
@@ -360,6 +365,12 @@ void Link::OnWritten(Stream* stream, bool ok) {
 
 void Link::OnStreamDone(Stream* stream, const grpc::Status& status) {
   OnBroken(stream);
+  // The peer answered, and does not take this node for a member.
+  const bool refused = status.error_code() == grpc::StatusCode::PERMISSION_DENIED ||
+                       status.error_code() == grpc::StatusCode::UNAUTHENTICATED;
+  const std::string why = status.error_message().empty()
+                              ? "closed by the peer"
+                              : EscapeText(status.error_message(), kReasonBytesMax);
   {
     const std::lock_guard lock(mutex_);
     stream_ = nullptr;
@@ -370,11 +381,11 @@ void Link::OnStreamDone(Stream* stream, const grpc::Status& status) {
         std::chrono::milliseconds(half + std::uniform_int_distribution<int64_t>(0, half)(random_));
     back_off_ = std::min(back_off_ * 2, kBackOffMax);
     if (!closed_ && !std::exchange(complained_, true)) {
-      spdlog::warn("no connection to peer {} at {}: {}", member_.name, member_.address,
-                   EscapeText(status.error_message().empty() ? "closed by the peer"
-                                                             : status.error_message()));
+      spdlog::warn("{} peer {} at {}: {}", refused ? "refused by" : "no connection to",
+                   member_.name, member_.address, why);
     }
   }
+  if (refused) links_->Refused(member_.id, why);
   links_->Wake();
 }
 

@@ -59,13 +59,21 @@ class Health {
   }
   void SetLeader(const Leader& leader) {
     const std::lock_guard lock(mutex_);
-    reason_ = leader.known() ? ""
-                             : "no leader is known: an election is running, or a majority of "
-                               "the nodes cannot be reached";
-    TellLocked();
+    no_leader_ = leader.known() ? ""
+                                : "no leader is known: an election is running, or a majority of "
+                                  "the nodes cannot be reached";
+    UpdateLocked();
+  }
+  // `problem`: NodeStatus::excluded.
+  void SetExcluded(const std::string& problem) {
+    const std::lock_guard lock(mutex_);
+    if (problem == excluded_) return;
+    excluded_ = problem;
+    UpdateLocked();
   }
   void ShutDown() {
     const std::lock_guard lock(mutex_);
+    stopping_ = true;
     reason_ = "this node is shutting down";
     TellLocked();
     services_.clear();
@@ -76,6 +84,12 @@ class Health {
   }
 
  private:
+  void UpdateLocked() {
+    if (stopping_) return;
+    // A node that is not part of the cluster may follow its leader, or know none.
+    reason_ = excluded_.empty() ? no_leader_ : excluded_;
+    TellLocked();
+  }
   void TellLocked() {
     for (grpc::HealthCheckServiceInterface* service : services_) {
       service->SetServingStatus("", reason_.empty());
@@ -86,6 +100,9 @@ class Health {
   mutable std::mutex mutex_;
   std::vector<grpc::HealthCheckServiceInterface*> services_;  // one for each port
   std::string reason_ = "this node is starting";
+  std::string no_leader_ = reason_;
+  std::string excluded_;
+  bool stopping_ = false;
 };
 
 // One port: its services, gRPC's server, and the loop that accepts for it.
@@ -184,6 +201,7 @@ class ServerImpl final : public Server {
   }
 
   ~ServerImpl() override {
+    standing_.Cancel();
     health_->ShutDown();
     port_.StopAccepting();
     if (client_port_) client_port_->StopAccepting();
@@ -216,6 +234,11 @@ class ServerImpl final : public Server {
       health_->Attach(client_port_->server()->GetHealthCheckService());
     }
     router_->Start();
+    router_->node().With([this](node::Node& node) {
+      standing_ = node.Watch([health = health_](const node::NodeStatus& status) {
+        health->SetExcluded(status.excluded);
+      });
+    });
     keeper_ = KeyKeeper::Start(&router_->node(), authenticator_, options.first_keys,
                                [this] { router_->CheckKeys(); });
     return absl::OkStatus();
@@ -251,6 +274,7 @@ class ServerImpl final : public Server {
 
   // Shared with the node's callbacks, which may come late.
   const std::shared_ptr<Health> health_ = std::make_shared<Health>();
+  node::StatusWatch standing_;
   const std::shared_ptr<Authenticator> authenticator_;
   const std::shared_ptr<CallRouter> router_;
   const std::unique_ptr<PeerServiceBase> peers_;

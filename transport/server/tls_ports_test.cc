@@ -152,13 +152,14 @@ TEST_F(TlsPortsTest, OnlyMembersArePeers) {
   const Case cases[] = {
       {{}, "a", StatusCode::UNAUTHENTICATED, "there is none here"},
       {ca_.IssueNode("x"), "x", StatusCode::PERMISSION_DENIED,
-       "names x, localhost, not the member \"x\""},
-      {ca_.IssueNode("x"), "a", StatusCode::PERMISSION_DENIED, "not the member \"a\""},
-      {ca_.IssueNode("a"), "b", StatusCode::PERMISSION_DENIED, "not the member \"b\""},
-      {ca_.IssueNode("a"), "", StatusCode::PERMISSION_DENIED, "not the member \"?\""},
+       "names x, localhost; none of these is a member of this cluster"},
+      {ca_.IssueNode("x"), "a", StatusCode::PERMISSION_DENIED, "but the caller says that it is a "},
+      {ca_.IssueNode("a"), "b", StatusCode::PERMISSION_DENIED, "but the caller says that it is b "},
+      {ca_.IssueNode("a"), "", StatusCode::PERMISSION_DENIED, "but the caller says that it is ? "},
       {ca_.Issue({.names = "URI:a,email:a,IP:127.0.0.1"}), "a", StatusCode::UNAUTHENTICATED,
        "there is none here"},
-      {ca_.Issue({.names = "DNS:*"}), "a", StatusCode::PERMISSION_DENIED, "not the member \"a\""},
+      {ca_.Issue({.names = "DNS:*"}), "a", StatusCode::PERMISSION_DENIED,
+       "but the caller says that it is a "},
       // These fail before a call begins.
       {other.IssueNode("a"), "a", StatusCode::UNAVAILABLE, ""},
       {ca_.Issue({.names = "DNS:a", .begins_in_s = -7200, .ends_in_s = -3600}), "a",
@@ -347,6 +348,18 @@ TEST_F(TlsPortsTest, LinksReachOnlyTheExpectedMember) {
   address = "127.0.0.1:" + std::to_string(server_->port());
   links_->SetPeers({MemberOf("b", address)});
   EXPECT_TRUE(arrives(2000));
+}
+
+TEST_F(TlsPortsTest, ANodeIsToldThatAPeerRefusesIt) {
+  StartB();
+  links_ = PeerLinks::Create("x", Store(disk_.WriteNode(ca_, "x")));
+  links_->Attach(&a_);
+  links_->SetPeers({MemberOf("b", "127.0.0.1:" + std::to_string(server_->port()))});
+  for (int i = 0; i < 2000 && a_.refusals().empty(); ++i) std::this_thread::sleep_for(5ms);
+  ASSERT_FALSE(a_.refusals().empty());
+  EXPECT_NE(a_.refusals().front().find("none of these is a member of this cluster"),
+            std::string::npos)
+      << a_.refusals().front();
 }
 
 TEST_F(TlsPortsTest, NewConnectionsGetTheNewCertificate) {

@@ -73,6 +73,11 @@ class FakeNode final : public node::Node {
     disconnected_.push_back(peer);
     changed_.notify_all();
   }
+  void PeerRefused(raft::NodeId, std::string why) override {
+    const std::lock_guard lock(mutex_);
+    refusals_.push_back(std::move(why));
+    changed_.notify_all();
+  }
   void RequestView(std::function<void(const node::NodeView&)> done) override {
     node::NodeView view;
     {
@@ -172,6 +177,11 @@ class FakeNode final : public node::Node {
     const std::lock_guard lock(mutex_);
     return received_;
   }
+  // What peers said when they refused a connection.
+  std::vector<std::string> refusals() {
+    const std::lock_guard lock(mutex_);
+    return refusals_;
+  }
   std::vector<raft::NodeId> disconnected() {
     const std::lock_guard lock(mutex_);
     return disconnected_;
@@ -211,6 +221,7 @@ class FakeNode final : public node::Node {
   std::function<void(const std::vector<raft::Message>&)> on_receive_;
   std::vector<raft::Message> received_;
   std::vector<raft::NodeId> disconnected_;
+  std::vector<std::string> refusals_;
 };
 
 }  // namespace dqueue::transport

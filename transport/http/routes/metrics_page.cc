@@ -112,6 +112,16 @@ void AddRaft(Exposition* out, const node::NodeMetrics& node) {
   counter("dqueue_raft_dropped_messages_total",
           "Dropped messages from peers: malformed, of another cluster, or from before a restart.",
           raft.dropped_messages);
+  out->Family("dqueue_peer_messages_refused_total", Type::kCounter,
+              "Messages of nodes that this node does not take for members, by reason.");
+  constexpr const char* kReasons[] = {"other_cluster", "other_incarnation", "not_member",
+                                      "went_back"};
+  static_assert(std::size(kReasons) == raft::kRefusalReasons);
+  for (size_t i = 0; i < std::size(kReasons); ++i) {
+    out->Sample(raft.refused_messages[i], {{"reason", kReasons[i]}});
+  }
+  gauge("dqueue_node_excluded", "1 while members refuse this node as not part of the cluster.",
+        !node.view.excluded.empty());
   out->Family("dqueue_raft_commit_seconds", Type::kHistogram,
               "Time from proposing a batch to applying it; leader.");
   out->Sample(node.commit_time);
@@ -151,6 +161,10 @@ void AddStorage(Exposition* out, const node::NodeMetrics& node) {
       node.snapshots_written);
   one("dqueue_snapshots_installed_total", Type::kCounter, "Snapshots received from a leader.",
       node.snapshots_installed);
+  out->Family("dqueue_snapshot_faults_total", Type::kCounter,
+              "Snapshots found damaged when sent, and chunks refused by the receiver.");
+  out->Sample(node.snapshots_damaged, {{"kind", "damaged"}});
+  out->Sample(node.snapshots_refused, {{"kind", "refused"}});
   one("dqueue_disk_free_bytes", Type::kGauge, "Free bytes on the data disk.", node.free_bytes);
   if (node.recovery_time) {
     out->Family("dqueue_recovery_duration_seconds", Type::kGauge,

@@ -134,6 +134,24 @@ TEST(MetricsPageTest, RecoveryIsTimedWhenItIsOver) {
               HasSubstr("\ndqueue_recovery_duration_seconds 0.25\n"));
 }
 
+TEST(MetricsPageTest, ShowsRefusalsByReason) {
+  node::NodeMetrics node = WithQueues(0);
+  node.view.raft.refused_messages = {7, 0, 0, 9};
+  node.snapshots_damaged = 2;
+  node.snapshots_refused = 3;
+  std::string page = MetricsPage(node, ProcessMetrics());
+  EXPECT_THAT(page,
+              HasSubstr("\ndqueue_peer_messages_refused_total{reason=\"other_cluster\"} 7\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_peer_messages_refused_total{reason=\"not_member\"} 0\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_peer_messages_refused_total{reason=\"went_back\"} 9\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_node_excluded 0\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_snapshot_faults_total{kind=\"damaged\"} 2\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_snapshot_faults_total{kind=\"refused\"} 3\n"));
+  node.view.excluded = "why";
+  page = MetricsPage(node, ProcessMetrics());
+  EXPECT_THAT(page, HasSubstr("\ndqueue_node_excluded 1\n"));
+}
+
 TEST(MetricsPageTest, ALeaderShowsItsPeers) {
   node::NodeMetrics node = WithQueues(0);
   raft::View& raft = node.view.raft;
