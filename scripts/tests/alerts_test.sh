@@ -80,6 +80,13 @@ LD_PRELOAD=$slow_disk DQUEUE_SLOW_SYNC_MS=150 ASAN_OPTIONS=${ASAN_OPTIONS-}:veri
 for ((i = 0; i < 20; i++)); do cluster_cli enqueue --queue slow --type t >/dev/null; done
 fires DqueueSlowDisk
 
+# A member whose data directory was wiped.
+cluster_kill "$follower" || true
+rm -r "${CLUSTER_DIR:?}/n$follower"
+cluster_start "$follower"
+fires DqueueNodeExcluded
+fires DqueuePeerRefused
+
 # Disks with less free space than --reserve-bytes.
 CLUSTER_FLAGS=(--reserve-bytes 1024GiB)
 for i in 1 2 3; do

@@ -128,7 +128,7 @@ cluster_wait_for_leader 20 >/dev/null
 term_before=$(term)
 strange_port=$(cluster_free_port)
 stranger n9 n9 ca "$CLUSTER_PEERS,n9=127.0.0.1:$strange_port"
-refused() { grep -q 'refused .* as a peer: the certificate of the caller names n9' "$CLUSTER_DIR/$1.log"; }
+refused() { grep -q 'refused .* as a peer: the caller.*s certificate names n9' "$CLUSTER_DIR/$1.log"; }
 eventually 20 refused n1
 eventually 20 refused n2
 eventually 20 refused n3
