@@ -45,11 +45,14 @@ void RaftImpl::RefreshPeers(Leader& leader, Index next) {
 
 void RaftImpl::BindVoters(Leader& leader, const Ballot& ballot) {
   Configuration config = log_.config();
+  // The first leader of a cluster waited for all members (MayForm), and binds them at once.
+  const bool first = options_.formation_wait > Duration::zero() && !config.AnyBound();
   const bool changed = Bind(config, [&](NodeId id) {
     for (const Ballot::Vote& vote : ballot.votes()) {
       if (vote.voter == id && vote.granted) return vote.incarnation;
     }
-    return Incarnation();
+    const auto heard = heard_.find(id);
+    return first && heard != heard_.end() ? heard->second : Incarnation();
   });
   if (changed) AppendConfiguration(leader, config);
 }

@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "base/random.h"
@@ -205,7 +204,8 @@ class RaftImpl {
 
   // What this node remembers of the members, by id. Not stored.
   std::map<NodeId, KnownBoot> known_;
-  std::set<NodeId> heard_;                // members that sent anything, while the cluster forms
+  // The incarnations of members that sent anything, for MayForm() and the first binding.
+  std::map<NodeId, Incarnation> heard_;
   std::map<NodeId, Time> refusal_next_;   // no earlier Refusal to this node; bounded
   bool disowned_ = false;    // a member knows another incarnation of this new disk
   bool lost_ = false;        // WentBack was reported; all input is ignored

@@ -109,7 +109,7 @@ void RaftImpl::On(Receive event) {
     return;
   }
   if (message.cluster == cluster_ && log_.config().IsMember(message.from)) {
-    heard_.insert(message.from);
+    heard_[message.from] = message.from_incarnation;
   }
   if (Is<Refusal>(message)) return OnRefusal(message);
   if (objection) return Refuse(message, *objection);

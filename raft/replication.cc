@@ -97,7 +97,10 @@ void RaftImpl::OnHeartbeatRequest(const Message& message, const HeartbeatRequest
         !DQ_MUTANT(mutants::kIncarnationIgnored)) {
       lost_ = true;
       went_back_ = WentBack{message.from, {}, request.commit};
+      return;
     }
+    // Counts for nothing, but lets the leader see the incarnation of this node, and refuse it.
+    SendNow(message.from, PreVoteResponse{});
     return;
   }
   CommitTo(request.commit);
