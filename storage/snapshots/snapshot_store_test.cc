@@ -439,10 +439,14 @@ TEST_F(SnapshotReceiveTest, DamagedChunksAreRejected) {
   EXPECT_TRUE(Transfer(*sender_, *store_, sent_).ok());
 }
 
-// Valid chunks of a file that is damaged at the sender.
+// Valid chunks of a file that is damaged at the sender, of a version that does not verify it.
 TEST_F(SnapshotReceiveTest, DamagedFileIsReceivedAgain) {
   sender_fs_.FlipBit("data/snap/50-1.data", 3000);
   EXPECT_EQ(Transfer(*sender_, *store_, sent_).status(),
+            absl::DataLossError("data/snap/50-1.data: checksum mismatch"));
+  std::string damaged = content_.substr(1000, 1000);
+  damaged[3000 / 8] ^= 1;
+  EXPECT_EQ(store_->StoreChunk({1, 0}, damaged, Crc32c(damaged)).status(),
             absl::DataLossError("snapshot file 50-1.data: checksum mismatch; it is wanted again"));
   EXPECT_EQ(store_->BeginReceive(sent_).value(), (raft::SnapshotCursor{1, 0}));
   EXPECT_FALSE(store_->FinishReceive().ok());
