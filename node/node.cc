@@ -5,11 +5,11 @@
 #include <variant>
 
 #include "base/check.h"
-#include "node/boots.h"
+#include "node/disk/boots.h"
+#include "node/disk/volume_fit.h"
 #include "node/formation.h"
 #include "node/node_impl.h"
 #include "node/state_recovery.h"
-#include "node/volume_fit.h"
 
 namespace dqueue::node {
 

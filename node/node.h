@@ -101,7 +101,7 @@ struct Options {
   storage::LogOptions log;
   queue::BrokerOptions broker;
   // snapshot_log_bytes, reserve_bytes and log.segment_bytes may be 0: then they, and with
-  // log.segment_bytes trailing_log_bytes, follow the size of the volume (node/volume_fit.h).
+  // log.segment_bytes trailing_log_bytes, follow the size of the volume (node/disk/volume_fit.h).
   //
   // A snapshot is taken when the log has grown by the greater of this and the size of the last
   // snapshot.
@@ -112,7 +112,7 @@ struct Options {
   uint64_t reserve_bytes = 256 << 20;  // with less free disk space, this node counts as full
   // Calls waiting for a turn, in fair shares (fair_inbox.h); OVERLOADED beyond. At least 1.
   size_t max_inbox_calls = 200000;
-  uint64_t seed = 0;                   // for random election times, ids and jitter
+  uint64_t seed = 0;  // for random election times, ids and jitter
   // The highest level of the replicated state that this node tells the others it knows. Lower than
   // kStateLevelMax: like an older program, as long as no other node raises the level.
   uint32_t state_level = queue::kStateLevelMax;

@@ -25,9 +25,14 @@ void EncodeKnown(const raft::KnownBoot& in, Body* out) {
   m->set_number(in.boot.number);
   m->set_mark(in.boot.mark);
   m->set_term(in.term.value());
+  m->set_before_number(in.before.number);
+  m->set_before_mark(in.before.mark);
 }
 raft::KnownBoot DecodeKnown(const pb::KnownBoot& in) {
-  return {raft::Incarnation(in.incarnation()), {in.number(), in.mark()}, Term(in.term())};
+  return {raft::Incarnation(in.incarnation()),
+          {in.number(), in.mark()},
+          Term(in.term()),
+          {in.before_number(), in.before_mark()}};
 }
 
 void Encode(const raft::PreVoteRequest& in, pb::Message* out) {
@@ -41,6 +46,7 @@ void Encode(const raft::PreVoteResponse& in, pb::Message* out) {
   auto* m = out->mutable_pre_vote_response();
   m->set_next_term(in.next_term.value());
   m->set_granted(in.granted);
+  m->set_last_index(in.last_index.value());
   EncodeKnown(in.known, m);
 }
 void Encode(const raft::VoteRequest& in, pb::Message* out) {
@@ -163,8 +169,8 @@ absl::StatusOr<raft::MessageBody> DecodeBody(pb::Message* in) {
     }
     case pb::Message::kPreVoteResponse: {
       const auto& m = in->pre_vote_response();
-      return raft::MessageBody(
-          raft::PreVoteResponse{Term(m.next_term()), m.granted(), DecodeKnown(m.known())});
+      return raft::MessageBody(raft::PreVoteResponse{
+          Term(m.next_term()), m.granted(), DecodeKnown(m.known()), Index(m.last_index())});
     }
     case pb::Message::kVoteRequest: {
       const auto& m = in->vote_request();

@@ -19,7 +19,7 @@ raft::Entry MakeEntry(uint64_t index, uint64_t term, const std::string& payload)
           std::make_shared<const std::string>(payload)};
 }
 
-const raft::KnownBoot kKnown = {raft::Incarnation(31), {51, 52}, Term(6)};
+const raft::KnownBoot kKnown = {raft::Incarnation(31), {51, 52}, Term(6), {41, 42}};
 
 Message Envelope(MessageBody body) {
   Message message;
@@ -61,7 +61,7 @@ TEST(PeerCodec, DecodesEachEncodedMessage) {
       raft::SnapshotResponse{Index(4), Term(3), {2, 77}, true, true},
       raft::TimeoutNow{},
       raft::PreVoteRequest{Term(8), Index(5), Term(6), kKnown},
-      raft::PreVoteResponse{Term(8), true, kKnown},
+      raft::PreVoteResponse{Term(8), true, kKnown, Index(5)},
       raft::VoteRequest{Index(5), Term(6), true, kKnown},
       raft::Refusal{raft::Refusal::Reason::kOtherCluster},
       raft::Refusal{raft::Refusal::Reason::kWentBack, raft::Incarnation(5), kKnown},

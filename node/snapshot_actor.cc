@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "node/boots.h"
+#include "node/disk/boots.h"
 #include "node/state_recovery.h"
 #include "storage/files/crc32c.h"
 

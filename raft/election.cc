@@ -163,7 +163,7 @@ void RaftImpl::OnElectionDeadline() {
 }
 
 bool RaftImpl::CanCampaign() const {
-  return log_.config().IsVoter(self_) && OwnIncarnationBound() && !disowned_ &&
+  return log_.config().IsVoter(self_) && OwnIncarnationBound() && !Disowned() &&
          // The state machine is being replaced by a snapshot (etcd f1f74e0).
          applied_ >= install_index_ &&
          // A vote that cannot become durable wins nothing and only raises the term.
@@ -175,7 +175,7 @@ bool RaftImpl::HeardFromQuorum(Duration within) const {
   return log_.config().HasQuorum([&](NodeId id) {
     if (id == self_) return true;
     const Progress* peer = leader.Find(id);
-    return peer != nullptr && now_ - peer->last_contact <= within;
+    return peer != nullptr && Counts(*peer) && now_ - peer->last_contact <= within;
   });
 }
 
@@ -208,15 +208,18 @@ bool RaftImpl::PrefersOwnCandidacy(NodeId rival, const PreVoteRequest& request) 
 void RaftImpl::OnPreVoteRequest(const Message& message, const PreVoteRequest& request) {
   // A grant is not a promise, so the own vote is irrelevant and nothing is stored. A voter also
   // answers if its own configuration does not name it yet (etcd#10998).
-  const bool granted = request.next_term > term_ && !disowned_ &&
+  NoteLogEnd(request.last_index);
+  const bool granted = request.next_term > term_ && !Disowned() &&
                        UpToDate(request.last_index, request.last_term) && !HeardFromLeader() &&
                        !PrefersOwnCandidacy(message.from, request);
-  SendNow(message.from,
-          PreVoteResponse{
-              .next_term = request.next_term, .granted = granted, .known = Known(message.from)});
+  SendNow(message.from, PreVoteResponse{.next_term = request.next_term,
+                                        .granted = granted,
+                                        .known = Known(message.from),
+                                        .last_index = log_.last_index()});
 }
 
 void RaftImpl::OnPreVoteResponse(const Message& message, const PreVoteResponse& response) {
+  NoteLogEnd(response.last_index);
   if (!response.granted && message.term > term_) {
     // The sender has a newer term. Without adopting it, this node's pre-votes would never succeed.
     return BecomeFollower(message.term, NodeId());
@@ -235,7 +238,9 @@ void RaftImpl::OnPreVoteResponse(const Message& message, const PreVoteResponse& 
 void RaftImpl::OnVoteRequest(const Message& message, const VoteRequest& request) {
   const Follower* follower = std::get_if<Follower>(&role_);
   const bool has_leader = follower != nullptr && follower->leader != NodeId();
-  const bool may_vote = !disowned_ && (vote_ == message.from || (vote_ == NodeId() && !has_leader));
+  NoteLogEnd(request.last_index);
+  const bool may_vote =
+      !Disowned() && (vote_ == message.from || (vote_ == NodeId() && !has_leader));
   // Compare the log also for a repeated request (hashicorp#661).
   const bool granted = may_vote && UpToDate(request.last_index, request.last_term);
   if (granted) {

@@ -16,6 +16,9 @@ struct KnownBoot {
   Incarnation incarnation;
   Boot boot;
   Term term;  // the highest term that this incarnation named in a message
+  // The start that the sender heard of before `boot`. A copy that was started twice before a member
+  // heard from it has a new number, but not this start. number 0: none.
+  Boot before = {};
   bool operator==(const KnownBoot&) const = default;
 };
 // Raft thesis 9.6. Message::term is the sender's current term; receivers do not adopt next_term.
@@ -30,6 +33,7 @@ struct PreVoteResponse {
   Term next_term;  // copied from the request
   bool granted = false;
   KnownBoot known = {};
+  Index last_index = {};  // of the sender's log; 0: not told (an earlier version)
   bool operator==(const PreVoteResponse&) const = default;
 };
 struct VoteRequest {
@@ -113,7 +117,7 @@ struct Refusal {
     kOtherCluster = 1,      // Message::cluster is the sender's
     kOtherIncarnation = 2,  // the sender's configuration binds `bound` to the receiver's name
     kNotMember = 3,         // the sender's configuration does not name the receiver
-    kWentBack = 4,          // the sender remembers `known`, which the receiver's messages contradict
+    kWentBack = 4,  // the sender remembers `known`, which the receiver's messages contradict
   };
   Reason reason = Reason::kOtherCluster;
   Incarnation bound = {};

@@ -27,7 +27,8 @@
 //  R12 Every message carries the cluster id, the sender's id and the sender's incarnation. A member
 //      whose incarnation differs from the one bound in the configuration has no vote and is not
 //      counted. Once an incarnation of any member is bound, a member without one is not counted
-//      either. The dropped sender is told with a Refusal, at most once a second.
+//      either. The dropped sender is told with a Refusal, once for each start and at most once a
+//      second.
 //  R13 A disk that went back in time has no vote. Each start of a node has a Boot, which is durable
 //      before the node's first message. A node that learns that another member remembers a later
 //      start, a higher term or more acknowledged entries than its disk had at its start sends
@@ -65,8 +66,9 @@ struct Options {
   uint64_t cache_bytes = 64 << 20;  // newest entries kept in memory; the LogReader has the others
   uint64_t max_pending_reads = 100000;
   // While no incarnation is bound, that is in a new cluster, this node starts no election before it
-  // has heard from all other members, or this time has passed since its start. So wiped members
-  // hear first from a member that knows the cluster. 0: no wait.
+  // has heard from all other members, or this time has passed since its start; nor within this time
+  // after a member with a longer log was heard. So wiped members elect nobody while a member that
+  // knows the cluster can be heard. 0: no wait.
   Duration formation_wait{0};
   // Empty if valid. Otherwise a sentence with the field, its value and the rule, for example
   // election_min >= 4 * heartbeat, election_max > election_min, window_bytes >= max_append_bytes.
@@ -138,8 +140,8 @@ struct Applied {
   Index index;
 };
 // A local snapshot is durable. The log up to and including compact_to may be discarded. Requires
-// compact_to <= meta.index <= applied index; compact_to should be at most CompactionLimit(). If a newer snapshot is known, because one was
-// installed meanwhile, the event only compacts.
+// compact_to <= meta.index <= applied index; compact_to should be at most CompactionLimit(). If a
+// newer snapshot is known, because one was installed meanwhile, the event only compacts.
 struct SnapshotTaken {
   SnapshotMeta meta;
   Index compact_to;
@@ -207,8 +209,6 @@ struct Status {
   friend bool operator==(const Status&, const Status&) = default;
 };
 
-// The work that the shell must do next. Writes go to disk in this order: hard state, install,
-// entries. Every prefix of that order is a legal state after a crash.
 // A Refusal that this node received, and that it may have caused.
 struct RefusedBy {
   NodeId from;
@@ -217,11 +217,13 @@ struct RefusedBy {
 };
 // The reason why this node has lost acknowledged data or votes: its disk went back in time.
 struct WentBack {
-  NodeId witness;   // the member that remembers more
-  KnownBoot known;  // what it remembers; boot.number 0: only the entries
+  NodeId witness;      // the member that remembers more
+  KnownBoot known;     // what it remembers; boot.number 0: only the entries
   Index acknowledged;  // not 0: this node acknowledged entries up to here, and holds fewer
 };
 
+// The work that the shell must do next. Writes go to disk in this order: hard state, install,
+// entries. Every prefix of that order is a legal state after a crash.
 struct Output {
   // Set if there is anything to write or to send after persisting. Report Persisted(token) when the
   // writes of this Output and of all Outputs before it are durable. An Output without writes is
@@ -308,8 +310,8 @@ class Raft {
   // compacted_index <= index <= last_index, and index >= the index of the recovered snapshot.
   std::string EncodedConfigAt(Index index) const;
   // The greatest index up to which the log may be compacted now. While a member that responds
-  // receives a snapshot, the log after that snapshot stays: otherwise the member would need the next
-  // one, and so on for ever. No limit while the disk is low on space.
+  // receives a snapshot, the log after that snapshot stays: otherwise the member would need the
+  // next one, and so on for ever. No limit while the disk is low on space.
   Index CompactionLimit() const;
   // 0 if unknown: below the compaction point or above the end of the log.
   Term TermAt(Index index) const;

@@ -68,7 +68,7 @@ class RaftImpl {
 
   // ---- standing.cc
   void OnRefusal(const Message& message);
-  // Drops a message: counts it and, at most once a second, tells its sender.
+  // Drops a message: counts it and tells its sender, once for each start and at most once a second.
   void Refuse(const Message& message, Refusal::Reason reason);
   // Records the sender's boot. False if it contradicts what is known of the sender.
   bool RecordBoot(const Message& message);
@@ -77,6 +77,10 @@ class RaftImpl {
   void CheckKnown(NodeId witness, const KnownBoot& known);
   // True if the new cluster may elect a leader: Options::formation_wait.
   bool MayForm() const;
+  // Notes that a member's log ends at `last_index`, for MayForm().
+  void NoteLogEnd(Index last_index);
+  // True if this is a new disk, and a member knows another one of this node.
+  bool Disowned() const;
 
   // ---- election.cc
   void OnPreVoteRequest(const Message& message, const PreVoteRequest& request);
@@ -206,9 +210,15 @@ class RaftImpl {
   std::map<NodeId, KnownBoot> known_;
   // The incarnations of members that sent anything, for MayForm() and the first binding.
   std::map<NodeId, Incarnation> heard_;
-  std::map<NodeId, Time> refusal_next_;   // no earlier Refusal to this node; bounded
-  bool disowned_ = false;    // a member knows another incarnation of this new disk
-  bool lost_ = false;        // WentBack was reported; all input is ignored
+  std::optional<Time> longer_log_heard_;  // the last time, for MayForm()
+  struct Told {
+    Incarnation incarnation;
+    Boot boot;
+    Time next;  // no Refusal to this start before this time
+  };
+  std::map<NodeId, Told> refused_;  // by sender; bounded
+  bool disowned_ = false;           // a member knows another incarnation of this node
+  bool lost_ = false;               // WentBack was reported; all input is ignored
 
   // Contents of the next Output.
   std::optional<SnapshotMeta> install_;

@@ -35,7 +35,7 @@ void RaftImpl::On(SnapshotTaken event) {
     DQ_CHECK_MSG(log_.Matches(meta.index, meta.term), "the snapshot does not match the log");
     snapshot_ = std::move(event.meta);
   }
-  log_.CompactTo(std::min(event.compact_to, std::max(CompactionLimit(), log_.compacted_index())));
+  log_.CompactTo(event.compact_to);
   DQ_CHECK(snapshot_.index >= log_.compacted_index());
 }
 

@@ -25,10 +25,14 @@ void RaftImpl::Refuse(const Message& message, Refusal::Reason reason) {
   ++refused_messages_[static_cast<size_t>(reason) - 1];
   // A refusal of a refusal would go to and fro.
   if (std::holds_alternative<Refusal>(message.body)) return;
-  const auto next = refusal_next_.find(message.from);
-  if (next != refusal_next_.end() && now_ < next->second) return;
-  if (refusal_next_.size() >= kRefusedSendersMax) refusal_next_.clear();
-  refusal_next_[message.from] = now_ + kRefusalInterval;
+  // A new start is told at once: it must know before it may form a cluster.
+  const auto told = refused_.find(message.from);
+  if (told != refused_.end() && told->second.incarnation == message.from_incarnation &&
+      told->second.boot == message.from_boot && now_ < told->second.next) {
+    return;
+  }
+  if (refused_.size() >= kRefusedSendersMax) refused_.clear();
+  refused_[message.from] = {message.from_incarnation, message.from_boot, now_ + kRefusalInterval};
   Refusal refusal;
   refusal.reason = reason;
   if (const Member* member = log_.config().Find(message.from)) {
@@ -50,8 +54,7 @@ void RaftImpl::OnRefusal(const Message& message) {
       break;
     case Refusal::Reason::kOtherIncarnation: {
       if (!same_cluster || refusal.bound == Incarnation() || refusal.bound == incarnation_) return;
-      const Member* self = log_.config().Find(self_);
-      if (self != nullptr && self->incarnation == Incarnation()) disowned_ = true;
+      disowned_ = true;
       break;
     }
     case Refusal::Reason::kNotMember:
@@ -76,6 +79,7 @@ bool RaftImpl::RecordBoot(const Message& message) {
     if (boot.number <= known.boot.number) return false;
     // Terms in messages are durable, so a later start begins with at least that term.
     if (message.term < known.term) return false;
+    known.before = known.boot;
     known.boot = boot;
   }
   known.term = std::max(known.term, message.term);
@@ -89,21 +93,34 @@ KnownBoot RaftImpl::Known(NodeId id) const {
 
 void RaftImpl::CheckKnown(NodeId witness, const KnownBoot& known) {
   if (known.boot.number == 0 || boots_.empty() || known.incarnation != incarnation_) return;
-  if (known.boot == boots_.back()) return;
-  const auto same = std::find_if(boots_.begin(), boots_.end(), [&](const Boot& boot) {
-    return boot.number == known.boot.number;
-  });
-  const bool later = known.boot.number > boots_.back().number;
-  const bool other = same != boots_.end() && *same != known.boot;
-  if (!later && !other && known.term <= started_term_) return;
+  // A start that is not of this disk: a later one, or another one of the same number.
+  const auto strange = [this](const Boot& boot) {
+    if (boot.number > boots_.back().number) return true;
+    const auto same = std::find_if(boots_.begin(), boots_.end(),
+                                   [&](const Boot& b) { return b.number == boot.number; });
+    return same != boots_.end() && *same != boot;
+  };
+  const bool forgotten = known.boot != boots_.back() && known.term > started_term_;
+  if (!strange(known.boot) && !strange(known.before) && !forgotten) return;
   lost_ = true;
   went_back_ = WentBack{witness, known, Index()};
 }
 
+bool RaftImpl::Disowned() const {
+  const Member* self = log_.config().Find(self_);
+  return disowned_ && self != nullptr && self->incarnation == Incarnation();
+}
+
+void RaftImpl::NoteLogEnd(Index last_index) {
+  if (last_index > log_.last_index()) longer_log_heard_ = now_;
+}
+
 bool RaftImpl::MayForm() const {
-  if (options_.formation_wait <= Duration::zero()) return true;
-  if (now_ - started_ >= options_.formation_wait) return true;
-  if (log_.config().AnyBound()) return true;
+  const Duration wait = options_.formation_wait;
+  if (wait <= Duration::zero() || log_.config().AnyBound()) return true;
+  // That member knows the cluster. It may lack a majority because disks were wiped.
+  if (longer_log_heard_ && now_ - *longer_log_heard_ < wait) return false;
+  if (now_ - started_ >= wait) return true;
   for (const NodeId id : log_.config().MemberIds()) {
     if (id != self_ && !heard_.contains(id)) return false;
   }

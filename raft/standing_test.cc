@@ -41,6 +41,20 @@ TEST(Refusals, TheSenderIsToldWhyOnceASecond) {
   EXPECT_EQ(core.view().dropped_messages, 3u);
 }
 
+// A wiped disk must hear of its refusal before it may form a cluster.
+TEST(Refusals, ANewStartIsToldAtOnce) {
+  TestCore core({});
+  Message message = core.From(2, 1, PreVote(1));
+  for (const uint64_t incarnation : {998, 999}) {
+    message.from_incarnation = Incarnation(incarnation);
+    EXPECT_EQ(Refusals(core.Step(Receive{message}), 2).size(), 1u);
+    EXPECT_THAT(Refusals(core.Step(Receive{message}), 2), IsEmpty());
+  }
+  message.from_boot = {2, 22};
+  EXPECT_EQ(Refusals(core.Step(Receive{message}), 2).size(), 1u);
+  EXPECT_THAT(Refusals(core.Step(Receive{message}), 2), IsEmpty());
+}
+
 TEST(Refusals, AnotherIncarnationIsToldTheBoundOne) {
   TestCore core({});
   Message message = core.From(2, 1, PreVote(1));
@@ -108,6 +122,23 @@ TEST(Refusals, ADisownedNewDiskNeitherVotesNorCampaigns) {
   for (int i = 0; i < 5; ++i) EXPECT_THAT(Now<PreVoteRequest>(core.Tick(), 2), IsEmpty());
 }
 
+// A later leader may bind the new disk after all, if the first binding was never committed.
+TEST(Refusals, ADisownedDiskVotesOnceItIsBound) {
+  TestCore core({.bound = false});
+  core.Receive(2, 1, Refusal{Reason::kOtherIncarnation, Incarnation(999)});
+  Configuration config = core.raft().config();
+  for (Member& member : config.voters) member.incarnation = FirstIncarnation(member.id);
+  AppendRequest bind{Index(1), Term(1), Index(1), {}, {}};
+  bind.entries.push_back(
+      {Index(2), Term(2), EntryKind::kConfig, Text(EncodeConfiguration(config))});
+  core.Receive(3, 2, bind);
+  core.Persist();
+  core.Advance(10s);
+  const Output asked = core.Receive(3, 2, PreVoteRequest{Term(3), Index(2), Term(2)});
+  ASSERT_EQ(Now<PreVoteResponse>(asked, 3).size(), 1u);
+  EXPECT_TRUE(Now<PreVoteResponse>(asked, 3)[0].granted);
+}
+
 // ---- Disks that went back in time
 
 TestCore::Setup WithBoots() {
@@ -132,6 +163,8 @@ TEST(WentBack, IsConcludedFromWhatAMemberRemembers) {
       {{kSelf, {3, 34}, Term(4)}, true},             // another start of the same number
       {{kSelf, {2, 23}, Term(4)}, true},             // another earlier start
       {{kSelf, {2, 22}, Term(5)}, true},             // a term that this disk never stored
+      {{kSelf, {3, 33}, Term(9), {2, 22}}, false},   // the present start, and the one before
+      {{kSelf, {3, 33}, Term(4), {2, 23}}, true},    // a start before that is not of this disk
       {{Incarnation(999), {9, 99}, Term(9)}, false}  // of another disk
   };
   for (const Row& row : rows) {
@@ -184,7 +217,7 @@ TEST(WentBack, MembersRefuseAnEarlierStartAndRememberTheNewest) {
   TestCore core({});
   EXPECT_THAT(Refusals(core.Step(Receive{FromBoot(core, {2, 22}, 1)}), 2), IsEmpty());
   EXPECT_THAT(Refusals(core.Step(Receive{FromBoot(core, {3, 33}, 1)}), 2), IsEmpty());
-  const KnownBoot known{FirstIncarnation(NodeId(2)), {3, 33}, Term(1)};
+  const KnownBoot known{FirstIncarnation(NodeId(2)), {3, 33}, Term(1), {2, 22}};
   for (const Boot boot : {Boot{2, 22}, Boot{3, 34}, Boot{1, 33}}) {
     core.Advance(1s);
     const std::vector<Refusal> told = Refusals(core.Step(Receive{FromBoot(core, boot, 1)}), 2);
@@ -197,6 +230,25 @@ TEST(WentBack, MembersRefuseAnEarlierStartAndRememberTheNewest) {
   const std::vector<PreVoteRequest> asked = Now<PreVoteRequest>(core.Tick(), 2);
   ASSERT_EQ(asked.size(), 1u);
   EXPECT_EQ(asked[0].known, known);
+}
+
+// A copy that is started twice before any member hears from it has a number that looks new.
+TEST(WentBack, ACopyThatWasStartedTwiceIsTold) {
+  TestCore core({});
+  core.Step(Receive{FromBoot(core, {3, 33}, 1)});
+  const Output output = core.Step(Receive{FromBoot(core, {4, 40}, 1)});
+  ASSERT_EQ(Now<PreVoteResponse>(output, 2).size(), 1u);
+  const KnownBoot known = Now<PreVoteResponse>(output, 2)[0].known;
+  EXPECT_EQ(known, (KnownBoot{FirstIncarnation(NodeId(2)), {4, 40}, Term(1), {3, 33}}));
+
+  TestCore::Setup setup;
+  setup.self = 2;
+  setup.boots = {{1, 11}, {2, 22}, {3, 30}, {4, 40}};
+  TestCore copy(setup);
+  EXPECT_TRUE(copy.Receive(1, 1, PreVoteResponse{Term(2), true, known}).went_back.has_value());
+  setup.boots[2] = {3, 33};
+  TestCore genuine(setup);
+  EXPECT_FALSE(genuine.Receive(1, 1, PreVoteResponse{Term(2), true, known}).went_back.has_value());
 }
 
 TEST(WentBack, MembersRefuseALaterStartWithALowerTerm) {
@@ -237,6 +289,19 @@ TEST(Unbound, AnAcknowledgementDoesNotCommit) {
   }
   ASSERT_EQ(bound.proposals.size(), 1u);
   EXPECT_EQ(bound.proposals[0].kind, ProposalOutcome::Kind::kCommitted);
+}
+
+// Such a member cannot commit anything, so a leader that hears nobody else must say that it cannot
+// serve: it steps down.
+TEST(Unbound, DoesNotKeepALeaderInOffice) {
+  TestCore core({.bound = false});
+  core.BecomeLeader(false);  // elected by 2, which then is silent
+  const Time end = core.now() + 2 * Options().election_max;
+  while (core.status().role == Role::kLeader && core.now() < end) {
+    core.Receive(3, 2, HeartbeatResponse{});
+    core.Tick();
+  }
+  EXPECT_EQ(core.status().role, Role::kFollower);
 }
 
 TEST(Unbound, AWipedDiskDoesNotElectANodeThatMissedItsBinding) {
@@ -292,6 +357,58 @@ TEST(Formation, WaitsNoLongerThanTheLimit) {
   EXPECT_GE(core.now(), end);
 }
 
+// A member with a longer log knows a cluster. It was heard, but does not answer: it refuses this
+// disk.
+TEST(Formation, WaitsWhileAMemberWithALongerLogIsHeard) {
+  const MessageBody signs[] = {PreVoteRequest{Term(2), Index(5), Term(1)},
+                               PreVoteResponse{Term(2), false, {}, Index(5)}};
+  for (const MessageBody& sign : signs) {
+    TestCore::Setup setup{.bound = false};
+    setup.options.formation_wait = 10s;
+    TestCore core(setup);
+    core.Advance(60s);
+    const auto ask = [&] {
+      core.Tick();
+      core.Receive(2, 1, PreVoteResponse{Term(2), true});
+      return core.status().role;
+    };
+    core.Receive(3, 1, sign);
+    const Time end = core.now() + 10s;
+    Time now = core.now();
+    while (ask() == Role::kPreCandidate && core.now() < end + 2s) now = core.now();
+    EXPECT_EQ(core.status().role, Role::kCandidate) << "the member may be gone for ever";
+    EXPECT_GE(now + Options().election_max, end);
+  }
+}
+
+// Two of three disks are wiped and all nodes start together. While the third one can be reached,
+// the wiped ones must not form a new cluster.
+TEST(Formation, TwoWipedDisksElectNobodyBesideAMemberThatKnowsTheCluster) {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    ChecksThrow guard;
+    TestCluster::Setup setup;
+    setup.seed = seed;
+    setup.raft.formation_wait = 2 * setup.raft.election_max;
+    TestCluster t(setup);
+    const uint64_t id = t.Propose(t.AwaitLeader(), "precious");
+    t.RunFor(1s);
+    ASSERT_EQ(t.proposal(id)->kind, ProposalOutcome::Kind::kCommitted);
+    for (int i = 1; i <= 3; ++i) t.node(i).Crash();
+    const int kept = 1 + static_cast<int>(t.random().Below(3));
+    for (int i = 1; i <= 3; ++i) {
+      if (i != kept) t.node(i).Wipe();
+    }
+    t.node(kept).Restart();
+    for (int i = 1; i <= 3; ++i) {
+      if (i == kept) continue;
+      t.RunFor(std::chrono::milliseconds(t.random().Below(700)));
+      t.node(i).Restart();
+    }
+    t.RunFor(5s);
+    EXPECT_EQ(t.leader(), 0) << "seed " << seed;
+  }
+}
+
 TEST(Formation, AClusterThatWasFormedDoesNotWait) {
   TestCore::Setup setup{.bound = true};
   setup.options.formation_wait = 10s;
@@ -324,7 +441,7 @@ TEST(Treadmill, AMemberThatReceivesASnapshotCatchesUp) {
     core.Acknowledge(3, core.view().last_index);
     const Index at = core.view().applied;
     core.Step(SnapshotTaken{.meta = {at, core.raft().TermAt(at), core.raft().EncodedConfigAt(at)},
-                            .compact_to = at});
+                            .compact_to = std::min(at, core.raft().CompactionLimit())});
     const Output out =
         core.Receive(2, 2, SnapshotResponse{offered.index, offered.term, {}, true, false});
     for (const SnapshotRequest& r : Now<SnapshotRequest>(out, 2)) offered = r.meta;

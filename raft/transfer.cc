@@ -56,7 +56,7 @@ void RaftImpl::MaybeRetryTransfer(Leader& leader) {
 NodeId RaftImpl::BestTransferTarget(const Leader& leader, bool with_room) const {
   const Progress* best = nullptr;
   for (const Progress& peer : leader.peers) {
-    if (!peer.voter || now_ - peer.last_contact > options_.election_min) continue;
+    if (!peer.voter || !Counts(peer) || now_ - peer.last_contact > options_.election_min) continue;
     if (with_room && peer.low_space) continue;
     if (best == nullptr || peer.match() > best->match()) best = &peer;
   }

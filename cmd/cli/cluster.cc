@@ -141,7 +141,7 @@ class StatusCommand : public Command {
       return kExitVerifyFailed;
     }
     if (leader.empty()) {
-      PrintStrangers(reports);
+      PrintStrangers(cli, reports);
       const bool denied = std::any_of(reports.begin(), reports.end(), [](const NodeReport& report) {
         return report.view.status.code == client::Code::kPermissionDenied;
       });
@@ -149,7 +149,7 @@ class StatusCommand : public Command {
                      : "no node knows a leader");
       return denied ? kExitDenied : kExitUnavailable;
     }
-    return PrintStrangers(reports) ? kExitConflict : kExitOk;
+    return PrintStrangers(cli, reports) ? kExitConflict : kExitOk;
   }
 
  private:
@@ -224,7 +224,7 @@ class StatusCommand : public Command {
   }
 
   // Names the nodes that are not part of the cluster. True if there are any.
-  static bool PrintStrangers(const std::vector<NodeReport>& reports) {
+  static bool PrintStrangers(const Cli& cli, const std::vector<NodeReport>& reports) {
     bool any = false;
     std::map<std::string, std::string> by_cluster;  // cluster id -> names
     for (const NodeReport& report : reports) {
@@ -234,17 +234,15 @@ class StatusCommand : public Command {
       names += (names.empty() ? "" : ", ") + view.node_id;
       if (view.role != "excluded") continue;
       any = true;
-      std::fprintf(stderr,
-                   "dqueue-cli: %s at %s is not part of the cluster: the members refuse it; GET "
-                   "/ready of the node and its log say why and what to do\n",
-                   view.node_id.c_str(), report.address.c_str());
+      cli.Say(view.node_id + " at " + report.address +
+              " is not part of the cluster: the members refuse it; GET /ready of the node and its "
+              "log say why and what to do");
     }
     if (by_cluster.size() < 2) return any;
-    std::fprintf(stderr, "dqueue-cli: the nodes belong to %zu clusters:", by_cluster.size());
-    for (const auto& [cluster, names] : by_cluster) {
-      std::fprintf(stderr, " %s (%s)", cluster.c_str(), names.c_str());
-    }
-    std::fputs("; --peers must be the same on all members\n", stderr);
+    std::string clusters;
+    for (const auto& [cluster, names] : by_cluster) clusters += " " + cluster + " (" + names + ")";
+    cli.Say("the nodes belong to " + std::to_string(by_cluster.size()) + " clusters:" + clusters +
+            "; --peers must be the same on all members");
     return true;
   }
 

@@ -169,7 +169,7 @@ class Cluster {
   }
 
   std::map<std::string, uint32_t> state_levels;  // Options::state_level, if not the default
-  uint64_t seed = 7;        // of the nodes, for the next Start()
+  uint64_t seed = 7;                             // of the nodes, for the next Start()
   std::string port = ":1";  // of the addresses in --peers, for the next Start()
   uint64_t snapshot_log_bytes = 64 << 20;
   uint64_t trailing_log_bytes = 0;

@@ -235,9 +235,8 @@ class ServerImpl final : public Server {
     }
     router_->Start();
     router_->node().With([this](node::Node& node) {
-      standing_ = node.Watch([health = health_](const node::NodeStatus& now) {
-        health->SetExcluded(now.excluded);
-      });
+      standing_ = node.Watch(
+          [health = health_](const node::NodeStatus& now) { health->SetExcluded(now.excluded); });
     });
     keeper_ = KeyKeeper::Start(&router_->node(), authenticator_, options.first_keys,
                                [this] { router_->CheckKeys(); });

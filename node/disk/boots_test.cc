@@ -1,4 +1,4 @@
-#include "node/boots.h"
+#include "node/disk/boots.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

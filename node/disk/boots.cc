@@ -1,4 +1,4 @@
-#include "node/boots.h"
+#include "node/disk/boots.h"
 
 #include <algorithm>
 #include <string_view>

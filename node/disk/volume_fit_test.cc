@@ -1,4 +1,4 @@
-#include "node/volume_fit.h"
+#include "node/disk/volume_fit.h"
 
 #include <gtest/gtest.h>
 
