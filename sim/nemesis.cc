@@ -50,7 +50,7 @@ SimNode& Nemesis::AnyNode() {
 }
 
 bool Nemesis::MayDamage(const SimNode& victim) const {
-  if (victim.damaged()) return false;
+  if (victim.damaged() || !world_->AllBound()) return false;
   int damaged = 0;
   for (int i = 1; i <= world_->size(); ++i) damaged += world_->node(i).damaged() ? 1 : 0;
   return damaged < (world_->size() - 1) / 2;

@@ -22,7 +22,7 @@ class Nemesis {
   void Repeat(double rate, void (Nemesis::*fault)());
 
   SimNode& AnyNode();
-  // Whether a majority of undamaged nodes remains if bit rot or a wipe damages `victim` too.
+  // Whether an undamaged majority that can elect remains if bit rot or a wipe damages `victim` too.
   bool MayDamage(const SimNode& victim) const;
   Duration DrawDuration(Duration mean) { return 10ms + random_.Exponential(mean); }
 

@@ -232,13 +232,26 @@ void SimNode::Wipe() {
   world_->Note({.kind = TraceKind::kDisk, .node = static_cast<uint8_t>(number_), .text = "wiped"});
 }
 
-bool SimNode::HasBoundIncarnation(const SimNode& member) const {
+std::optional<raft::Configuration> SimNode::AppliedConfig() const {
   const raft::View view = node_->raft().GetView();
   const raft::Index index = std::min(view.applied, view.durable_index);
-  if (index < view.first_index.Prev()) return false;
-  const auto config = raft::DecodeConfiguration(node_->raft().EncodedConfigAt(index));
+  if (index < view.first_index.Prev()) return std::nullopt;
+  return raft::DecodeConfiguration(node_->raft().EncodedConfigAt(index));
+}
+
+bool SimNode::HasBoundIncarnation(const SimNode& member) const {
+  const auto config = AppliedConfig();
   const raft::Member* found = config ? config->Find(member.id()) : nullptr;
   return found != nullptr && found->incarnation == member.incarnation();
+}
+
+bool SimNode::HasBoundAllMembers() const {
+  const auto config = AppliedConfig();
+  if (!config) return false;
+  const std::vector<raft::NodeId> ids = config->MemberIds();
+  return std::all_of(ids.begin(), ids.end(), [&](raft::NodeId id) {
+    return config->Find(id)->incarnation != raft::Incarnation();
+  });
 }
 
 std::map<std::string, uint64_t> SimNode::UnwitnessedOffsets() {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -87,6 +88,8 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   // Whether this node has applied, and has durably, a configuration with the current incarnation of
   // `member` (R12).
   bool HasBoundIncarnation(const SimNode& member) const;
+  // The same for an incarnation of every member, whichever it is.
+  bool HasBoundAllMembers() const;
   // Ends disk errors, stalls and the capacity limit.
   void StopDiskFaults();
   // Whether an injected fault is pending that makes the process fail.
@@ -106,6 +109,8 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   void OnGrant(const std::string& job_id, queue::LeaseToken token) override;
 
  private:
+  // The newest configuration that this node has applied and has durably. Requires up().
+  std::optional<raft::Configuration> AppliedConfig() const;
   struct Schedule {
     Time at = Time::max();
     uint64_t generation = 0;

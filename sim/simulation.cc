@@ -56,7 +56,9 @@ class Simulation {
       std::swap(healthy[i - 1], healthy[random_.Below(i)]);
     const auto enough = static_cast<uint64_t>(world_.majority());
     DQ_CHECK(healthy.size() >= enough);
-    healthy.resize(enough + random_.Below(healthy.size() - enough + 1));
+    // A member that is not bound yet is bound by the leader that the bound ones elect (R12). So all
+    // of them are needed.
+    if (world_.AllBound()) healthy.resize(enough + random_.Below(healthy.size() - enough + 1));
     core_ = healthy;
     for (int i = 1; i <= world_.size(); ++i) {
       SimNode& node = world_.node(i);

@@ -68,6 +68,11 @@ int World::NumberOf(const std::string& name) const {
   return 0;
 }
 
+bool World::AllBound() const {
+  return std::any_of(nodes_.begin(), nodes_.end(),
+                     [](const auto& node) { return node->up() && node->HasBoundAllMembers(); });
+}
+
 int World::Leader() const {
   int leader = 0;
   raft::Term term;

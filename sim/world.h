@@ -45,6 +45,9 @@ class World {
   // ---- the cluster; nodes are numbered from 1
   int size() const { return static_cast<int>(nodes_.size()); }
   int majority() const { return size() / 2 + 1; }
+  // Whether a running node knows that the incarnation of every member is bound. Before that a
+  // cluster that formed without a member needs a majority of the others (R12).
+  bool AllBound() const;
   SimNode& node(int number) { return *nodes_.at(static_cast<size_t>(number - 1)); }
   const SimNode& node(int number) const { return *nodes_.at(static_cast<size_t>(number - 1)); }
   // The number of the node with this id or name, or 0 if there is none.
