@@ -1,5 +1,6 @@
 #include "node/snapshot_actor.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -63,6 +64,11 @@ bool SnapshotActor::Poll() {
 void SnapshotActor::BeginWrite(raft::SnapshotMeta meta, uint64_t spare_bytes) {
   Add([this, meta = std::move(meta), spare_bytes] {
     spare_bytes_ = spare_bytes;
+    if (spare_bytes > 0) {
+      absl::StatusOr<uint64_t> free_bytes = fs_->FreeBytes(data_dir_);
+      if (!free_bytes.ok()) return WriteFailed(free_bytes.status());
+      spare_bytes_ = std::min(spare_bytes, *free_bytes / 2);
+    }
     auto writer = store_->Begin(meta);
     if (!writer.ok()) return WriteFailed(writer.status());
     writer_ = *std::move(writer);

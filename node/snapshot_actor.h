@@ -51,7 +51,8 @@ class SnapshotActor {
 
   // Writes a local snapshot: BeginWrite, AppendWrite for each piece, then CommitWrite or
   // AbandonWrite. The snapshot is discarded, as on a full disk, if less than `spare_bytes` of free
-  // space would be left.
+  // space would be left, or less than half of the present free space if that is smaller: a small
+  // snapshot frees the most, so it must always be possible.
   void BeginWrite(raft::SnapshotMeta meta, uint64_t spare_bytes);
   void AppendWrite(std::string bytes);
   void CommitWrite(uint64_t digest);

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "queue/state/state_level.h"
 #include "storage/files/file_system.h"
 #include "transport/http/http_facade.h"
 #include "transport/testing/machine_fixture.h"
@@ -32,6 +33,11 @@ class HttpAbuseTest : public testing::Test {
     const auto end = std::chrono::steady_clock::now() + 30s;
     while (!Serves() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(10ms);
     ASSERT_TRUE(Serves());
+    // The leader's own entries change the state, too.
+    while (!HasNewestLevel() && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(10ms);
+    }
+    ASSERT_TRUE(HasNewestLevel());
     digest_ = Digest();
   }
   static void TearDownTestSuite() {
@@ -60,6 +66,11 @@ class HttpAbuseTest : public testing::Test {
   }
   static bool Serves() {
     return FirstLine(Talk(Request("GET /ready", "Host: localhost\r\n"))) == "HTTP/1.1 200 OK";
+  }
+  static bool HasNewestLevel() {
+    return Talk(Request("GET /metrics", "Host: localhost\r\n"))
+               .find("\ndqueue_state_level " + std::to_string(queue::kStateLevelMax) + "\n") !=
+           std::string::npos;
   }
   static std::string Digest() {
     const std::string cluster = Talk(Request("GET /v1/cluster", "Host: localhost\r\n"));
