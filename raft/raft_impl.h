@@ -36,6 +36,7 @@ class RaftImpl {
   Status GetStatus() const;
   View GetView() const;
   bool HasRoom() const;
+  bool HasMemory() const;
   const LogView& log() const { return log_; }
 
  private:
@@ -177,6 +178,7 @@ class RaftImpl {
   RoleState role_;
   Duration election_timeout_;  // drawn again for each election
   bool low_space_ = false;
+  bool low_memory_ = false;
   uint64_t events_ = 0;
   uint64_t dropped_messages_ = 0;
 
