@@ -82,6 +82,7 @@ void Encode(const raft::AppendResponse& in, pb::Message* out) {
   m->set_hint_index(in.hint_index.value());
   m->set_hint_term(in.hint_term.value());
   m->set_low_space(in.low_space);
+  m->set_low_memory(in.low_memory);
 }
 void Encode(const raft::HeartbeatRequest& in, pb::Message* out) {
   auto* m = out->mutable_heartbeat_request();
@@ -92,6 +93,7 @@ void Encode(const raft::HeartbeatResponse& in, pb::Message* out) {
   auto* m = out->mutable_heartbeat_response();
   m->set_read_id(in.read_id.value());
   m->set_low_space(in.low_space);
+  m->set_low_memory(in.low_memory);
 }
 void Encode(const raft::SnapshotRequest& in, pb::Message* out) {
   auto* m = out->mutable_snapshot_request();
@@ -183,9 +185,9 @@ absl::StatusOr<raft::MessageBody> DecodeBody(pb::Message* in) {
       return DecodeAppend(in->mutable_append_request());
     case pb::Message::kAppendResponse: {
       const auto& m = in->append_response();
-      return raft::MessageBody(raft::AppendResponse{m.success(), Index(m.match()),
-                                                    Index(m.rejected_prev()), Index(m.hint_index()),
-                                                    Term(m.hint_term()), m.low_space()});
+      return raft::MessageBody(raft::AppendResponse{
+          m.success(), Index(m.match()), Index(m.rejected_prev()), Index(m.hint_index()),
+          Term(m.hint_term()), m.low_space(), m.low_memory()});
     }
     case pb::Message::kHeartbeatRequest: {
       const auto& m = in->heartbeat_request();
@@ -193,7 +195,8 @@ absl::StatusOr<raft::MessageBody> DecodeBody(pb::Message* in) {
     }
     case pb::Message::kHeartbeatResponse: {
       const auto& m = in->heartbeat_response();
-      return raft::MessageBody(raft::HeartbeatResponse{ReadId(m.read_id()), m.low_space()});
+      return raft::MessageBody(
+          raft::HeartbeatResponse{ReadId(m.read_id()), m.low_space(), m.low_memory()});
     }
     case pb::Message::kSnapshotRequest: {
       auto* m = in->mutable_snapshot_request();

@@ -15,6 +15,10 @@ std::string IdText(Index index, Term term) {
 
 std::string IdText(SnapshotCursor cursor) { return absl::StrCat(cursor.file, "+", cursor.offset); }
 
+std::string LowText(bool space, bool memory) {
+  return absl::StrCat(space ? " low on space" : "", memory ? " low on memory" : "");
+}
+
 std::string WithRead(std::string text, ReadId id) {
   if (id != ReadId()) absl::StrAppend(&text, " read ", id.value());
   return text;
@@ -49,16 +53,16 @@ struct Describer {
     return WithRead(std::move(text), m.read_id);
   }
   std::string operator()(const AppendResponse& m) const {
-    const char* space = m.low_space ? " low on space" : "";
-    if (m.success) return absl::StrCat("appended to ", m.match.value(), space);
+    const std::string low = LowText(m.low_space, m.low_memory);
+    if (m.success) return absl::StrCat("appended to ", m.match.value(), low);
     return absl::StrCat("append refused at ", m.rejected_prev.value(), " hint ",
-                        IdText(m.hint_index, m.hint_term), space);
+                        IdText(m.hint_index, m.hint_term), low);
   }
   std::string operator()(const HeartbeatRequest& m) const {
     return WithRead(absl::StrCat("heartbeat commit ", m.commit.value()), m.read_id);
   }
   std::string operator()(const HeartbeatResponse& m) const {
-    return WithRead(absl::StrCat("heartbeat answer", m.low_space ? " low on space" : ""),
+    return WithRead(absl::StrCat("heartbeat answer", LowText(m.low_space, m.low_memory)),
                     m.read_id);
   }
   std::string operator()(const SnapshotRequest& m) const {

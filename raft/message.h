@@ -66,7 +66,8 @@ struct AppendResponse {
   Index rejected_prev;
   Index hint_index;
   Term hint_term;
-  bool low_space = false;  // the sender's disk has no room for new jobs
+  bool low_space = false;   // the sender's disk has no room for new jobs
+  bool low_memory = false;  // the sender's memory has none
   bool operator==(const AppendResponse&) const = default;
 };
 struct HeartbeatRequest {
@@ -77,6 +78,7 @@ struct HeartbeatRequest {
 struct HeartbeatResponse {
   ReadId read_id;
   bool low_space = false;
+  bool low_memory = false;
   bool operator==(const HeartbeatResponse&) const = default;
 };
 // A position in a snapshot: byte `offset` of file number `file` of its manifest.

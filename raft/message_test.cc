@@ -34,6 +34,8 @@ TEST(Describe, OneLinePerMessageKind) {
   no.hint_index = Index(4);
   no.hint_term = Term(2);
   no.low_space = true;
+  AppendResponse short_of_memory = ok;
+  short_of_memory.low_memory = true;
   SnapshotRequest snapshot;
   snapshot.meta = {Index(50), Term(4), ""};
   snapshot.cursor = {1, 512};
@@ -55,6 +57,7 @@ TEST(Describe, OneLinePerMessageKind) {
       {three, "append 3..5 prev 2^1 commit 2"},
       {ok, "appended to 5"},
       {no, "append refused at 7 hint 4^2 low on space"},
+      {short_of_memory, "appended to 5 low on memory"},
       {HeartbeatRequest{Index(3), ReadId()}, "heartbeat commit 3"},
       {HeartbeatRequest{Index(3), ReadId(8)}, "heartbeat commit 3 read 8"},
       {HeartbeatResponse{ReadId(8), false}, "heartbeat answer read 8"},

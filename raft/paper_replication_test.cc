@@ -616,6 +616,55 @@ TEST(Capacity, LeaderHasRoomIfItAndAQuorumHave) {
   EXPECT_FALSE(core.raft().HasRoom());
 }
 
+TEST(Capacity, LeaderHasMemoryIfItAndAQuorumHave) {
+  TestCore core({});
+  EXPECT_FALSE(core.raft().HasMemory());
+  core.BecomeLeader();
+  EXPECT_TRUE(core.raft().HasMemory());
+  const auto low = [&](uint64_t peer, bool space, bool memory) {
+    core.Receive(peer, 2, HeartbeatResponse{ReadId(), space, memory});
+  };
+  low(2, false, true);
+  EXPECT_TRUE(core.raft().HasMemory()) << "the other two are a quorum";
+  low(3, false, true);
+  EXPECT_FALSE(core.raft().HasMemory());
+  EXPECT_TRUE(core.view().low_memory);
+  EXPECT_TRUE(core.raft().HasRoom());
+  low(3, true, false);
+  EXPECT_FALSE(core.raft().HasMemory()) << "no quorum has both space and memory";
+  low(2, true, true);
+  EXPECT_FALSE(core.raft().HasRoom());
+  EXPECT_TRUE(core.raft().HasMemory());
+  low(2, false, false);
+  low(3, false, false);
+  EXPECT_TRUE(core.raft().HasMemory());
+  core.Step(raft::Capacity{.low_memory = true});
+  EXPECT_FALSE(core.raft().HasMemory());
+  EXPECT_TRUE(core.raft().HasRoom());
+}
+
+// All members hold the same jobs: another leader would have no more memory.
+TEST(Capacity, LowMemoryMovesNoLeadership) {
+  TestCore core({});
+  core.BecomeLeader();
+  core.Receive(2, 2, HeartbeatResponse{});
+  core.Step(raft::Capacity{.low_memory = true});
+  core.Advance(std::chrono::milliseconds(60));
+  const auto out = core.Step(raft::Timeout{});
+  EXPECT_TRUE(Now<TimeoutNow>(out, 2).empty() && Later<TimeoutNow>(out, 2).empty());
+  EXPECT_EQ(core.view().status.role, Role::kLeader);
+}
+
+TEST(Capacity, LowMemoryIsInEveryResponse) {
+  TestCore core({});
+  core.Step(raft::Capacity{.low_memory = true});
+  EXPECT_TRUE(Later<AppendResponse>(core.Receive(2, 1, Append(1, 1, {1})), 2)[0].low_memory);
+  EXPECT_TRUE(Later<AppendResponse>(core.Receive(2, 1, Append(9, 1, {})), 2)[0].low_memory);
+  EXPECT_TRUE(Now<HeartbeatResponse>(core.Receive(2, 1, Heartbeat(1)), 2)[0].low_memory);
+  core.Step(raft::Capacity{});
+  EXPECT_FALSE(Now<HeartbeatResponse>(core.Receive(2, 1, Heartbeat(1)), 2)[0].low_memory);
+}
+
 TEST(Capacity, LowSpaceIsInEveryResponse) {
   TestCore core({});
   core.Step(raft::Capacity{true});

@@ -92,6 +92,7 @@ class Progress {
   bool voter;
   Time last_contact;
   bool low_space = false;
+  bool low_memory = false;
   // The incarnation whose responses this leader counts; 0: no response yet (R12).
   Incarnation incarnation;
   // Confirmation rounds (R8): the newest id sent and the newest id echoed.

@@ -99,6 +99,7 @@ void RaftImpl::On(PeerUnreachable event) {
 
 void RaftImpl::On(Capacity event) {
   low_space_ = event.low_space;
+  low_memory_ = event.low_memory;
   if (Leader* leader = std::get_if<Leader>(&role_); leader != nullptr && !low_space_) {
     leader->full_transfer_retry_at = Time();
   }
@@ -241,6 +242,18 @@ bool RaftImpl::HasRoom() const {
   });
 }
 
+bool RaftImpl::HasMemory() const {
+  const Leader* leader = std::get_if<Leader>(&role_);
+  if (leader == nullptr || low_memory_) return false;
+  // Without a quorum that has disk space, that is the reason to tell.
+  const bool has_room = HasRoom();
+  return log_.config().HasQuorum([&](NodeId id) {
+    if (id == self_) return true;
+    const Progress* peer = leader->Find(id);
+    return peer != nullptr && !peer->low_memory && !(has_room && peer->low_space);
+  });
+}
+
 View RaftImpl::GetView() const {
   View view{.status = GetStatus(),
             .commit = commit_,
@@ -250,6 +263,7 @@ View RaftImpl::GetView() const {
             .first_index = log_.first_index(),
             .snapshot_index = snapshot_.index,
             .low_space = false,
+            .low_memory = false,
             .config = log_.config(),
             .members = {},
             .dropped_messages = dropped_messages_,
@@ -257,6 +271,7 @@ View RaftImpl::GetView() const {
   const Leader* leader = std::get_if<Leader>(&role_);
   if (leader == nullptr) return view;
   view.low_space = !HasRoom();
+  view.low_memory = !HasMemory();
   for (const NodeId id : view.config.MemberIds()) {
     MemberView member{.id = id,
                       .match = durability_.index(),
@@ -285,6 +300,8 @@ Output Raft::TakeOutput() { return impl_->TakeOutput(); }
 Status Raft::status() const { return impl_->GetStatus(); }
 View Raft::GetView() const { return impl_->GetView(); }
 bool Raft::HasRoom() const { return impl_->HasRoom(); }
+bool Raft::HasMemory() const { return impl_->HasMemory(); }
+uint64_t Raft::cached_bytes() const { return impl_->log().cached_bytes(); }
 const Configuration& Raft::config() const { return impl_->log().config(); }
 std::string Raft::EncodedConfigAt(Index index) const {
   return EncodeConfiguration(impl_->log().ConfigAt(index));

@@ -158,9 +158,10 @@ struct SnapshotChunkStored {
 struct PeerUnreachable {
   NodeId peer;
 };
-// The disk is short of space (true) or has space again (false).
+// The disk or the memory is short (true) or has room again (false).
 struct Capacity {
   bool low_space = false;
+  bool low_memory = false;
 };
 // Moves leadership to `target` (0: the voter with the highest match index). No effect on a node
 // that is not leader. Proposals are rejected while the transfer runs. It is aborted after
@@ -272,6 +273,7 @@ struct View {
   Index snapshot_index;
   bool low_space =
       false;  // leader only: no quorum of voters, or not the leader itself, has room for new jobs
+  bool low_memory = false;  // leader only: the same for memory
   Configuration config;
   std::vector<MemberView> members;  // leader only
   uint64_t dropped_messages = 0;    // malformed, of another cluster, or of another incarnation
@@ -305,6 +307,11 @@ class Raft {
   View GetView() const;
   // True if this node is leader, its disk has room, and a quorum of voters has room.
   bool HasRoom() const;
+  // The same for memory. A voter without room on its disk does not count here either: a new job
+  // needs a quorum that has both.
+  bool HasMemory() const;
+  // Of the log entries that are in memory.
+  uint64_t cached_bytes() const;
   const Configuration& config() const;  // the configuration in force: the last one in the log
   // The configuration in force at `index`, encoded. A snapshot at `index` must carry it. Requires
   // compacted_index <= index <= last_index, and index >= the index of the recovered snapshot.

@@ -39,6 +39,7 @@ class RaftImpl {
   Status GetStatus() const;
   View GetView() const;
   bool HasRoom() const;
+  bool HasMemory() const;
   Index CompactionLimit() const;
   const LogView& log() const { return log_; }
 
@@ -202,6 +203,7 @@ class RaftImpl {
   RoleState role_;
   Duration election_timeout_;  // drawn again for each election
   bool low_space_ = false;
+  bool low_memory_ = false;
   uint64_t events_ = 0;
   uint64_t dropped_messages_ = 0;
   std::array<uint64_t, kRefusalReasons> refused_messages_ = {};

@@ -68,7 +68,8 @@ void RaftImpl::FailReads(std::vector<uint64_t>& reads) {
 void RaftImpl::EchoReadId(Follower& follower, NodeId leader, ReadId read_id) {
   if (read_id <= follower.read_id) return;
   follower.read_id = read_id;
-  SendNow(leader, HeartbeatResponse{.read_id = read_id, .low_space = low_space_});
+  SendNow(leader, HeartbeatResponse{
+                      .read_id = read_id, .low_space = low_space_, .low_memory = low_memory_});
 }
 
 }  // namespace dqueue::raft

@@ -149,9 +149,12 @@ void RaftImpl::RejectStale(const Message& message) {
     AppendResponse refusal;
     refusal.rejected_prev = append->prev_index;
     refusal.low_space = low_space_;
+    refusal.low_memory = low_memory_;
     SendAfterPersist(message.from, refusal);
   } else if (Is<HeartbeatRequest>(message) || Is<SnapshotRequest>(message)) {
-    SendAfterPersist(message.from, HeartbeatResponse{.read_id = {}, .low_space = low_space_});
+    SendAfterPersist(
+        message.from,
+        HeartbeatResponse{.read_id = {}, .low_space = low_space_, .low_memory = low_memory_});
   } else if (Is<VoteRequest>(message)) {
     SendAfterPersist(message.from, VoteResponse{.granted = false});
   }

@@ -15,6 +15,7 @@ void RaftImpl::OnAppendRequest(const Message& message, AppendRequest& request) {
   EchoReadId(FollowLeader(message.from), message.from, request.read_id);
   AppendResponse response;
   response.low_space = low_space_;
+  response.low_memory = low_memory_;
   // Entries committed here are in the leader's log (leader completeness, paper 5.4.3). So a request
   // whose prev_index is below commit matches, also if prev_index is compacted (scylla#9552).
   const bool fits =
@@ -78,6 +79,7 @@ void RaftImpl::SendAppendResponse(NodeId to, AppendResponse response) {
     if (earlier.to == to) {
       ack.match = std::max(ack.match, response.match);
       ack.low_space = response.low_space;
+      ack.low_memory = response.low_memory;
       return;
     }
   }
@@ -109,7 +111,9 @@ void RaftImpl::OnHeartbeatRequest(const Message& message, const HeartbeatRequest
   // that forgot the term could at worst vote in a lower term, where this leader's majority refuses.
   // Waiting costs one write for each election, and keeps the rule that no message carries a term
   // that a crash can undo.
-  SendNow(message.from, HeartbeatResponse{.read_id = request.read_id, .low_space = low_space_});
+  SendNow(message.from,
+          HeartbeatResponse{
+              .read_id = request.read_id, .low_space = low_space_, .low_memory = low_memory_});
 }
 
 // ---- Leader: proposals and answers
@@ -181,6 +185,7 @@ void RaftImpl::OnAppendResponse(const Message& message, const AppendResponse& re
   Progress* peer = RecordContact(*leader, message);
   if (peer == nullptr) return;
   peer->low_space = response.low_space;
+  peer->low_memory = response.low_memory;
   if (!response.success) {
     // The follower's log matches at most up to the hint. Only entries with a term of at most
     // hint_term can match there.
@@ -210,6 +215,7 @@ void RaftImpl::OnHeartbeatResponse(const Message& message, const HeartbeatRespon
   Progress* peer = RecordContact(*leader, message);
   if (peer == nullptr) return;
   peer->low_space = response.low_space;
+  peer->low_memory = response.low_memory;
   peer->read_acked = std::max(peer->read_acked, response.read_id);
   if (DQ_MUTANT(mutants::kReadStaleRound)) peer->read_acked = leader->read_id;
   peer->OnHeartbeatResponse(now_, 2 * options_.heartbeat);

@@ -73,6 +73,11 @@ class Cluster {
     options.snapshot_chunk_bytes = snapshot_chunk_bytes;
     options.reserve_bytes = 1 << 20;
     options.seed = seed;
+    const auto limit = memory_limits.find(name);
+    if (limit != memory_limits.end()) {
+      options.memory_limit = limit->second;
+      options.raft.cache_bytes = 64 << 10;
+    }
     const auto level = state_levels.find(name);
     if (level != state_levels.end()) options.state_level = level->second;
     return options;
@@ -168,6 +173,7 @@ class Cluster {
     return **metrics;
   }
 
+  std::map<std::string, uint64_t> memory_limits;  // by node; none: no limit
   std::map<std::string, uint32_t> state_levels;  // Options::state_level, if not the default
   uint64_t seed = 7;                             // of the nodes, for the next Start()
   std::string port = ":1";  // of the addresses in --peers, for the next Start()

@@ -10,7 +10,8 @@ inline constexpr size_t kNameBytesMax =
     128;  // ids, queues, types, worker ids, request ids, ordering keys
 inline constexpr size_t kPayloadBytesMax = 1 << 20;
 inline constexpr size_t kResultBytesMax = 1 << 20;
-inline constexpr size_t kErrorBytesMax = 4096;  // longer ones are cut at a character
+inline constexpr size_t kErrorBytesMax = 4096;       // longer ones are cut at a character
+inline constexpr size_t kErrorBytesLowMemory = 256;  // the same, while memory is low
 inline constexpr size_t kIdempotencyKeyBytesMax = 256;
 inline constexpr size_t kLabelsMax = 64;
 inline constexpr size_t kLabelValueBytesMax = 1024;

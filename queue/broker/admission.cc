@@ -67,6 +67,7 @@ std::optional<Error> Admission::AdmitEnqueue(Time now, Time deadline, size_t com
                                              size_t bytes) const {
   if (auto error = AdmitCommands(now, deadline, commands, bytes)) return error;
   if (low_space_) return DiskLowError();
+  if (low_memory_) return MemoryLowError(*low_memory_);
   return std::nullopt;
 }
 

@@ -2,7 +2,8 @@
 //
 // A call is refused, in this order: DEADLINE_PASSED, SHUTTING_DOWN while draining, NOT_LEADER or
 // NO_LEADER while another node leads, OVERLOADED when a limit of BrokerOptions is reached, and
-// DISK_LOW for enqueues while disk space is low. A refused call has no effect, now or ever.
+// DISK_LOW or MEMORY_LOW for enqueues while disk space or memory is low. A refused call has no
+// effect, now or ever.
 //
 // Admission owns the broker's role. It reads, and never changes, how much waits in the other parts.
 // Every call passes here before it has any effect. A limit on the enqueues of one queue (a rate, a
@@ -34,6 +35,9 @@ class Admission {
   void StepDown(const LeaderHint& hint);
   void SetHint(const LeaderHint& hint) { hint_ = hint; }
   void SetLowSpace(bool low_space) { low_space_ = low_space; }
+  // nullopt: there is memory for new jobs.
+  void SetLowMemory(const std::optional<MemoryShortage>& shortage) { low_memory_ = shortage; }
+  bool low_memory() const { return low_memory_.has_value(); }
   void Drain() { draining_ = true; }
   bool serving() const { return serving_; }
   const LeaderHint& hint() const { return hint_; }
@@ -61,6 +65,7 @@ class Admission {
   const Lookups& lookups_;
   bool serving_ = false;
   bool low_space_ = false;
+  std::optional<MemoryShortage> low_memory_;
   bool draining_ = false;
   LeaderHint hint_;  // while not serving
 };

@@ -55,7 +55,7 @@ struct Broker::Impl {
         confirmations(FirstId(seed, 4)),
         commands(options, state, clock, grants, deletions, FirstId(seed, 3)),
         enqueues(options, admission, clock, state, jobs, commands, seed),
-        lease_ends(clock, grants, commands, workers, items, seed) {}
+        lease_ends(admission, clock, grants, commands, workers, items, seed) {}
 
   // Passes the call to the part that serves its type.
   template <class C>
@@ -190,6 +190,9 @@ void Broker::StepDown(const LeaderHint& hint) { impl_->StepDown(hint, Work::Fail
 void Broker::SetHint(const LeaderHint& hint) { impl_->admission.SetHint(hint); }
 void Broker::SetLowSpace(bool low_space) { impl_->admission.SetLowSpace(low_space); }
 void Broker::SetLevel(uint32_t level) { impl_->commands.SetLevel(level); }
+void Broker::SetLowMemory(const std::optional<MemoryShortage>& shortage) {
+  impl_->admission.SetLowMemory(shortage);
+}
 void Broker::Drain() { impl_->admission.Drain(); }
 
 std::optional<Batch> Broker::TakeBatch(Time now, int64_t wall_ms) {
@@ -261,7 +264,10 @@ Broker::Gauges Broker::gauges() const {
           .waiting_leases = impl.lease_waits.size(),
           .waiting_reads = impl.lookups.size() + impl.confirmations.waiting_parts(),
           .pending_commands = impl.commands.pending_commands(),
-          .pending_bytes = impl.commands.pending_bytes()};
+          .pending_bytes = impl.commands.pending_bytes(),
+          .trimmed_finished = impl.commands.trimmed_finished(),
+          .trimmed_dead = impl.commands.trimmed_dead(),
+          .trimmed_ids = impl.commands.trimmed_ids()};
 }
 
 const JobTimes& Broker::times() {

@@ -61,6 +61,9 @@ class Broker {
   // The level of the replicated state that every member knows (queue/state/state_level.h). If it is
   // above the state's level, the next batch raises that.
   void SetLevel(uint32_t level);
+  // While it has a value, enqueues are answered MEMORY_LOW, and the texts of failures are cut to
+  // kErrorBytesLowMemory; everything else goes on.
+  void SetLowMemory(const std::optional<MemoryShortage>& shortage);
   // From now on new requests are answered SHUTTING_DOWN.
   void Drain();
 
@@ -95,6 +98,10 @@ class Broker {
     size_t waiting_reads = 0;
     size_t pending_commands = 0;
     size_t pending_bytes = 0;
+    // Removed before their time, because BrokerOptions::keep was exceeded; by this broker.
+    uint64_t trimmed_finished = 0;
+    uint64_t trimmed_dead = 0;
+    uint64_t trimmed_ids = 0;
   };
   Gauges gauges() const;
 

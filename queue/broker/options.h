@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "queue/state/state_machine.h"
 #include "raft/types.h"
 
 namespace dqueue::queue {
@@ -18,7 +19,15 @@ struct BrokerOptions {
   size_t max_batch_bytes = 1 << 20;     // soft: one command always fits
   size_t max_pending_bytes = 64 << 20;  // commands waiting for a batch; beyond: OVERLOADED
   size_t max_pending_commands = 200000;
+  // What the leader has the log trim to: finished jobs and idempotency keys.
+  KeepLimits keep;
   std::string Problem() const;  // empty if valid
+};
+
+// Why the node has no memory for new jobs.
+struct MemoryShortage {
+  uint64_t used_bytes = 0;  // by this node; 0: other members, needed for a majority, are short
+  uint64_t limit_bytes = 0;
 };
 
 // The leader that callers of another node are sent to.

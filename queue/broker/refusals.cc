@@ -12,6 +12,7 @@ namespace {
 constexpr auto kElectionWait = std::chrono::milliseconds(100);
 constexpr auto kOverloadWait = std::chrono::milliseconds(100);
 constexpr auto kDiskWait = std::chrono::seconds(1);
+constexpr auto kMemoryWait = std::chrono::seconds(1);
 
 Error Make(absl::StatusCode code, const char* reason, std::string message) {
   Error error;
@@ -62,6 +63,22 @@ Error DiskLowError() {
   Error error = Make(absl::StatusCode::kResourceExhausted, "DISK_LOW",
                      "too few nodes have disk space for new jobs; workers can go on");
   error.retry_after = kDiskWait;
+  return error;
+}
+
+Error MemoryLowError(const MemoryShortage& shortage) {
+  Error error = Make(absl::StatusCode::kResourceExhausted, "MEMORY_LOW", "");
+  if (shortage.used_bytes == 0) {
+    error.message = "too few members have memory for new jobs; workers can go on";
+  } else {
+    error.message = "the leader uses " + std::to_string(shortage.used_bytes) +
+                    " bytes of memory, and --memory-limit is " +
+                    std::to_string(shortage.limit_bytes) +
+                    ": there is no memory for new jobs; workers can go on";
+    error.metadata["used"] = std::to_string(shortage.used_bytes);
+    error.metadata["limit"] = std::to_string(shortage.limit_bytes);
+  }
+  error.retry_after = kMemoryWait;
   return error;
 }
 

@@ -19,6 +19,7 @@ Error CommitUnknownError();
 // `what` is full: "commands that wait to be replicated". limit 0: not told.
 Error OverloadedError(std::string_view what, uint64_t limit = 0);
 Error DiskLowError();
+Error MemoryLowError(const MemoryShortage& shortage);
 Error DeadlinePassedError();
 Error ShuttingDownError();
 Error JobNotFoundError(std::string_view id);

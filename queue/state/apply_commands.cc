@@ -173,6 +173,7 @@ CommandResult StateMachine::Impl::Retry(const CommandView& command) {
   job.state = v1::JOB_STATE_READY;
   job.since_ms = time_ms;
   Place(slot);
+  SetKeySpent(job, false);
   Count(slot, Total::kRetries);
   EndChange(slot);
   return Answer(ResultCode::kOk, v1::JOB_STATE_READY);
@@ -215,6 +216,22 @@ CommandResult StateMachine::Impl::SetQueue(const CommandView& command) {
   return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
 }
 
+CommandResult StateMachine::Impl::Trim(const TrimCounts& counts) {
+  for (uint32_t i = 0; i < counts.finished && !purging.empty(); ++i) {
+    Purge(DQ_MUTANT(mutants::kTrimTakesDead) ? FirstToPurge() : purging.begin()->slot());
+  }
+  for (uint32_t i = 0; i < counts.dead && !purging_dead.empty(); ++i) {
+    Purge(purging_dead.begin()->slot());
+  }
+  for (uint32_t i = 0; i < counts.ids && !idempotency.spent().empty(); ++i) {
+    DropIdempotencyKey(DQ_MUTANT(mutants::kTrimTakesIdsInUse)
+                           ? idempotency.FirstToEnd()
+                           : idempotency.spent().begin()->slot());
+  }
+  for (uint32_t i = 0; i < counts.requests && requests.size() > 0; ++i) DropFirstRequest();
+  return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
+}
+
 // Moves the job to the dead-letter set of its queue. Between BeginChange and EndChange.
 void StateMachine::Impl::Kill(uint32_t slot, v1::DeadReason reason) {
   jobs[slot].dead_reason = static_cast<uint8_t>(reason);
@@ -226,9 +243,9 @@ void StateMachine::Impl::Kill(uint32_t slot, v1::DeadReason reason) {
 void StateMachine::Impl::SetOutcome(uint32_t slot, std::string_view error, std::string_view result,
                                     std::string_view attempts) {
   StoredJob& job = jobs[slot];
-  block_bytes -= job.outcome.allocated();
+  BlockBytesOf(job) -= BlockBytes(job);
   job.outcome.Set(error, result, attempts);
-  block_bytes += job.outcome.allocated();
+  BlockBytesOf(job) += BlockBytes(job);
 }
 
 std::string StateMachine::Impl::AttemptsAfter(const StoredJob& job,

@@ -253,7 +253,6 @@ uint32_t StateMachine::Impl::Create(EnqueueCandidate& candidate) {
       static_cast<uint8_t>(job.run_ms > time_ms ? v1::JOB_STATE_SCHEDULED : v1::JOB_STATE_READY);
   job.fixed_hash = FixedHash(job, ready.hash_of(job.lane));
   by_id.Insert(candidate.id_hash, slot);
-  AddBlockBytes(job);
   Count(slot, Total::kEnqueued);
   EndChange(slot);
 

@@ -211,6 +211,30 @@ ReadStatus ReadSetQueue(std::string_view message, CommandView* out) {
   return EndOf(reader);
 }
 
+ReadStatus ReadTrim(std::string_view message, CommandView* out) {
+  ByteReader reader(message);
+  WireField field;
+  while (NextField(reader, &field)) {
+    switch (field.tag) {
+      case NumberTag(log::v1::Trim::kFinishedFieldNumber):
+        out->trim.finished = static_cast<uint32_t>(field.value);
+        break;
+      case NumberTag(log::v1::Trim::kDeadFieldNumber):
+        out->trim.dead = static_cast<uint32_t>(field.value);
+        break;
+      case NumberTag(log::v1::Trim::kIdsFieldNumber):
+        out->trim.ids = static_cast<uint32_t>(field.value);
+        break;
+      case NumberTag(log::v1::Trim::kRequestsFieldNumber):
+        out->trim.requests = static_cast<uint32_t>(field.value);
+        break;
+      default:
+        return ReadStatus::kUnknown;
+    }
+  }
+  return EndOf(reader);
+}
+
 ReadStatus ReadCommandOfKeys(std::string_view message, CommandView* out) {
   out->text = message;
   KeyCommand command;
@@ -241,6 +265,8 @@ CommandKind KindOf(uint32_t tag) {
       return CommandKind::kRevokeKey;
     case BytesTag(Command::kUseKeysFieldNumber):
       return CommandKind::kUseKeys;
+    case BytesTag(Command::kTrimFieldNumber):
+      return CommandKind::kTrim;
     default:
       return CommandKind::kNone;
   }
@@ -257,6 +283,7 @@ ReadStatus ReadCommand(std::string_view message, CommandView* out, std::vector<E
     out->kind = kind;
     const ReadStatus status = kind == CommandKind::kEnqueue    ? ReadEnqueue(field.bytes, out, jobs)
                               : kind == CommandKind::kSetQueue ? ReadSetQueue(field.bytes, out)
+                              : kind == CommandKind::kTrim     ? ReadTrim(field.bytes, out)
                               : IsOfKeys(kind)                 ? ReadCommandOfKeys(field.bytes, out)
                                                                : ReadJobCommand(field.bytes, out);
     if (status != ReadStatus::kOk) return status;

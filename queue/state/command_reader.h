@@ -57,6 +57,7 @@ enum class CommandKind : uint8_t {
   kCreateKey,
   kRevokeKey,
   kUseKeys,
+  kTrim,
 };
 
 // True if the command names one job by its id.
@@ -83,6 +84,7 @@ struct CommandView {
   std::string_view worker_id;  // fail, expire
   int64_t held_ms = 0;         // these; 0: of a version that kept no attempts
   uint32_t states = 0;         // delete
+  TrimCounts trim;             // trim
   // Enqueue: its jobs are [first_job, first_job + job_count) of the batch's.
   uint32_t first_job = 0;
   uint32_t job_count = 0;

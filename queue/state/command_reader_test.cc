@@ -135,6 +135,12 @@ log::v1::CommandBatch AsMessage(const BatchView& view) {
       case CommandKind::kUseKeys:
         SetKeyCommand(command, &out);
         break;
+      case CommandKind::kTrim:
+        out.mutable_trim()->set_finished(command.trim.finished);
+        out.mutable_trim()->set_dead(command.trim.dead);
+        out.mutable_trim()->set_ids(command.trim.ids);
+        out.mutable_trim()->set_requests(command.trim.requests);
+        break;
     }
   }
   return batch;

@@ -48,6 +48,7 @@ std::string StateMachine::Impl::CheckConsistency() const {
   size_t due_jobs = 0;
   size_t ready_jobs = 0;
   size_t finished_jobs = 0;
+  size_t block_bytes[3] = {};
   size_t expiring_jobs = 0;
   for (uint32_t slot = 0; slot < jobs.end(); ++slot) {
     const StoredJob& job = jobs[slot];
@@ -62,6 +63,9 @@ std::string StateMachine::Impl::CheckConsistency() const {
     if (!attempts.empty() && attempts.back().number > job.delivered) {
       return problem("an attempt that it did not count");
     }
+    block_bytes[IsLive(job.job_state())                 ? 0
+                : job.job_state() == v1::JOB_STATE_DEAD ? 1
+                                                        : 2] += BlockBytes(job);
     const uint32_t queue = ready.queue_of(job.lane);
     if (!queues.used(queue)) return problem("in no queue");
     ++jobs_in_lane[job.lane];
@@ -85,7 +89,10 @@ std::string StateMachine::Impl::CheckConsistency() const {
     }
     if (IsFinished(job.job_state())) {
       ++finished_jobs;
-      if (!purging.contains(timer(PurgeTime(job)))) return problem("never purged");
+      const bool dead = job.job_state() == v1::JOB_STATE_DEAD;
+      if (!(dead ? purging_dead : purging).contains(timer(PurgeTime(job)))) {
+        return problem("never purged");
+      }
     }
     if (IsExpiring(job)) {
       ++expiring_jobs;
@@ -95,8 +102,13 @@ std::string StateMachine::Impl::CheckConsistency() const {
   if (used != jobs.used() || used != by_id.size()) return "the number of jobs is wrong";
   if (ready_jobs != ready.size()) return "the ready order has other jobs";
   if (due_jobs != due.size()) return "the scheduled order has other jobs";
-  if (finished_jobs != purging.size()) return "the purge order has other jobs";
+  if (finished_jobs != purging.size() + purging_dead.size())
+    return "the purge order has other jobs";
   if (expiring_jobs != expiring.size()) return "the expiry order has other jobs";
+  if (block_bytes[0] != live_block_bytes || block_bytes[1] != dead_block_bytes ||
+      block_bytes[2] != finished_block_bytes) {
+    return "the bytes of the jobs are wrong";
+  }
   for (uint32_t lane = 0; lane < ready.lanes_end(); ++lane) {
     if (jobs_in_lane[lane] != ready.jobs_of(lane)) return "a lane counts other jobs";
   }
@@ -128,6 +140,16 @@ std::string StateMachine::Impl::CheckConsistency() const {
   const std::string order_problem = ready.Problem();
   if (!order_problem.empty()) return order_problem;
   if (std::string problem = idempotency.Problem(); !problem.empty()) return problem;
+  for (uint32_t entry = 0; entry < idempotency.end(); ++entry) {
+    if (!idempotency[entry].used()) continue;
+    const uint32_t job = FindJob(idempotency[entry].job_id());
+    const bool waits = job != kNoSlot && jobs[job].sequence == idempotency[entry].sequence &&
+                       IsLive(jobs[job].job_state());
+    if (idempotency[entry].spent == waits) {
+      return "idempotency key " + std::string(idempotency[entry].key()) +
+             (waits ? " is spent, but its job waits" : " is not spent, but its job is done");
+    }
+  }
   if (std::string problem = requests.Problem(); !problem.empty()) return problem;
   if (std::string problem = api_keys.Problem(); !problem.empty()) return problem;
   if (RecomputeDigest() != DigestOf(Sums())) {

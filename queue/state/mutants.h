@@ -16,7 +16,9 @@ namespace dqueue::queue::mutants {
   M(kAttemptsResetOnFailure, "a failure forgets the earlier ones")                     \
   M(kSnapshotWithoutApiKeys, "a snapshot leaves out the API keys")                     \
   M(kRevokeNotApplied, "a revocation is answered, but the key stays valid")            \
-  M(kRevokedKeyCreatedAgain, "a repeated creation makes a revoked key valid")
+  M(kRevokedKeyCreatedAgain, "a repeated creation makes a revoked key valid")          \
+  M(kTrimTakesDead, "a trim of completed jobs takes dead ones too")                    \
+  M(kTrimTakesIdsInUse, "a trim drops the idempotency keys of jobs that wait")
 
 DQ_DECLARE_MUTANTS(kOfState, DQ_STATE_MUTANTS)
 

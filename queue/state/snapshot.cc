@@ -19,6 +19,10 @@ namespace {
 // Bytes that a skipped slot counts as, against max_bytes: walking over a mostly empty slab takes
 // time too.
 constexpr size_t kPassedSlotBytes = 8;
+// An image is given up when the copies of changed records exceed this part of the jobs, or the
+// minimum if that is more. Their buffer may be twice as large.
+constexpr size_t kImageCopiesShare = 32;
+constexpr size_t kImageCopiesMin = 4 << 20;
 // A side buffer that grew beyond this is freed when it has been drained.
 constexpr size_t kSideBufferKeptBytes = 1 << 20;
 
@@ -49,6 +53,7 @@ void StateMachine::Impl::SaveForImage(uint32_t slot) {
   AppendJob(job, ready.queue_of(job.lane), ready.type_of(job.lane), &walk.ahead);
   ++walk.written.jobs;
   job.image = walk.number;
+  MaybeAbandonImage();
 }
 
 void StateMachine::Impl::SaveQueueForImage(uint32_t queue) {
@@ -58,6 +63,7 @@ void StateMachine::Impl::SaveQueueForImage(uint32_t queue) {
   AppendQueue(queue, record, walk.header.version(), &walk.queues_ahead);
   ++walk.written.queues;
   record.image = walk.number;
+  MaybeAbandonImage();
 }
 
 void StateMachine::Impl::AppendKeyToImage(const IdempotencyTable::Entry& entry, std::string* out) {
@@ -76,6 +82,7 @@ void StateMachine::Impl::SaveFirstRequestForImage() {
   // Entries leave from the front, where the walk stands or has been.
   if (walk.requests_left == 0 || requests.First() != walk.request_next) return;
   AppendNextRequest(&walk.ahead);
+  MaybeAbandonImage();
 }
 
 void StateMachine::Impl::AppendNextRequest(std::string* out) {
@@ -92,6 +99,25 @@ void StateMachine::Impl::SaveIdempotencyKeyForImage(uint32_t slot) {
   if (entry.image == walk.number || entry.sequence >= walk.header.next_sequence) return;
   AppendKeyToImage(entry, &walk.ahead);
   idempotency.MarkImage(slot, walk.number);
+  MaybeAbandonImage();
+}
+
+void StateMachine::Impl::AbandonImage() {
+  const ImageHeader header = walk.header;
+  const uint32_t number = walk.number;
+  // Assigning an empty string would keep the memory.
+  std::string().swap(walk.ahead);
+  std::string().swap(walk.queues_ahead);
+  walk = ImageWalk{};
+  walk.header = header;
+  walk.number = number;
+}
+
+// Here, not when the next piece is written: one entry may change every record.
+void StateMachine::Impl::MaybeAbandonImage() {
+  const size_t jobs_bytes = live_block_bytes + finished_block_bytes + dead_block_bytes;
+  const size_t copies_max = std::max(kImageCopiesMin, jobs_bytes / kImageCopiesShare);
+  if (walk.ahead.size() + walk.queues_ahead.size() > copies_max) AbandonImage();
 }
 
 // ---- taking an image ----
@@ -226,15 +252,7 @@ bool StateMachine::ContinueSnapshot(size_t max_bytes, std::string* out) {
   return false;
 }
 
-void StateMachine::AbandonSnapshot() {
-  ImageWalk& walk = impl_->walk;
-  const ImageHeader header = walk.header;
-  const uint32_t number = walk.number;
-  walk = ImageWalk{};
-  walk.header = header;
-  walk.number = number;
-}
-
+void StateMachine::AbandonSnapshot() { impl_->AbandonImage(); }
 bool StateMachine::snapshot_running() const { return impl_->walk.phase != ImageWalk::Phase::kIdle; }
 raft::Index StateMachine::snapshot_index() const { return raft::Index(impl_->walk.header.applied); }
 uint64_t StateMachine::snapshot_digest() const { return impl_->walk.header.digest; }
@@ -478,7 +496,7 @@ absl::Status StateMachine::Restorer::Impl::Add(const Waiting& next) {
   record.priority = job.priority;
   record.fixed_hash = FixedHash(record, state.ready.hash_of(record.lane));
   state.by_id.Insert(next.id_hash, slot);
-  state.AddBlockBytes(record);
+  state.BlockBytesOf(record) += BlockBytes(record);
   state.EndChange(slot);
   if (!state.InsertPlace(slot) ||
       (state.IsExpiring(record) &&
@@ -580,6 +598,14 @@ absl::Status StateMachine::Restorer::Impl::Finish(raft::Index index, uint64_t di
         return Damaged("the jobs of a queue are not as many as its totals say");
       }
     }
+  }
+  // Only now: a key may come before its job.
+  for (uint32_t entry = 0; entry < state.idempotency.end(); ++entry) {
+    const uint32_t job = state.FindJob(state.idempotency[entry].job_id());
+    const bool waits = job != kNoSlot &&
+                       state.jobs[job].sequence == state.idempotency[entry].sequence &&
+                       IsLive(state.jobs[job].job_state());
+    if (!waits) state.idempotency.SetSpent(entry, true);
   }
   state.queues.Settle();
   if (header.digest != digest || target->Digest() != digest) {

@@ -12,12 +12,15 @@
 //  1  A queue without jobs and with default settings is idle. It is forgotten kQueueIdleMs after it
 //     became idle, or earlier if a new queue needs its place; its totals stay in the sum. Jobs of a
 //     request with a request_id are remembered after they are gone (tables/request_table.h).
+//  2  The leader may propose Trim, a command that programs of before do not know.
 #pragma once
 
 #include <cstdint>
 
 namespace dqueue::queue {
 
-inline constexpr uint32_t kStateLevelMax = 1;
+inline constexpr uint32_t kStateLevelMax = 2;
+// The first level at which Trim is proposed.
+inline constexpr uint32_t kTrimLevel = 2;
 
 }  // namespace dqueue::queue

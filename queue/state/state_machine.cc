@@ -25,7 +25,6 @@ constexpr int64_t kHousekeepingGrainMs = 1000;
 
 constexpr uint64_t kIdSeed = 0x6964;
 constexpr uint64_t kDigestSeed = 0x64696765;
-constexpr size_t kAllocationOverhead = 16;
 
 int64_t FirstTime(const OrderedSlots& slots) {
   return slots.empty() ? INT64_MAX : static_cast<int64_t>(slots.begin()->order());
@@ -95,6 +94,8 @@ CommandResult StateMachine::Impl::Execute(const CommandView& command) {
     case CommandKind::kRevokeKey:
     case CommandKind::kUseKeys:
       return api_keys.Apply(command.kind, command.text, time_ms);
+    case CommandKind::kTrim:
+      return Trim(command.trim);
     case CommandKind::kNone:
       break;
   }
@@ -144,8 +145,10 @@ void StateMachine::Impl::Advance(int64_t batch_time_ms) {
     Kill(slot, v1::DEAD_REASON_JOB_EXPIRED);
     EndChange(slot);
   }
-  for (int i = 0; i < kStepMax && FirstTime(purging) <= time_ms; ++i) {
-    Purge(purging.begin()->slot());
+  for (int i = 0; i < kStepMax; ++i) {
+    const uint32_t first = FirstToPurge();
+    if (first == kNoSlot || PurgeTime(jobs[first]) > time_ms) break;
+    Purge(first);
   }
   for (int i = 0; i < kStepMax && idempotency.FirstEnd() <= time_ms; ++i)
     DropIdempotencyKey(idempotency.FirstToEnd());
@@ -164,7 +167,8 @@ int64_t StateMachine::Impl::FirstForgetting() const {
 }
 
 int64_t StateMachine::Impl::NextTickMs() const {
-  int64_t housekeeping = std::min({FirstTime(purging), idempotency.FirstEnd(), FirstForgetting()});
+  int64_t housekeeping = std::min(
+      {FirstTime(purging), FirstTime(purging_dead), idempotency.FirstEnd(), FirstForgetting()});
   if (housekeeping != INT64_MAX) {
     housekeeping =
         (housekeeping + kHousekeepingGrainMs - 1) / kHousekeepingGrainMs * kHousekeepingGrainMs;
@@ -302,7 +306,8 @@ bool StateMachine::Impl::InsertPlace(uint32_t slot) {
     case v1::JOB_STATE_READY:
       return ready.Insert(job.lane, DeliveryPlace(slot), job.since_ms);
     default:
-      return purging.insert(OrderedSlot(static_cast<uint64_t>(PurgeTime(job)), job.sequence, slot))
+      return PurgingOf(job)
+          .insert(OrderedSlot(static_cast<uint64_t>(PurgeTime(job)), job.sequence, slot))
           .second;
   }
 }
@@ -317,7 +322,7 @@ void StateMachine::Impl::ErasePlace(uint32_t slot) {
       ready.Erase(job.lane, DeliveryPlace(slot), job.since_ms);
       break;
     default:
-      DQ_CHECK(purging.erase(
+      DQ_CHECK(PurgingOf(job).erase(
                    OrderedSlot(static_cast<uint64_t>(PurgeTime(job)), job.sequence, slot)) == 1);
   }
 }
@@ -335,6 +340,7 @@ void StateMachine::Impl::Unplace(uint32_t slot) {
         expiring.erase(OrderedSlot(static_cast<uint64_t>(job.expire_ms), job.sequence, slot)) == 1);
   }
   Count(slot, TotalOf(job.job_state()), -1);
+  BlockBytesOf(job) -= BlockBytes(job);
 }
 
 void StateMachine::Impl::Place(uint32_t slot) {
@@ -345,6 +351,7 @@ void StateMachine::Impl::Place(uint32_t slot) {
                  .second);
   }
   Count(slot, TotalOf(job.job_state()));
+  BlockBytesOf(job) += BlockBytes(job);
   if (job.job_state() == v1::JOB_STATE_READY && CanBeTaken(job)) NoteReady(job);
 }
 
@@ -353,6 +360,7 @@ void StateMachine::Impl::Move(uint32_t slot, v1::JobState state) {
   jobs[slot].state = static_cast<uint8_t>(state);
   jobs[slot].since_ms = time_ms;
   Place(slot);
+  if (IsFinished(state)) SetKeySpent(jobs[slot], true);
 }
 
 void StateMachine::Impl::Count(uint32_t slot, Total total, int64_t change) {
@@ -361,8 +369,29 @@ void StateMachine::Impl::Count(uint32_t slot, Total total, int64_t change) {
   queues.Count(queue, total, change);
 }
 
-void StateMachine::Impl::AddBlockBytes(const StoredJob& job) {
-  block_bytes += job.spec_size + kAllocationOverhead + job.outcome.allocated();
+void StateMachine::Impl::SetKeySpent(const StoredJob& job, bool spent) {
+  const std::string_view key = SpecOf(job.spec_view()).idempotency_key;
+  if (key.empty()) return;
+  const uint32_t entry = idempotency.Find(queues[ready.queue_of(job.lane)].name, key);
+  // The entry may be gone, or a later job's.
+  if (entry == kNoSlot || idempotency[entry].sequence != job.sequence) return;
+  idempotency.SetSpent(entry, spent);
+}
+
+OrderedSlots& StateMachine::Impl::PurgingOf(const StoredJob& job) {
+  return job.job_state() == v1::JOB_STATE_DEAD ? purging_dead : purging;
+}
+
+uint32_t StateMachine::Impl::FirstToPurge() const {
+  if (purging.empty() && purging_dead.empty()) return kNoSlot;
+  if (purging.empty()) return purging_dead.begin()->slot();
+  if (purging_dead.empty()) return purging.begin()->slot();
+  return std::min(*purging.begin(), *purging_dead.begin()).slot();
+}
+
+size_t& StateMachine::Impl::BlockBytesOf(const StoredJob& job) {
+  if (IsLive(job.job_state())) return live_block_bytes;
+  return job.job_state() == v1::JOB_STATE_DEAD ? dead_block_bytes : finished_block_bytes;
 }
 
 void StateMachine::Impl::Purge(uint32_t slot) {
@@ -379,9 +408,9 @@ void StateMachine::Impl::Purge(uint32_t slot) {
     }
   }
   Unplace(slot);
+  if (IsLive(job.job_state())) SetKeySpent(job, true);
   Count(slot, Total::kPurged);
   by_id.Erase(JobIdHash(IdOf(job.spec_view())), slot);
-  block_bytes -= job.spec_size + kAllocationOverhead + job.outcome.allocated();
   ready.ReleaseLane(job.lane);
   jobs.Free(slot);
   NotePurged(slot);
@@ -426,16 +455,6 @@ void StateMachine::Impl::UnholdSlot(uint32_t slot) {
   held.pop_back();
   job.hold = kNoSlot;
   --queues[ready.queue_of(job.lane)].held;
-}
-
-size_t StateMachine::Impl::MemoryBytes() const {
-  const size_t timers = due.size() + expiring.size() + purging.size();
-  return jobs.memory_bytes() + by_id.memory_bytes() + ready.memory_bytes() + block_bytes +
-         timers * (sizeof(OrderedSlot) + 6) + queues.memory_bytes() + idempotency.memory_bytes() +
-         requests.memory_bytes() + api_keys.memory_bytes() + held.capacity() * sizeof(held[0]) +
-         walk.ahead.capacity() + walk.queues_ahead.capacity() +
-         batch.commands.capacity() * sizeof(CommandView) +
-         batch.jobs.capacity() * sizeof(EnqueuedJob) + id_hashes.capacity() * sizeof(id_hashes[0]);
 }
 
 // ---- the interface ----
@@ -553,6 +572,5 @@ UsedIds StateMachine::used_request_ids() const {
 }
 uint64_t StateMachine::forgotten_queues() const { return impl_->queues.forgotten_count(); }
 uint64_t StateMachine::job_count() const { return impl_->jobs.used(); }
-uint64_t StateMachine::memory_bytes() const { return impl_->MemoryBytes(); }
 
 }  // namespace dqueue::queue

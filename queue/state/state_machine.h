@@ -37,13 +37,18 @@
 //    The queue may also refuse new jobs; an enqueue of an existing job is still answered as such.
 //    Pausing creates a queue, resuming does not. A queue that is not paused and has no job is idle.
 //  - CreateKey, RevokeKey, UseKeys: tables/api_key_registry.h.
+//  - Trim: purges so many succeeded and cancelled jobs, and so many dead ones, before their
+//    retention ends, those that would be purged first; drops so many idempotency keys before their
+//    window ends, of jobs that are finished or gone; forgets so many jobs of requests before their
+//    time, those first that are gone for longest.
 //  Numbers out of range are clamped (times to the years 1970 to 9999, priority to kPriorityMax).
 //  validate.h refuses such requests, but every entry in the log must have a meaning.
 //
 // Costs, with n jobs: every command and every TakeReady item O(log n) at worst (no table is ever
-// rehashed as a whole); about 200 bytes a job beside id, payload and labels. One thread.
+// rehashed as a whole); about 200 bytes a job beside id, payload and labels (memory()). One thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -194,6 +199,48 @@ constexpr bool IsFinished(v1::JobState state) {
          state == v1::JOB_STATE_CANCELLED;
 }
 
+// What a Trim command removes.
+struct TrimCounts {
+  uint32_t finished = 0;  // succeeded and cancelled jobs
+  uint32_t dead = 0;
+  uint32_t ids = 0;       // idempotency keys of jobs that are finished or gone
+  uint32_t requests = 0;  // remembered jobs of requests
+  bool empty() const { return finished == 0 && dead == 0 && ids == 0 && requests == 0; }
+  uint32_t greatest() const { return std::max({finished, dead, ids, requests}); }
+  friend bool operator==(const TrimCounts&, const TrimCounts&) = default;
+};
+
+// What trims remove, or will remove, and the memory that it has.
+struct TrimPlan {
+  TrimCounts counts;
+  uint64_t finished_bytes = 0;
+  uint64_t dead_bytes = 0;
+  uint64_t ids_bytes = 0;
+  uint64_t requests_bytes = 0;
+  void Add(const TrimPlan& other);
+  void Subtract(const TrimPlan& other);
+};
+
+// How much is kept of what nobody works on. Each limit applies to succeeded and cancelled jobs
+// together, to dead jobs, to idempotency keys, and to remembered jobs of requests. 0: no limit.
+struct KeepLimits {
+  uint64_t count = 0;  // not of requests: kRequestsMax
+  uint64_t bytes = 0;
+};
+
+// Memory of the state by what it holds, in bytes, with the allocator's overhead. Not exact: a test
+// holds the sum within 20 % of what the allocator has given out.
+struct StateMemory {
+  uint64_t live = 0;      // scheduled and ready jobs
+  uint64_t finished = 0;  // succeeded and cancelled jobs
+  uint64_t dead = 0;      // dead jobs
+  uint64_t ids = 0;       // idempotency keys, and remembered jobs of requests
+  uint64_t names = 0;     // queues, types and API keys
+  uint64_t image = 0;     // copies of records for an image that is being taken
+  uint64_t spare = 0;     // of tables that have been larger; new jobs use it
+  uint64_t total() const { return live + finished + dead + ids + names + image + spare; }
+};
+
 // A job in the dead-letter set. Views are valid until the next change.
 struct DeadJob {
   std::string_view id;
@@ -308,7 +355,15 @@ class StateMachine {
   // Queues forgotten since the cluster was formed.
   uint64_t forgotten_queues() const;
   uint64_t job_count() const;
-  uint64_t memory_bytes() const;  // estimate
+  // O(1).
+  StateMemory memory() const;
+  uint64_t memory_bytes() const { return memory().total(); }
+  // What a Trim would have to remove so that `limits` hold, at most `max` of each kind, provided
+  // that `proposed`, in earlier commands on their way, is removed first. O(1) if they hold; else
+  // O(max), and a nanosecond for each that is proposed.
+  TrimPlan PlanTrim(const KeepLimits& limits, const TrimPlan& proposed, uint32_t max) const;
+  // True if more than 1/32 above `limits` is kept. O(1).
+  bool ExceedsFar(const KeepLimits& limits) const;
 
   // ---- snapshots ----
   // Starts a consistent image at applied_index(); Apply() may go on meanwhile. At most one at a
@@ -318,6 +373,8 @@ class StateMachine {
   // image is complete.
   bool ContinueSnapshot(size_t max_bytes, std::string* out);
   void AbandonSnapshot();
+  // False also after the image was given up, because the copies of changed records needed too much
+  // memory (1/32 of the jobs, at least 4 MiB). What was written of it is then useless.
   bool snapshot_running() const;
   // Of the image begun last.
   raft::Index snapshot_index() const;

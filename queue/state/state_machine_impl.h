@@ -1,6 +1,7 @@
 // The implementation of StateMachine, shared by its source files: state_machine.cc (applying
 // entries, holds), apply_enqueue.cc (the command that creates jobs), apply_commands.cc (the other
-// commands), job_reads.cc (FillJob, List, Stats), snapshot.cc (images) and consistency.cc (checks).
+// commands), job_reads.cc (FillJob, List, Stats), snapshot.cc (images), memory.cc (accounting) and
+// consistency.cc (checks).
 // No other file may include it.
 #pragma once
 
@@ -115,7 +116,7 @@ struct StateMachine::Impl {
   void NoteReady(const StoredJob& job);
   void NoteHoldEnded(uint32_t slot);
   void NotePurged(uint32_t slot);
-  size_t MemoryBytes() const;
+  StateMemory Memory() const;
 
   // Moving a job between the ordered structures. A change of a job is: BeginChange, Unplace, set
   // its fields, Place, EndChange.
@@ -136,7 +137,12 @@ struct StateMachine::Impl {
   void HoldSlot(uint32_t slot);
   void UnholdSlot(uint32_t slot);
   void Count(uint32_t slot, Total total, int64_t change = 1);
-  void AddBlockBytes(const StoredJob& job);
+  // Its idempotency key, if it has one, is spent while the job is finished.
+  void SetKeySpent(const StoredJob& job, bool spent);
+  OrderedSlots& PurgingOf(const StoredJob& job);
+  // The finished job whose retention ends first; kNoSlot: none is finished.
+  uint32_t FirstToPurge() const;
+  size_t& BlockBytesOf(const StoredJob& job);
   // Removes the job for good, whatever its state.
   void Purge(uint32_t slot);
   void DropIdempotencyKey(uint32_t slot);
@@ -163,6 +169,7 @@ struct StateMachine::Impl {
   CommandResult Retry(const CommandView& command);
   CommandResult Delete(const CommandView& command);
   CommandResult SetQueue(const CommandView& command);
+  CommandResult Trim(const TrimCounts& counts);
   void Kill(uint32_t slot, v1::DeadReason reason);
   void SetOutcome(uint32_t slot, std::string_view error, std::string_view result,
                   std::string_view attempts);
@@ -196,6 +203,13 @@ struct StateMachine::Impl {
   void SaveFirstRequestForImage();
   void AppendKeyToImage(const IdempotencyTable::Entry& entry, std::string* out);
   void AppendNextRequest(std::string* out);
+  // Ends the walk and frees its copies. Its header stays.
+  void AbandonImage();
+  void MaybeAbandonImage();
+
+  // ---- memory.cc ----
+  // Of the job and its places in the tables.
+  size_t BytesOf(const StoredJob& job) const;
 
   // ---- consistency.cc ----
   uint64_t RecomputeDigest() const;
@@ -214,12 +228,16 @@ struct StateMachine::Impl {
 
   // Derived from it.
   SlotIndex by_id;
-  ReadyIndex ready;       // READY and not held
-  OrderedSlots due;       // SCHEDULED, by run time
-  OrderedSlots expiring;  // live with an expiry, by it
-  OrderedSlots purging;   // finished, by the end of retention
+  ReadyIndex ready;           // READY and not held
+  OrderedSlots due;           // SCHEDULED, by run time
+  OrderedSlots expiring;      // live with an expiry, by it
+  OrderedSlots purging;       // succeeded or cancelled, by the end of retention
+  OrderedSlots purging_dead;  // dead, likewise
   uint64_t job_hash_sum = 0;
-  size_t block_bytes = 0;  // of spec and outcome blocks
+  // Of spec and outcome blocks of live, of succeeded and cancelled, and of dead jobs.
+  size_t live_block_bytes = 0;
+  size_t finished_block_bytes = 0;
+  size_t dead_block_bytes = 0;
 
   // Of this process.
   Effects* collected = nullptr;   // of the entry that is being applied; null: nothing is noted

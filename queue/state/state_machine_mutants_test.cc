@@ -68,6 +68,30 @@ TEST_F(StateMachineMutantsTest, DeleteInAnyState) {
   EXPECT_EQ(Apply(of_dead).code, ResultCode::kOk);
 }
 
+TEST_F(StateMachineMutantsTest, TrimTakesDead) {
+  active_mutant = &mutants::kTrimTakesDead;
+  auto dies = MakeJob("a");
+  dies.set_retention_ms(100);
+  Apply(BatchBuilder(1000).Enqueue(dies).Fail("a", {1, 1}, "", 0, /*reject=*/true));
+  Apply(BatchBuilder(1000).Enqueue(MakeJob("b")).Complete("b", {1, 2}).Trim({.finished = 1}));
+  EXPECT_EQ(machine_.Find("a"), JobRef{});
+  EXPECT_NE(machine_.Find("b"), JobRef{});
+}
+
+TEST_F(StateMachineMutantsTest, TrimTakesIdsInUse) {
+  active_mutant = &mutants::kTrimTakesIdsInUse;
+  auto waits = MakeJob("a");
+  waits.set_idempotency_key("key");
+  waits.set_idempotency_window_ms(100);
+  auto done = MakeJob("b");
+  done.set_idempotency_key("other");
+  done.set_idempotency_window_ms(200);
+  Apply(BatchBuilder(1000).Enqueue(waits).Enqueue(done).Cancel("b").Trim({.ids = 1}));
+  auto again = waits;
+  again.set_id("c");
+  EXPECT_EQ(Apply(BatchBuilder(1000).Enqueue(again)).code, ResultCode::kOk) << "created twice";
+}
+
 TEST_F(StateMachineMutantsTest, PauseNotChecked) {
   Apply(BatchBuilder(1000).Enqueue(MakeJob("a")).Pause("q"));
   EXPECT_TRUE(TakeIds(machine_, {"q"}, 1).empty());

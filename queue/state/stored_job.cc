@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "queue/api/limits.h"
+#include "queue/state/tables/heap_bytes.h"
 
 namespace dqueue::queue {
 namespace {
@@ -226,6 +227,11 @@ uint64_t FixedHash(const StoredJob& record, uint64_t lane_hash) {
       .Add(static_cast<uint64_t>(record.create_ms))
       .Add(record.priority)
       .Finish();
+}
+
+size_t BlockBytes(const StoredJob& record) {
+  return HeapBytes(record.spec_size) +
+         (record.outcome.empty() ? 0 : HeapBytes(record.outcome.allocated()));
 }
 
 uint64_t RecordHash(const StoredJob& record) {

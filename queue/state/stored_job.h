@@ -142,6 +142,8 @@ static_assert(sizeof(StoredJob) <= 120);
 
 // lane_hash: of the names of queue and type.
 uint64_t FixedHash(const StoredJob& record, uint64_t lane_hash);
+// Of its spec and outcome blocks, as the allocator counts them.
+size_t BlockBytes(const StoredJob& record);
 // Everything replicated about the job, given its fixed_hash.
 uint64_t RecordHash(const StoredJob& record);
 // When the retention of a finished job ends.

@@ -57,7 +57,11 @@ std::string DescribeChunk(absl::string_view data) {
   return absl::StrCat("[", absl::StrJoin(commands, ", "), "]");
 }
 
-const char* LowSpace(bool low_space) { return low_space ? " low-space" : ""; }
+// Of a response.
+template <class M>
+std::string Low(const M& m) {
+  return absl::StrCat(m.low_space ? " low-space" : "", m.low_memory ? " low-memory" : "");
+}
 
 std::string WithRead(ReadId id) { return id == ReadId() ? "" : absl::StrCat(" read=", id.value()); }
 
@@ -80,15 +84,15 @@ struct BodyText {
                         WithRead(m.read_id));
   }
   std::string operator()(const AppendResponse& m) const {
-    if (m.success) return absl::StrCat(" match=", m.match.value(), LowSpace(m.low_space));
+    if (m.success) return absl::StrCat(" match=", m.match.value(), Low(m));
     return absl::StrCat(" refused prev=", m.rejected_prev.value(),
-                        " hint=", Place(m.hint_index, m.hint_term), LowSpace(m.low_space));
+                        " hint=", Place(m.hint_index, m.hint_term), Low(m));
   }
   std::string operator()(const HeartbeatRequest& m) const {
     return absl::StrCat(" commit=", m.commit.value(), WithRead(m.read_id));
   }
   std::string operator()(const HeartbeatResponse& m) const {
-    return absl::StrCat(WithRead(m.read_id), LowSpace(m.low_space));
+    return absl::StrCat(WithRead(m.read_id), Low(m));
   }
   std::string operator()(const SnapshotRequest& m) const {
     return absl::StrCat(" last=", Place(m.meta.index, m.meta.term), " offset=", m.cursor.offset,

@@ -15,17 +15,13 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-constexpr std::string_view kDefiniteReasons[] = {"NOT_LEADER",      "NO_LEADER",
-                                                 "OVERLOADED",      "DISK_LOW",
-                                                 "INVALID_FIELD",   "LEASE_STALE",
-                                                 "INVALID_STATE",   "JOB_NOT_FOUND",
-                                                 "DUPLICATE_JOB",   "IDEMPOTENCY_MISMATCH",
-                                                 "BATCH_REJECTED",  "SHUTTING_DOWN",
-                                                 "DEADLINE_PASSED", "PAYLOAD_TOO_LARGE",
-                                                 "QUEUE_NOT_FOUND", "TOO_MANY_QUEUES",
-                                                 "QUEUE_PAUSED",    "QUEUE_DENIED",
-                                                 "KEY_NOT_FOUND",   "KEY_EXISTS",
-                                                 "TOO_MANY_KEYS"};
+constexpr std::string_view kDefiniteReasons[] = {
+    "NOT_LEADER",      "NO_LEADER",       "OVERLOADED",           "DISK_LOW",
+    "MEMORY_LOW",      "INVALID_FIELD",   "LEASE_STALE",          "INVALID_STATE",
+    "JOB_NOT_FOUND",   "DUPLICATE_JOB",   "IDEMPOTENCY_MISMATCH", "BATCH_REJECTED",
+    "SHUTTING_DOWN",   "DEADLINE_PASSED", "PAYLOAD_TOO_LARGE",    "QUEUE_NOT_FOUND",
+    "TOO_MANY_QUEUES", "QUEUE_PAUSED",    "QUEUE_DENIED",         "KEY_NOT_FOUND",
+    "KEY_EXISTS",      "TOO_MANY_KEYS"};
 
 queue::LeaseToken ToToken(const v1::LeaseToken& token) { return {token.term(), token.sequence()}; }
 
@@ -541,6 +537,9 @@ void AnswerChecker::AfterCommit(const SimNode& node, const raft::Entry& entry,
         break;
       case log::v1::Command::kSetQueue:
         CompareQueue(node, command.set_queue().queue());
+        break;
+      case log::v1::Command::kTrim:
+        CompareAll(node);
         break;
       case log::v1::Command::kCreateKey:
       case log::v1::Command::kRevokeKey:

@@ -172,8 +172,16 @@ void JobModel::Purge(ModelJob& job) {
   MaybeIdle(queue);
   const int64_t end_ms = job.create_ms + queue::kRequestIdMs;
   if (!job.request_key.empty() && end_ms > time_ms_) {
-    requests_[job.request_key] = {job.number, job.id, end_ms};
+    requests_[job.request_key] = {job.number, job.id, end_ms, job.slot};
+    requests_in_order_.push_back({job.request_key, end_ms, job.slot});
   }
+}
+
+void JobModel::ForgetFirstRequest() {
+  const GoneRequest& first = requests_in_order_.front();
+  const auto it = requests_.find(first.key);
+  if (it != requests_.end() && it->second.slot == first.slot) requests_.erase(it);
+  requests_in_order_.pop_front();
 }
 
 void JobModel::MaybeIdle(ModelQueue& queue) {
@@ -214,6 +222,9 @@ void JobModel::Advance() {
   }
   std::erase_if(keys_, [this](const auto& key) { return key.second.end_ms <= time_ms_; });
   std::erase_if(requests_, [this](const auto& key) { return key.second.end_ms <= time_ms_; });
+  while (!requests_in_order_.empty() && requests_in_order_.front().end_ms <= time_ms_) {
+    ForgetFirstRequest();
+  }
   ForgetIdle();
 }
 
@@ -248,6 +259,9 @@ void JobModel::Apply(raft::Index index, const log::v1::CommandBatch& batch) {
         break;
       case log::v1::Command::kSetQueue:
         Execute(command.set_queue());
+        break;
+      case log::v1::Command::kTrim:
+        Execute(command.trim());
         break;
       case log::v1::Command::kCreateKey:
       case log::v1::Command::kRevokeKey:
@@ -323,7 +337,7 @@ void JobModel::Create(const log::v1::Enqueue::Job& spec) {
   queue.forgotten = false;
   if (!spec.idempotency_key().empty()) {
     keys_[{spec.queue(), spec.idempotency_key()}] = {job.number, job.id,
-                                                     time_ms_ + spec.idempotency_window_ms()};
+                                                     time_ms_ + spec.idempotency_window_ms(), slot};
   }
   BecomeState(job, job.now.run_ms > time_ms_ ? v1::JOB_STATE_SCHEDULED : v1::JOB_STATE_READY);
 }
@@ -427,6 +441,35 @@ void JobModel::Execute(const log::v1::Delete& command) {
   if (job == nullptr) return;
   const uint32_t states = command.states();
   if (states == 0 || (states & queue::JobStateBit(job->now.state)) != 0) Purge(*job);
+}
+
+void JobModel::Execute(const log::v1::Trim& command) {
+  const auto purge = [this](bool dead, uint32_t count) {
+    while (count-- > 0) {
+      const auto first = std::find_if(purging_.begin(), purging_.end(), [&](const auto& timer) {
+        return (jobs_[timer.second].now.state == v1::JOB_STATE_DEAD) == dead;
+      });
+      if (first == purging_.end()) return;
+      Purge(jobs_[first->second]);
+    }
+  };
+  purge(/*dead=*/false, command.finished());
+  purge(/*dead=*/true, command.dead());
+  for (uint32_t i = 0; i < command.requests() && !requests_in_order_.empty(); ++i) {
+    ForgetFirstRequest();
+  }
+  for (uint32_t i = 0; i < command.ids(); ++i) {
+    auto first = keys_.end();
+    for (auto key = keys_.begin(); key != keys_.end(); ++key) {
+      if (jobs_[key->second.slot].live()) continue;
+      if (first == keys_.end() || std::pair(key->second.end_ms, key->second.slot) <
+                                      std::pair(first->second.end_ms, first->second.slot)) {
+        first = key;
+      }
+    }
+    if (first == keys_.end()) return;
+    keys_.erase(first);
+  }
 }
 
 void JobModel::Execute(const log::v1::SetQueue& command) {

@@ -144,6 +144,7 @@ class JobModel {
   void Execute(const log::v1::Retry& command);
   void Execute(const log::v1::Delete& command);
   void Execute(const log::v1::SetQueue& command);
+  void Execute(const log::v1::Trim& command);
   void Create(const log::v1::Enqueue::Job& spec);
   // The job that has this id now; nullptr if there is none.
   ModelJob* FindNow(std::string_view id);
@@ -157,6 +158,7 @@ class JobModel {
   // Records `job.now` as a new version.
   void RecordVersion(ModelJob& job);
   void Purge(ModelJob& job);
+  void ForgetFirstRequest();
   // Notes that the queue is idle, if it is.
   void MaybeIdle(ModelQueue& queue);
   // Forgets the queues that have been idle for long.
@@ -183,9 +185,17 @@ class JobModel {
     uint64_t number = 0;
     std::string id;
     int64_t end_ms = 0;
+    uint32_t slot = 0;
   };
   std::map<std::pair<std::string, std::string>, Key> keys_;
   std::map<std::string, Key> requests_;  // by request key: of jobs that are gone
+  // One for each such job, in the order in which they went.
+  struct GoneRequest {
+    std::string key;
+    int64_t end_ms = 0;
+    uint32_t slot = 0;
+  };
+  std::deque<GoneRequest> requests_in_order_;
 };
 
 }  // namespace dqueue::sim

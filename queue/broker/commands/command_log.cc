@@ -29,6 +29,12 @@ constexpr uint8_t kCommandTag = log::v1::CommandBatch::kCommandsFieldNumber << 3
 constexpr auto kOwnBatchWait = std::chrono::milliseconds(10);
 // Expiries that find room beside a full chunk.
 constexpr size_t kExpiriesMin = 64;
+// What one trim removes at most of each kind, so that applying it takes well under a millisecond.
+constexpr uint32_t kTrimCommandMax = 128;
+// Trims beside a batch keep up with the jobs that the batch finishes, and make some progress.
+constexpr uint32_t kTrimExtra = 256;
+// No more trims are added while this many of any kind are in flight.
+constexpr uint32_t kTrimmingMax = 1 << 16;
 // The wall clock is read again at least this often: it may have been set.
 constexpr auto kTickCheckMax = std::chrono::seconds(1);
 constexpr auto kTickCheckMin = std::chrono::milliseconds(1);
@@ -99,6 +105,7 @@ void CommandLog::End(Work::Failure failure) {
 }
 
 void CommandLog::AbandonInFlight() {
+  trimming_ = {};
   for (auto& [id, batch] : std::exchange(in_flight_, {})) {
     for (CommandRef& ref : batch.commands) {
       if (ref.part) ref.part.Fail(Work::Failure::kUnknown);
@@ -142,6 +149,7 @@ std::optional<Batch> CommandLog::TakeBatch(Time now, int64_t wall_ms) {
   Chunk chunk = TakeChunk(now);
   for (CommandRef& ref : chunk.commands) ref.part.Propose();
   AddExpiries(now, &chunk);
+  const TrimPlan trim = AddTrims(now, &chunk);
   const int64_t time_ms = clock_.NowMs(now, wall_ms);
   if (chunk.commands.empty() &&
       (now < own_batches_after_ || (!TickIsDue(time_ms) && !LevelIsDue()))) {
@@ -159,6 +167,8 @@ std::optional<Batch> CommandLog::TakeBatch(Time now, int64_t wall_ms) {
   batch.time_ms = time_ms;
   batch.epoch = epoch_;
   batch.commands = std::move(chunk.commands);
+  batch.trim = trim;
+  trimming_.Add(trim);
   if (DQ_MUTANT(mutants::kAnswerBeforeCommit)) AnswerUncommitted(now, &batch);
   return Batch{id, std::make_shared<const std::string>(std::move(chunk.bytes))};
 }
@@ -219,6 +229,38 @@ void CommandLog::AddExpiries(Time now, Chunk* chunk) {
   }
 }
 
+bool CommandLog::MayTrim() const { return state_.level() >= kTrimLevel; }
+
+bool CommandLog::WantsOwnTrim() const {
+  return MayTrim() && trimming_.counts.empty() && state_.ExceedsFar(options_.keep);
+}
+
+TrimPlan CommandLog::AddTrims(Time now, Chunk* chunk) {
+  if (!MayTrim()) return {};
+  if (chunk->commands.empty() && (now < own_batches_after_ || !WantsOwnTrim())) return {};
+  if (trimming_.counts.greatest() > kTrimmingMax) return {};
+  const auto max = static_cast<uint32_t>(chunk->commands.size()) + kTrimExtra;
+  const TrimPlan plan = state_.PlanTrim(options_.keep, trimming_, max);
+  const auto take = [](uint32_t* rest) {
+    const uint32_t part = std::min(*rest, kTrimCommandMax);
+    *rest -= part;
+    return part;
+  };
+  for (TrimCounts rest = plan.counts; !rest.empty();) {
+    trim_.set_finished(take(&rest.finished));
+    trim_.set_dead(take(&rest.dead));
+    trim_.set_ids(take(&rest.ids));
+    trim_.set_requests(take(&rest.requests));
+    CommandRef ref;
+    ref.kind = CommandKind::kTrim;
+    ref.bytes = static_cast<uint32_t>(AppendCommand(log::v1::Command::kTrimFieldNumber, trim_,
+                                                    static_cast<uint32_t>(trim_.ByteSizeLong()),
+                                                    &chunk->bytes));
+    chunk->commands.push_back(std::move(ref));
+  }
+  return plan;
+}
+
 bool CommandLog::TickIsDue(int64_t log_time_ms) const {
   const int64_t next_ms = state_.NextTickMs();
   if (next_ms > log_time_ms) return false;
@@ -246,6 +288,7 @@ Time CommandLog::Due(Time now, int64_t wall_ms) const {
   Time due = std::max(grants_.NextExpiry(), own_batches_after_);
   due = std::min(due, NextTick(now, wall_ms));
   if (LevelIsDue()) due = std::min(due, own_batches_after_);
+  if (WantsOwnTrim()) due = std::min(due, own_batches_after_);
   for (const Chunk& chunk : chunks_) due = std::min(due, chunk.first_deadline);
   return due;
 }
@@ -254,6 +297,7 @@ CommandLog::InFlight CommandLog::TakeInFlight(uint64_t id) {
   const auto it = in_flight_.find(id);
   InFlight batch = std::move(it->second);
   in_flight_.erase(it);
+  trimming_.Subtract(batch.trim);
   return batch;
 }
 
@@ -292,6 +336,9 @@ void CommandLog::OnApplied(Time now, uint64_t batch_id, const std::vector<Comman
   DQ_CHECK_MSG(results.size() == batch.commands.size(),
                std::to_string(results.size()) + " results for " +
                    std::to_string(batch.commands.size()) + " commands");
+  trimmed_finished_ += batch.trim.counts.finished;
+  trimmed_dead_ += batch.trim.counts.dead;
+  trimmed_ids_ += batch.trim.counts.ids + batch.trim.counts.requests;
   for (size_t i = 0; i < results.size(); ++i) {
     CommandRef& ref = batch.commands[i];
     const LeaseEnding& ends = ref.ends;

@@ -3,7 +3,8 @@
 //
 // A command is encoded once, into a chunk. The node takes chunks as batches, one for each log
 // entry, and reports what became of each batch. Expiries of leases are added when a batch is taken;
-// a tick is a batch without commands, taken when the state machine has something due.
+// a tick is a batch without commands, taken when the state machine has something due. While more
+// finished jobs or ids are kept than BrokerOptions::keep says, commands that trim them are added.
 //
 // Owns the chunks, the batches in flight and, for each command, the WorkPart of its call. A command
 // is decided exactly once: first its guards (the ACKING lease, the deletion) are settled, then its
@@ -69,6 +70,10 @@ class CommandLog {
 
   size_t pending_commands() const { return pending_commands_; }
   size_t pending_bytes() const { return pending_bytes_; }
+  // Since this object was made.
+  uint64_t trimmed_finished() const { return trimmed_finished_; }
+  uint64_t trimmed_dead() const { return trimmed_dead_; }
+  uint64_t trimmed_ids() const { return trimmed_ids_; }
 
  private:
   // Commands that will be one log entry, encoded already.
@@ -85,12 +90,18 @@ class CommandLog {
     uint64_t epoch = 0;
     bool committed = false;
     std::vector<CommandRef> commands;
+    TrimPlan trim;  // of all its trims
   };
 
   // The next chunk that has commands left, out of the waiting ones; else an empty one.
   Chunk TakeChunk(Time now);
   void DropOverdue(Time now, Chunk* chunk);
   void AddExpiries(Time now, Chunk* chunk);
+  // What was added.
+  TrimPlan AddTrims(Time now, Chunk* chunk);
+  // Whether every member knows the command.
+  bool MayTrim() const;
+  bool WantsOwnTrim() const;
   bool TickIsDue(int64_t log_time_ms) const;
   bool LevelIsDue() const;
   Time NextTick(Time now, int64_t wall_ms) const;
@@ -109,6 +120,10 @@ class CommandLog {
   size_t pending_commands_ = 0;  // in chunks_
   size_t pending_bytes_ = 0;
   std::map<uint64_t, InFlight> in_flight_;
+  TrimPlan trimming_;  // by the batches in flight
+  uint64_t trimmed_finished_ = 0;
+  uint64_t trimmed_dead_ = 0;
+  uint64_t trimmed_ids_ = 0;
   uint64_t next_batch_;
   uint32_t level_ = 0;
   uint64_t epoch_ = 0;  // counts beginnings and ends of leaderships
@@ -116,6 +131,7 @@ class CommandLog {
   // full.
   bool own_batch_refused_ = false;
   Time own_batches_after_ = Time::min();
+  log::v1::Trim trim_;
   log::v1::Expire expire_;  // reused, so that its strings keep their memory
 };
 

@@ -514,6 +514,41 @@ TEST_F(BrokerEnqueueTest, LowSpaceStopsOnlyEnqueues) {
   Enqueue("b");
 }
 
+TEST_F(BrokerEnqueueTest, LowMemoryStopsOnlyEnqueues) {
+  Enqueue("a");
+  Enqueue("b");
+  Enqueue("c");
+  const std::vector<v1::Job> jobs = Lease(LeaseRequest("w", 2));
+  ASSERT_EQ(jobs.size(), 2u);
+  broker_->SetLowMemory(MemoryShortage{.used_bytes = 600, .limit_bytes = 1000});
+  const auto reply = Submit<EnqueueCall>(EnqueueRequest(Spec("d")));
+  EXPECT_EQ(reply->reason(), "MEMORY_LOW");
+  EXPECT_EQ(reply->error().code, absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(reply->error().retry_after, 1s);
+  EXPECT_EQ(reply->error().message,
+            "the leader uses 600 bytes of memory, and --memory-limit is 1000: there is no memory "
+            "for new jobs; workers can go on");
+  EXPECT_EQ(reply->error().metadata.at("used"), "600");
+  EXPECT_EQ(reply->error().metadata.at("limit"), "1000");
+  EXPECT_EQ(Do<CompleteCall>(ItemRequest<v1::CompleteJobsRequest>(jobs[0])), "OK");
+  // Errors of failures are kept, but shorter.
+  v1::FailJobsRequest fail = ItemRequest<v1::FailJobsRequest>(jobs[1]);
+  fail.mutable_items(0)->set_error(std::string(kErrorBytesMax, 'e'));
+  EXPECT_EQ(Do<FailCall>(fail), "OK");
+  EXPECT_EQ(Get("b").last_error(), std::string(kErrorBytesLowMemory, 'e'));
+  EXPECT_EQ(Lease(LeaseRequest("w", 1)).size(), 1u);
+  v1::DeleteJobsRequest remove;
+  remove.add_ids("b");
+  EXPECT_EQ(Do<DeleteCall>(remove), "OK");
+
+  broker_->SetLowMemory(MemoryShortage{});
+  const auto of_others = Submit<EnqueueCall>(EnqueueRequest(Spec("d")));
+  EXPECT_EQ(of_others->error().message,
+            "too few members have memory for new jobs; workers can go on");
+  broker_->SetLowMemory(std::nullopt);
+  Enqueue("d");
+}
+
 TEST_F(BrokerEnqueueTest, TooMuchThatWaitsIsOverload) {
   BrokerOptions options;
   options.max_pending_commands = 3;

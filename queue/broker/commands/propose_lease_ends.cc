@@ -37,9 +37,11 @@ LeaseToken UnfencedToken(const Grants& grants, const Claim& claim) {
 
 }  // namespace
 
-LeaseEndProposer::LeaseEndProposer(const LogClock& clock, Grants& grants, CommandLog& commands,
-                                   WorkerRegistry& workers, ItemCalls& items, uint64_t seed)
-    : clock_(clock),
+LeaseEndProposer::LeaseEndProposer(const Admission& admission, const LogClock& clock,
+                                   Grants& grants, CommandLog& commands, WorkerRegistry& workers,
+                                   ItemCalls& items, uint64_t seed)
+    : admission_(admission),
+      clock_(clock),
       grants_(grants),
       commands_(commands),
       workers_(workers),
@@ -125,7 +127,10 @@ bool LeaseEndProposer::Fail(Time now, ItemWork<FailCall>& work, const WorkPart& 
   fail_.Clear();
   fail_.set_id(item.id());
   SetToken(claim.token, claim.view.sequence, fail_.mutable_token());
-  const std::string_view error = CutUtf8(item.error(), kErrorBytesMax);
+  // The errors of ten attempts may be larger than the job. They must not use up the memory that is
+  // left for ending leases.
+  const std::string_view error =
+      CutUtf8(item.error(), admission_.low_memory() ? kErrorBytesLowMemory : kErrorBytesMax);
   fail_.set_error(error.data(), error.size());
   fail_.set_reject(item.reject());
   fail_.set_next_run_time_ms(NextRunTimeMs(item, claim.view, clock_.NowMs(now)));

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "dqueue/v1/command.pb.h"
+#include "queue/broker/admission.h"
 #include "queue/broker/calls.h"
 #include "queue/broker/commands/command_log.h"
 #include "queue/broker/item_calls.h"
@@ -22,8 +23,8 @@ namespace dqueue::queue {
 class LeaseEndProposer {
  public:
   // seed: of the jitter of retry delays.
-  LeaseEndProposer(const LogClock& clock, Grants& grants, CommandLog& commands,
-                   WorkerRegistry& workers, ItemCalls& items, uint64_t seed);
+  LeaseEndProposer(const Admission& admission, const LogClock& clock, Grants& grants,
+                   CommandLog& commands, WorkerRegistry& workers, ItemCalls& items, uint64_t seed);
 
   void Begin(raft::Term term);
   void Submit(Time now, CompleteCall call);
@@ -36,6 +37,7 @@ class LeaseEndProposer {
   // Unix ms; 0: at once.
   int64_t NextRunTimeMs(const v1::FailJobsRequest::Item& item, const JobView& view, int64_t now_ms);
 
+  const Admission& admission_;
   const LogClock& clock_;
   Grants& grants_;
   CommandLog& commands_;

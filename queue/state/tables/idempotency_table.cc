@@ -1,15 +1,17 @@
 #include "queue/state/tables/idempotency_table.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "queue/api/hash.h"
 #include "queue/state/byte_codec.h"
+#include "queue/state/tables/heap_bytes.h"
 #include "queue/state/tables/queue_table.h"
 
 namespace dqueue::queue {
 namespace {
 
 constexpr uint64_t kEntrySeed = 0x6964656d;
-constexpr size_t kAllocationOverhead = 16;
 
 uint64_t IndexHash(std::string_view queue, std::string_view key) {
   return HashBytes(key, QueueNameHash(queue));
@@ -39,7 +41,7 @@ bool IdempotencyTable::Add(std::string_view queue, std::string_view key, std::st
   DQ_CHECK(sequence != 0 && key.size() <= UINT32_MAX && job_id.size() <= UINT32_MAX &&
            queue.size() <= UINT32_MAX);
   const OrderedSlot place(static_cast<uint64_t>(end_ms), sequence, kNoSlot);
-  if (ends_.contains(place)) return false;
+  if (ends_.contains(place) || spent_.contains(place)) return false;
   const uint32_t slot = entries_.Allocate();
   Entry& entry = entries_[slot];
   entry.text = std::make_unique_for_overwrite<char[]>(key.size() + job_id.size() + queue.size());
@@ -53,27 +55,46 @@ bool IdempotencyTable::Add(std::string_view queue, std::string_view key, std::st
   DQ_CHECK(ends_.insert(OrderedSlot(static_cast<uint64_t>(end_ms), sequence, slot)).second);
   index_.Insert(IndexHash(queue, key), slot);
   hash_sum_ += HashOf(entry);
-  text_bytes_ += key.size() + job_id.size() + queue.size() + kAllocationOverhead;
+  used_bytes_ += BytesOf(entry);
   return true;
 }
 
 void IdempotencyTable::Drop(uint32_t slot) {
-  const Entry& entry = entries_[slot];
+  Entry& entry = entries_[slot];
   DQ_CHECK(entry.used());
   hash_sum_ -= HashOf(entry);
-  text_bytes_ -= entry.key_size + entry.id_size + entry.queue_size + kAllocationOverhead;
+  used_bytes_ -= BytesOf(entry);
   index_.Erase(IndexHash(entry.queue(), entry.key()), slot);
-  DQ_CHECK(ends_.erase(OrderedSlot(static_cast<uint64_t>(entry.end_ms), entry.sequence, slot)) ==
-           1);
+  DQ_CHECK(OrderOf(entry).erase(
+               OrderedSlot(static_cast<uint64_t>(entry.end_ms), entry.sequence, slot)) == 1);
   entries_.Free(slot);
 }
 
+void IdempotencyTable::SetSpent(uint32_t slot, bool spent) {
+  Entry& entry = entries_[slot];
+  DQ_CHECK(entry.used());
+  if (entry.spent == spent) return;
+  const OrderedSlot place(static_cast<uint64_t>(entry.end_ms), entry.sequence, slot);
+  DQ_CHECK(OrderOf(entry).erase(place) == 1);
+  entry.spent = spent;
+  DQ_CHECK(OrderOf(entry).insert(place).second);
+}
+
 uint32_t IdempotencyTable::FirstToEnd() const {
-  return ends_.empty() ? kNoSlot : ends_.begin()->slot();
+  if (ends_.empty() && spent_.empty()) return kNoSlot;
+  if (spent_.empty()) return ends_.begin()->slot();
+  if (ends_.empty()) return spent_.begin()->slot();
+  return std::min(*ends_.begin(), *spent_.begin()).slot();
 }
 
 int64_t IdempotencyTable::FirstEnd() const {
-  return ends_.empty() ? INT64_MAX : static_cast<int64_t>(ends_.begin()->order());
+  const uint32_t first = FirstToEnd();
+  return first == kNoSlot ? INT64_MAX : entries_[first].end_ms;
+}
+
+size_t IdempotencyTable::BytesOf(const Entry& entry) {
+  return sizeof(Entry) + SlotIndex::kEntryBytes + TreeEntryBytes(sizeof(OrderedSlot)) +
+         HeapBytes(entry.key_size + entry.id_size + entry.queue_size);
 }
 
 uint64_t IdempotencyTable::RecomputeHashSum() const {
@@ -85,12 +106,14 @@ uint64_t IdempotencyTable::RecomputeHashSum() const {
 }
 
 size_t IdempotencyTable::memory_bytes() const {
-  return entries_.memory_bytes() + index_.memory_bytes() + text_bytes_ +
-         ends_.size() * (sizeof(OrderedSlot) + 6);
+  return used_bytes_ + (entries_.memory_bytes() - entries_.used() * sizeof(Entry)) +
+         index_.memory_bytes() -
+         std::min(index_.memory_bytes(), index_.size() * SlotIndex::kEntryBytes);
 }
 
 std::string IdempotencyTable::Problem() const {
   uint32_t used = 0;
+  size_t bytes = 0;
   for (uint32_t slot = 0; slot < entries_.end(); ++slot) {
     const Entry& entry = entries_[slot];
     if (!entry.used()) continue;
@@ -99,13 +122,16 @@ std::string IdempotencyTable::Problem() const {
     if (Find(entry.queue(), entry.key()) != slot) {
       return "idempotency key " + key + " is not found";
     }
-    if (!ends_.contains(OrderedSlot(static_cast<uint64_t>(entry.end_ms), entry.sequence, slot))) {
+    bytes += BytesOf(entry);
+    if (!OrderOf(entry).contains(
+            OrderedSlot(static_cast<uint64_t>(entry.end_ms), entry.sequence, slot))) {
       return "the window of idempotency key " + key + " has no end";
     }
   }
-  if (used != entries_.used() || used != ends_.size() || used != index_.size()) {
+  if (used != entries_.used() || used != ends_.size() + spent_.size() || used != index_.size()) {
     return "the number of idempotency keys is wrong";
   }
+  if (bytes != used_bytes_) return "the bytes of idempotency keys are wrong";
   return "";
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "queue/api/hash.h"
+#include "queue/state/tables/heap_bytes.h"
 
 namespace dqueue::queue {
 namespace {
@@ -225,8 +226,12 @@ int64_t ReadyIndex::OldestSince() const {
 }
 
 size_t ReadyIndex::memory_bytes() const {
-  return size_ * (sizeof(OrderedSlot) + 2) + since_entries_ * 18 + lanes_.memory_bytes() +
-         lane_bytes_ + queue_count_ * (sizeof(Queue) + 16) +
+  return size_ * TreeEntryBytes(sizeof(OrderedSlot)) + since_entries_ * 18 + lanes_.memory_bytes() +
+         names_bytes() - lanes_.used() * sizeof(Lane);
+}
+
+size_t ReadyIndex::names_bytes() const {
+  return lanes_.used() * sizeof(Lane) + lane_bytes_ + queue_count_ * (sizeof(Queue) + 16) +
          queues_.capacity() * sizeof(queues_[0]) + oldest_.size() * 20;
 }
 

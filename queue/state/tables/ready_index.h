@@ -67,6 +67,8 @@ class ReadyIndex {
   int64_t OldestSince(uint32_t queue) const;
   int64_t OldestSince() const;
   size_t memory_bytes() const;
+  // Of queues and types: the part of memory_bytes() that jobs have no share in.
+  size_t names_bytes() const;
   // Empty if heads, ages and counts agree with the lanes. For tests and CheckConsistency.
   std::string Problem() const;
   // The number of jobs that name the lane (AcquireLane less ReleaseLane).

@@ -1,9 +1,9 @@
 // Jobs of requests with a request_id that are gone: so that the repeated request does not create
 // them again. Replicated, in snapshots and in the digest.
 //
-// An entry is added when the job is removed, and dropped when its time is over or more than
-// kRequestsMax are known: the one that was added first goes first. Entries have a fixed size, so
-// the limit on their number bounds their bytes too.
+// An entry is added when the job is removed, and dropped when its time is over, more than
+// kRequestsMax are known, or the leader has it trimmed: the one that was added first goes first.
+// Entries have a fixed size.
 #pragma once
 
 #include <array>
@@ -39,6 +39,8 @@ class RequestTable {
     uint32_t& free_link() { return next; }
     bool used() const { return sequence != 0; }
   };
+  // Of one entry, with its share of the index.
+  static constexpr size_t kEntryBytes = sizeof(Entry) + SlotIndex::kEntryBytes;
 
   // kNoSlot: none. Entries whose time is over may still be there.
   uint32_t Find(const RequestKey& key) const;
@@ -54,6 +56,8 @@ class RequestTable {
   // Order-independent, over all entries.
   uint64_t hash_sum() const { return hash_sum_; }
   uint64_t RecomputeHashSum() const;
+  // Of all entries; the slots that wait for new ones are not counted.
+  size_t used_bytes() const { return entries_.used() * kEntryBytes; }
   size_t memory_bytes() const { return entries_.memory_bytes() + index_.memory_bytes(); }
   // Empty if index and order agree with the entries.
   std::string Problem() const;

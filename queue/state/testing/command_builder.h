@@ -162,6 +162,15 @@ class BatchBuilder {
     return *this;
   }
 
+  BatchBuilder& Trim(const TrimCounts& counts) {
+    auto* trim = batch_.add_commands()->mutable_trim();
+    trim->set_finished(counts.finished);
+    trim->set_dead(counts.dead);
+    trim->set_ids(counts.ids);
+    trim->set_requests(counts.requests);
+    return *this;
+  }
+
   const log::v1::CommandBatch& batch() const { return batch_; }
   std::string Bytes() const { return batch_.SerializeAsString(); }
 

@@ -133,6 +133,7 @@ CommandResult QueueModel::Execute(const log::v1::Command& command) {
   if (command.has_create_key()) return CreateKey(command.create_key());
   if (command.has_revoke_key()) return RevokeKey(command.revoke_key());
   if (command.has_use_keys()) return UseKeys(command.use_keys());
+  if (command.has_trim()) return Trim(command.trim());
   const std::string& id = command.has_complete()     ? command.complete().id()
                           : command.has_fail()       ? command.fail().id()
                           : command.has_expire()     ? command.expire().id()
@@ -221,6 +222,37 @@ CommandResult QueueModel::RevokeKey(const log::v1::RevokeKey& command) {
 CommandResult QueueModel::UseKeys(const log::v1::UseKeys& command) {
   for (const std::string& id : command.ids()) {
     if (api_keys_.contains(id)) api_keys_.at(id).last_use_time_ms = time_ms_;
+  }
+  return {};
+}
+
+CommandResult QueueModel::Trim(const log::v1::Trim& command) {
+  const auto purge = [&](bool dead, size_t count) {
+    std::set<std::pair<std::pair<int64_t, uint64_t>, std::string>> order;
+    for (const auto& [id, job] : jobs_) {
+      if (job.live() || (job.state == v1::JOB_STATE_DEAD) != dead) continue;
+      order.insert({{job.PurgeTime(), job.sequence}, id});
+    }
+    for (; count > 0 && !order.empty(); --count) {
+      Purge(order.begin()->second);
+      order.erase(order.begin());
+    }
+  };
+  purge(/*dead=*/false, command.finished());
+  purge(/*dead=*/true, command.dead());
+  std::set<std::pair<std::pair<int64_t, uint64_t>, std::pair<std::string, std::string>>> spent;
+  for (const auto& [name, key] : keys_) {
+    const auto job = jobs_.find(key.job_id);
+    const bool waits =
+        job != jobs_.end() && job->second.sequence == key.sequence && job->second.live();
+    if (!waits) spent.insert({{key.end_ms, key.sequence}, name});
+  }
+  for (size_t count = command.ids(); count > 0 && !spent.empty(); --count) {
+    keys_.erase(spent.begin()->second);
+    spent.erase(spent.begin());
+  }
+  for (size_t count = command.requests(); count > 0 && !requests_.empty(); --count) {
+    requests_.pop_front();
   }
   return {};
 }

@@ -99,6 +99,7 @@ class QueueModel {
   CommandResult CreateKey(const log::v1::CreateKey& command);
   CommandResult RevokeKey(const log::v1::RevokeKey& command);
   CommandResult UseKeys(const log::v1::UseKeys& command);
+  CommandResult Trim(const log::v1::Trim& command);
   void Enter(Job& job, v1::JobState state);
   void Kill(Job& job, v1::DeadReason reason);
   v1::QueueStats& Events(const Job& job) { return events_[job.spec.queue()]; }

@@ -40,6 +40,12 @@ class Workload {
     if (batches_to_level_ > 0 && batches_to_level_ != UINT64_MAX) --batches_to_level_;
     for (uint64_t i = Below(static_cast<uint64_t>(max_commands) + 1); i > 0; --i) Add(&batch);
     if (Chance(15)) AddOfKeys(&batch);
+    if (Chance(10)) {
+      batch.Trim({.finished = static_cast<uint32_t>(Below(3)),
+                  .dead = static_cast<uint32_t>(Below(3)),
+                  .ids = static_cast<uint32_t>(Below(3)),
+                  .requests = static_cast<uint32_t>(Below(3))});
+    }
     return batch;
   }
 
