@@ -232,6 +232,18 @@ void MakeTenants(RandomStream& random, Profile* p) {
   p->load.operators = std::max(p->load.operators, 1);
 }
 
+// Few finished jobs and idempotency keys are kept: the leader trims all the time, with all faults
+// of the swarm.
+void MakeTrims(RandomStream& random, Profile* p) {
+  p->node.broker.keep.count = Choose<uint64_t>(random, {1, 3, 10, 30});
+  p->node.broker.keep.bytes = Choose<uint64_t>(random, {0, 3000});
+  p->load.idempotency = 0.4;
+  p->load.fail = std::max(p->load.fail, 0.2);
+  p->load.reject = 0.2;
+  p->load.operators = std::max(p->load.operators, 1);
+  p->load.retry = 1;
+}
+
 // Concurrent purges and redrives with slow disks: jobs change state while a command about them is
 // in flight. Many dead jobs, for GroupDeadJobs.
 void MakeSweeps(Profile* p) {
@@ -275,9 +287,9 @@ node::Options SmallNodeOptions() {
 }
 
 const std::vector<std::string_view>& ProfileNames() {
-  static const std::vector<std::string_view> names = {"swarm", "calm",   "elections", "network",
-                                                      "disk",  "leases", "snapshots", "single",
-                                                      "reads", "reuse",  "sweeps",    "tenants"};
+  static const std::vector<std::string_view> names = {
+      "swarm",  "calm",  "elections", "network", "disk",    "leases", "snapshots",
+      "single", "reads", "reuse",     "sweeps",  "tenants", "trims"};
   return names;
 }
 
@@ -320,6 +332,8 @@ std::optional<Profile> MakeProfile(std::string_view name, uint64_t seed) {
     MakeTenants(random, &p);
   } else if (name == "sweeps") {
     MakeSweeps(&p);
+  } else if (name == "trims") {
+    MakeTrims(random, &p);
   } else if (name == "single") {
     p.nodes = 1;
     p.faults.wipe = p.faults.bit_rot = 0;

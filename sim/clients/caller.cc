@@ -7,12 +7,16 @@ namespace {
 
 // Returns a string literal for the reason, as TraceEvent::text requires.
 const char* ReasonText(std::string_view reason) {
-  constexpr const char* kReasons[] = {
-      "NOT_LEADER",           "NO_LEADER",      "OVERLOADED",     "DISK_LOW",
-      "INVALID_FIELD",        "LEASE_STALE",    "INVALID_STATE",  "JOB_NOT_FOUND",
-      "DUPLICATE_JOB",        "SHUTTING_DOWN",  "BATCH_REJECTED", "DEADLINE_PASSED",
-      "IDEMPOTENCY_MISMATCH", "COMMIT_UNKNOWN", "QUEUE_PAUSED",   "QUEUE_NOT_FOUND",
-      "QUEUE_DENIED",         "KEY_NOT_FOUND",  "KEY_EXISTS"};
+  constexpr const char* kReasons[] = {"NOT_LEADER",      "NO_LEADER",
+                                      "OVERLOADED",      "DISK_LOW",
+                                      "MEMORY_LOW",      "INVALID_FIELD",
+                                      "LEASE_STALE",     "INVALID_STATE",
+                                      "JOB_NOT_FOUND",   "DUPLICATE_JOB",
+                                      "SHUTTING_DOWN",   "BATCH_REJECTED",
+                                      "DEADLINE_PASSED", "IDEMPOTENCY_MISMATCH",
+                                      "COMMIT_UNKNOWN",  "QUEUE_PAUSED",
+                                      "QUEUE_NOT_FOUND", "QUEUE_DENIED",
+                                      "KEY_NOT_FOUND",   "KEY_EXISTS"};
   for (const char* known : kReasons) {
     if (reason == known) return known;
   }
