@@ -14,15 +14,16 @@ namespace {
 using queue::CallKind;
 
 constexpr uint64_t kWeights[] = {8, 4, 2, 1};
-constexpr size_t kLimitDivisors[] = {1, 2, 4, 8};
 constexpr uint64_t kWeightsMax = 8;
 static_assert(std::size(kWeights) == queue::kCallKinds);
-static_assert(std::size(kLimitDivisors) == queue::kCallKinds);
 
 constexpr Duration kRetrySoon = std::chrono::milliseconds(100);
 
-size_t LimitOf(CallKind kind, size_t max_calls) {
-  return std::max<size_t>(1, max_calls / kLimitDivisors[static_cast<size_t>(kind)]);
+// Of this part of the bytes nothing is refused.
+constexpr size_t kFreePart = 16;
+
+size_t LimitOf(CallKind kind, size_t limit_of_all) {
+  return std::max<size_t>(1, limit_of_all / FairInbox::kLimitDivisors[static_cast<size_t>(kind)]);
 }
 
 const std::string& CallerOf(const queue::AnyCall& call) {
@@ -75,23 +76,67 @@ int64_t CostOf(const queue::AnyCall& call) {
       call);
 }
 
-std::optional<queue::Error> FairInbox::Refuse(const queue::AnyCall& call, size_t max_calls) {
+// Beside the bytes on the wire: the objects of jobs, items, ids, headers and labels.
+size_t MemoryOf(const queue::AnyCall& call) {
+  constexpr size_t kJob = 512;
+  constexpr size_t kItem = 256;
+  constexpr size_t kId = 64;
+  constexpr size_t kPair = 128;
+  return std::visit(
+      [](const auto& c) -> size_t {
+        if constexpr (!requires { c.request.ByteSizeLong(); }) {
+          return sizeof(c.request);  // of keys
+        } else {
+          size_t bytes = sizeof(c) + c.request.ByteSizeLong();
+          if constexpr (requires { c.request.jobs(); }) {
+            for (const v1::JobSpec& job : c.request.jobs()) {
+              bytes += kJob + kPair * (job.headers_size() + job.labels_size());
+            }
+          }
+          if constexpr (requires { c.request.items_size(); })
+            bytes += kItem * c.request.items_size();
+          if constexpr (requires { c.request.ids_size(); }) bytes += kId * c.request.ids_size();
+          return bytes;
+        }
+      },
+      call);
+}
+
+std::optional<queue::Error> FairInbox::Refuse(const queue::AnyCall& call, size_t bytes,
+                                              const InboxLimits& limits) const {
   const CallKind kind = queue::KindOf(call);
   const KindQueue& queue = kinds_[static_cast<size_t>(kind)];
   const std::string name(queue::CallKindName(kind));
-  const size_t limit = LimitOf(kind, max_calls);
-  if (size() >= max_calls || queue.size >= limit) {
+  const size_t limit = LimitOf(kind, limits.calls);
+  if (size() >= limits.calls || queue.size >= limit) {
     return Overloaded(kind, "full", "too many " + name + " wait for this node", limit, kRetrySoon);
+  }
+  const size_t bytes_limit = LimitOf(kind, limits.bytes);
+  if (queue.size > 0 && (bytes_ + bytes > limits.bytes || queue.bytes + bytes > bytes_limit)) {
+    return Overloaded(kind, "bytes",
+                      name + " that wait for this node have too many bytes; the limit is " +
+                          std::to_string(bytes_limit),
+                      bytes_limit, kRetrySoon);
   }
   const auto found = queue.tag_of.find(CallerOf(call));
   if (found == queue.tag_of.end()) return std::nullopt;
   const CallerQueue& own = queue.waiting.at(found->second);
-  const size_t share = std::max<size_t>(1, limit / (queue.tag_of.size() + 1));
+  const size_t callers = queue.tag_of.size() + 1;
+  const size_t share = std::max<size_t>(1, limit / callers);
   if (queue.size >= limit / 2 && own.calls.size() >= share) {
     return Overloaded(kind, "caller_share",
                       "too many " + name + " of this caller wait for this node; its share is " +
                           std::to_string(share),
                       share, kRetrySoon);
+  }
+  const size_t bytes_share = bytes_limit / callers;
+  if (queue.bytes >= bytes_limit / 2 && own.bytes >= bytes_share) {
+    return Overloaded(kind, "caller_share",
+                      name +
+                          " of this caller that wait for this node have too many bytes; its "
+                          "share is " +
+                          std::to_string(bytes_share),
+                      bytes_share, kRetrySoon);
   }
   const std::optional<Time> since = own.calls.front().since;
   if (kind != CallKind::kLeases && since && *now_ - *since >= kDelayMax) {
@@ -103,12 +148,14 @@ std::optional<queue::Error> FairInbox::Refuse(const queue::AnyCall& call, size_t
   return std::nullopt;
 }
 
-std::optional<queue::Error> FairInbox::Add(queue::AnyCall& call, size_t max_calls) {
-  if (size() >= std::min(kFairFrom, max_calls)) {
+std::optional<queue::Error> FairInbox::Add(queue::AnyCall& call, size_t bytes,
+                                           const InboxLimits& limits) {
+  if (size() >= std::min(kFairFrom, limits.calls) || bytes_ + bytes > limits.bytes / kFreePart) {
     Sort();
-    if (auto error = Refuse(call, max_calls)) return error;
+    if (auto error = Refuse(call, bytes, limits)) return error;
   }
-  arrived_.push_back({std::move(call), now_});
+  arrived_.push_back({std::move(call), bytes, now_});
+  bytes_ += bytes;
   return std::nullopt;
 }
 
@@ -128,7 +175,10 @@ void FairInbox::Sort() {
       found = kind.tag_of.emplace(caller, tag).first;
       kind.waiting[tag].caller = caller;
     }
-    kind.waiting.at(found->second).calls.push_back(std::move(waiting));
+    CallerQueue& queue = kind.waiting.at(found->second);
+    kind.bytes += waiting.bytes;
+    queue.bytes += waiting.bytes;
+    queue.calls.push_back(std::move(waiting));
     ++kind.size;
     ++sorted_;
   }
@@ -149,6 +199,8 @@ FairInbox::Waiting FairInbox::Next(int64_t* cost) {
   Waiting next = std::move(queue.calls.front());
   queue.calls.pop_front();
   --kind->size;
+  kind->bytes -= next.bytes;
+  queue.bytes -= next.bytes;
   --sorted_;
   *cost = CostOf(next.call);
   virtual_now_ = kind->tag;
@@ -167,6 +219,7 @@ FairInbox::Waiting FairInbox::Next(int64_t* cost) {
 }
 
 void FairInbox::HandOut(Time now, Waiting waiting, Taken* taken) {
+  bytes_ -= waiting.bytes;
   const bool late = std::visit(
       [now](const auto& call) { return call.deadline <= now || queue::IsCancelled(call); },
       waiting.call);

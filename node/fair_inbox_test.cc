@@ -18,6 +18,7 @@ using queue::AnyCall;
 using queue::CallKind;
 
 constexpr size_t kMax = 100'000;
+constexpr size_t kMaxBytes = size_t{1} << 40;
 constexpr int64_t kAll = INT64_MAX;
 
 // Calls of the four kinds. The worker id of a lease, and the id or queue of others, is `name`.
@@ -84,8 +85,8 @@ std::string NameOf(const AnyCall& call) {
 class FairInboxTest : public testing::Test {
  protected:
   // "" or the cause of the refusal.
-  std::string Add(AnyCall call, size_t max_calls = kMax) {
-    const auto error = inbox_.Add(call, max_calls);
+  std::string Add(AnyCall call, size_t max_calls = kMax, size_t max_bytes = kMaxBytes) {
+    const auto error = inbox_.Add(call, MemoryOf(call), {.calls = max_calls, .bytes = max_bytes});
     if (!error) return "";
     EXPECT_EQ(error->reason, "OVERLOADED");
     EXPECT_EQ(error->code, absl::StatusCode::kResourceExhausted);
@@ -292,6 +293,47 @@ TEST_F(FairInboxTest, FewCallsAreNeverRefused) {
   EXPECT_EQ(Add(Leasing("a"), 10), "full") << "unless the node allows fewer";
 }
 
+// An enqueue of one job with a payload of so many bytes.
+AnyCall Carrying(const std::string& caller, size_t bytes) {
+  queue::EnqueueCall call;
+  call.caller = caller;
+  call.request.add_jobs()->set_payload(std::string(bytes, 'x'));
+  return call;
+}
+
+TEST_F(FairInboxTest, AKindCannotUseTheMemoryOfOthers) {
+  constexpr size_t kBytes = 64000;
+  size_t taken = 0;
+  while (Add(Carrying(std::to_string(taken), 3000), kMax, kBytes).empty()) ++taken;
+  EXPECT_EQ(taken, 8u) << "half of the bytes";
+  EXPECT_EQ(Add(Carrying("x", 3000), kMax, kBytes), "bytes");
+  EXPECT_EQ(Add(Pausing("x"), kMax, kBytes), "") << "it is small";
+  EXPECT_EQ(Add(Leasing("x"), kMax, kBytes), "") << "the rest is for other kinds";
+  EXPECT_GE(inbox_.bytes(), 8u * 3000);
+  Take();
+  EXPECT_EQ(inbox_.bytes(), 0u);
+  EXPECT_EQ(Add(Carrying("x", 3000), kMax, kBytes), "");
+}
+
+TEST_F(FairInboxTest, OneCallerCannotUseTheMemoryOfOthers) {
+  constexpr size_t kBytes = 128000;
+  size_t flood = 0;
+  while (Add(Carrying("flood", 3000), kMax, kBytes).empty()) ++flood;
+  EXPECT_EQ(flood, 9u) << "half of what the kind may use";
+  EXPECT_EQ(Add(Carrying("flood", 3000), kMax, kBytes), "caller_share");
+  EXPECT_EQ(Add(Carrying("other", 3000), kMax, kBytes), "");
+}
+
+TEST_F(FairInboxTest, OneCallOfAKindAlwaysFits) {
+  constexpr size_t kBytes = 64000;
+  EXPECT_EQ(Add(Carrying("a", 100000), kMax, kBytes), "");
+  EXPECT_EQ(Add(Carrying("b", 1), kMax, kBytes), "bytes");
+  queue::CompleteCall complete;
+  complete.request.add_items()->set_result(std::string(100000, 'r'));
+  EXPECT_EQ(Add(complete, kMax, kBytes), "");
+  EXPECT_EQ(Add(complete, kMax, kBytes), "bytes");
+}
+
 TEST_F(FairInboxTest, NoWorkIsDoneForLateCallsAndForThoseWhoAreGone) {
   for (const bool backlog : {false, true}) {
     auto late = With<queue::GetCall>("a", "late");
@@ -329,7 +371,8 @@ TEST_F(FairInboxTest, EveryCallComesOutOnce) {
       AnyCall call = random() % 3 == 0   ? Leasing(caller, name)
                      : random() % 2 == 0 ? Reading(caller, name)
                                          : Pausing(caller, name);
-      if (inbox_.Add(call, 2000)) {
+      const InboxLimits limits{.calls = 2000, .bytes = kMaxBytes};
+      if (inbox_.Add(call, MemoryOf(call), limits)) {
         EXPECT_EQ(NameOf(call), name) << "a refused call is unchanged";
         EXPECT_GE(inbox_.size(), FairInbox::kFairFrom);
       } else {
@@ -341,11 +384,35 @@ TEST_F(FairInboxTest, EveryCallComesOutOnce) {
       ASSERT_EQ(inside.erase(NameOf(call)), 1u);
     }
     ASSERT_EQ(inbox_.size(), inside.size());
+    ASSERT_GE(inbox_.bytes(), inside.size());
   }
   while (!inbox_.empty()) {
     for (const AnyCall& call : Take(1000)) ASSERT_EQ(inside.erase(NameOf(call)), 1u);
   }
   EXPECT_TRUE(inside.empty());
+  EXPECT_EQ(inbox_.bytes(), 0u);
+}
+
+TEST(MemoryOf, CountsTheObjectsOfSmallFieldsToo) {
+  EXPECT_GE(MemoryOf(Carrying("a", 100000)), 100000u);
+  EXPECT_LE(MemoryOf(Carrying("a", 100000)), 102000u);
+  queue::EnqueueCall call;
+  for (int i = 0; i < 100; ++i) {
+    v1::JobSpec* job = call.request.add_jobs();
+    for (int h = 0; h < 60; ++h) (*job->mutable_headers())[std::to_string(h)] = "x";
+  }
+  const auto used = static_cast<double>(call.request.SpaceUsedLong());
+  const auto counted = static_cast<double>(MemoryOf(call));
+  EXPECT_GT(counted, 0.7 * used);
+  EXPECT_LT(counted, 2 * used);
+  queue::CompleteCall complete;
+  for (int i = 0; i < 1000; ++i) {
+    auto* item = complete.request.add_items();
+    item->set_id("job-" + std::to_string(i));
+    item->mutable_token()->set_term(7);
+  }
+  EXPECT_GT(static_cast<double>(MemoryOf(complete)),
+            0.7 * static_cast<double>(complete.request.SpaceUsedLong()));
 }
 
 TEST(CostOf, GrowsWithTheCall) {
@@ -368,27 +435,28 @@ TEST(CostOf, GrowsWithTheCall) {
 }
 
 TEST(Inbox, CallsThatDoNotFitWaitForTheNextTurn) {
+  constexpr InboxLimits kLimits{.calls = 10000, .bytes = kMaxBytes};
   Inbox inbox;
   std::optional<queue::Error> refused;
   for (int i = 0; i < 3; ++i) {
     AnyCall call = Enqueuing("a", Inbox::kTurnCost);
-    EXPECT_EQ(inbox.AddCall(call, 10000, &refused), i == 0) << "the loop is woken once";
+    EXPECT_EQ(inbox.AddCall(call, kLimits, &refused), i == 0) << "the loop is woken once";
     EXPECT_FALSE(refused);
   }
   for (size_t i = 0; i < FairInbox::kFairFrom; ++i) {
     AnyCall call = Enqueuing("a", 0);
-    inbox.AddCall(call, 10000, &refused);
+    inbox.AddCall(call, kLimits, &refused);
     EXPECT_FALSE(refused);
   }
   bool more = false;
   EXPECT_EQ(inbox.Take(Time(1h), &more).calls.size(), 1u);
   EXPECT_TRUE(more);
   AnyCall call = Leasing("b");
-  EXPECT_FALSE(inbox.AddCall(call, 10000, &refused)) << "the loop goes on by itself";
+  EXPECT_FALSE(inbox.AddCall(call, kLimits, &refused)) << "the loop goes on by itself";
   const InboxContents rest = inbox.Take(Time(1h), &more);
   EXPECT_EQ(CallerOf(rest.calls.front()), "b") << "of another kind";
   while (more) inbox.Take(Time(1h), &more);
-  EXPECT_TRUE(inbox.AddCall(call, 10000, &refused)) << "it was empty";
+  EXPECT_TRUE(inbox.AddCall(call, kLimits, &refused)) << "it was empty";
 }
 
 }  // namespace

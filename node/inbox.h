@@ -39,10 +39,12 @@ class Inbox {
   // Each Add*() returns true if the inbox was empty before. The caller must then wake the loop.
 
   // Sets *refused if the call is not admitted (fair_inbox.h). `call` is then unchanged.
-  bool AddCall(queue::AnyCall& call, size_t max_calls, std::optional<queue::Error>* refused) {
+  bool AddCall(queue::AnyCall& call, const InboxLimits& limits,
+               std::optional<queue::Error>* refused) {
+    const size_t bytes = MemoryOf(call);
     std::lock_guard lock(mutex_);
     const bool was_empty = contents_.empty() && calls_.empty();
-    *refused = calls_.Add(call, max_calls);
+    *refused = calls_.Add(call, bytes, limits);
     return !*refused && was_empty;
   }
   bool AddMessages(std::vector<raft::Message> messages) {
@@ -77,9 +79,14 @@ class Inbox {
     *more = !calls_.empty();
     return contents;
   }
+  // Memory of the calls that wait, estimated.
+  size_t call_bytes() const {
+    std::lock_guard lock(mutex_);
+    return calls_.bytes();
+  }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   InboxContents contents_;  // without calls
   FairInbox calls_;
 };

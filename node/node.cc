@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "node/formation.h"
+#include "node/memory_budget.h"
 #include "node/node_impl.h"
 
 namespace dqueue::node {
@@ -38,7 +39,11 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Open(const Options& options, const E
 }
 
 NodeImpl::NodeImpl(const Options& options, const Env& env)
-    : options_(options), env_(env), self_(raft::NodeIdOf(options.name)), clock_(self_) {}
+    : options_(options),
+      env_(env),
+      self_(raft::NodeIdOf(options.name)),
+      clock_(self_),
+      memory_(options.memory_limit) {}
 
 NodeImpl::~NodeImpl() = default;
 
@@ -121,6 +126,7 @@ void NodeImpl::MakeBroker(uint64_t salt) {
   broker_->SetTimes(std::move(times));
   broker_->SetHint(Hint());
   broker_->SetLowSpace(low_space_);
+  UpdateLowMemory();
   if (draining_) broker_->Drain();
   if (env_.probe != nullptr) {
     broker_->OnGrant(
@@ -142,7 +148,7 @@ void NodeImpl::RunLoop() {
 
 void NodeImpl::Submit(queue::AnyCall call) {
   std::optional<queue::Error> refused;
-  if (inbox_.AddCall(call, options_.max_inbox_calls, &refused)) RunLoop();
+  if (inbox_.AddCall(call, options_.inbox, &refused)) RunLoop();
   if (refused) std::visit([&](auto& c) { c.done(*std::move(refused)); }, call);
 }
 
@@ -168,10 +174,15 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
     NodeMetrics metrics = metrics_;
     metrics.view = MakeView();
     metrics.times = broker_->times();
-    metrics.queues = named_queues_.Page(*state_, clock_.NowMs(now_));
-    metrics.forgotten_queues = state_->forgotten_queues();
-    metrics.used_request_ids = state_->used_request_ids();
-    metrics.state_level = state_->level();
+    const StateFigures figures = before_restore_ ? *before_restore_ : Figures();
+    metrics.queues = figures.queues;
+    metrics.forgotten_queues = figures.forgotten_queues;
+    metrics.used_request_ids = figures.used_request_ids;
+    metrics.state_level = figures.level;
+    metrics.memory = MemoryInUse();
+    if (const int64_t time_ms = clock_.NowMs(now_); time_ms != 0) {
+      metrics.clock_offset_ms = time_ms - env_.wall_ms();
+    }
     done(metrics);
   });
 }
@@ -179,7 +190,8 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
 StatusWatch NodeImpl::Watch(StatusWatcher watcher) { return board_.Watch(std::move(watcher)); }
 
 void NodeImpl::MaybePublishStatus() {
-  queue::KeyTablePtr keys = state_->api_keys();
+  // While a snapshot is restored there are no keys; those known before stay valid.
+  queue::KeyTablePtr keys = restoring_ ? published_keys_ : state_->api_keys();
   if (published_config_ != nullptr && keys == published_keys_ && serving_ == published_serving_ &&
       status_.role == published_status_.role && status_.term == published_status_.term &&
       status_.leader == published_status_.leader) {
@@ -227,6 +239,11 @@ NodeView NodeImpl::MakeView() const {
   view.applied_index = state_->applied_index().value();
   view.digest = state_->Digest();
   view.jobs = state_->job_count();
+  if (before_restore_) {
+    view.applied_index = before_restore_->applied_index;
+    view.digest = before_restore_->digest;
+    view.jobs = before_restore_->jobs;
+  }
   view.broker = broker_->gauges();
   view.log = log_->stats();
   view.snapshot_index = snapshot_index_.value();

@@ -28,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "base/histogram.h"
 #include "dqueue/v1/service.pb.h"
+#include "node/fair_inbox.h"
 #include "node/status_watch.h"
 #include "queue/api/key.h"
 #include "queue/broker/broker.h"
@@ -78,6 +79,8 @@ struct Env {
   std::function<void()> run_loop_and_log;
   std::function<void()> wake_log;
   std::function<void()> wake_snapshots;
+  // The resident memory of the process; called on the snapshot thread. Null: unknown.
+  std::function<uint64_t()> resident_bytes;
   std::function<void(const absl::Status&)> fatal;    // a storage error; called once, any thread
   std::function<void(const std::string&)> log_line;  // a line for the operator; may be null
   Probe* probe = nullptr;                            // may be null
@@ -105,13 +108,25 @@ struct Options {
   uint64_t trailing_log_bytes = 32 << 20;
   size_t snapshot_chunk_bytes = 512 << 10;
   uint64_t reserve_bytes = 256 << 20;  // with less free disk space, this node counts as full
-  // Calls waiting for a turn, in fair shares (fair_inbox.h); OVERLOADED beyond. At least 1.
-  size_t max_inbox_calls = 200000;
-  uint64_t seed = 0;                   // for random election times, ids and jitter
+  InboxLimits inbox;                   // of calls waiting for a turn; OVERLOADED beyond
+  // Memory that the process may use, in bytes; long before, new jobs are refused. 0: no limit. Set
+  // it with SetMemoryLimit (node/memory_budget.h).
+  uint64_t memory_limit = 0;
+  uint64_t seed = 0;  // for random election times, ids and jitter
   // The highest level of the replicated state that this node tells the others it knows. Lower than
   // kStateLevelMax: like an older program, as long as no other node raises the level.
   uint32_t state_level = queue::kStateLevelMax;
   std::string Problem() const;  // empty if the options are valid
+};
+
+// The memory of a node by what it holds, in bytes.
+struct MemoryUse {
+  queue::StateMemory state;
+  uint64_t log = 0;       // cached log entries, and those on their way
+  uint64_t calls = 0;     // requests that wait for a turn, and commands that wait for a batch
+  uint64_t resident = 0;  // of the process, when it was measured last; 0: not measured
+  uint64_t limit = 0;     // Options::memory_limit
+  uint64_t counted() const { return state.total() + log + calls; }
 };
 
 // A copy, for status pages.
@@ -137,6 +152,7 @@ struct NodeMetrics {
   uint64_t forgotten_queues = 0;    // since the cluster was formed
   queue::UsedIds used_request_ids;  // remembered though their jobs are gone
   uint32_t state_level = 0;         // queue/state/state_level.h
+  int64_t clock_offset_ms = 0;      // the cluster's time minus this node's wall clock
   Histogram commit_time;            // leader only: from proposing a batch until it is applied
   uint64_t proposals = 0;           // proposed batches
   uint64_t leader_changes = 0;      // seen by this node
@@ -144,6 +160,7 @@ struct NodeMetrics {
   uint64_t snapshots_written = 0;
   uint64_t snapshots_installed = 0;  // received from a leader
   uint64_t free_bytes = 0;           // free disk space at the last check; 0: not checked yet
+  MemoryUse memory;
   // Waiting and lease times of jobs while this node led.
   queue::JobTimes times;
   // From Node::Open until the recovered log was applied. Not set before that.

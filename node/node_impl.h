@@ -1,6 +1,6 @@
 // The implementation of Node. node.cc opens the node and takes calls from other threads;
-// node_loop.cc runs a turn; node_snapshots.cc takes and installs snapshots; node_transfer.cc
-// transfers leadership.
+// node_loop.cc runs a turn; node_snapshots.cc takes and installs snapshots; node_memory.cc counts
+// memory; node_transfer.cc transfers leadership.
 //
 // The members without a comment about threads belong to the loop's thread.
 #pragma once
@@ -16,6 +16,7 @@
 
 #include "node/cluster_clock.h"
 #include "node/inbox.h"
+#include "node/memory_budget.h"
 #include "node/node.h"
 #include "node/snapshot_actor.h"
 #include "storage/snapshots/snapshot_store.h"
@@ -92,6 +93,8 @@ class NodeImpl final : public Node {
   // The distance between milestones.
   uint64_t MilestoneBytes() const;
   bool SnapshotDue() const;
+  // Gives up the snapshot that is being taken, if there is one.
+  void AbandonSnapshot();
   void MaybeRemoveOld();
   // The last index to compact after a snapshot at `index`: keeps trailing_log_bytes of the log.
   raft::Index CompactionPoint(raft::Index index) const;
@@ -99,6 +102,26 @@ class NodeImpl final : public Node {
   void SnapshotRestored(Time now, const storage::Manifest& manifest,
                         std::unique_ptr<queue::StateMachine> state);
   void SpaceChecked(Time now, uint64_t free_bytes, bool log_space_failed);
+
+  // ---- memory (node_memory.cc)
+  // For status pages.
+  struct StateFigures {
+    uint64_t applied_index = 0;
+    uint64_t digest = 0;
+    uint64_t jobs = 0;
+    uint32_t level = 0;
+    queue::QueueFigures queues;
+    uint64_t forgotten_queues = 0;
+    queue::UsedIds used_request_ids;
+  };
+  StateFigures Figures();
+  // Gives the state to the snapshot thread, which frees it and then restores `meta`. Meanwhile this
+  // node has an empty one: there is not always memory for two.
+  void ReplaceState(const raft::SnapshotMeta& meta);
+  MemoryUse MemoryInUse() const;
+  void CheckMemory(Time now);
+  // Tells the broker whether new jobs must be refused.
+  void UpdateLowMemory();
 
   // ---- all else (node.cc)
   // Runs `task` in the next turn. Any thread.
@@ -158,6 +181,9 @@ class NodeImpl final : public Node {
   bool snapshot_in_state_ = false;               // the state machine is producing pieces
   bool snapshot_in_actor_ = false;               // the files are not complete yet
   std::optional<raft::SnapshotMeta> restoring_;  // received; the actor is building its state
+  // Of the state that was given up for the one that is restored: counters must not seem to start
+  // anew.
+  std::optional<StateFigures> before_restore_;
   raft::SnapshotMeta snapshot_meta_;
   raft::Index snapshot_index_;   // of the newest complete snapshot
   uint64_t snapshot_bytes_ = 0;  // size of that snapshot
@@ -171,7 +197,8 @@ class NodeImpl final : public Node {
   };
   std::deque<Milestone> milestones_;
   uint64_t applied_bytes_ = 0;
-  uint64_t bytes_at_snapshot_ = 0;
+  uint64_t bytes_at_snapshot_ = 0;      // when the newest snapshot began,
+  uint64_t bytes_before_snapshot_ = 0;  // and what it was then: if that snapshot fails
 
   queue::NamedQueues named_queues_;
   NodeMetrics metrics_;  // only the counters, commit_time, free_bytes and recovery_time
@@ -189,6 +216,8 @@ class NodeImpl final : public Node {
 
   Time next_space_check_{};
   bool low_space_ = false;
+  MemoryBudget memory_;
+  uint64_t resident_bytes_ = 0;  // at the last check
 
   // A transfer that TransferLeadership() requested; one at a time.
   struct RequestedTransfer {

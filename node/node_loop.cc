@@ -19,6 +19,7 @@ bool NodeImpl::Poll(Time now) {
   if (failed_.load(std::memory_order_relaxed)) return false;
   DQ_CHECK(now >= now_);
   now_ = now;
+  CheckMemory(now);
   TakeInbox(now);
   if (now >= raft_->Deadline()) Step(now, raft::Timeout{});
   broker_->OnTimer(now, clock_.NowMs(now));
@@ -138,14 +139,10 @@ void NodeImpl::HandleOutput(Time now, raft::Output output) {
   if (output.status) HandleStatus(*output.status);
   if (output.install) {
     DQ_CHECK(!serving_);
-    if (snapshot_in_state_) {
-      state_->AbandonSnapshot();
-      actor_->AbandonWrite();
-      snapshot_in_state_ = snapshot_in_actor_ = false;
-    }
+    AbandonSnapshot();
     restoring_ = output.install;
     mark_token_ = output.token;
-    actor_->Restore(*output.install);
+    ReplaceState(*output.install);
   }
   WriteAndSend(&output);
   if (output.store_chunk) actor_->StoreChunk(*std::move(output.store_chunk));
@@ -189,6 +186,7 @@ void NodeImpl::MaybeServe(Time now) {
   AdvanceClock(now);
   broker_->BecomeLeader(now, status_.term);
   broker_->SetLowSpace(!raft_->HasRoom());
+  UpdateLowMemory();
 }
 
 void NodeImpl::WriteAndSend(raft::Output* output) {

@@ -37,7 +37,9 @@ SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
     });
   };
   out.space = [this](uint64_t free_bytes, bool log_space_failed) {
-    Post([this, free_bytes, log_space_failed](Time now) {
+    const uint64_t resident = env_.resident_bytes ? env_.resident_bytes() : 0;
+    Post([this, free_bytes, log_space_failed, resident](Time now) {
+      resident_bytes_ = resident;
       SpaceChecked(now, free_bytes, log_space_failed);
     });
   };
@@ -63,9 +65,18 @@ bool NodeImpl::MaybeSnapshot() {
     state_->BeginSnapshot();
     actor_->BeginWrite(snapshot_meta_);
     snapshot_in_state_ = snapshot_in_actor_ = true;
-    bytes_at_snapshot_ = applied_bytes_;
+    bytes_before_snapshot_ = std::exchange(bytes_at_snapshot_, applied_bytes_);
   }
   if (!snapshot_in_state_) return false;
+  if (!state_->snapshot_running()) {
+    // Jobs changed faster than the disk took the image.
+    AbandonSnapshot();
+    snapshot_retry_at_ = now_ + kRetryAfterFullDisk;
+    LogLine(
+        "a snapshot was given up: the copies of changed jobs need too much memory; the next "
+        "attempt is in 10 s");
+    return false;
+  }
   if (actor_->pending_writes() >= kPiecesWaitingMax) return false;
   std::string piece;
   const bool end = state_->ContinueSnapshot(kPieceBytes, &piece);
@@ -98,6 +109,7 @@ void NodeImpl::SnapshotWritten(Time now, std::optional<storage::Manifest> manife
   if (!manifest) {
     if (snapshot_in_state_) state_->AbandonSnapshot();
     snapshot_in_state_ = false;
+    bytes_at_snapshot_ = bytes_before_snapshot_;
     snapshot_retry_at_ = now + kRetryAfterFullDisk;
     LogLine("no disk space for a snapshot; the next attempt is in 10 s");
     return;
@@ -130,7 +142,8 @@ void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
   DQ_CHECK(restoring_ && !serving_ && committed_.empty());
   if (!(manifest.meta == *restoring_)) return;  // a newer snapshot was received
   restoring_.reset();
-  broker_.reset();  // it refers to the old state machine
+  before_restore_.reset();
+  broker_.reset();  // it refers to the empty state machine
   state_ = std::move(state);
   MakeBroker(++broker_salt_);
   MaybePublishStatus();
@@ -145,6 +158,14 @@ void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
   LogLine("installed a snapshot at index " + std::to_string(manifest.meta.index.value()));
 }
 
+void NodeImpl::AbandonSnapshot() {
+  if (!snapshot_in_state_) return;
+  state_->AbandonSnapshot();
+  actor_->AbandonWrite();
+  snapshot_in_state_ = snapshot_in_actor_ = false;
+  bytes_at_snapshot_ = bytes_before_snapshot_;
+}
+
 void NodeImpl::SpaceChecked(Time now, uint64_t free_bytes, bool log_space_failed) {
   metrics_.free_bytes = free_bytes;
   // Hysteresis: the disk has enough space again at 9/8 of the limit.
@@ -156,7 +177,7 @@ void NodeImpl::SpaceChecked(Time now, uint64_t free_bytes, bool log_space_failed
     LogLine(low ? "the disk has " + std::to_string(free_bytes) +
                       " bytes free, fewer than needed for new jobs; leased jobs can be completed"
                 : "the disk has enough free space again");
-    Step(now, raft::Capacity{low});
+    Step(now, raft::Capacity{.low_space = low, .low_memory = memory_.low()});
   }
   broker_->SetLowSpace(serving_ ? !raft_->HasRoom() : low_space_);
 }

@@ -63,6 +63,11 @@ class Cluster {
     options.trailing_log_bytes = trailing_log_bytes;
     options.snapshot_chunk_bytes = snapshot_chunk_bytes;
     options.reserve_bytes = 1 << 20;
+    const auto limit = memory_limits.find(name);
+    if (limit != memory_limits.end()) {
+      options.memory_limit = limit->second;
+      options.raft.cache_bytes = 64 << 10;
+    }
     options.seed = 7;
     const auto level = state_levels.find(name);
     if (level != state_levels.end()) options.state_level = level->second;
@@ -154,6 +159,7 @@ class Cluster {
   uint64_t snapshot_log_bytes = 64 << 20;
   uint64_t trailing_log_bytes = 0;
   size_t snapshot_chunk_bytes = 4096;
+  std::map<std::string, uint64_t> memory_limits;  // by node; none: no limit
 
  private:
   friend class Wire;
@@ -572,6 +578,171 @@ TEST(Node, WithAFullDiskJobsAreRefusedAndCompleted) {
   disk.SetCapacity(UINT64_MAX);
   cluster.Run(1200ms);
   EXPECT_NE(cluster.Enqueue(leader, "after"), "");
+}
+
+// Enqueues large jobs until one is refused; its reason. *ids: of the others.
+std::string FillMemory(Cluster& cluster, const std::string& node, std::vector<std::string>* ids,
+                       queue::Error* error = nullptr) {
+  for (int i = 0; i < 200; ++i) {
+    v1::EnqueueJobsRequest request;
+    request.add_jobs()->set_payload(std::string(60000, 'x'));
+    auto answer = cluster.Ask<queue::EnqueueCall>(node, request);
+    if (!answer) return "no answer";
+    if (!answer->ok()) {
+      if (error != nullptr) *error = answer->error;
+      return answer->error.reason;
+    }
+    ids->push_back(answer->value.results(0).id());
+  }
+  return "never";
+}
+
+NodeMetrics MetricsOf(Cluster& cluster, const std::string& name) {
+  std::optional<NodeMetrics> out;
+  cluster.node(name).RequestMetrics([&out](const NodeMetrics& metrics) { out = metrics; });
+  cluster.Run(1ms);
+  return out ? *out : NodeMetrics();
+}
+
+TEST(Node, WithLowMemoryJobsAreRefusedAndCompleted) {
+  Cluster cluster(1);
+  cluster.memory_limits["n1"] = 4 << 20;
+  cluster.Crash("n1");
+  ASSERT_TRUE(cluster.Start("n1").ok());
+  cluster.WaitForLeader();
+  std::vector<std::string> ids;
+  queue::Error error;
+  EXPECT_EQ(FillMemory(cluster, "n1", &ids, &error), "MEMORY_LOW");
+  EXPECT_EQ(error.code, absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(error.metadata["limit"], "4194304");
+  EXPECT_GT(ids.size(), 25u);
+  EXPECT_LT(ids.size(), 45u);
+  NodeMetrics metrics = MetricsOf(cluster, "n1");
+  EXPECT_TRUE(metrics.view.raft.low_memory);
+  EXPECT_EQ(metrics.memory.limit, 4u << 20);
+  EXPECT_GT(metrics.memory.counted(), (4u << 20) * 55 / 100);
+  EXPECT_LT(metrics.memory.counted(), (4u << 20) * 7 / 10);
+
+  // The node starts with the same jobs within the same limit, and workers drain it.
+  cluster.Crash("n1");
+  ASSERT_TRUE(cluster.Start("n1").ok());
+  cluster.WaitForLeader();
+  std::vector<std::string> more;
+  EXPECT_EQ(FillMemory(cluster, "n1", &more), "MEMORY_LOW");
+  EXPECT_LE(more.size(), 3u);
+  auto leased = cluster.Ask<queue::LeaseCall>("n1", LeaseOne());
+  ASSERT_TRUE(leased && leased->ok() && leased->value.jobs_size() == 1);
+  v1::CompleteJobsRequest complete;
+  auto* item = complete.add_items();
+  item->set_id(leased->value.jobs(0).id());
+  *item->mutable_token() = leased->value.jobs(0).lease().token();
+  auto completed = cluster.Ask<queue::CompleteCall>("n1", complete);
+  ASSERT_TRUE(completed && completed->ok());
+  EXPECT_EQ(completed->value.results(0).code(), 0);
+  v1::DeleteJobsRequest remove;
+  for (size_t i = 0; i < ids.size() / 2; ++i) remove.add_ids(ids[i]);
+  ASSERT_TRUE(cluster.Ask<queue::DeleteCall>("n1", remove)->ok());
+  EXPECT_NE(cluster.Enqueue("n1", "after"), "");
+  EXPECT_FALSE(MetricsOf(cluster, "n1").view.raft.low_memory);
+}
+
+TEST(Node, FollowersThatAreNeededForAMajorityNeedMemoryToo) {
+  Cluster cluster(3);
+  const std::string leader = cluster.WaitForLeader();
+  std::vector<std::string> followers;
+  for (const std::string& name : cluster.names()) {
+    if (name != leader) followers.push_back(name);
+  }
+  // One after the other: the leader keeps its majority, and stays the leader.
+  const auto limit = [&](const std::string& name, uint64_t bytes) {
+    cluster.memory_limits[name] = bytes;
+    cluster.Crash(name);
+    ASSERT_TRUE(cluster.Start(name).ok());
+    cluster.Run(500ms);
+    ASSERT_EQ(cluster.Leader(), leader);
+  };
+  limit(followers[0], 2 << 20);
+  std::vector<std::string> ids;
+  for (int i = 0; i < 40; ++i) ASSERT_NE(cluster.Enqueue(leader, std::string(60000, 'x')), "");
+  limit(followers[1], 6 << 20);
+  EXPECT_NE(cluster.Enqueue(leader, "x"), "") << "one of two followers has memory";
+  queue::Error error;
+  EXPECT_EQ(FillMemory(cluster, leader, &ids, &error), "MEMORY_LOW");
+  EXPECT_EQ(error.message, "too few members have memory for new jobs; workers can go on");
+  EXPECT_LT(ids.size(), 30u);
+  limit(followers[0], 64 << 20);
+  EXPECT_NE(cluster.Enqueue(leader, "after"), "");
+}
+
+TEST(Node, FreesItsStateBeforeItRestoresAnother) {
+  Cluster cluster(3);
+  cluster.snapshot_log_bytes = 64 << 10;
+  for (const std::string& name : cluster.names()) {
+    cluster.Crash(name);
+    ASSERT_TRUE(cluster.Start(name).ok());
+  }
+  const std::string leader = cluster.WaitForLeader();
+  const std::string late = leader == "n1" ? "n2" : "n1";
+  ASSERT_TRUE(cluster.Ask<queue::CreateKeyCall>(leader, KeyOrder('a'))->ok());
+  for (int i = 0; i < 5; ++i) ASSERT_NE(cluster.Enqueue(leader, "early"), "");
+  cluster.Run(200ms);
+  ASSERT_EQ(cluster.node(late).state().job_count(), 5u);
+  KeyWatch watch;
+  watch.Begin(cluster.node(late));
+  cluster.machine(late).cut = true;
+  for (int i = 0; i < 400; ++i) ASSERT_NE(cluster.Enqueue(leader, std::string(1000, 'x')), "");
+  ASSERT_TRUE(cluster.RunUntil(
+      [&] { return cluster.node(leader).raft().GetView().first_index > raft::Index(100); }));
+  cluster.machine(late).cut = false;
+  // The snapshot thread of the follower and its loop take turns, so that the loop installs the
+  // snapshot while the other stands still.
+  bool empty = false;
+  for (int i = 0; i < 4000 && !empty; ++i) {
+    cluster.machine(late).snapshot_steps = i % 2;
+    cluster.Run(500us);
+    empty = cluster.node(late).state().job_count() == 0;
+  }
+  ASSERT_TRUE(empty);
+  cluster.machine(late).snapshot_steps = 0;
+  const NodeMetrics metrics = MetricsOf(cluster, late);
+  EXPECT_EQ(cluster.node(late).state().job_count(), 0u);
+  EXPECT_EQ(metrics.queues.total.enqueued(), 5u) << "counters do not start anew";
+  EXPECT_EQ(metrics.view.jobs, 5u);
+  EXPECT_GT(metrics.view.applied_index, 5u);
+  EXPECT_NE(watch.Find(KeyOrder('a').key.id), nullptr) << "keys stay valid";
+  cluster.machine(late).snapshot_steps = INT_MAX;
+  EXPECT_TRUE(cluster.RunUntil([&] { return cluster.node(late).state().job_count() == 405; }));
+  EXPECT_EQ(MetricsOf(cluster, late).queues.total.enqueued(), 405u);
+  for (const queue::KeyTablePtr& keys : watch.published) {
+    EXPECT_NE(keys->Find(KeyOrder('a').key.id), nullptr);
+  }
+}
+
+TEST(Node, ASnapshotThatNeedsTooMuchMemoryIsGivenUp) {
+  Cluster cluster(1);
+  cluster.snapshot_log_bytes = 7 << 20;
+  cluster.Crash("n1");
+  ASSERT_TRUE(cluster.Start("n1").ok());
+  cluster.WaitForLeader();
+  cluster.machine("n1").snapshot_steps = 0;
+  std::vector<std::string> ids;
+  for (int i = 0; i < 150; ++i) ids.push_back(cluster.Enqueue("n1", std::string(50000, 'x')));
+  ASSERT_TRUE(cluster.node("n1").state().snapshot_running()) << "its pieces wait";
+  // The jobs that are deleted now are copied.
+  uint64_t most = 0;
+  for (const std::string& id : ids) {
+    v1::DeleteJobsRequest remove;
+    remove.add_ids(id);
+    ASSERT_TRUE(cluster.Ask<queue::DeleteCall>("n1", remove)->ok());
+    most = std::max(most, cluster.node("n1").state().memory().image);
+  }
+  EXPECT_GT(most, 1000000u);
+  EXPECT_LT(cluster.node("n1").state().memory().image, 100u);
+  EXPECT_FALSE(cluster.node("n1").state().snapshot_running());
+  // The next attempt needs no further growth of the log.
+  cluster.machine("n1").snapshot_steps = INT_MAX;
+  cluster.Run(11s);
+  EXPECT_GT(MetricsOf(cluster, "n1").snapshots_written, 0u);
 }
 
 TEST(Node, DrainTransfersLeadership) {

@@ -1,9 +1,12 @@
 #include "node/runner.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
 #include <random>
 #include <stop_token>
@@ -50,6 +53,13 @@ std::chrono::steady_clock::time_point ToSteady(Time time) {
   return std::chrono::steady_clock::time_point(time.time_since_epoch());
 }
 
+// 0 if it cannot be read.
+uint64_t ResidentBytes() {
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages >> pages;  // the second field
+  return pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 class RunnerImpl final : public NodeRunner {
  public:
   absl::Status Open(const Options& options, storage::FileSystem& fs, PeerTransport* peers) {
@@ -73,6 +83,7 @@ class RunnerImpl final : public NodeRunner {
       }
     };
     env.wake_snapshots = [this] { snapshot_wakeup_.Raise(); };
+    env.resident_bytes = ResidentBytes;
     env.fatal = [](const absl::Status& status) {
       spdlog::critical("storage error, exiting: {}", status.ToString());
       spdlog::shutdown();

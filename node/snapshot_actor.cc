@@ -198,8 +198,11 @@ void SnapshotActor::StoreChunkJob(raft::Message* message) {
   }
 }
 
-void SnapshotActor::Restore(raft::SnapshotMeta meta) {
-  Add([this, meta = std::move(meta)] { RestoreJob(meta); });
+void SnapshotActor::Restore(raft::SnapshotMeta meta, std::unique_ptr<queue::StateMachine> old) {
+  Add([this, meta = std::move(meta), old = std::shared_ptr(std::move(old))]() mutable {
+    old.reset();
+    RestoreJob(meta);
+  });
 }
 
 void SnapshotActor::RestoreJob(const raft::SnapshotMeta& meta) {

@@ -59,8 +59,9 @@ class SnapshotActor {
   void ReadChunk(raft::Message message);
   // Stores the chunk of the SnapshotRequest in `message`.
   void StoreChunk(raft::Message message);
-  // Builds a new state machine from the snapshot with the index and term of `meta`.
-  void Restore(raft::SnapshotMeta meta);
+  // Frees `old`, then builds a new state machine from the snapshot with the index and term of
+  // `meta`.
+  void Restore(raft::SnapshotMeta meta, std::unique_ptr<queue::StateMachine> old);
   // Removes old snapshots. Keeps the two newest, and the one at `keep`.
   void RemoveOld(raft::Index keep);
   void CheckSpace();

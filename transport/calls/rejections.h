@@ -15,10 +15,11 @@ namespace dqueue::transport {
 
 class Rejections {
  public:
-  // Labels of the metric. The first three are causes of the inbox (node/fair_inbox.h);
+  // Labels of the metric. The first four are causes of the inbox (node/fair_inbox.h);
   // "overloaded": another limit of the node.
-  static constexpr std::array<std::string_view, 6> kReasons = {
-      "full", "caller_share", "delay", "overloaded", "disk_low", "deadline_passed"};
+  static constexpr std::array<std::string_view, 8> kReasons = {
+      "full",       "bytes",    "caller_share", "delay",
+      "overloaded", "disk_low", "memory_low",   "deadline_passed"};
   using Counts = std::array<std::array<uint64_t, kReasons.size()>, queue::kCallKinds>;
 
   // Counts the error if it is one of these reasons.
@@ -45,6 +46,8 @@ class Rejections {
       label = cause == error.metadata.end() ? "overloaded" : std::string_view(cause->second);
     } else if (error.reason == "DISK_LOW") {
       label = "disk_low";
+    } else if (error.reason == "MEMORY_LOW") {
+      label = "memory_low";
     } else if (error.reason == "DEADLINE_PASSED") {
       label = "deadline_passed";
     }

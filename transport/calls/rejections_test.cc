@@ -23,7 +23,9 @@ TEST(Rejections, CountsByKindAndReason) {
   rejections.Add(CallKind::kListings, Because("OVERLOADED", "caller_share"));
   rejections.Add(CallKind::kListings, Because("OVERLOADED", "caller_share"));
   rejections.Add(CallKind::kMutations, Because("OVERLOADED"));
+  rejections.Add(CallKind::kMutations, Because("OVERLOADED", "bytes"));
   rejections.Add(CallKind::kMutations, Because("DISK_LOW"));
+  rejections.Add(CallKind::kMutations, Because("MEMORY_LOW"));
   rejections.Add(CallKind::kLeases, Because("DEADLINE_PASSED"));
   for (const char* other : {"NOT_LEADER", "INVALID_FIELD", "JOB_NOT_FOUND", ""}) {
     rejections.Add(CallKind::kReads, Because(other));
@@ -37,11 +39,13 @@ TEST(Rejections, CountsByKindAndReason) {
   };
   EXPECT_EQ(of(CallKind::kListings, "caller_share"), 2u);
   EXPECT_EQ(of(CallKind::kMutations, "overloaded"), 1u);
+  EXPECT_EQ(of(CallKind::kMutations, "bytes"), 1u);
   EXPECT_EQ(of(CallKind::kMutations, "disk_low"), 1u);
+  EXPECT_EQ(of(CallKind::kMutations, "memory_low"), 1u);
   EXPECT_EQ(of(CallKind::kLeases, "deadline_passed"), 1u);
   uint64_t all = 0;
   for (const auto& kind : counts) all = std::accumulate(kind.begin(), kind.end(), all);
-  EXPECT_EQ(all, 5u);
+  EXPECT_EQ(all, 7u);
 }
 
 }  // namespace

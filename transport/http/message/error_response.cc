@@ -18,10 +18,8 @@ struct ReasonStatus {
 };
 // Reasons with another HTTP status than their code.
 constexpr ReasonStatus kReasonStatus[] = {
-    {"PAYLOAD_TOO_LARGE", 413},
-    {kReasonTooLarge, 413},
-    {"IDEMPOTENCY_MISMATCH", 422},
-    {"DISK_LOW", 507},
+    {"PAYLOAD_TOO_LARGE", 413}, {kReasonTooLarge, 413}, {"IDEMPOTENCY_MISMATCH", 422},
+    {"DISK_LOW", 507},          {"MEMORY_LOW", 507},
 };
 
 int StatusOfCode(int code) {
