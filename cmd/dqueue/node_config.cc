@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "node/memory_budget.h"
 #include "queue/api/limits.h"
 
 namespace dqueue::cmd {
@@ -45,6 +46,8 @@ struct NodeFlags {
   Millis election_timeout{300};
   uint64_t snapshot_log_bytes = 256 << 20;
   uint64_t reserve_bytes = 256 << 20;
+  uint64_t memory_limit = 0;
+  int64_t keep_finished = 500000;
   std::string recover;
   std::string auth = "auto";
   std::string admin_key_file;
@@ -104,6 +107,15 @@ void AddNodeFlags(NodeFlags* flags, FlagTable* table) {
                "log growth that triggers a snapshot (1MiB to 1024GiB)");
   table->Bytes("reserve-bytes", &flags->reserve_bytes, 1 << 20, uint64_t{1} << 40,
                "free disk space below which new jobs are refused (1MiB to 1024GiB)");
+  table
+      ->Bytes("memory-limit", &flags->memory_limit, node::kMemoryLimitMin, uint64_t{1} << 44,
+              "memory that this node may use; new jobs are refused from 60% of it on (128MiB to "
+              "16384GiB)")
+      .Default("from the cgroup, the process limits or the machine");
+  table->Integer(
+      "keep-finished", &flags->keep_finished, 0, 1'000'000'000,
+      "finished jobs kept at most, dead ones apart; the oldest go before their retention "
+      "ends; 0: as many as a tenth of --memory-limit holds (0 to 1000000000)");
   table->Choice("recover", &flags->recover, {"peers"},
                 "if the log is damaged, fetch the lost part from the other members");
   table->Choice("auth", &flags->auth, {"on", "off", "auto"},
@@ -312,6 +324,7 @@ absl::Status ResolveNode(const NodeFlags& flags, node::Options* options) {
   options->broker.max_retries = static_cast<int32_t>(flags.max_retries);
   options->snapshot_log_bytes = flags.snapshot_log_bytes;
   options->reserve_bytes = flags.reserve_bytes;
+  options->broker.keep.count = static_cast<uint64_t>(flags.keep_finished);
   if (flags.recover == "peers") {
     if (options->members.size() < 2) {
       return Bad("--recover=peers needs other members to fetch from; --peers names none");
@@ -341,6 +354,7 @@ absl::Status Resolve(const NodeFlags& flags, NodeConfig* config) {
   ResolveKeys(flags, config);
   config->http_hosts = flags.http_allowed_hosts;
   config->http_hosts.push_back(ParseHostPort(config->advertise_addr)->host);
+  config->memory_limit = flags.memory_limit;
   config->reflection = flags.reflection;
   config->http_read_only = flags.http_read_only;
   config->core_dumps = flags.core_dumps;

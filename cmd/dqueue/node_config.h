@@ -24,6 +24,7 @@ struct NodeConfig {
   std::vector<std::string> http_hosts;     // host names accepted in HTTP requests; "*": any
   std::string advertise_addr;              // host:port by which others reach this node
   std::optional<transport::TlsFiles> tls;  // none: plain text
+  uint64_t memory_limit = 0;               // 0: the default, of memory_limit.h
   bool reflection = false;
   bool core_dumps = false;
   bool auth = false;           // callers need API keys

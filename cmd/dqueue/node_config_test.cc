@@ -40,12 +40,27 @@ TEST(NodeConfig, OneNode) {
 }
 
 TEST(NodeConfig, OneOfThree) {
-  const NodeCommand command =
-      Read({"--id=n2", "--bootstrap", "--peers", kThree, "--data-dir=/var/lib/dqueue",
-            "--heartbeat=20ms", "--election-timeout=100ms", "--lease-timeout=5s", "--max-retries=9",
-            "--http-addr=off", "--grpc-addr=127.0.0.1:9090", "--recover=peers", "--reflection",
-            "--log-format=json", "--snapshot-log-bytes=64MiB", "--reserve-bytes=1GiB",
-            "--tls-cert=c", "--tls-key=k", "--tls-ca=ca"});
+  const NodeCommand command = Read({"--id=n2",
+                                    "--bootstrap",
+                                    "--peers",
+                                    kThree,
+                                    "--data-dir=/var/lib/dqueue",
+                                    "--heartbeat=20ms",
+                                    "--election-timeout=100ms",
+                                    "--lease-timeout=5s",
+                                    "--max-retries=9",
+                                    "--http-addr=off",
+                                    "--grpc-addr=127.0.0.1:9090",
+                                    "--recover=peers",
+                                    "--reflection",
+                                    "--log-format=json",
+                                    "--snapshot-log-bytes=64MiB",
+                                    "--reserve-bytes=1GiB",
+                                    "--memory-limit=2GiB",
+                                    "--keep-finished=1000",
+                                    "--tls-cert=c",
+                                    "--tls-key=k",
+                                    "--tls-ca=ca"});
   ASSERT_EQ(command.start.kind, Start::Kind::kRun) << command.start.problem.message;
   const NodeConfig& config = command.config;
   EXPECT_EQ(config.node.members.size(), 3u);
@@ -62,6 +77,8 @@ TEST(NodeConfig, OneOfThree) {
   EXPECT_EQ(config.log_format, LogFormat::kJson);
   EXPECT_EQ(config.node.snapshot_log_bytes, 64u << 20);
   EXPECT_EQ(config.node.reserve_bytes, 1u << 30);
+  EXPECT_EQ(config.memory_limit, 2u << 30);
+  EXPECT_EQ(config.node.broker.keep.count, 1000u);
   ASSERT_TRUE(config.tls);
   EXPECT_EQ(config.tls->cert, "c");
   EXPECT_EQ(config.tls->key, "k");

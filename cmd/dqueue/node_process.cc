@@ -12,8 +12,11 @@
 #include <utility>
 
 #include "cmd/dqueue/first_keys.h"
+#include "cmd/dqueue/memory_limit.h"
+#include "cmd/flags/flag_values.h"
 #include "cmd/flags/process_start.h"
 #include "cmd/flags/program.h"
+#include "node/memory_budget.h"
 #include "node/runner.h"
 #include "storage/files/file_system.h"
 #include "transport/http/http_facade.h"
@@ -89,6 +92,30 @@ std::optional<int> PrepareToStart(const NodeConfig& config) {
   return std::nullopt;
 }
 
+// Sets the memory limit: the flag's, or the default for this process.
+void ResolveMemoryLimit(const NodeConfig& config, node::Options* options) {
+  const MemoryLimit allowed = DefaultMemoryLimit(ReadSystemMemory());
+  uint64_t bytes = config.memory_limit;
+  if (bytes == 0) {
+    bytes = allowed.bytes;
+    if (bytes == UINT64_MAX) {
+      spdlog::warn("the memory of this machine is not known; set --memory-limit");
+      return;
+    }
+    if (bytes < node::kMemoryLimitMin) {
+      spdlog::warn("a node needs {} of memory, and may use {}: {}; large calls may end it",
+                   FormatBytes(node::kMemoryLimitMin), FormatBytes(bytes), allowed.source);
+    } else {
+      spdlog::info("memory limit {}: {}; --memory-limit sets it", FormatBytes(bytes),
+                   allowed.source);
+    }
+  } else if (bytes > allowed.bytes) {
+    spdlog::warn("--memory-limit {} is more than this process should use, {}: {}",
+                 FormatBytes(bytes), FormatBytes(allowed.bytes), allowed.source);
+  }
+  node::SetMemoryLimit(bytes, options);
+}
+
 transport::ServerOptions ServerOptionsOf(const NodeConfig& config,
                                          std::shared_ptr<transport::TlsStore> tls,
                                          transport::FirstKeys first_keys) {
@@ -137,8 +164,9 @@ int ServeUntilStopped(const NodeConfig& config, transport::TlsStore* tls) {
 }  // namespace
 
 int RunNode(const NodeConfig& config) {
-  const node::Options& options = config.node;
+  node::Options options = config.node;
   if (auto exit_code = PrepareToStart(config)) return *exit_code;
+  ResolveMemoryLimit(config, &options);
   std::shared_ptr<transport::TlsStore> tls;
   if (config.tls) {
     auto opened = transport::TlsStore::Open(*config.tls);

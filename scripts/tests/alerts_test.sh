@@ -80,6 +80,16 @@ LD_PRELOAD=$slow_disk DQUEUE_SLOW_SYNC_MS=150 ASAN_OPTIONS=${ASAN_OPTIONS-}:veri
 for ((i = 0; i < 20; i++)); do cluster_cli enqueue --queue slow --type t >/dev/null; done
 fires DqueueSlowDisk
 
+# More jobs than 60 % of --memory-limit holds.
+CLUSTER_FLAGS=(--memory-limit 128MiB)
+for i in 1 2 3; do
+  cluster_kill "$i" || true
+  cluster_start "$i"
+done
+head -c 900000 /dev/urandom >"$CLUSTER_DIR/large"
+cluster_cli enqueue --queue large --type t --count 100 --payload "@$CLUSTER_DIR/large" --timeout 3s >/dev/null || true
+fires DqueueMemoryLow
+
 # Disks with less free space than --reserve-bytes.
 CLUSTER_FLAGS=(--reserve-bytes 1024GiB)
 for i in 1 2 3; do

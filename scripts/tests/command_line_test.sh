@@ -22,6 +22,8 @@ expect 2 'has a bad port; it must be 1 to 65535' "$node" --id=a --grpc-addr=:655
 expect 2 'has no unit; the units are ms, s, m and h' "$node" --id=a --lease-timeout=10
 expect 2 'unknown unit "parsecs"' "$node" --id=a --lease-timeout=10parsecs
 expect 2 'is out of range; it must be 1MiB to' "$node" --id=a --reserve-bytes=0B
+expect 2 'is out of range; it must be 128MiB to' "$node" --id=a --memory-limit=100MiB
+expect 2 'must be 0 to 1000000000' "$node" --id=a --keep-finished=-1
 expect 2 'unexpected argument "serve"' "$node" --id=a serve
 expect 78 'does not name this node' "$node" --id=a --peers=b=h:1,c=h:2
 expect 78 'a comma at the end' "$node" --id=a --peers=a=h:1,

@@ -82,6 +82,9 @@ void AddQueues(Exposition* out, const node::NodeMetrics& node) {
       node.used_request_ids.count);
   one("dqueue_state_level", Type::kGauge, "Level of the rules of the replicated state.",
       node.state_level);
+  out->Family("dqueue_clock_offset_seconds", Type::kGauge,
+              "The cluster's time minus this node's wall clock.");
+  out->Sample(static_cast<double>(node.clock_offset_ms) / 1000);
 }
 
 void AddRaft(Exposition* out, const node::NodeMetrics& node) {
@@ -159,6 +162,31 @@ void AddStorage(Exposition* out, const node::NodeMetrics& node) {
   }
   one("dqueue_disk_low", Type::kGauge,
       "1 while enqueues are refused for lack of disk space; leader.", node.view.raft.low_space);
+}
+
+// Without a limit, only what was counted.
+void AddMemory(Exposition* out, const node::NodeMetrics& node) {
+  const node::MemoryUse& use = node.memory;
+  const std::pair<const char*, uint64_t> kinds[] = {
+      {"jobs", use.state.live},   {"finished", use.state.finished},
+      {"dead", use.state.dead},   {"ids", use.state.ids},
+      {"names", use.state.names}, {"snapshot", use.state.image},
+      {"spare", use.state.spare}, {"log", use.log},
+      {"calls", use.calls},       {"other", use.resident - std::min(use.resident, use.counted())}};
+  out->Family("dqueue_memory_bytes", Type::kGauge, "Memory by what it holds.");
+  for (const auto& [kind, bytes] : kinds) out->Sample(bytes, {{"kind", kind}});
+  out->Family("dqueue_memory_limit_bytes", Type::kGauge,
+              "Memory that this node may use; 0: no limit.");
+  out->Sample(use.limit);
+  out->Family("dqueue_memory_low", Type::kGauge,
+              "1 while enqueues are refused for lack of memory; leader.");
+  out->Sample(uint64_t{node.view.raft.low_memory});
+  const queue::Broker::Gauges& broker = node.view.broker;
+  out->Family("dqueue_trimmed_total", Type::kCounter,
+              "Finished jobs, dead jobs and ids removed before their time; leader.");
+  out->Sample(broker.trimmed_finished, {{"kind", "finished"}});
+  out->Sample(broker.trimmed_dead, {{"kind", "dead"}});
+  out->Sample(broker.trimmed_ids, {{"kind", "ids"}});
 }
 
 void AddBroker(Exposition* out, const queue::Broker::Gauges& broker) {
@@ -311,6 +339,7 @@ std::string MetricsPage(const node::NodeMetrics& node, const ProcessMetrics& pro
   AddTimes(&out, node.times.queues());
   AddRaft(&out, node);
   AddStorage(&out, node);
+  AddMemory(&out, node);
   AddProcess(&out, process);
   return out.Take();
 }

@@ -44,6 +44,31 @@ TEST(ExpositionTest, BucketsAddUp) {
   EXPECT_THAT(text, HasSubstr("t_seconds_count 5\n"));
 }
 
+TEST(MetricsPageTest, MemoryByKind) {
+  node::NodeMetrics node;
+  node.memory.state = {
+      .live = 1, .finished = 2, .dead = 3, .ids = 4, .names = 5, .image = 6, .spare = 7};
+  node.memory.log = 8;
+  node.memory.calls = 9;
+  node.memory.resident = 100;
+  node.memory.limit = 1000;
+  node.view.raft.low_memory = true;
+  node.view.broker.trimmed_dead = 12;
+  const std::string page = MetricsPage(node, {});
+  for (const char* line :
+       {"dqueue_memory_bytes{kind=\"jobs\"} 1\n", "dqueue_memory_bytes{kind=\"finished\"} 2\n",
+        "dqueue_memory_bytes{kind=\"dead\"} 3\n", "dqueue_memory_bytes{kind=\"ids\"} 4\n",
+        "dqueue_memory_bytes{kind=\"names\"} 5\n", "dqueue_memory_bytes{kind=\"snapshot\"} 6\n",
+        "dqueue_memory_bytes{kind=\"spare\"} 7\n", "dqueue_memory_bytes{kind=\"log\"} 8\n",
+        "dqueue_memory_bytes{kind=\"calls\"} 9\n", "dqueue_memory_bytes{kind=\"other\"} 55\n",
+        "dqueue_memory_limit_bytes 1000\n", "dqueue_memory_low 1\n",
+        "dqueue_trimmed_total{kind=\"dead\"} 12\n"}) {
+    EXPECT_THAT(page, HasSubstr(line));
+  }
+  node.memory.resident = 0;
+  EXPECT_THAT(MetricsPage(node, {}), HasSubstr("dqueue_memory_bytes{kind=\"other\"} 0\n"));
+}
+
 node::NodeMetrics WithQueues(int queues) {
   node::NodeMetrics node;
   node.view.name = "n1";
@@ -89,6 +114,7 @@ TEST(MetricsPageTest, SaysHowManyQueuesItDoesNotName) {
   node.forgotten_queues = 9;
   node.used_request_ids.count = 11;
   node.state_level = 1;
+  node.clock_offset_ms = -1500;
   const std::string page = MetricsPage(node, ProcessMetrics());
   EXPECT_THAT(page, HasSubstr("\ndqueue_jobs_enqueued_total{queue=\"q1\"} 10\n"));
   EXPECT_THAT(page, HasSubstr("\ndqueue_jobs_enqueued_total{queue=\"_other\"} 50\n"));
@@ -98,6 +124,7 @@ TEST(MetricsPageTest, SaysHowManyQueuesItDoesNotName) {
   EXPECT_THAT(page, HasSubstr("\ndqueue_queues_forgotten_total 9\n"));
   EXPECT_THAT(page, HasSubstr("\ndqueue_remembered_requests 11\n"));
   EXPECT_THAT(page, HasSubstr("\ndqueue_state_level 1\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_clock_offset_seconds -1.5\n"));
 }
 
 TEST(MetricsPageTest, TimesAreByQueueAndWithoutALeadershipThereAreNone) {
