@@ -44,10 +44,7 @@ std::optional<HttpResponse> ReadBody(const HttpRequest& http, Message* request) 
 }
 
 bool SetEnum(const FieldDescriptor& field, const std::string& value, Message* request) {
-  // JOB_STATE_READY, or short: READY.
-  const auto* type = field.enum_type();
-  const auto* found = type->FindValueByName(value);
-  if (found == nullptr) found = type->FindValueByName("JOB_STATE_" + value);
+  const auto* found = FindEnumValue(*field.enum_type(), value);
   if (found == nullptr) return false;
   request->GetReflection()->SetEnum(request, &field, found);
   return true;
@@ -71,7 +68,7 @@ std::string SetField(const FieldDescriptor& field, const std::string& value, Mes
       reflection->SetBool(request, &field, value == "true");
       return value == "true" || value == "false" ? "" : "true or false";
     case FieldDescriptor::CPPTYPE_ENUM:
-      return SetEnum(field, value, request) ? "" : "a state, like READY";
+      return SetEnum(field, value, request) ? "" : EnumValues(*field.enum_type());
     default:
       return "in a body";
   }

@@ -18,6 +18,8 @@ namespace dqueue::transport {
 namespace {
 
 using google::protobuf::Descriptor;
+using google::protobuf::EnumDescriptor;
+using google::protobuf::EnumValueDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
@@ -33,17 +35,26 @@ const Descriptor* MessageOf(const FieldDescriptor& field) {
   return message && IsOfApi(*field.message_type()) ? field.message_type() : nullptr;
 }
 
-// The message, or one inside it, has bytes or a token.
-bool Differs(const Descriptor& type) {
+// The message, or one inside it, has bytes, a token or, in requests, an enum.
+enum class Direction : uint8_t { kRequest, kAnswer };
+bool Differs(const Descriptor& type, Direction direction) {
   if (IsToken(type)) return true;
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
     if (IsBytes(field)) return true;
+    if (field.enum_type() != nullptr && direction == Direction::kRequest) return true;
     // The API's messages contain no message of their own type.
     const Descriptor* inner = MessageOf(field);
-    if (inner != nullptr && Differs(*inner)) return true;
+    if (inner != nullptr && Differs(*inner, direction)) return true;
   }
   return false;
+}
+
+// "JOB_STATE_": what the names of all values of the type begin with.
+std::string PrefixOf(const EnumDescriptor& type) {
+  constexpr std::string_view kZero = "UNSPECIFIED";
+  const std::string& zero = type.value(0)->name();
+  return zero.ends_with(kZero) ? zero.substr(0, zero.size() - kZero.size()) : "";
 }
 
 const FieldDescriptor* FindField(const Descriptor& type, const std::string& name) {
@@ -51,8 +62,8 @@ const FieldDescriptor* FindField(const Descriptor& type, const std::string& name
   return field != nullptr ? field : type.FindFieldByCamelcaseName(name);
 }
 
-// Takes bytes out of the text of a request and replaces the text of tokens by objects. Protobuf
-// parses what remains.
+// Takes bytes out of the text of a request, replaces the text of tokens by objects, and short names
+// of enum values by whole ones. Protobuf parses what remains.
 class RequestText {
  public:
   // Text for Protobuf. `text` is an object that CheckJson() accepted.
@@ -96,8 +107,11 @@ class RequestText {
       *out += quoted;
       *out += ':';
       const FieldDescriptor* field = FindField(type, name);
+      if (field != nullptr && field->enum_type() != nullptr) {
+        return Enums(value, *field, where + name, out);
+      }
       const Descriptor* inner = field == nullptr ? nullptr : MessageOf(*field);
-      if (inner == nullptr || !Differs(*inner)) {
+      if (inner == nullptr || !Differs(*inner, Direction::kRequest)) {
         *out += value;
       } else {
         Value(value, *field, *inner, where + name, out);
@@ -142,6 +156,34 @@ class RequestText {
       ++index;
     });
     *out += ']';
+  }
+
+  void Enums(std::string_view value, const FieldDescriptor& field, const std::string& where,
+             std::string* out) {
+    if (!field.is_repeated() || !value.starts_with('[')) {
+      return Enum(value, *field.enum_type(), where, out);
+    }
+    *out += '[';
+    int index = 0;
+    ForEachJsonElement(value, [&](std::string_view element) {
+      if (index > 0) *out += ',';
+      Enum(element, *field.enum_type(), where + "[" + std::to_string(index) + "]", out);
+      ++index;
+    });
+    *out += ']';
+  }
+
+  // Protobuf accepts numbers and refuses all else but names.
+  void Enum(std::string_view value, const EnumDescriptor& type, const std::string& where,
+            std::string* out) {
+    const std::optional<std::string> name = JsonToText(value);
+    if (!name) {
+      *out += value;
+      return;
+    }
+    const EnumValueDescriptor* found = FindEnumValue(type, *name);
+    if (found == nullptr) return Refuse(where, value, EnumValues(type));
+    *out += JsonQuoted(found->name());
   }
 
   void One(std::string_view value, const FieldDescriptor& field, int index, const Descriptor& type,
@@ -193,7 +235,7 @@ void Show(std::string_view text, const Descriptor& type, std::string* out) {
     *out += quoted;
     *out += ':';
     const Descriptor* inner = field == nullptr ? nullptr : MessageOf(*field);
-    if (inner == nullptr || IsToken(*inner) || !Differs(*inner)) {
+    if (inner == nullptr || IsToken(*inner) || !Differs(*inner, Direction::kAnswer)) {
       *out += value;
     } else if (value.starts_with('[')) {
       *out += '[';
@@ -213,6 +255,23 @@ void Show(std::string_view text, const Descriptor& type, std::string* out) {
 }
 
 }  // namespace
+
+const EnumValueDescriptor* FindEnumValue(const EnumDescriptor& type, const std::string& name) {
+  const EnumValueDescriptor* found = type.FindValueByName(name);
+  return found != nullptr ? found : type.FindValueByName(PrefixOf(type) + name);
+}
+
+std::string EnumValues(const EnumDescriptor& type) {
+  const size_t prefix = PrefixOf(type).size();
+  std::string names;
+  for (int i = 1; i < type.value_count(); ++i) {
+    names += (i == 1                        ? ""
+              : i + 1 == type.value_count() ? " or "
+                                            : ", ") +
+             type.value(i)->name().substr(prefix);
+  }
+  return names;
+}
 
 std::optional<HttpResponse> ReadMessageJson(std::string_view text, Message* message) {
   // Checked first, because Protobuf's parser accepts duplicate names and gives no position of
@@ -238,7 +297,7 @@ std::optional<std::string> MessageJson(const Message& message) {
   if (!google::protobuf::util::MessageToJsonString(message, &json, options).ok()) {
     return std::nullopt;
   }
-  if (!Differs(*message.GetDescriptor())) return json;
+  if (!Differs(*message.GetDescriptor(), Direction::kAnswer)) return json;
   std::string shown;
   shown.reserve(json.size());
   Show(json, *message.GetDescriptor(), &shown);

@@ -71,6 +71,30 @@ TEST(ReadMessageJson, ATokenIsAnObjectOrItsText) {
   }
 }
 
+TEST(ReadMessageJson, NamesOfEnumValuesMayBeShort) {
+  v1::PurgeQueueRequest purge;
+  EXPECT_EQ(Problem(R"({"states":["READY","JOB_STATE_DEAD",5]})", &purge), "");
+  EXPECT_EQ(purge.ShortDebugString(), "states: JOB_STATE_READY states: JOB_STATE_DEAD states: " +
+                                          v1::JobState_Name(static_cast<v1::JobState>(5)));
+  v1::EnqueueJobsRequest enqueue;
+  EXPECT_EQ(Problem(R"({"jobs":[{"retry":{"backoff":"LINEAR"}}]})", &enqueue), "")
+      << "inside other messages too";
+  EXPECT_EQ(enqueue.jobs(0).retry().ShortDebugString(), "backoff: BACKOFF_LINEAR");
+  v1::CreateKeyRequest key;
+  EXPECT_EQ(Problem(R"({"type":"WORKER"})", &key), "");
+  EXPECT_EQ(key.type(), v1::KEY_TYPE_WORKER);
+  for (const char* bad :
+       {"ready", "STATE_READY", "", "KEY_TYPE_WORKER", "JOB_STATE_JOB_STATE_READY"}) {
+    v1::PurgeQueueRequest request;
+    const std::string problem =
+        Problem(R"({"states":["READY",")" + std::string(bad) + R"("]})", &request);
+    EXPECT_THAT(problem, HasSubstr(R"("field":"states[1]")")) << bad;
+    EXPECT_THAT(problem, HasSubstr("SCHEDULED, READY, LEASED, ")) << bad;
+  }
+  EXPECT_THAT(Problem(R"({"states":[{}]})", &purge), HasSubstr("MALFORMED_REQUEST"));
+  EXPECT_THAT(Problem(R"({"states":true})", &purge), HasSubstr("MALFORMED_REQUEST"));
+}
+
 TEST(ReadMessageJson, BadBodies) {
   struct Row {
     std::string text;
