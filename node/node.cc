@@ -38,7 +38,11 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Open(const Options& options, const E
 }
 
 NodeImpl::NodeImpl(const Options& options, const Env& env)
-    : options_(options), env_(env), self_(raft::NodeIdOf(options.name)), clock_(self_) {}
+    : options_(options),
+      env_(env),
+      self_(raft::NodeIdOf(options.name)),
+      clock_(self_),
+      meter_(env.turn_clock) {}
 
 NodeImpl::~NodeImpl() = default;
 
@@ -168,6 +172,7 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
     NodeMetrics metrics = metrics_;
     metrics.view = MakeView();
     metrics.times = broker_->times();
+    metrics.turns = meter_.times();
     metrics.queues = named_queues_.Page(*state_, clock_.NowMs(now_));
     metrics.forgotten_queues = state_->forgotten_queues();
     metrics.used_request_ids = state_->used_request_ids();

@@ -29,6 +29,7 @@
 #include "base/histogram.h"
 #include "dqueue/v1/service.pb.h"
 #include "node/status_watch.h"
+#include "node/turn_meter.h"
 #include "queue/api/key.h"
 #include "queue/broker/broker.h"
 #include "queue/broker/reports/named_queues.h"
@@ -81,6 +82,8 @@ struct Env {
   std::function<void(const absl::Status&)> fatal;    // a storage error; called once, any thread
   std::function<void(const std::string&)> log_line;  // a line for the operator; may be null
   Probe* probe = nullptr;                            // may be null
+  // Measures turns, for NodeMetrics::turns; never goes back. Null: turns are not measured.
+  TurnMeter::Clock turn_clock;
 };
 
 struct MemberSpec {
@@ -146,6 +149,7 @@ struct NodeMetrics {
   uint64_t free_bytes = 0;           // free disk space at the last check; 0: not checked yet
   // Waiting and lease times of jobs while this node led.
   queue::JobTimes times;
+  TurnTimes turns;  // how long turns of the loop took, and what for
   // From Node::Open until the recovered log was applied. Not set before that.
   std::optional<Duration> recovery_time;
 };

@@ -174,6 +174,7 @@ class NodeImpl final : public Node {
   uint64_t bytes_at_snapshot_ = 0;
 
   queue::NamedQueues named_queues_;
+  TurnMeter meter_;
   NodeMetrics metrics_;  // only the counters, commit_time, free_bytes and recovery_time
   // The proposal times of batches that are not applied yet, by batch id.
   std::map<uint64_t, Time> proposed_;

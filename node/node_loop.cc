@@ -19,9 +19,13 @@ bool NodeImpl::Poll(Time now) {
   if (failed_.load(std::memory_order_relaxed)) return false;
   DQ_CHECK(now >= now_);
   now_ = now;
+  const TurnMeter::Span turn(&meter_, TurnPart::kTurn);
   TakeInbox(now);
   if (now >= raft_->Deadline()) Step(now, raft::Timeout{});
-  broker_->OnTimer(now, clock_.NowMs(now));
+  {
+    const TurnMeter::Span span(&meter_, TurnPart::kTimers);
+    broker_->OnTimer(now, clock_.NowMs(now));
+  }
   if (now >= next_space_check_) {
     next_space_check_ = now + kSpaceCheckInterval;
     actor_->CheckSpace();
@@ -33,7 +37,11 @@ bool NodeImpl::Poll(Time now) {
   HandleOutputs(now);
   MaybeEndTransfer(now);
   MaybeEndRecovery(now);
-  const bool more_image = MaybeSnapshot();
+  bool more_image = false;
+  {
+    const TurnMeter::Span span(&meter_, TurnPart::kSnapshots);
+    more_image = MaybeSnapshot();
+  }
   MaybeRemoveOld();
   // A confirmation or an answer may have added work: a single node commits at once.
   return more_image || more_commands || more_calls_ || raft_->HasOutput() ||
@@ -48,21 +56,28 @@ Time NodeImpl::Deadline() const {
 
 void NodeImpl::TakeInbox(Time now) {
   InboxContents in = inbox_.Take(now, &more_calls_);
-  if (in.durable > durable_token_) ReleaseHeld(in.durable);
-  if (in.durable > raft::Token()) Step(now, raft::Persisted{in.durable});
-  for (raft::Message& message : in.messages) {
-    if (raft_->config().Find(message.from) != nullptr) {
-      levels_[message.from] = message.state_level;
+  {
+    const TurnMeter::Span span(&meter_, TurnPart::kMessages);
+    if (in.durable > durable_token_) ReleaseHeld(in.durable);
+    if (in.durable > raft::Token()) Step(now, raft::Persisted{in.durable});
+    for (raft::Message& message : in.messages) {
+      if (raft_->config().Find(message.from) != nullptr) {
+        levels_[message.from] = message.state_level;
+      }
+      TakeClocks(now, message);
+      Step(now, raft::Receive{std::move(message)});
     }
-    TakeClocks(now, message);
-    Step(now, raft::Receive{std::move(message)});
   }
   AdvanceClock(now);
-  const int64_t time_ms = clock_.NowMs(now);
-  for (queue::AnyCall& call : in.late) {
-    std::visit([](auto& c) { c.done(queue::DeadlinePassedError()); }, call);
+  {
+    const TurnMeter::Span span(&meter_, TurnPart::kCalls);
+    const int64_t time_ms = clock_.NowMs(now);
+    for (queue::AnyCall& call : in.late) {
+      std::visit([](auto& c) { c.done(queue::DeadlinePassedError()); }, call);
+    }
+    for (queue::AnyCall& call : in.calls) broker_->Submit(now, time_ms, std::move(call));
   }
-  for (queue::AnyCall& call : in.calls) broker_->Submit(now, time_ms, std::move(call));
+  const TurnMeter::Span span(&meter_, TurnPart::kTasks);
   for (const auto& task : in.tasks) task(now);
 }
 
@@ -95,6 +110,7 @@ uint32_t NodeImpl::MembersLevel() const {
 }
 
 bool NodeImpl::Propose(Time now) {
+  const TurnMeter::Span span(&meter_, TurnPart::kProposals);
   const int64_t time_ms = clock_.NowMs(now);
   if (serving_ && state_->level() < options_.state_level) broker_->SetLevel(MembersLevel());
   for (int i = 0; i < kBatchesPerTurn; ++i) {
@@ -147,7 +163,10 @@ void NodeImpl::HandleOutput(Time now, raft::Output output) {
     mark_token_ = output.token;
     actor_->Restore(*output.install);
   }
-  WriteAndSend(&output);
+  {
+    const TurnMeter::Span span(&meter_, TurnPart::kOutputs);
+    WriteAndSend(&output);
+  }
   if (output.store_chunk) actor_->StoreChunk(*std::move(output.store_chunk));
   if (!output.apply.empty()) ApplyEntries(now, output.apply);
   for (raft::ReadOutcome& outcome : output.reads) confirmed_.push_back(outcome);
@@ -247,6 +266,7 @@ void NodeImpl::SendTo(raft::NodeId to, std::vector<raft::Message> messages) {
 
 void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
   DQ_CHECK(!restoring_);
+  const TurnMeter::Span span(&meter_, TurnPart::kApply);
   for (const raft::Entry& entry : entries) {
     const bool proposed_here = !committed_.empty() && committed_.front().index == entry.index;
     if (entry.kind == raft::EntryKind::kCommand) {
@@ -294,6 +314,7 @@ void NodeImpl::AnswerConfirmed(Time now) {
     const raft::ReadOutcome outcome = confirmed_.front();
     if (outcome.confirmed && state_->applied_index() < outcome.index) return;
     confirmed_.pop_front();
+    const TurnMeter::Span span(&meter_, TurnPart::kReads);
     broker_->OnConfirmation(now, clock_.NowMs(now), outcome);
   }
 }

@@ -78,6 +78,7 @@ class RunnerImpl final : public NodeRunner {
       spdlog::shutdown();
       std::_Exit(kExitStorage);
     };
+    env.turn_clock = MonotonicNow;
     env.log_line = [](const std::string& line) { spdlog::info("{}", line); };
     absl::StatusOr<std::unique_ptr<Node>> node = Node::Open(options, env, MonotonicNow());
     if (!node.ok()) return node.status();
