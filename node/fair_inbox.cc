@@ -183,9 +183,13 @@ void FairInbox::ForgetEnded() {
   }
 }
 
-FairInbox::Taken FairInbox::Take(Time now, int64_t cost) {
+void FairInbox::SetTime(Time now) {
   DQ_CHECK(!now_ || now >= *now_);
   now_ = now;
+}
+
+FairInbox::Taken FairInbox::Take(Time now, int64_t cost) {
+  SetTime(now);
   Taken taken;
   if (sorted_ == 0 && arrived_.size() <= kFairFrom) {
     taken.calls.reserve(arrived_.size());

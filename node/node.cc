@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "node/formation.h"
 #include "node/node_impl.h"
+#include "queue/broker/commands/prepared_enqueue.h"
 
 namespace dqueue::node {
 
@@ -44,7 +45,11 @@ NodeImpl::NodeImpl(const Options& options, const Env& env)
       clock_(self_),
       meter_(env.turn_clock) {}
 
-NodeImpl::~NodeImpl() = default;
+NodeImpl::~NodeImpl() {
+  broker_.reset();
+  while (answers_.RunOne()) {  // each call is answered once
+  }
+}
 
 absl::Status NodeImpl::Start(Time now) {
   now_ = now;
@@ -126,6 +131,9 @@ void NodeImpl::MakeBroker(uint64_t salt) {
   broker_->SetHint(Hint());
   broker_->SetLowSpace(low_space_);
   if (draining_) broker_->Drain();
+  if (env_.wake_answers) {
+    broker_->AnswerElsewhere([this](Answers::Work work) { RunElsewhere(std::move(work)); });
+  }
   if (env_.probe != nullptr) {
     broker_->OnGrant(
         [this](const std::string& id, queue::LeaseToken token) { env_.probe->OnGrant(id, token); });
@@ -134,6 +142,11 @@ void NodeImpl::MakeBroker(uint64_t salt) {
 
 void NodeImpl::Post(std::function<void(Time)> task) {
   if (inbox_.AddTask(std::move(task)) && env_.wake_loop) env_.wake_loop();
+}
+
+void NodeImpl::RunElsewhere(Answers::Work work) {
+  if (!env_.wake_answers) return work();
+  if (answers_.Add(std::move(work))) env_.wake_answers();
 }
 
 void NodeImpl::RunLoop() {
@@ -145,6 +158,9 @@ void NodeImpl::RunLoop() {
 }
 
 void NodeImpl::Submit(queue::AnyCall call) {
+  const bool well_formed =
+      std::visit([this](auto& c) { return queue::Prepare(options_.broker, &c); }, call);
+  if (!well_formed) return;
   std::optional<queue::Error> refused;
   if (inbox_.AddCall(call, options_.max_inbox_calls, &refused)) RunLoop();
   if (refused) std::visit([&](auto& c) { c.done(*std::move(refused)); }, call);
@@ -164,7 +180,9 @@ void NodeImpl::PeerDisconnected(raft::NodeId peer) {
 }
 
 void NodeImpl::RequestView(std::function<void(const NodeView&)> done) {
-  Post([this, done = std::move(done)](Time) { done(MakeView()); });
+  Post([this, done = std::move(done)](Time) {
+    RunElsewhere([done, view = MakeView()] { done(view); });
+  });
 }
 
 void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
@@ -177,7 +195,7 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
     metrics.forgotten_queues = state_->forgotten_queues();
     metrics.used_request_ids = state_->used_request_ids();
     metrics.state_level = state_->level();
-    done(metrics);
+    RunElsewhere([done, metrics = std::move(metrics)] { done(metrics); });
   });
 }
 
@@ -250,6 +268,10 @@ bool NodeImpl::PollSnapshots() {
   if (failed_.load(std::memory_order_relaxed)) return false;
   return actor_->Poll();
 }
+
+bool NodeImpl::PollAnswers() { return answers_.RunOne(); }
+
+Duration NodeImpl::TurnCost() const { return Duration(shares_.SpentNs() / 1000); }
 
 absl::Status NodeImpl::Close() {
   if (failed_.load(std::memory_order_relaxed)) {

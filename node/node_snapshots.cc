@@ -46,7 +46,7 @@ SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
 }
 
 bool NodeImpl::SnapshotDue() const {
-  if (snapshot_in_state_ || snapshot_in_actor_ || restoring_) return false;
+  if (snapshot_in_state_ || snapshot_in_actor_ || restoring_ || state_->applying()) return false;
   if (now_ < snapshot_retry_at_ || durable_token_ < mark_token_) return false;
   if (state_->applied_index() <= snapshot_index_) return false;
   const uint64_t grown = applied_bytes_ - bytes_at_snapshot_;
@@ -127,6 +127,12 @@ void NodeImpl::MaybeRemoveOld() {
 
 void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
                                 std::unique_ptr<queue::StateMachine> state) {
+  if (!to_apply_.empty()) {  // entries before the snapshot, with calls that wait for their results
+    auto shared = std::make_shared<std::unique_ptr<queue::StateMachine>>(std::move(state));
+    return Post([this, manifest, shared](Time then) {
+      SnapshotRestored(then, manifest, std::move(*shared));
+    });
+  }
   DQ_CHECK(restoring_ && !serving_ && committed_.empty());
   if (!(manifest.meta == *restoring_)) return;  // a newer snapshot was received
   restoring_.reset();

@@ -24,16 +24,17 @@ enum class TurnPart : size_t {
   kTasks,      // status pages, snapshot files
   kTimers,     // ends of waits, deadlines, parts of purges, redrives and groupings
   kApply,      // committed entries, and the answers to their calls
-  kReads,      // confirmed reads and leases
+  kLeases,     // confirmed lease calls
+  kReads,      // confirmed reads
   kProposals,  // batches given to raft
   kOutputs,    // writes to the log's thread, messages to peers
   kSnapshots,  // pieces of a snapshot
 };
-inline constexpr size_t kTurnParts = 10;
+inline constexpr size_t kTurnParts = 11;
 // The name of a part, as the label `kind` of the metric has it.
 inline constexpr std::array<const char*, kTurnParts> kTurnPartNames = {
-    "turn", "messages", "calls", "tasks",   "timers",
-    "apply", "reads",   "proposals", "outputs", "snapshots"};
+    "turn",   "messages", "calls",     "tasks",   "timers",   "apply",
+    "leases", "reads",    "proposals", "outputs", "snapshots"};
 
 struct TurnTimes {
   // By part. A part that took less than a microsecond is not counted.
@@ -53,8 +54,7 @@ class TurnMeter {
   // the turn, not in one another.
   class Span {
    public:
-    Span(TurnMeter* meter, TurnPart part)
-        : meter_(meter), part_(part), begin_(meter->Now()) {}
+    Span(TurnMeter* meter, TurnPart part) : meter_(meter), part_(part), begin_(meter->Now()) {}
     ~Span() { meter_->Count(part_, meter_->Now() - begin_); }
     Span(const Span&) = delete;
     Span& operator=(const Span&) = delete;

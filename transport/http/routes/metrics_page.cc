@@ -139,7 +139,8 @@ void AddLoop(Exposition* out, const node::TurnTimes& turns) {
   for (size_t i = 0; i < node::kTurnParts; ++i) {
     out->Sample(turns.parts[i], {{"kind", node::kTurnPartNames[i]}});
   }
-  out->Family("dqueue_loop_longest_turn_seconds", Type::kGauge, "The longest turn since the start.");
+  out->Family("dqueue_loop_longest_turn_seconds", Type::kGauge,
+              "The longest turn since the start.");
   out->Sample(std::chrono::duration<double>(turns.longest).count());
 }
 

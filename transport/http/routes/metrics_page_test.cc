@@ -137,7 +137,8 @@ TEST(MetricsPageTest, TurnsAreByKind) {
   node::NodeMetrics node;
   node.turns = meter.times();
   const std::string page = MetricsPage(node, ProcessMetrics());
-  EXPECT_THAT(page, HasSubstr("\ndqueue_loop_turn_seconds_bucket{kind=\"turn\",le=\"0.0025\"} 0\n"));
+  EXPECT_THAT(page,
+              HasSubstr("\ndqueue_loop_turn_seconds_bucket{kind=\"turn\",le=\"0.0025\"} 0\n"));
   EXPECT_THAT(page, HasSubstr("\ndqueue_loop_turn_seconds_bucket{kind=\"turn\",le=\"0.005\"} 1\n"));
   EXPECT_THAT(page, HasSubstr("\ndqueue_loop_turn_seconds_count{kind=\"apply\"} 1\n"));
   EXPECT_THAT(page, HasSubstr("\ndqueue_loop_turn_seconds_count{kind=\"reads\"} 0\n"));
