@@ -48,7 +48,7 @@ SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
 }
 
 bool NodeImpl::SnapshotDue() const {
-  if (snapshot_in_state_ || snapshot_in_actor_ || restoring_) return false;
+  if (snapshot_in_state_ || snapshot_in_actor_ || restoring_ || state_->applying()) return false;
   if (now_ < snapshot_retry_at_ || durable_token_ < mark_token_) return false;
   if (state_->applied_index() <= snapshot_index_) return false;
   const uint64_t grown = applied_bytes_ - bytes_at_snapshot_;
@@ -139,8 +139,9 @@ void NodeImpl::MaybeRemoveOld() {
 
 void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
                                 std::unique_ptr<queue::StateMachine> state) {
-  DQ_CHECK(restoring_ && !serving_ && committed_.empty());
-  if (!(manifest.meta == *restoring_)) return;  // a newer snapshot was received
+  DQ_CHECK(restoring_ && !serving_);
+  if (replace_state_ || !(manifest.meta == *restoring_)) return;  // a newer snapshot was received
+  DQ_CHECK(committed_.empty() && to_apply_.empty());
   restoring_.reset();
   before_restore_.reset();
   broker_.reset();  // it refers to the empty state machine
