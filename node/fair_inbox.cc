@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "queue/api/limits.h"
+#include "queue/broker/commands/prepared_enqueue.h"
 
 namespace dqueue::node {
 namespace {
@@ -59,6 +60,9 @@ int64_t CostOf(const queue::AnyCall& call) {
         using C = std::decay_t<decltype(c)>;
         if constexpr (std::is_same_v<C, queue::ListCall>) {
           return CostOfList(c.request);
+        } else if constexpr (std::is_same_v<C, queue::EnqueueCall>) {
+          const size_t prepared = c.prepared ? c.prepared->jobs.size() : 0;
+          return 1 + c.request.jobs_size() + static_cast<int64_t>(prepared);
         } else if constexpr (queue::kKindOf<C> == CallKind::kListings ||
                              std::is_same_v<C, queue::PurgeCall> ||
                              std::is_same_v<C, queue::RedriveCall>) {
@@ -88,6 +92,9 @@ size_t MemoryOf(const queue::AnyCall& call) {
           return sizeof(c.request);  // of keys
         } else {
           size_t bytes = sizeof(c) + c.request.ByteSizeLong();
+          if constexpr (requires { c.prepared; }) {
+            if (c.prepared) bytes += c.prepared->bytes.size() + kJob * c.prepared->jobs.size();
+          }
           if constexpr (requires { c.request.jobs(); }) {
             for (const v1::JobSpec& job : c.request.jobs()) {
               bytes += kJob + kPair * (job.headers_size() + job.labels_size());
@@ -236,9 +243,13 @@ void FairInbox::ForgetEnded() {
   }
 }
 
-FairInbox::Taken FairInbox::Take(Time now, int64_t cost) {
+void FairInbox::SetTime(Time now) {
   DQ_CHECK(!now_ || now >= *now_);
   now_ = now;
+}
+
+FairInbox::Taken FairInbox::Take(Time now, int64_t cost) {
+  SetTime(now);
   Taken taken;
   if (sorted_ == 0 && arrived_.size() <= kFairFrom) {
     taken.calls.reserve(arrived_.size());

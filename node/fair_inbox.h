@@ -27,8 +27,8 @@
 // Drops. Take() hands out calls whose deadline has passed, and calls whose caller is gone, apart
 // from the others: no work is to be done for them.
 //
-// Time is that of Take(), the loop's. Costs O(log n) for n callers; O(1) without a backlog. Not
-// thread-safe: Inbox has the lock.
+// Time is that of Take() and SetTime(), the loop's. Costs O(log n) for n callers; O(1) without a
+// backlog. Not thread-safe: Inbox has the lock.
 #pragma once
 
 #include <array>
@@ -72,6 +72,8 @@ class FairInbox {
   // The next calls: all, if at most kFairFrom wait; else as many as cost `cost` together, at least
   // one. now: must not decrease.
   Taken Take(Time now, int64_t cost);
+  // A turn that takes no calls begins. now: must not decrease.
+  void SetTime(Time now);
 
   size_t size() const { return arrived_.size() + sorted_; }
   bool empty() const { return size() == 0; }
@@ -82,7 +84,7 @@ class FairInbox {
   struct Waiting {
     queue::AnyCall call;
     size_t bytes = 0;
-    std::optional<Time> since;  // of the Take() before it arrived
+    std::optional<Time> since;  // of the turn before it arrived
   };
   // The calls of one caller and kind. Its tag is that of its first call.
   struct CallerQueue {
@@ -123,7 +125,7 @@ class FairInbox {
   size_t bytes_ = 0;          // of all calls
   uint64_t virtual_now_ = 0;  // the start of the last call, in virtual time between the kinds
   uint64_t next_number_ = 0;
-  std::optional<Time> now_;  // of the last Take()
+  std::optional<Time> now_;  // of the last Take() or SetTime()
 };
 
 // The estimated time of the call on the loop, in microseconds: at least 1.

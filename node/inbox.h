@@ -1,10 +1,14 @@
-// Work that other threads hand to the loop. Any thread adds; Node::Poll() takes all of it at once,
-// but calls in fair shares (fair_inbox.h). A crash loses the contents.
+// Work that other threads hand to the loop. Any thread adds; Node::Poll() takes all messages at
+// once, and calls in fair shares (fair_inbox.h). Calls and tasks that do not fit into a turn stay
+// with the loop, in the order in which it took them. A crash loses the contents.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -18,13 +22,13 @@
 namespace dqueue::node {
 
 struct InboxContents {
-  std::vector<queue::AnyCall> calls;
+  std::deque<queue::AnyCall> calls;  // a deque: calls are freed one by one as they are served
   // Calls for which no work is to be done: their deadline has passed, or the caller is gone.
-  std::vector<queue::AnyCall> late;
+  std::deque<queue::AnyCall> late;
   std::vector<raft::Message> messages;
   raft::Token durable;  // the highest durable token that the log reported; 0: none
   // All other work, in the order in which it was added.
-  std::vector<std::function<void(Time)>> tasks;
+  std::deque<std::function<void(Time)>> tasks;
   bool empty() const {
     return calls.empty() && late.empty() && messages.empty() && durable == raft::Token() &&
            tasks.empty();
@@ -69,15 +73,26 @@ class Inbox {
     contents_.tasks.push_back(std::move(task));
     return was_empty;
   }
-  // Takes all, except calls that do not fit into a turn. *more: such calls wait.
-  InboxContents Take(Time now, bool* more) {
+  // Takes all messages. Takes tasks, and the calls of a turn, only if the loop has none left.
+  // `left`: what the loop has, and what it gets. True: something stays here.
+  bool Take(Time now, InboxContents* left) {
     std::lock_guard lock(mutex_);
-    InboxContents contents = std::exchange(contents_, InboxContents());
-    FairInbox::Taken taken = calls_.Take(now, kTurnCost);
-    contents.calls = std::move(taken.calls);
-    contents.late = std::move(taken.late);
-    *more = !calls_.empty();
-    return contents;
+    left->messages = std::exchange(contents_.messages, {});
+    left->durable = std::exchange(contents_.durable, raft::Token());
+    if (left->tasks.empty()) left->tasks.swap(contents_.tasks);
+    if (left->calls.empty() && left->late.empty()) {
+      FairInbox::Taken taken = calls_.Take(now, kTurnCost);
+      std::move(taken.calls.begin(), taken.calls.end(), std::back_inserter(left->calls));
+      std::move(taken.late.begin(), taken.late.end(), std::back_inserter(left->late));
+    } else {
+      calls_.SetTime(now);
+    }
+    return !contents_.empty() || !calls_.empty();
+  }
+  // Memory of the calls that wait, estimated.
+  size_t call_bytes() const {
+    std::lock_guard lock(mutex_);
+    return calls_.bytes();
   }
   // Memory of the calls that wait, estimated.
   size_t call_bytes() const {

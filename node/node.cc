@@ -11,6 +11,7 @@
 #include "node/memory_budget.h"
 #include "node/node_impl.h"
 #include "node/state_recovery.h"
+#include "queue/broker/commands/prepared_enqueue.h"
 
 namespace dqueue::node {
 
@@ -57,10 +58,15 @@ NodeImpl::NodeImpl(const Options& options, const Env& env)
       env_(env),
       self_(raft::NodeIdOf(options.name)),
       clock_(self_),
-      memory_(options.memory_limit),
-      standing_(raft::ClusterId(), options.raft.election_max) {}
+      meter_(env.turn_clock),
+      standing_(raft::ClusterId(), options.raft.election_max),
+      memory_(options.memory_limit) {}
 
-NodeImpl::~NodeImpl() = default;
+NodeImpl::~NodeImpl() {
+  broker_.reset();
+  while (answers_.RunOne()) {  // each call is answered once
+  }
+}
 
 absl::Status NodeImpl::Start(Time now) {
   now_ = now;
@@ -138,6 +144,9 @@ void NodeImpl::MakeBroker(uint64_t salt) {
   broker_->SetLowSpace(low_space_);
   UpdateLowMemory();
   if (draining_) broker_->Drain();
+  if (env_.wake_answers) {
+    broker_->AnswerElsewhere([this](Answers::Work work) { RunElsewhere(std::move(work)); });
+  }
   if (env_.probe != nullptr) {
     broker_->OnGrant(
         [this](const std::string& id, queue::LeaseToken token) { env_.probe->OnGrant(id, token); });
@@ -146,6 +155,11 @@ void NodeImpl::MakeBroker(uint64_t salt) {
 
 void NodeImpl::Post(std::function<void(Time)> task) {
   if (inbox_.AddTask(std::move(task)) && env_.wake_loop) env_.wake_loop();
+}
+
+void NodeImpl::RunElsewhere(Answers::Work work) {
+  if (!env_.wake_answers) return work();
+  if (answers_.Add(std::move(work))) env_.wake_answers();
 }
 
 void NodeImpl::RunLoop() {
@@ -157,6 +171,9 @@ void NodeImpl::RunLoop() {
 }
 
 void NodeImpl::Submit(queue::AnyCall call) {
+  const bool well_formed =
+      std::visit([this](auto& c) { return queue::Prepare(options_.broker, &c); }, call);
+  if (!well_formed) return;
   std::optional<queue::Error> refused;
   if (inbox_.AddCall(call, options_.inbox, &refused)) RunLoop();
   if (refused) std::visit([&](auto& c) { c.done(*std::move(refused)); }, call);
@@ -176,7 +193,9 @@ void NodeImpl::PeerDisconnected(raft::NodeId peer) {
 }
 
 void NodeImpl::RequestView(std::function<void(const NodeView&)> done) {
-  Post([this, done = std::move(done)](Time) { done(MakeView()); });
+  Post([this, done = std::move(done)](Time) {
+    RunElsewhere([done, view = MakeView()] { done(view); });
+  });
 }
 
 void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
@@ -184,6 +203,7 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
     NodeMetrics metrics = metrics_;
     metrics.view = MakeView();
     metrics.times = broker_->times();
+    metrics.turns = meter_.times();
     const StateFigures figures = before_restore_ ? *before_restore_ : Figures();
     metrics.queues = figures.queues;
     metrics.forgotten_queues = figures.forgotten_queues;
@@ -193,7 +213,7 @@ void NodeImpl::RequestMetrics(std::function<void(const NodeMetrics&)> done) {
     if (const int64_t time_ms = clock_.NowMs(now_); time_ms != 0) {
       metrics.clock_offset_ms = time_ms - env_.wall_ms();
     }
-    done(metrics);
+    RunElsewhere([done, metrics = std::move(metrics)] { done(metrics); });
   });
 }
 
@@ -201,7 +221,7 @@ StatusWatch NodeImpl::Watch(StatusWatcher watcher) { return board_.Watch(std::mo
 
 void NodeImpl::MaybePublishStatus() {
   // While a snapshot is restored there are no keys; those known before stay valid.
-  queue::KeyTablePtr keys = restoring_ ? published_keys_ : state_->api_keys();
+  queue::KeyTablePtr keys = before_restore_ ? published_keys_ : state_->api_keys();
   if (published_config_ != nullptr && keys == published_keys_ && serving_ == published_serving_ &&
       excluded_ == published_excluded_ && status_.role == published_status_.role &&
       status_.term == published_status_.term && status_.leader == published_status_.leader) {
@@ -275,6 +295,10 @@ bool NodeImpl::PollSnapshots() {
   if (failed_.load(std::memory_order_relaxed)) return false;
   return actor_->Poll();
 }
+
+bool NodeImpl::PollAnswers() { return answers_.RunOne(); }
+
+Duration NodeImpl::TurnCost() const { return Duration(shares_.SpentNs() / 1000); }
 
 absl::Status NodeImpl::Close() {
   if (failed_.load(std::memory_order_relaxed)) {

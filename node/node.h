@@ -1,6 +1,6 @@
 // One cluster member: connects the raft core, the storage and the queue.
 //
-// A Node starts no threads. It has three actors, and its owner polls each of them: NodeRunner with
+// A Node starts no threads. It has four actors, and its owner polls each of them: NodeRunner with
 // threads and real time, the simulator in virtual time.
 //
 //   Poll(now)        the loop: inbox -> step -> take output -> log, peers -> apply -> answer. Owns
@@ -8,8 +8,12 @@
 //   PollLog()        group commit: writes and syncs the log writes that the loop submitted.
 //   PollSnapshots()  snapshot files: writes them, reads chunks to send, stores received chunks.
 //                    Prepares log segments.
+//   PollAnswers()    makes and encodes large answers, so that the loop does not.
 //
-// Threads: each of the three runs on one thread at a time. "The loop's thread" is the thread that
+// A turn of the loop does a bounded amount of work, whatever callers send and whatever the state
+// holds: the rest waits for the next turn, which hears peers first.
+//
+// Threads: each of the four runs on one thread at a time. "The loop's thread" is the thread that
 // is in Poll(). Methods that say "any thread" may be called while an actor runs.
 //
 // A crash loses no acknowledged change: a change is acknowledged after a majority has it on disk. A
@@ -30,6 +34,7 @@
 #include "dqueue/v1/service.pb.h"
 #include "node/fair_inbox.h"
 #include "node/status_watch.h"
+#include "node/turn_meter.h"
 #include "queue/api/key.h"
 #include "queue/broker/broker.h"
 #include "queue/broker/reports/named_queues.h"
@@ -79,6 +84,8 @@ struct Env {
   std::function<void()> run_loop_and_log;
   std::function<void()> wake_log;
   std::function<void()> wake_snapshots;
+  // Null: there is no answering thread; the loop answers itself.
+  std::function<void()> wake_answers;
   // The resident memory of the process; called on the snapshot thread. Null: unknown.
   std::function<uint64_t()> resident_bytes;
   std::function<void(const absl::Status&)> fatal;    // a storage error; called once, any thread
@@ -86,6 +93,8 @@ struct Env {
   // As log_line, for what needs the operator's attention. Null: log_line is called.
   std::function<void(const std::string&)> log_warning;
   Probe* probe = nullptr;  // may be null
+  // Measures turns, for NodeMetrics::turns; never goes back. Null: turns are not measured.
+  TurnMeter::Clock turn_clock;
 };
 
 struct MemberSpec {
@@ -172,6 +181,7 @@ struct NodeMetrics {
   MemoryUse memory;
   // Waiting and lease times of jobs while this node led.
   queue::JobTimes times;
+  TurnTimes turns;  // how long turns of the loop took, and what for
   // From Node::Open until the recovered log was applied. Not set before that.
   std::optional<Duration> recovery_time;
 };
@@ -190,8 +200,9 @@ class Node {
   static absl::StatusOr<std::unique_ptr<Node>> Open(const Options& options, const Env& env,
                                                     Time now);
 
-  // A client's call. Answered through call.done: on the loop's thread, or on this thread with
-  // OVERLOADED. Any thread.
+  // A client's call. Answered through call.done: on the loop's thread, on the answering thread, or
+  // on this thread if it is refused with OVERLOADED or for its contents. Checks and encodes an
+  // EnqueueJobs request on this thread. Any thread.
   virtual void Submit(queue::AnyCall call) = 0;
   // Messages from peers. Adds them to the inbox, then may wait for the disk; at most one caller at
   // a time waits. Messages of a later Receive() are processed later. Any thread.
@@ -200,7 +211,7 @@ class Node {
   virtual void PeerDisconnected(raft::NodeId peer) = 0;
   // `peer` answered, and refused the connection of this node as not from a member. Any thread.
   virtual void PeerRefused(raft::NodeId peer, std::string why) = 0;
-  // Calls `done` on the loop's thread. Any thread.
+  // Calls `done` on the answering thread, or on the loop's thread if there is none. Any thread.
   virtual void RequestView(std::function<void(const NodeView&)> done) = 0;
   virtual void RequestMetrics(std::function<void(const NodeMetrics&)> done) = 0;
   // Transfers leadership to the voter named `to`; if empty, to the voter whose log is most up to
@@ -225,11 +236,14 @@ class Node {
   // Any thread.
   virtual void Drain(std::function<void()> done) = 0;
 
-  // The three actors; see the top of this file. True: poll again at once. False: no work until the
+  // The four actors; see the top of this file. True: poll again at once. False: no work until the
   // actor is woken. `now` must not decrease.
   virtual bool Poll(Time now) = 0;
   virtual bool PollLog() = 0;
   virtual bool PollSnapshots() = 0;
+  virtual bool PollAnswers() = 0;
+  // The estimated length of the last turn (WorkBudget), for the simulator.
+  virtual Duration TurnCost() const = 0;
   // Poll() must be called at this time even if the loop is not woken. On the loop's thread, after
   // Poll().
   virtual Time Deadline() const = 0;

@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "base/work_budget.h"
+#include "node/answers.h"
 #include "node/cluster_clock.h"
 #include "node/inbox.h"
 #include "node/memory_budget.h"
@@ -44,13 +46,33 @@ class NodeImpl final : public Node {
   Time Deadline() const override;
   bool PollLog() override;
   bool PollSnapshots() override;
+  bool PollAnswers() override;
+  Duration TurnCost() const override;
   absl::Status Close() override;
   const queue::StateMachine& state() const override { return *state_; }
   const raft::Raft& raft() const override { return *raft_; }
 
  private:
   // ---- the turn (node_loop.cc)
+  // What each kind of work may still do in this turn.
+  struct Shares {
+    Shares();
+    WorkBudget calls, tasks, timers, apply, leases, reads, proposals;
+    int64_t others_ns = 0;  // what has no share: messages, a piece of a snapshot
+    int64_t SpentNs() const;
+    // Call before work of this kind: leaves it no more than what the turn has left.
+    WorkBudget* Begin(WorkBudget* share);
+  };
+  // Steps raft with the messages; calls and tasks wait in inbox_left_.
   void TakeInbox(Time now);
+  // Each does its kind of work until its share of the turn is used up. Not while an entry is
+  // applied in part: the state machine then has no meaning for others.
+  void RunCalls(Time now);
+  void RunTasks(Time now);
+  // False: the share is used up, and more is due.
+  bool RunTimers(Time now);
+  // An entry is applied in part, or the broker has consumed its effects in part.
+  bool Applying() const { return state_->applying() || broker_->applying(); }
   void Step(Time now, raft::Event event);
   // Takes the clocks that a member's message tells.
   void TakeClocks(Time now, const raft::Message& message);
@@ -61,7 +83,10 @@ class NodeImpl final : public Node {
   void Confirm(Time now);
   // Handles all outputs of the raft core. True if there was one.
   bool HandleOutputs(Time now);
-  void HandleOutput(Time now, raft::Output output);
+  void HandleOutput(raft::Output output);
+  // A snapshot replaces committed entries that were not handed out: what became of the proposals
+  // among them is unknown to their callers.
+  void ForgetCommitted();
   void HandleStatus(const raft::Status& status);
   void WriteAndSend(raft::Output* output);
   void SendMessages(std::vector<raft::Message> messages);
@@ -69,7 +94,11 @@ class NodeImpl final : public Node {
   void SendTo(raft::NodeId to, std::vector<raft::Message> messages);
   // Sends the messages that waited for tokens up to `durable`.
   void ReleaseHeld(raft::Token durable);
-  void ApplyEntries(Time now, const std::vector<raft::Entry>& entries);
+  // Applies entries of to_apply_ until the share of the turn is used up. True: raft was told.
+  bool ApplyEntries(Time now);
+  // True: the entry is applied, and its calls are answered. False: the share is used up.
+  bool ApplyEntry(Time now, const raft::Entry& entry);
+  void AfterApply(const raft::Entry& entry);
   // Publishes the status if it has changed.
   void MaybePublishStatus();
   // Records the recovery time when the recovered log is applied.
@@ -133,9 +162,10 @@ class NodeImpl final : public Node {
     queue::UsedIds used_request_ids;
   };
   StateFigures Figures();
-  // Gives the state to the snapshot thread, which frees it and then restores `meta`. Meanwhile this
-  // node has an empty one: there is not always memory for two.
-  void ReplaceState(const raft::SnapshotMeta& meta);
+  // If a snapshot is to be restored and no entry before it waits: gives the state to the snapshot
+  // thread, which frees it and then restores the snapshot. Meanwhile this node has an empty one:
+  // there is not always memory for two.
+  void MaybeReplaceState();
   MemoryUse MemoryInUse() const;
   void CheckMemory(Time now);
   // Tells the broker whether new jobs must be refused.
@@ -144,6 +174,8 @@ class NodeImpl final : public Node {
   // ---- all else (node.cc)
   // Runs `task` in the next turn. Any thread.
   void Post(std::function<void(Time)> task);
+  // Runs the work on the answering thread, or here if there is none.
+  void RunElsewhere(Answers::Work work);
   // Calls Env::run_loop, or Env::wake_loop if that is null. Any thread.
   void RunLoop();
   // Replaces the broker. `salt` makes its random numbers differ from the last broker's.
@@ -167,9 +199,9 @@ class NodeImpl final : public Node {
   std::unique_ptr<raft::Raft> raft_;
   std::atomic<bool> failed_{false};  // a storage error was reported; any thread
 
-  Inbox inbox_;              // any thread
-  bool more_calls_ = false;  // calls wait in inbox_ for the next turn
-  Time now_{};               // of the current or last turn
+  Inbox inbox_;      // any thread
+  Answers answers_;  // any thread
+  Time now_{};       // of the current or last turn
   raft::Status status_;
   Time opened_at_{};
   // The last index and the term of the recovered log.
@@ -187,6 +219,20 @@ class NodeImpl final : public Node {
   raft::Token last_token_;     // newest token submitted to the log
   raft::Token durable_token_;  // newest token that the log reported as durable
 
+  // Calls, late ones too, and tasks that found no room in a turn.
+  InboxContents inbox_left_;
+  bool more_in_inbox_ = false;
+  bool calls_unfinished_ = false;  // the broker has a call with very many items in progress
+  bool reads_unanswered_ = false;  // the broker has confirmed reads to answer
+  Shares shares_;                  // of the current or last turn
+
+  // Committed entries that are not applied yet. The first may be applied in part.
+  std::deque<raft::Entry> to_apply_;
+  // Of the first entry, from the moment when its application begins.
+  bool applying_own_ = false;        // this node proposed it
+  bool collecting_effects_ = false;  // the broker gets its effects
+  bool effects_begun_ = false;       // the state machine has applied it
+  uint32_t level_before_ = 0;        // the state's level before it
   // Committed proposals that are not applied yet, by index.
   struct Committed {
     raft::Index index;
@@ -194,12 +240,13 @@ class NodeImpl final : public Node {
   };
   std::deque<Committed> committed_;
   std::deque<raft::ReadOutcome> confirmed_;  // reads whose index is not applied yet
-  queue::Effects effects_;                   // of the last applied entry, if this node leads
+  queue::Effects effects_;                   // of the entry that is or was applied last
 
   // Snapshots.
   bool snapshot_in_state_ = false;               // the state machine is producing pieces
   bool snapshot_in_actor_ = false;               // the files are not complete yet
   std::optional<raft::SnapshotMeta> restoring_;  // received; the actor is building its state
+  bool replace_state_ = false;                   // when to_apply_ is empty
   // Of the state that was given up for the one that is restored: counters must not seem to start
   // anew.
   std::optional<StateFigures> before_restore_;
@@ -224,6 +271,7 @@ class NodeImpl final : public Node {
   uint64_t bytes_before_snapshot_ = 0;  // and what it was then: if that snapshot fails
 
   queue::NamedQueues named_queues_;
+  TurnMeter meter_;
   NodeMetrics metrics_;  // only the counters, commit_time, free_bytes and recovery_time
   // The proposal times of batches that are not applied yet, by batch id.
   std::map<uint64_t, Time> proposed_;

@@ -10,19 +10,57 @@
 
 namespace dqueue::node {
 namespace {
+// Estimated lengths of the kinds of work in a turn, in Shares, add up to at most 3 ms, and a piece
+// of work that is longer than what is left goes beyond that: a turn stays below 5 ms.
+
 // Batches proposed in one turn. The next turn handles messages before it proposes the rest.
 constexpr int kBatchesPerTurn = 8;
+// Costs of a call and of a task, for WorkBudget.
+constexpr int64_t kCallNs = 1000;
+constexpr int64_t kMessageNs = 2000;
+constexpr int64_t kPieceNs = 150'000;  // of a snapshot
+constexpr int64_t kTaskNs = 100'000;
+constexpr int64_t kBatchNs = 2000;
 constexpr Duration kSpaceCheckInterval = std::chrono::milliseconds(500);
 }  // namespace
+
+NodeImpl::Shares::Shares()
+    : calls(std::chrono::microseconds(800)),
+      tasks(std::chrono::microseconds(500)),
+      timers(std::chrono::microseconds(500)),
+      apply(std::chrono::microseconds(1000)),
+      leases(std::chrono::microseconds(1000)),
+      reads(std::chrono::microseconds(600)),
+      proposals(std::chrono::microseconds(600)) {}
+
+WorkBudget* NodeImpl::Shares::Begin(WorkBudget* share) {
+  constexpr int64_t kTurnNs = 3'000'000;
+  constexpr int64_t kAlwaysNs = 100'000;
+  share->CapLeft(std::max(kTurnNs - SpentNs(), kAlwaysNs));
+  return share;
+}
+
+int64_t NodeImpl::Shares::SpentNs() const {
+  return calls.spent_ns() + tasks.spent_ns() + timers.spent_ns() + apply.spent_ns() +
+         leases.spent_ns() + reads.spent_ns() + proposals.spent_ns() + others_ns;
+}
 
 bool NodeImpl::Poll(Time now) {
   if (failed_.load(std::memory_order_relaxed)) return false;
   DQ_CHECK(now >= now_);
   now_ = now;
+  const TurnMeter::Span turn(&meter_, TurnPart::kTurn);
+  shares_ = Shares();
   CheckMemory(now);
   TakeInbox(now);
   if (now >= raft_->Deadline()) Step(now, raft::Timeout{});
-  broker_->OnTimer(now, clock_.NowMs(now));
+  // An entry that is applied in part comes first: the rest of the turn needs the state machine.
+  while (ApplyEntries(now)) {
+  }
+  MaybeReplaceState();
+  RunCalls(now);
+  RunTasks(now);
+  const bool more_timers = !RunTimers(now);
   if (now >= next_space_check_) {
     next_space_check_ = now + kSpaceCheckInterval;
     actor_->CheckSpace();
@@ -35,11 +73,17 @@ bool NodeImpl::Poll(Time now) {
   HandleOutputs(now);
   MaybeEndTransfer(now);
   MaybeEndRecovery(now);
-  const bool more_image = MaybeSnapshot();
+  bool more_image = false;
+  {
+    const TurnMeter::Span span(&meter_, TurnPart::kSnapshots);
+    more_image = MaybeSnapshot();
+    if (snapshot_in_state_) shares_.others_ns += kPieceNs;
+  }
   MaybeRemoveOld();
   // A confirmation or an answer may have added work: a single node commits at once.
-  return more_image || more_commands || more_calls_ || raft_->HasOutput() ||
-         broker_->WantsConfirmation();
+  return more_image || more_commands || raft_->HasOutput() || broker_->WantsConfirmation() ||
+         more_in_inbox_ || !inbox_left_.empty() || !to_apply_.empty() || more_timers ||
+         calls_unfinished_ || reads_unanswered_;
 }
 
 Time NodeImpl::Deadline() const {
@@ -49,10 +93,13 @@ Time NodeImpl::Deadline() const {
 }
 
 void NodeImpl::TakeInbox(Time now) {
-  InboxContents in = inbox_.Take(now, &more_calls_);
-  if (in.durable > durable_token_) ReleaseHeld(in.durable);
-  if (in.durable > raft::Token()) Step(now, raft::Persisted{in.durable});
-  for (raft::Message& message : in.messages) {
+  more_in_inbox_ = inbox_.Take(now, &inbox_left_);
+  const TurnMeter::Span span(&meter_, TurnPart::kMessages);
+  const raft::Token durable = std::exchange(inbox_left_.durable, raft::Token());
+  if (durable > durable_token_) ReleaseHeld(durable);
+  if (durable > raft::Token()) Step(now, raft::Persisted{durable});
+  for (raft::Message& message : std::exchange(inbox_left_.messages, {})) {
+    shares_.others_ns += kMessageNs;
     if (raft_->config().Find(message.from) != nullptr) {
       levels_[message.from] = message.state_level;
     }
@@ -61,12 +108,42 @@ void NodeImpl::TakeInbox(Time now) {
     Step(now, raft::Receive{std::move(message)});
   }
   AdvanceClock(now);
-  const int64_t time_ms = clock_.NowMs(now);
-  for (queue::AnyCall& call : in.late) {
-    std::visit([](auto& c) { c.done(queue::DeadlinePassedError()); }, call);
+}
+
+void NodeImpl::RunCalls(Time now) {
+  const TurnMeter::Span span(&meter_, TurnPart::kCalls);
+  WorkBudget* const budget = shares_.Begin(&shares_.calls);
+  for (; !inbox_left_.late.empty() && !budget->Exhausted(); inbox_left_.late.pop_front()) {
+    budget->Spend(kCallNs);
+    std::visit([](auto& c) { c.done(queue::DeadlinePassedError()); }, inbox_left_.late.front());
   }
-  for (queue::AnyCall& call : in.calls) broker_->Submit(now, time_ms, std::move(call));
-  for (const auto& task : in.tasks) task(now);
+  if (Applying()) return;
+  const int64_t time_ms = clock_.NowMs(now);
+  calls_unfinished_ = !broker_->ContinueCalls(now, time_ms, budget);
+  while (!calls_unfinished_ && !inbox_left_.calls.empty() && !budget->Exhausted()) {
+    budget->Spend(kCallNs);
+    broker_->Submit(now, time_ms, std::move(inbox_left_.calls.front()), budget);
+    inbox_left_.calls.pop_front();
+    calls_unfinished_ = !broker_->ContinueCalls(now, time_ms, budget);
+  }
+}
+
+void NodeImpl::RunTasks(Time now) {
+  if (Applying()) return;
+  const TurnMeter::Span span(&meter_, TurnPart::kTasks);
+  shares_.Begin(&shares_.tasks);
+  while (!inbox_left_.tasks.empty() && !shares_.tasks.Exhausted()) {
+    shares_.tasks.Spend(kTaskNs);
+    const std::function<void(Time)> task = std::move(inbox_left_.tasks.front());
+    inbox_left_.tasks.pop_front();
+    task(now);
+  }
+}
+
+bool NodeImpl::RunTimers(Time now) {
+  if (Applying()) return true;
+  const TurnMeter::Span span(&meter_, TurnPart::kTimers);
+  return broker_->OnTimer(now, clock_.NowMs(now), shares_.Begin(&shares_.timers));
 }
 
 void NodeImpl::TakeClocks(Time now, const raft::Message& message) {
@@ -98,12 +175,16 @@ uint32_t NodeImpl::MembersLevel() const {
 }
 
 bool NodeImpl::Propose(Time now) {
+  const TurnMeter::Span span(&meter_, TurnPart::kProposals);
+  if (Applying()) return false;  // the turn that ends this proposes
   const int64_t time_ms = clock_.NowMs(now);
   if (serving_ && state_->level() < options_.state_level) broker_->SetLevel(MembersLevel());
-  for (int i = 0; i < kBatchesPerTurn; ++i) {
-    std::optional<queue::Batch> batch = broker_->TakeBatch(now, time_ms);
+  shares_.Begin(&shares_.proposals);
+  for (int i = 0; i < kBatchesPerTurn && !shares_.proposals.Exhausted(); ++i) {
+    std::optional<queue::Batch> batch = broker_->TakeBatch(now, time_ms, &shares_.proposals);
     if (!batch) return false;
     ++metrics_.proposals;
+    shares_.proposals.Spend(kBatchNs + static_cast<int64_t>(batch->payload->size() / 4));
     proposed_.emplace(batch->id, now);
     Step(now, raft::Propose{batch->id, std::move(batch->payload)});
   }
@@ -116,22 +197,29 @@ void NodeImpl::Confirm(Time now) {
 
 bool NodeImpl::HandleOutputs(Time now) {
   bool any = false;
-  while (raft_->HasOutput()) {
-    any = true;
-    HandleOutput(now, raft_->TakeOutput());
-  }
+  do {
+    while (raft_->HasOutput()) {
+      any = true;
+      HandleOutput(raft_->TakeOutput());
+    }
+  } while (ApplyEntries(now));
+  MaybeServe(now);
+  AnswerConfirmed(now);
+  MaybePublishStatus();
   return any;
 }
 
-void NodeImpl::HandleOutput(Time now, raft::Output output) {
+void NodeImpl::HandleOutput(raft::Output output) {
   const bool config_may_change =
       output.install.has_value() ||
       std::any_of(output.append.begin(), output.append.end(),
                   [](const raft::Entry& e) { return e.kind == raft::EntryKind::kConfig; });
   if (output.went_back) return HandleWentBack(*output.went_back);
-  // Before HandleStatus(): a proposal that ended with the leadership must be answered only once.
+  // First: a proposal that ended with the leadership needs nothing of the leases any more, which an
+  // entry that is applied in part may have changed.
+  if (output.status) HandleStatus(*output.status);
   for (const raft::ProposalOutcome& outcome : output.proposals) {
-    broker_->OnProposal(outcome);
+    broker_->OnProposal(outcome, &shares_.timers);
     if (outcome.kind != raft::ProposalOutcome::Kind::kCommitted) {
       proposed_.erase(outcome.id);
     } else {
@@ -139,26 +227,39 @@ void NodeImpl::HandleOutput(Time now, raft::Output output) {
       committed_.push_back({outcome.index, outcome.id});
     }
   }
-  if (output.status) HandleStatus(*output.status);
   if (output.install) {
     DQ_CHECK(!serving_);
+    ForgetCommitted();
     AbandonSnapshot();
     restoring_ = output.install;
     mark_token_ = output.token;
-    ReplaceState(*output.install);
+    replace_state_ = true;
+    MaybeReplaceState();
   }
-  WriteAndSend(&output);
+  {
+    const TurnMeter::Span span(&meter_, TurnPart::kOutputs);
+    WriteAndSend(&output);
+  }
   if (output.store_chunk) actor_->StoreChunk(*std::move(output.store_chunk));
-  if (!output.apply.empty()) ApplyEntries(now, output.apply);
+  for (raft::Entry& entry : output.apply) to_apply_.push_back(std::move(entry));
   for (raft::ReadOutcome& outcome : output.reads) confirmed_.push_back(outcome);
-  MaybeServe(now);
-  AnswerConfirmed(now);
   HandleRefusals(now, output.refusals);
   if (config_may_change) {
     UpdatePeers();
     published_config_ = nullptr;
   }
-  MaybePublishStatus();
+}
+
+void NodeImpl::ForgetCommitted() {
+  const raft::Index last = to_apply_.empty() ? raft::Index() : to_apply_.back().index;
+  while (!committed_.empty() && committed_.back().index > last) {
+    proposed_.erase(committed_.back().batch_id);
+    const raft::ProposalOutcome unknown{.id = committed_.back().batch_id,
+                                        .kind = raft::ProposalOutcome::Kind::kUnknown,
+                                        .index = {}};
+    broker_->OnProposal(unknown, &shares_.timers);
+    committed_.pop_back();
+  }
 }
 
 void NodeImpl::HandleStatus(const raft::Status& status) {
@@ -173,7 +274,7 @@ void NodeImpl::HandleStatus(const raft::Status& status) {
   status_ = status;
   if (serving_ && (status.role != raft::Role::kLeader || new_term)) {
     serving_ = false;
-    broker_->StepDown(Hint());
+    broker_->StepDown(Hint(), &shares_.timers);
   } else if (!serving_) {
     broker_->SetHint(Hint());
   }
@@ -184,6 +285,8 @@ void NodeImpl::HandleStatus(const raft::Status& status) {
 
 void NodeImpl::MaybeServe(Time now) {
   if (serving_ || status_.role != raft::Role::kLeader || !status_.serving || restoring_) return;
+  if (!broker_->settled()) return;
+  if (Applying()) return;  // the broker must see all effects of an entry or none
   // An applied entry of this term follows all entries of earlier leaders.
   if (raft_->TermAt(state_->applied_index()) != status_.term) return;
   serving_ = true;
@@ -248,39 +351,69 @@ void NodeImpl::SendTo(raft::NodeId to, std::vector<raft::Message> messages) {
   env_.peers->Send(to, std::move(messages));
 }
 
-void NodeImpl::ApplyEntries(Time now, const std::vector<raft::Entry>& entries) {
-  DQ_CHECK(!restoring_);
-  for (const raft::Entry& entry : entries) {
-    const bool proposed_here = !committed_.empty() && committed_.front().index == entry.index;
-    if (entry.kind == raft::EntryKind::kCommand) {
-      const bool collect_effects = proposed_here || serving_;
-      const uint32_t level_before = state_->level();
-      state_->Apply(entry.index, *entry.payload, collect_effects ? &effects_ : nullptr);
-      if (state_->level() != level_before) {
-        LogLine("every member knows level " + std::to_string(state_->level()) +
-                " of the replicated state: it holds from now on, and older programs cannot join");
-      }
-      // A change of keys is published before the call that made it is answered.
-      MaybePublishStatus();
-    } else {
-      state_->ApplyNothing(entry.index);
-    }
-    applied_bytes_ += entry.SizeBytes();
-    if (milestones_.empty() || applied_bytes_ - milestones_.back().bytes >= MilestoneBytes()) {
-      milestones_.push_back({entry.index, applied_bytes_});
-    }
-    if (env_.probe != nullptr) env_.probe->AfterApply(entry, state_->Digest());
-    if (proposed_here) {
-      const auto proposed = proposed_.extract(committed_.front().batch_id);
-      if (!proposed.empty()) metrics_.commit_time.Observe(now - proposed.mapped());
-      broker_->OnApplied(now, committed_.front().batch_id, effects_);
-      committed_.pop_front();
-    } else if (serving_ && entry.kind == raft::EntryKind::kCommand) {
-      broker_->OnApplied(now, std::nullopt, effects_);
-    }
-    DQ_CHECK(committed_.empty() || committed_.front().index > entry.index);
+bool NodeImpl::ApplyEntries(Time now) {
+  if (to_apply_.empty()) return false;
+  const TurnMeter::Span span(&meter_, TurnPart::kApply);
+  raft::Index applied;
+  shares_.Begin(&shares_.apply);
+  while (!to_apply_.empty()) {
+    // A new entry begins in the first half of the share, so that most are applied in one turn.
+    if (!Applying() && !shares_.apply.HasHalf()) break;
+    if (!ApplyEntry(now, to_apply_.front())) break;
+    applied = to_apply_.front().index;
+    to_apply_.pop_front();
   }
-  Step(now, raft::Applied{entries.back().index});
+  if (applied == raft::Index()) return false;
+  Step(now, raft::Applied{applied});
+  return true;
+}
+
+bool NodeImpl::ApplyEntry(Time now, const raft::Entry& entry) {
+  if (entry.kind != raft::EntryKind::kCommand) {
+    state_->ApplyNothing(entry.index);
+    AfterApply(entry);
+    DQ_CHECK(committed_.empty() || committed_.front().index > entry.index);
+    return true;
+  }
+  if (!Applying()) {
+    applying_own_ = !committed_.empty() && committed_.front().index == entry.index;
+    collecting_effects_ = applying_own_ || serving_;
+    effects_begun_ = false;
+    level_before_ = state_->level();
+    state_->BeginApply(entry.index, *entry.payload, collecting_effects_ ? &effects_ : nullptr);
+  }
+  if (state_->applying()) {
+    if (!state_->ContinueApply(&shares_.apply)) return false;
+    if (state_->level() != level_before_) {
+      LogLine("every member knows level " + std::to_string(state_->level()) +
+              " of the replicated state: it holds from now on, and older programs cannot join");
+    }
+    // A change of keys is published before the call that made it is answered.
+    MaybePublishStatus();
+    AfterApply(entry);
+  }
+  if (!effects_begun_ && collecting_effects_) {
+    effects_begun_ = true;
+    std::optional<uint64_t> batch_id;
+    if (applying_own_) {
+      batch_id = committed_.front().batch_id;
+      const auto proposed = proposed_.extract(*batch_id);
+      if (!proposed.empty()) metrics_.commit_time.Observe(now - proposed.mapped());
+      committed_.pop_front();
+    }
+    broker_->BeginApplied(batch_id, &effects_);
+  }
+  if (broker_->applying() && !broker_->ContinueApplied(now, &shares_.apply)) return false;
+  DQ_CHECK(committed_.empty() || committed_.front().index > entry.index);
+  return true;
+}
+
+void NodeImpl::AfterApply(const raft::Entry& entry) {
+  applied_bytes_ += entry.SizeBytes();
+  if (milestones_.empty() || applied_bytes_ - milestones_.back().bytes >= MilestoneBytes()) {
+    milestones_.push_back({entry.index, applied_bytes_});
+  }
+  if (env_.probe != nullptr) env_.probe->AfterApply(entry, state_->Digest());
 }
 
 void NodeImpl::MaybeEndRecovery(Time now) {
@@ -293,12 +426,17 @@ void NodeImpl::MaybeEndRecovery(Time now) {
 }
 
 void NodeImpl::AnswerConfirmed(Time now) {
+  if (Applying()) return;
   while (!confirmed_.empty()) {
     const raft::ReadOutcome outcome = confirmed_.front();
-    if (outcome.confirmed && state_->applied_index() < outcome.index) return;
+    if (outcome.confirmed && state_->applied_index() < outcome.index) break;
     confirmed_.pop_front();
-    broker_->OnConfirmation(now, clock_.NowMs(now), outcome);
+    const TurnMeter::Span span(&meter_, TurnPart::kLeases);
+    broker_->OnConfirmation(now, clock_.NowMs(now), outcome, shares_.Begin(&shares_.leases));
   }
+  const TurnMeter::Span span(&meter_, TurnPart::kReads);
+  reads_unanswered_ =
+      !broker_->ContinueReads(now, clock_.NowMs(now), shares_.Begin(&shares_.reads));
 }
 
 void NodeImpl::UpdatePeers() {

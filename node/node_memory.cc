@@ -19,13 +19,15 @@ NodeImpl::StateFigures NodeImpl::Figures() {
           .used_request_ids = state_->used_request_ids()};
 }
 
-void NodeImpl::ReplaceState(const raft::SnapshotMeta& meta) {
+void NodeImpl::MaybeReplaceState() {
+  if (!replace_state_ || !to_apply_.empty()) return;
+  replace_state_ = false;
   if (!before_restore_) before_restore_ = Figures();
   broker_.reset();  // it refers to the state machine
   std::unique_ptr<queue::StateMachine> old =
       std::exchange(state_, std::make_unique<queue::StateMachine>());
   MakeBroker(++broker_salt_);
-  actor_->Restore(meta, std::move(old));
+  actor_->Restore(*restoring_, std::move(old));
 }
 
 MemoryUse NodeImpl::MemoryInUse() const {

@@ -63,7 +63,7 @@ SnapshotActor::Callbacks NodeImpl::ActorCallbacks() {
 }
 
 bool NodeImpl::SnapshotDue() const {
-  if (snapshot_in_state_ || snapshot_in_actor_ || restoring_) return false;
+  if (snapshot_in_state_ || snapshot_in_actor_ || restoring_ || state_->applying()) return false;
   if (now_ < snapshot_retry_at_ || durable_token_ < mark_token_) return false;
   // A damaged snapshot is replaced at the same index, too.
   if (snapshot_wanted_ && state_->applied_index() >= snapshot_index_) return true;
@@ -181,8 +181,9 @@ void NodeImpl::MaybeRemoveOld() {
 
 void NodeImpl::SnapshotRestored(Time now, const storage::Manifest& manifest,
                                 std::unique_ptr<queue::StateMachine> state) {
-  DQ_CHECK(restoring_ && !serving_ && committed_.empty());
-  if (!(manifest.meta == *restoring_)) return;  // a newer snapshot was received
+  DQ_CHECK(restoring_ && !serving_);
+  if (replace_state_ || !(manifest.meta == *restoring_)) return;  // a newer snapshot was received
+  DQ_CHECK(committed_.empty() && to_apply_.empty());
   restoring_.reset();
   before_restore_.reset();
   broker_.reset();  // it refers to the empty state machine

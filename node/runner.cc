@@ -84,6 +84,7 @@ class RunnerImpl final : public NodeRunner {
       }
     };
     env.wake_snapshots = [this] { snapshot_wakeup_.Raise(); };
+    env.wake_answers = [this] { answers_wakeup_.Raise(); };
     env.resident_bytes = ResidentBytes;
     env.fatal = [](const absl::Status& status) {
       const bool lost = absl::IsDataLoss(status);
@@ -92,6 +93,7 @@ class RunnerImpl final : public NodeRunner {
       spdlog::shutdown();
       std::_Exit(lost ? kExitData : kExitStorage);
     };
+    env.turn_clock = MonotonicNow;
     env.log_line = [](const std::string& line) { spdlog::info("{}", line); };
     env.log_warning = [](const std::string& line) { spdlog::warn("{}", line); };
     absl::StatusOr<std::unique_ptr<Node>> node = Node::Open(options, env, MonotonicNow());
@@ -99,6 +101,7 @@ class RunnerImpl final : public NodeRunner {
     node_ = *std::move(node);
     log_thread_ = std::jthread([this](std::stop_token stop) { RunLog(stop); });
     snapshot_thread_ = std::jthread([this](std::stop_token stop) { RunSnapshots(stop); });
+    answers_thread_ = std::jthread([this](std::stop_token stop) { RunAnswers(stop); });
     loop_thread_ = std::jthread([this](std::stop_token stop) { RunLoop(stop); });
     return absl::OkStatus();
   }
@@ -108,6 +111,7 @@ class RunnerImpl final : public NodeRunner {
     // The loop's thread first: it adds work for the others.
     Stop(loop_thread_, loop_wakeup_);
     Stop(snapshot_thread_, snapshot_wakeup_);
+    Stop(answers_thread_, answers_wakeup_);
     Stop(log_thread_, log_wakeup_);
     if (absl::Status status = node_->Close(); !status.ok()) {
       spdlog::error("closing the log: {}", status.ToString());
@@ -234,9 +238,19 @@ class RunnerImpl final : public NodeRunner {
     }
   }
 
+  void RunAnswers(const std::stop_token& stop) {
+    while (true) {
+      while (node_->PollAnswers()) {
+      }
+      if (stop.stop_requested()) return;
+      answers_wakeup_.WaitUntil(std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    }
+  }
+
   Wakeup loop_wakeup_;
   Wakeup log_wakeup_;
   Wakeup snapshot_wakeup_;
+  Wakeup answers_wakeup_;
   TurnLock turn_lock_;                             // held to call Node::Poll()
   std::atomic<Time> sleeping_until_{Time::min()};  // of the loop's thread; min: it is awake
   std::atomic<bool> log_pending_{false};           // writes were submitted since the last PollLog()
@@ -251,6 +265,7 @@ class RunnerImpl final : public NodeRunner {
   std::unique_ptr<Node> node_;
   std::jthread log_thread_;
   std::jthread snapshot_thread_;
+  std::jthread answers_thread_;
   std::jthread loop_thread_;
 };
 

@@ -1,4 +1,5 @@
-// Runs a Node with threads and real time: one thread each for the loop, the log and the snapshots.
+// Runs a Node with threads and real time: one thread each for the loop, the log, the snapshots
+// and large answers.
 // A thread that calls Node::Submit() or Node::Receive() may also run a turn of the loop; one that
 // calls Receive() may also write the log.
 #pragma once

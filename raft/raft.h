@@ -179,7 +179,9 @@ using Event = std::variant<Receive, Propose, Read, Persisted, Applied, SnapshotT
 
 struct ProposalOutcome {
   enum class Kind {
-    kCommitted,    // the entry at `index` is this proposal; an apply of it follows
+    // The entry at `index` is this proposal; an apply of it follows, unless a snapshot is installed
+    // first.
+    kCommitted,
     kNotAppended,  // the proposal has no effect, now or later
     kUnknown,      // leadership was lost while in flight; it may or may not be committed later
   };
@@ -241,7 +243,8 @@ struct Output {
   std::vector<Message> send_now;
   std::vector<Message> send_after_persist;
   // Committed entries for the state machine. They continue without a gap after the last entry
-  // handed out.
+  // handed out. More are handed out only when these are reported as Applied, so that a shell may
+  // apply them over several turns without holding a whole log in memory.
   std::vector<Entry> apply;
   std::vector<ProposalOutcome> proposals;
   std::vector<ReadOutcome> reads;

@@ -174,7 +174,7 @@ class RaftImpl {
   void SendAfterPersist(NodeId to, MessageBody body);
   Message Envelope(NodeId to, MessageBody body) const;
   bool TermDurable() const { return durability_.hard_state().term == term_; }
-  bool ApplyDue() const { return handed_out_ < commit_ && applied_ >= install_index_; }
+  bool ApplyDue() const { return handed_out_ < commit_ && applied_ == handed_out_; }
   HardState HardStateToWrite() const;
 
   const Options options_;

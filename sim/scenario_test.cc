@@ -573,5 +573,38 @@ TEST(ScenarioTest, ACrashBetweenAnyTwoDiskOperations) {
   }
 }
 
+// A node is deaf while it is in a turn of its loop. Calls at their limits must not make it deaf for
+// so long that it is deposed; the rule "turn" also holds.
+TEST(ScenarioTest, CallsAtTheirLimitsDoNotDeposeTheLeader) {
+  Scenario s(QuietProfile(3));
+  const int leader = s.WaitForLeader();
+  ASSERT_NE(leader, 0);
+  const raft::Term term = s.Term(leader);
+  for (int call = 0; call < 3; ++call) {
+    v1::EnqueueJobsRequest request;
+    for (int i = 0; i < 3000; ++i) {
+      v1::JobSpec* job = request.add_jobs();
+      *job = s.EnqueueRequest("job-" + std::to_string(call) + "-" + std::to_string(i)).jobs(0);
+      for (int h = 0; h < 20; ++h) (*job->mutable_headers())["h" + std::to_string(h)] = "v";
+      job->mutable_retention()->set_seconds(1);
+    }
+    const auto enqueued = s.CallAndWait<queue::EnqueueCall>(leader, request, 20s);
+    ASSERT_TRUE(enqueued && enqueued->ok());
+  }
+  v1::ListJobsRequest list;
+  list.set_page_size(1000);
+  list.set_full(true);
+  const auto page = s.CallAndWait<queue::ListCall>(leader, list, 20s);
+  ASSERT_TRUE(page && page->ok());
+  EXPECT_THAT(page->value.jobs(), SizeIs(1000));
+  v1::CancelJobsRequest cancel;
+  for (int i = 0; i < 3000; ++i) cancel.add_ids("job-0-" + std::to_string(i));
+  ASSERT_TRUE(s.CallAndWait<queue::CancelCall>(leader, cancel, 20s));
+  s.world.Run(5s);  // they are forgotten
+  EXPECT_EQ(s.Term(leader), term);
+  EXPECT_EQ(s.WaitForLeader(), leader);
+  EXPECT_TRUE(s.WaitUntilAllApplied());
+}
+
 }  // namespace
 }  // namespace dqueue::sim

@@ -14,6 +14,7 @@ namespace dqueue::sim {
 namespace {
 
 constexpr Duration kBootRetry = 500ms;
+constexpr Duration kTurnMax = 5ms;  // the budget of a turn
 constexpr Duration kDrainLimit = 3s;
 
 node::Options WithSeed(node::Options options, uint64_t seed) {
@@ -46,6 +47,8 @@ SimNode::~SimNode() { Destroy(); }
 Time SimNode::LocalNow() const { return clock_.Local(world_->now()); }
 
 node::Env SimNode::MakeEnv() {
+  // Without wake_answers: the checkers compare an answer with the state at the moment when it is
+  // given.
   node::Env env;
   env.fs = disk_.get();
   env.peers = this;
@@ -66,7 +69,7 @@ void SimNode::Boot() {
   ++boots_;
   // The monotonic clock gets a new origin with each process.
   clock_.Restart(world_->now(), Time(random_.Uniform(1s, 1000s)));
-  paused_until_ = log_stalled_until_ = Time{};
+  paused_until_ = log_stalled_until_ = loop_busy_until_ = Time{};
   dying_ = false;
   absl::StatusOr<std::unique_ptr<node::Node>> node = absl::UnknownError("not opened");
   try {
@@ -350,16 +353,29 @@ bool SimNode::Poll(Actor actor) {
   return false;
 }
 
+void SimNode::ChargeTurn() {
+  const Duration cost = node_->TurnCost();
+  if (cost > kTurnMax) {
+    Violate("turn", name() + " had a turn of " + std::to_string(cost.count()) +
+                        " us (estimated); at most " + std::to_string(kTurnMax.count()) + " us");
+  }
+  loop_busy_until_ = world_->now() + cost;
+}
+
 void SimNode::RunActor(Actor actor, uint64_t generation) {
   Schedule& schedule = schedules_[actor];
   if (schedule.generation != generation || node_ == nullptr) return;
   schedule.at = Time::max();
-  const Time blocked = actor == kLog ? std::max(paused_until_, log_stalled_until_) : paused_until_;
+  const Time blocked = actor == kLog    ? std::max(paused_until_, log_stalled_until_)
+                       : actor == kLoop ? std::max(paused_until_, loop_busy_until_)
+                                        : paused_until_;
   if (world_->now() < blocked) {
-    ScheduleActor(actor, blocked + random_.Uniform(0us, 300us));
+    const bool in_turn = actor == kLoop && blocked == loop_busy_until_;
+    ScheduleActor(actor, in_turn ? blocked : blocked + random_.Uniform(0us, 300us));
     return;
   }
   const bool more = Poll(actor);
+  if (actor == kLoop && node_ != nullptr && !dying_) ChargeTurn();
   if (disk_->stopped()) {
     Die(Death::kPowerLoss, "power lost between two disk operations");
     return;

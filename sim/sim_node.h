@@ -118,6 +118,9 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   void ScheduleActor(Actor actor, Time at);
   void Wake(Actor actor);
   Duration ActorDelay(Actor actor);
+  // The loop is busy for the estimated length of the turn that it had. A turn above the budget
+  // breaks the rule "turn".
+  void ChargeTurn();
   bool Poll(Actor actor);
   // For each log file, by base name: the offset of the first record that no header declares
   // durable.
@@ -142,6 +145,7 @@ class SimNode final : public node::PeerTransport, public node::Probe {
   uint64_t boots_ = 0;
   uint64_t generation_ = 0;
   std::array<Schedule, 3> schedules_;
+  Time loop_busy_until_{};  // the loop is in a turn: it is deaf
   Time paused_until_{};
   Time log_stalled_until_{};
   Duration restart_mean_{};

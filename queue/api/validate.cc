@@ -95,6 +95,10 @@ std::string Shown(const google::protobuf::Duration& d) {
   return std::to_string(d.seconds()) + " s " + std::to_string(d.nanos()) + " ns";
 }
 
+std::string Shown(const google::protobuf::Timestamp& t) {
+  return std::to_string(t.seconds()) + " s " + std::to_string(t.nanos()) + " ns";
+}
+
 bool IsDuration(const google::protobuf::Duration& d) {
   if (d.seconds() < -kDurationSecondsMax || d.seconds() > kDurationSecondsMax) return false;
   if (d.nanos() <= -1'000'000'000 || d.nanos() >= 1'000'000'000) return false;
@@ -146,9 +150,6 @@ std::optional<Error> CheckTimes(const v1::JobSpec& job, int index, int64_t now_m
     return t.seconds() >= seconds_min && t.seconds() <= kTimestampSecondsMax && t.nanos() >= 0 &&
            t.nanos() < 1'000'000'000;
   };
-  const auto shown = [](const google::protobuf::Timestamp& t) {
-    return std::to_string(t.seconds()) + " s " + std::to_string(t.nanos()) + " ns";
-  };
   constexpr char kTimeLimit[] = "T00:00:00Z to 9999-12-31T23:59:59Z with 0 to 999999999 ns";
   if (job.has_run_time()) {
     if (job.has_delay()) {
@@ -156,11 +157,9 @@ std::optional<Error> CheckTimes(const v1::JobSpec& job, int index, int64_t now_m
     }
     // The zero time of some languages is in the year 1. As any time in the past it means now.
     if (!is_time(job.run_time(), kTimestampSecondsMin)) {
-      return bad("run_time", shown(job.run_time()), std::string("0001-01-01") + kTimeLimit);
+      return bad("run_time", Shown(job.run_time()), std::string("0001-01-01") + kTimeLimit);
     }
-    if (TimestampMs(job.run_time()) > now_ms + kRunTimeAheadMsMax) {
-      return bad("run_time", shown(job.run_time()), "at most 3653 days ahead");
-    }
+    if (auto error = CheckRunTime(job.run_time(), index, now_ms)) return error;
   }
   if (job.has_delay() && !InRange(job.delay(), 0, kRunTimeAheadMsMax)) {
     return bad("delay", Shown(job.delay()), "0 s to 3653 days");
@@ -168,10 +167,10 @@ std::optional<Error> CheckTimes(const v1::JobSpec& job, int index, int64_t now_m
   if (job.has_expire_time()) {
     // A zero time probably means none here. Taken as a time in the past it would lose the job.
     if (!is_time(job.expire_time(), 0)) {
-      return bad("expire_time", shown(job.expire_time()), std::string("1970-01-01") + kTimeLimit);
+      return bad("expire_time", Shown(job.expire_time()), std::string("1970-01-01") + kTimeLimit);
     }
     if (job.has_run_time() && TimestampMs(job.expire_time()) <= TimestampMs(job.run_time())) {
-      return bad("expire_time", shown(job.expire_time()), "after run_time");
+      return bad("expire_time", Shown(job.expire_time()), "after run_time");
     }
   }
   return std::nullopt;
@@ -335,6 +334,13 @@ int64_t DurationMs(const google::protobuf::Duration& duration) {
 
 int64_t TimestampMs(const google::protobuf::Timestamp& time) {
   return time.seconds() * 1000 + (time.nanos() + kNanosPerMs - 1) / kNanosPerMs;
+}
+
+std::optional<Error> CheckRunTime(const google::protobuf::Timestamp& run_time, int index,
+                                  int64_t now_ms) {
+  if (TimestampMs(run_time) <= now_ms + kRunTimeAheadMsMax) return std::nullopt;
+  return InvalidField(ItemField("jobs", index, "run_time"), Shown(run_time),
+                      "at most 3653 days ahead");
 }
 
 std::optional<Error> CheckRequest(const v1::EnqueueJobsRequest& request) {

@@ -50,6 +50,9 @@ std::optional<Error> CheckRequest(const v1::ListWorkersRequest& request);
 
 // One item; `index` is its position, for the name of the field. now_ms: the leader's clock.
 std::optional<Error> CheckJob(const v1::JobSpec& job, int index, int64_t now_ms);
+// The part of CheckJob that needs the clock. The job has passed the rest of it.
+std::optional<Error> CheckRunTime(const google::protobuf::Timestamp& run_time, int index,
+                                  int64_t now_ms);
 std::optional<Error> CheckItem(const v1::CompleteJobsRequest& request, int index);
 std::optional<Error> CheckItem(const v1::FailJobsRequest& request, int index);
 std::optional<Error> CheckItem(const v1::ExtendLeasesRequest& request, int index);

@@ -8,10 +8,11 @@
 
 namespace dqueue::queue {
 
-Admission::Admission(const BrokerOptions& options, const CommandLog& commands,
+Admission::Admission(const BrokerOptions& options, Pace& pace, const CommandLog& commands,
                      const Confirmations& confirmations, const LeaseWaits& lease_waits,
                      const Lookups& lookups)
     : options_(options),
+      pace_(pace),
       commands_(commands),
       confirmations_(confirmations),
       lease_waits_(lease_waits),

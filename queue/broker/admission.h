@@ -16,6 +16,7 @@
 
 #include "queue/api/error.h"
 #include "queue/broker/options.h"
+#include "queue/broker/pace.h"
 #include "raft/types.h"
 
 namespace dqueue::queue {
@@ -27,7 +28,7 @@ class Lookups;
 
 class Admission {
  public:
-  Admission(const BrokerOptions& options, const CommandLog& commands,
+  Admission(const BrokerOptions& options, Pace& pace, const CommandLog& commands,
             const Confirmations& confirmations, const LeaseWaits& lease_waits,
             const Lookups& lookups);
 
@@ -41,6 +42,8 @@ class Admission {
   void Drain() { draining_ = true; }
   bool serving() const { return serving_; }
   const LeaderHint& hint() const { return hint_; }
+  // Of all calls that pass here.
+  Pace& pace() const { return pace_; }
 
   // The error of a call that this node cannot serve: NOT_LEADER or NO_LEADER.
   Error NotServing() const;
@@ -59,6 +62,7 @@ class Admission {
   std::optional<Error> Admit(Time now, Time deadline) const;
 
   const BrokerOptions& options_;
+  Pace& pace_;
   const CommandLog& commands_;
   const Confirmations& confirmations_;
   const LeaseWaits& lease_waits_;

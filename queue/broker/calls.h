@@ -27,7 +27,8 @@ struct Call {
   // The caller waits no longer than this. Work not yet proposed by then is answered DEADLINE_PASSED
   // without effect.
   Time deadline = Time::max();
-  // Called exactly once, on the loop's thread, at the latest by the broker's destructor. It must
+  // Called exactly once, at the latest by the broker's destructor: on the loop's thread, on the
+  // thread of Broker::AnswerElsewhere, or on the thread that submits the call to the node. It must
   // not block and must not call the broker.
   std::function<void(Outcome<Response>)> done;
   // Set, from any thread, when the caller has disconnected or its key was revoked: no lease is
@@ -43,7 +44,12 @@ struct Call {
   QueueAccessPtr access;
 };
 
-using EnqueueCall = Call<v1::EnqueueJobsRequest, v1::EnqueueJobsResponse>;
+struct PreparedEnqueue;
+struct EnqueueCall : Call<v1::EnqueueJobsRequest, v1::EnqueueJobsResponse> {
+  // The request, checked and encoded by Prepare() (commands/prepared_enqueue.h); the request itself
+  // is then empty. Null: the broker does it.
+  std::shared_ptr<PreparedEnqueue> prepared;
+};
 using LeaseCall = Call<v1::LeaseJobsRequest, v1::LeaseJobsResponse>;
 using CompleteCall = Call<v1::CompleteJobsRequest, v1::CompleteJobsResponse>;
 using FailCall = Call<v1::FailJobsRequest, v1::FailJobsResponse>;

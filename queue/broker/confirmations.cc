@@ -25,11 +25,11 @@ std::optional<Confirmations::Round> Confirmations::End(uint64_t id) {
   return round;
 }
 
-void Confirmations::FailAll(Work::Failure failure) {
+void Confirmations::FailAll(Work::Failure failure, DecidedParts* decided) {
   waiting_parts_ = 0;
   std::map<uint64_t, Round> rounds = std::exchange(rounds_, {});
-  const auto fail = [failure](Round& round) {
-    for (WorkPart& part : round.parts) part.Fail(failure);
+  const auto fail = [failure, decided](Round& round) {
+    for (WorkPart& part : round.parts) decided->Add(std::move(part), failure);
   };
   for (auto& [id, round] : rounds) fail(round);
   Round gathered = std::exchange(gathered_, {});

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "queue/broker/decided_parts.h"
 #include "queue/broker/work.h"
 
 namespace dqueue::queue {
@@ -39,8 +40,8 @@ class Confirmations {
   uint64_t Begin();
   // Ends the round; nullopt if it was one of an earlier leadership.
   std::optional<Round> End(uint64_t id);
-  // Ends all rounds because the leadership is over: decides their parts, forgets the calls.
-  void FailAll(Work::Failure failure);
+  // Ends all rounds because the leadership is over: their parts fail, the calls are forgotten.
+  void FailAll(Work::Failure failure, DecidedParts* decided);
 
   // Takes the gathered lease calls out, unconfirmed. For a deliberate bug only.
   std::vector<uint64_t> TakeLeaseCalls() { return std::exchange(gathered_.lease_calls, {}); }

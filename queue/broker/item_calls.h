@@ -18,6 +18,8 @@
 #include "queue/broker/admission.h"
 #include "queue/broker/confirmations.h"
 #include "queue/broker/log_clock.h"
+#include "queue/broker/pace.h"
+#include "queue/broker/partial_calls.h"
 #include "queue/broker/refusals.h"
 #include "queue/broker/reports/worker_registry.h"
 #include "queue/broker/work.h"
@@ -80,69 +82,118 @@ class ItemWork : public Work {
 class ItemCalls {
  public:
   ItemCalls(const Admission& admission, const LogClock& clock, WorkerRegistry& workers,
-            Confirmations& confirmations)
-      : admission_(admission), clock_(clock), workers_(workers), confirmations_(confirmations) {}
+            Confirmations& confirmations, PartialCalls& partial)
+      : admission_(admission),
+        clock_(clock),
+        workers_(workers),
+        confirmations_(confirmations),
+        partial_(partial) {}
 
-  // Carries out a call whose items may become commands. propose(work, part, i) appends a command
-  // with part.Another() and returns true, or decides item i at once and returns false.
+  // Carries out a call whose items may become commands. propose(now, work, part, i) appends a
+  // command with part.Another() and returns true, or decides item i at once and returns false.
   template <class C, class F>
-  void Propose(Time now, C call, const F& propose) {
-    std::unique_ptr<ItemWork<C>> owned = Checked(std::move(call));
-    if (owned == nullptr) return;
-    ItemWork<C>& work = *owned;
-    if (auto error = admission_.AdmitCommands(now, work.deadline(), work.Size(),
-                                              work.call.request.GetCachedSize())) {
-      return work.Answer(std::move(error));
-    }
-    NoteWorker(now, &work);
-    WorkPart part(std::move(owned));
-    bool decided_here = false;
-    for (int i = 0; i < work.Size(); ++i) {
-      if (work.Refused(i)) continue;
-      if (!propose(work, part, i)) decided_here = true;
-    }
-    if (decided_here) confirmations_.AddPart(part.Another());
-    part.Done();
+  void Propose(Time now, C call, F propose) {
+    Begin(now, std::move(call), /*appends=*/true,
+          [this, propose = std::move(propose)](Time at, ItemWork<C>& work, const WorkPart& part,
+                                               int i) {
+            admission_.pace().Spend(kFindNs);
+            return propose(at, work, part, i);
+          });
   }
 
-  // Carries out a call that is decided here alone. decide(work, i) returns why item i is refused;
-  // nullopt: it is done.
+  // Carries out a call that is decided here alone. decide(now, work, i) returns why item i is
+  // refused; nullopt: it is done.
   template <class C, class F>
-  void Decide(Time now, C call, const F& decide) {
-    std::unique_ptr<ItemWork<C>> owned = Checked(std::move(call));
-    if (owned == nullptr) return;
-    ItemWork<C>& work = *owned;
-    if (auto error = admission_.AdmitWork(now, work.deadline())) {
-      return work.Answer(std::move(error));
-    }
-    NoteWorker(now, &work);
-    for (int i = 0; i < work.Size(); ++i) {
-      if (work.Refused(i)) continue;
-      if (auto error = decide(work, i)) work.Refuse(i, *error);
-    }
-    confirmations_.AddPart(WorkPart(std::move(owned)));
+  void Decide(Time now, C call, F decide) {
+    Begin(now, std::move(call), /*appends=*/false,
+          [this, decide = std::move(decide)](Time at, ItemWork<C>& work, const WorkPart&, int i) {
+            admission_.pace().Spend(kFindNs);
+            if (auto error = decide(at, work, i)) work.Refuse(i, *error);
+            return false;
+          });
   }
 
  private:
-  // The work of a call, with its malformed items refused. Null if that answered the call: the
-  // request was malformed as a whole, or every item was.
-  template <class C>
-  std::unique_ptr<ItemWork<C>> Checked(C call) {
-    if (auto error = CheckRequest(call.request)) {
-      call.done(*std::move(error));
-      return nullptr;
+  // A call with very many items, which takes several turns: checks all items, is admitted, then
+  // carries out one item after the other. `carry_out` returns true if it appended a command.
+  template <class C, class F>
+  class Items final : public PartialCall {
+   public:
+    Items(ItemCalls& calls, std::unique_ptr<ItemWork<C>> work, bool appends, F carry_out)
+        : calls_(calls),
+          appends_(appends),
+          unadmitted_(std::move(work)),
+          carry_out_(std::move(carry_out)) {}
+    // The leadership is over before the call was admitted.
+    ~Items() override {
+      if (unadmitted_ != nullptr) unadmitted_->Answer(calls_.admission_.NotServing());
     }
-    auto work = std::make_unique<ItemWork<C>>(std::move(call), admission_);
-    int refused = 0;
-    for (int i = 0; i < work->Size(); ++i) {
-      if (auto error = CheckItem(work->call.request, i)) {
-        work->Refuse(i, *error);
-        ++refused;
+
+    bool Continue(Time now) override {
+      Pace& pace = calls_.admission_.pace();
+      if (unadmitted_ != nullptr) {
+        ItemWork<C>& work = *unadmitted_;
+        for (; checked_ < work.Size(); ++checked_) {
+          if (pace.Exhausted()) return false;
+          pace.Spend(kResultNs / 2);
+          if (auto error = CheckItem(work.call.request, checked_)) {
+            work.Refuse(checked_, *error);
+            ++refused_;
+          }
+        }
+        if (!Admit(now)) return true;
       }
+      for (; next_ < work_->Size(); ++next_) {
+        if (work_->Refused(next_)) continue;
+        if (pace.Exhausted()) return false;
+        if (!carry_out_(now, *work_, part_, next_)) decided_here_ = true;
+      }
+      if (decided_here_) calls_.confirmations_.AddPart(part_.Another());
+      part_.Done();
+      return true;
     }
-    if (refused < work->Size()) return work;
-    work->Answer(std::nullopt);
-    return nullptr;
+
+   private:
+    // All items are checked. False: the call is answered.
+    bool Admit(Time now) {
+      std::unique_ptr<ItemWork<C>> work = std::move(unadmitted_);
+      if (refused_ == work->Size()) {
+        work->Answer(std::nullopt);
+        return false;
+      }
+      const Admission& admission = calls_.admission_;
+      std::optional<Error> error =
+          appends_ ? admission.AdmitCommands(now, work->deadline(), work->Size(),
+                                             work->call.request.GetCachedSize())
+                   : admission.AdmitWork(now, work->deadline());
+      if (error) {
+        work->Answer(std::move(error));
+        return false;
+      }
+      calls_.NoteWorker(now, work.get());
+      work_ = work.get();
+      part_ = WorkPart(std::move(work));
+      return true;
+    }
+
+    ItemCalls& calls_;
+    const bool appends_;
+    std::unique_ptr<ItemWork<C>> unadmitted_;
+    ItemWork<C>* work_ = nullptr;  // once admitted; kept alive by part_
+    WorkPart part_;
+    const F carry_out_;
+    int checked_ = 0;
+    int refused_ = 0;
+    int next_ = 0;
+    bool decided_here_ = false;
+  };
+
+  template <class C, class F>
+  void Begin(Time now, C call, bool appends, F carry_out) {
+    if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
+    auto work = std::make_unique<ItemWork<C>>(std::move(call), admission_);
+    partial_.Run(
+        now, std::make_unique<Items<C, F>>(*this, std::move(work), appends, std::move(carry_out)));
   }
 
   template <class C>
@@ -156,6 +207,7 @@ class ItemCalls {
   const LogClock& clock_;
   WorkerRegistry& workers_;
   Confirmations& confirmations_;
+  PartialCalls& partial_;
 };
 
 }  // namespace dqueue::queue

@@ -30,6 +30,7 @@ void WorkPart::Unpropose() {
 
 void WorkPart::Finish(Work* work) {
   const std::unique_ptr<Work> owned(work);
+  work->admission_.pace().Spend(kAnswerNs);
   owned->Answer(owned->WholeError());
 }
 

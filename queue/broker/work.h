@@ -15,6 +15,7 @@
 
 #include "queue/api/error.h"
 #include "queue/broker/admission.h"
+#include "queue/broker/pace.h"
 #include "queue/state/state_machine.h"
 #include "raft/types.h"
 

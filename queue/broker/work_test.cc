@@ -50,21 +50,24 @@ class WorkTest : public testing::Test {
 
   const BrokerOptions options_;
   StateMachine state_;
+  Pace pace_;
+  Elsewhere elsewhere_;
+  DecidedParts decided_{pace_};
   Confirmations confirmations_{1};
   CallTimers timers_;
   WorkerRegistry workers_;
   JobTimes times_;
   LogClock clock_{state_};
-  LeaseWaits waits_{state_, workers_, confirmations_, timers_};
+  LeaseWaits waits_{state_, pace_, workers_, confirmations_, timers_};
   Deletions deletions_{state_, waits_};
   LeaseRequests requests_;
   Grants grants_{options_, state_, deletions_, waits_, requests_, workers_, times_};
-  CommandLog commands_{options_, state_, clock_, grants_, deletions_, 1};
+  CommandLog commands_{options_, state_, pace_, decided_, clock_, grants_, deletions_, 1};
   Groupings groupings_{state_};
-  Admission admission_{options_, commands_, confirmations_, waits_, lookups_};
+  Admission admission_{options_, pace_, commands_, confirmations_, waits_, lookups_};
   JobPresenter jobs_{state_, grants_};
-  Lookups lookups_{state_,     admission_,     clock_,  jobs_,
-                   groupings_, confirmations_, timers_, workers_};
+  Lookups lookups_{state_,     admission_,     elsewhere_, clock_,  jobs_,
+                   groupings_, confirmations_, timers_,    workers_};
   Log log_;
 };
 

@@ -211,7 +211,7 @@ CommandResult StateMachine::Impl::SetQueue(const CommandView& command) {
     if (!settings.paused && queues[queue].totals.Jobs() == 0) BecomeIdle(queue);
   }
   if (before.paused && !settings.paused) {
-    ready.ForEachHead(queue, [this](uint32_t slot) { NoteReady(jobs[slot]); });
+    NoteResumed(queue);
   }
   return Answer(ResultCode::kOk, v1::JOB_STATE_UNSPECIFIED);
 }

@@ -60,6 +60,23 @@ struct EnqueuedTogether {
   absl::flat_hash_set<absl::string_view> new_queues;  // or idle ones
 };
 
+// An Enqueue of several jobs: all are checked, then all new ones are created. Nothing else changes
+// the state in between.
+struct EnqueueOfMany {
+  explicit EnqueueOfMany(size_t jobs) {
+    candidates.reserve(jobs);  // `together` points into it
+    checks.reserve(jobs);
+  }
+  size_t first_id = 0;  // of its ids in id_hashes
+  std::vector<EnqueueCandidate> candidates;
+  std::vector<EnqueueCheck> checks;
+  EnqueuedTogether together;
+  size_t next_to_create = 0;
+};
+
+// The cost of comparing a job with the others of its command.
+constexpr int64_t kCheckTogetherNs = 600;
+
 uint64_t StateMachine::Impl::IdentityOf(const StoredJob& job) const {
   return ContentIdentity(queues[ready.queue_of(job.lane)].name, ready.type_of(job.lane),
                          job.priority, SpecOf(job.spec_view()));
@@ -158,10 +175,6 @@ EnqueueCheck StateMachine::Impl::CheckNew(EnqueueCandidate& candidate, EnqueuedT
   return {};
 }
 
-CommandResult StateMachine::Impl::Enqueue(std::span<const EnqueuedJob> new_jobs) {
-  return new_jobs.size() == 1 ? EnqueueOne(new_jobs[0]) : EnqueueAll(new_jobs);
-}
-
 CommandResult StateMachine::Impl::EnqueueOne(const EnqueuedJob& new_job) {
   LookAhead(next_id);
   EnqueueCandidate candidate(new_job, id_hashes[next_id++]);
@@ -182,41 +195,57 @@ CommandResult StateMachine::Impl::EnqueueOne(const EnqueuedJob& new_job) {
   return result;
 }
 
-CommandResult StateMachine::Impl::EnqueueAll(std::span<const EnqueuedJob> new_jobs) {
-  std::vector<EnqueueCandidate> candidates;
-  candidates.reserve(new_jobs.size());  // `together` points into it
-  EnqueuedTogether together;
-  std::vector<EnqueueCandidate*> to_create;
-  std::vector<EnqueueCheck> checks;
-  checks.reserve(new_jobs.size());
+std::optional<CommandResult> StateMachine::Impl::EnqueueMany(std::span<const EnqueuedJob> new_jobs,
+                                                             WorkBudget* budget) {
+  if (in_progress.many == nullptr) {
+    in_progress.many = std::make_shared<EnqueueOfMany>(new_jobs.size());
+    in_progress.many->first_id = std::exchange(next_id, next_id + new_jobs.size());
+  }
+  EnqueueOfMany& many = *in_progress.many;
+  while (many.candidates.size() < new_jobs.size()) {
+    if (budget->Exhausted()) return std::nullopt;
+    const size_t item = many.candidates.size();
+    budget->Spend(kCheckTogetherNs);
+    LookAhead(many.first_id + item);
+    EnqueueCandidate& candidate =
+        many.candidates.emplace_back(new_jobs[item], id_hashes[many.first_id + item]);
+    const EnqueueCheck& check = many.checks.emplace_back(CheckNew(candidate, &many.together));
+    if (check.code == ResultCode::kOk || check.code == ResultCode::kExisting) continue;
+    CommandResult refused;
+    refused.code = check.code;
+    refused.failed_item = static_cast<uint32_t>(item);
+    refused.existing_id = std::string(check.existing_id);
+    in_progress.many = nullptr;
+    return refused;
+  }
+  for (; many.next_to_create < new_jobs.size(); ++many.next_to_create) {
+    if (many.checks[many.next_to_create].code != ResultCode::kOk) continue;
+    if (budget->Exhausted()) return std::nullopt;
+    budget->Spend(CostOf(new_jobs[many.next_to_create]));
+    Create(many.candidates[many.next_to_create]);
+  }
+  CommandResult result = ResultOf(many);
+  in_progress.many = nullptr;
+  return result;
+}
+
+// All jobs are checked and created.
+CommandResult StateMachine::Impl::ResultOf(const EnqueueOfMany& many) const {
   CommandResult result;
-  const size_t first_id = std::exchange(next_id, next_id + new_jobs.size());
-  for (const EnqueuedJob& new_job : new_jobs) {
-    const auto item = static_cast<uint32_t>(candidates.size());
-    LookAhead(first_id + item);
-    EnqueueCandidate& candidate = candidates.emplace_back(new_job, id_hashes[first_id + item]);
-    const EnqueueCheck& check = checks.emplace_back(CheckNew(candidate, &together));
+  bool created = many.checks.empty();
+  result.sequences.reserve(many.checks.size());
+  for (size_t item = 0; item < many.checks.size(); ++item) {
+    const EnqueueCheck& check = many.checks[item];
     if (check.code == ResultCode::kOk) {
-      to_create.push_back(&candidate);
-    } else if (check.code == ResultCode::kExisting) {
-      result.existing.emplace_back(item, std::string(check.existing_id));
-    } else {
-      CommandResult refused;
-      refused.code = check.code;
-      refused.failed_item = item;
-      refused.existing_id = std::string(check.existing_id);
-      return refused;
+      created = true;
+      result.sequences.push_back(many.candidates[item].sequence);
+      continue;
     }
+    result.existing.emplace_back(static_cast<uint32_t>(item), std::string(check.existing_id));
+    result.sequences.push_back(check.together != nullptr ? check.together->sequence
+                                                         : check.existing_sequence);
   }
-  for (EnqueueCandidate* candidate : to_create) Create(*candidate);
-  result.sequences.reserve(checks.size());
-  for (size_t item = 0; item < checks.size(); ++item) {
-    const EnqueueCheck& check = checks[item];
-    result.sequences.push_back(check.code == ResultCode::kOk ? candidates[item].sequence
-                               : check.together != nullptr   ? check.together->sequence
-                                                             : check.existing_sequence);
-  }
-  if (to_create.empty() && !new_jobs.empty()) result.code = ResultCode::kExisting;
+  if (!created) result.code = ResultCode::kExisting;
   return result;
 }
 

@@ -1,5 +1,7 @@
 #include "queue/state/command_reader.h"
 
+#include <algorithm>
+
 #include "dqueue/v1/command.pb.h"
 #include "queue/state/state_level.h"
 #include "queue/state/tables/api_key_registry.h"
@@ -272,6 +274,17 @@ CommandKind KindOf(uint32_t tag) {
   }
 }
 
+// The cost of reading a command or a job (WorkBudget). Small fields cost most: about 1 ns a byte.
+// The bytes of a large field are not looked at.
+constexpr int64_t kReadNs = 60;
+constexpr size_t kReadBytesMax = 2 << 10;
+// A larger Enqueue is read in parts.
+constexpr size_t kWholeCommandBytesMax = 64 << 10;
+
+int64_t CostOfReading(std::string_view bytes) {
+  return kReadNs + static_cast<int64_t>(std::min(bytes.size(), kReadBytesMax));
+}
+
 // Exactly one kind: that is what a writer of this version puts there.
 ReadStatus ReadCommand(std::string_view message, CommandView* out, std::vector<EnqueuedJob>* jobs) {
   ByteReader reader(message);
@@ -336,32 +349,79 @@ ReadStatus ReadPair(std::string_view message, std::string_view* key, std::string
 }
 
 ReadStatus ReadBatch(std::string_view bytes, BatchView* out) {
+  BatchReader reader;
+  reader.Begin(bytes, out);
+  WorkBudget unlimited = WorkBudget::Unlimited();
+  return *reader.Continue(&unlimited);
+}
+
+void BatchReader::Begin(std::string_view bytes, BatchView* out) {
   out->time_ms = 0;
   out->level = 0;
   out->commands.clear();
   out->jobs.clear();
-  ByteReader reader(bytes);
+  out_ = out;
+  batch_ = ByteReader(bytes);
+  in_enqueue_ = false;
+}
+
+// Reads the command, or begins an Enqueue that is read in parts.
+ReadStatus BatchReader::BeginCommand(std::string_view bytes, bool in_parts) {
+  CommandView& command = out_->commands.emplace_back();
+  if (!in_parts) return ReadCommand(bytes, &command, &out_->jobs);
+  command_ = ByteReader(bytes);
   WireField field;
-  while (NextField(reader, &field)) {
-    switch (field.tag) {
-      case NumberTag(CommandBatch::kTimeMsFieldNumber):
-        out->time_ms = static_cast<int64_t>(field.value);
-        break;
-      case NumberTag(CommandBatch::kLevelFieldNumber):
-        if (field.value > kStateLevelMax) return ReadStatus::kUnknown;
-        out->level = static_cast<uint32_t>(field.value);
-        break;
-      case BytesTag(CommandBatch::kCommandsFieldNumber): {
-        out->commands.emplace_back();
-        const ReadStatus status = ReadCommand(field.bytes, &out->commands.back(), &out->jobs);
-        if (status != ReadStatus::kOk) return status;
-        break;
-      }
-      default:
-        return ReadStatus::kUnknown;
-    }
+  if (!NextField(command_, &field)) return EndOf(command_);
+  if (KindOf(field.tag) != CommandKind::kEnqueue) return ReadCommand(bytes, &command, &out_->jobs);
+  command.kind = CommandKind::kEnqueue;
+  command.first_job = static_cast<uint32_t>(out_->jobs.size());
+  enqueue_ = ByteReader(field.bytes);
+  in_enqueue_ = true;
+  return ReadStatus::kOk;
+}
+
+// All jobs are read: nothing may follow them in the command.
+ReadStatus BatchReader::EndEnqueue() {
+  in_enqueue_ = false;
+  if (!enqueue_.ok()) return ReadStatus::kMalformed;
+  WireField field;
+  if (NextField(command_, &field)) {
+    return KindOf(field.tag) == CommandKind::kNone ? ReadStatus::kUnknown : ReadStatus::kMalformed;
   }
-  return EndOf(reader);
+  return EndOf(command_);
+}
+
+std::optional<ReadStatus> BatchReader::Continue(WorkBudget* budget) {
+  WireField field;
+  while (!budget->Exhausted()) {
+    ReadStatus status = ReadStatus::kOk;
+    if (in_enqueue_) {
+      if (!NextField(enqueue_, &field)) {
+        status = EndEnqueue();
+      } else if (field.tag != BytesTag(Enqueue::kJobsFieldNumber)) {
+        return ReadStatus::kUnknown;
+      } else {
+        budget->Spend(CostOfReading(field.bytes));
+        ++out_->commands.back().job_count;
+        status = ReadJob(field.bytes, &out_->jobs.emplace_back());
+      }
+    } else if (!NextField(batch_, &field)) {
+      return EndOf(batch_);
+    } else if (field.tag == NumberTag(CommandBatch::kTimeMsFieldNumber)) {
+      out_->time_ms = static_cast<int64_t>(field.value);
+    } else if (field.tag == NumberTag(CommandBatch::kLevelFieldNumber)) {
+      if (field.value > kStateLevelMax) return ReadStatus::kUnknown;
+      out_->level = static_cast<uint32_t>(field.value);
+    } else if (field.tag == BytesTag(CommandBatch::kCommandsFieldNumber)) {
+      const bool in_parts = field.bytes.size() > kWholeCommandBytesMax;
+      if (!in_parts) budget->Spend(CostOfReading(field.bytes));
+      status = BeginCommand(field.bytes, in_parts);
+    } else {
+      return ReadStatus::kUnknown;
+    }
+    if (status != ReadStatus::kOk) return status;
+  }
+  return std::nullopt;
 }
 
 }  // namespace dqueue::queue

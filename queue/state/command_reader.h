@@ -9,9 +9,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "base/work_budget.h"
 #include "queue/state/byte_codec.h"
 #include "queue/state/state_machine.h"
 
@@ -106,6 +108,27 @@ enum class ReadStatus : uint8_t {
 
 // *out is overwritten; its vectors keep their capacity.
 ReadStatus ReadBatch(std::string_view bytes, BatchView* out);
+
+// Reads a batch in parts. A part ends between two commands, or between two jobs of a large Enqueue.
+class BatchReader {
+ public:
+  BatchReader() : batch_(std::string_view()), command_(batch_), enqueue_(batch_) {}
+  // *out is overwritten. `bytes` and `out` must outlive the reading.
+  void Begin(std::string_view bytes, BatchView* out);
+  // Reads on until the budget is exhausted. Nullopt: more is left.
+  std::optional<ReadStatus> Continue(WorkBudget* budget);
+
+ private:
+  ReadStatus BeginCommand(std::string_view bytes, bool in_parts);
+  ReadStatus EndEnqueue();
+
+  BatchView* out_ = nullptr;
+  ByteReader batch_;
+  // In an Enqueue that is read in parts: what follows it in its command, and its next jobs.
+  bool in_enqueue_ = false;
+  ByteReader command_;
+  ByteReader enqueue_;
+};
 
 // Calls f(key, value) in the order of the message.
 template <class F>

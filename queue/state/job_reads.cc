@@ -79,6 +79,15 @@ void FillTotals(const Totals& totals, uint64_t held, v1::QueueStats* out) {
   out->set_retries(totals[Total::kRetries]);
 }
 
+void AddPairs(std::string_view stored, google::protobuf::Map<std::string, std::string>* out) {
+  ForEachPair(stored, [out](std::string_view key, std::string_view value) {
+    (*out)[std::string(key)] = std::string(value);
+  });
+}
+
+// Of stored attempts.
+void AddAttempts(std::string_view stored, v1::Job* out);
+
 // Identifies a listing: its pages belong together.
 uint64_t FilterHash(const v1::ListJobsRequest& request, uint64_t arrangement) {
   return HashSequence(kPageSeed)
@@ -170,14 +179,14 @@ bool ParsePageToken(std::string_view token, uint64_t filter_hash, uint32_t* slot
 
 }  // namespace
 
-void StateMachine::FillJob(JobRef ref, bool full, v1::Job* out) const {
-  const StoredJob& job = impl_->Checked(ref);
+void StateMachine::Impl::FillJob(JobRef ref, bool full, v1::Job* out, JobExtras* extras) const {
+  const StoredJob& job = Checked(ref);
   const JobSpecView spec = SpecOf(job.spec_view());
   const v1::JobState state = job.job_state();
   const auto text = [](std::string_view s) { return std::string(s); };
   out->set_id(text(spec.id));
-  out->set_queue(impl_->queues[impl_->ready.queue_of(job.lane)].name);
-  out->set_type(text(impl_->ready.type_of(job.lane)));
+  out->set_queue(queues[ready.queue_of(job.lane)].name);
+  out->set_type(text(ready.type_of(job.lane)));
   out->set_state(state);
   out->set_priority(job.priority);
   SetMs(job.create_ms, out->mutable_create_time());
@@ -203,18 +212,39 @@ void StateMachine::FillJob(JobRef ref, bool full, v1::Job* out) const {
   out->set_payload(spec.payload.data(), spec.payload.size());
   const std::string_view result = job.outcome.result();
   out->set_result(result.data(), result.size());
-  const auto add_to = [&text](auto* map) {
-    return [&text, map](std::string_view key, std::string_view value) {
-      (*map)[text(key)] = text(value);
-    };
-  };
-  ForEachPair(spec.headers, add_to(out->mutable_headers()));
-  ForEachPair(spec.labels, add_to(out->mutable_labels()));
+  if (extras != nullptr) {
+    extras->headers = spec.headers;
+    extras->labels = spec.labels;
+    extras->attempts = job.outcome.attempts();
+  } else {
+    AddPairs(spec.headers, out->mutable_headers());
+    AddPairs(spec.labels, out->mutable_labels());
+  }
+}
+
+void StateMachine::FillJob(JobRef ref, bool full, v1::Job* out) const {
+  impl_->FillJob(ref, full, out, nullptr);
+}
+
+void StateMachine::FillJobWithout(JobRef ref, v1::Job* out, JobExtras* extras) const {
+  impl_->FillJob(ref, /*full=*/true, out, extras);
+}
+
+void AddExtras(const JobExtras& extras, v1::Job* out) {
+  AddPairs(extras.headers, out->mutable_headers());
+  AddPairs(extras.labels, out->mutable_labels());
+  AddAttempts(extras.attempts, out);
 }
 
 void StateMachine::FillAttempts(JobRef ref, v1::Job* out) const {
+  AddAttempts(impl_->Checked(ref).outcome.attempts(), out);
+}
+
+namespace {
+
+void AddAttempts(std::string_view stored, v1::Job* out) {
   std::vector<AttemptView> attempts;
-  DQ_CHECK(ParseAttempts(impl_->Checked(ref).outcome.attempts(), &attempts));
+  DQ_CHECK(ParseAttempts(stored, &attempts));
   for (const AttemptView& attempt : attempts) {
     v1::Attempt& shown = *out->add_attempts();
     shown.set_number(static_cast<int32_t>(attempt.number));
@@ -225,6 +255,8 @@ void StateMachine::FillAttempts(JobRef ref, v1::Job* out) const {
     shown.set_error(std::string(attempt.error));
   }
 }
+
+}  // namespace
 
 bool StateMachine::Impl::Matches(const JobFilter& filter, uint32_t queue,
                                  const StoredJob& job) const {
@@ -287,7 +319,7 @@ void StateMachine::VisitDead(const JobFilter& filter, uint32_t end, uint32_t* po
 }
 
 absl::Status StateMachine::List(const v1::ListJobsRequest& request, v1::ListJobsResponse* out,
-                                const QueueAccess* access) const {
+                                const QueueAccess* access, std::vector<JobExtras>* extras) const {
   const Impl& impl = *impl_;
   const uint64_t filter_hash = FilterHash(request, impl.arrangement);
   uint32_t slot = 0;
@@ -316,8 +348,15 @@ absl::Status StateMachine::List(const v1::ListJobsRequest& request, v1::ListJobs
       if (request.full() && bytes > 0 && bytes + size > kPageBytesMax) break;
       bytes += size;
       v1::Job* const shown = out->add_jobs();
-      FillJob(JobRef{slot}, request.full(), shown);
-      if (request.full()) FillAttempts(JobRef{slot}, shown);
+      if (extras != nullptr) extras->emplace_back();
+      if (!request.full()) {
+        FillJob(JobRef{slot}, false, shown);
+      } else if (extras != nullptr) {
+        FillJobWithout(JobRef{slot}, shown, &extras->back());
+      } else {
+        FillJob(JobRef{slot}, true, shown);
+        FillAttempts(JobRef{slot}, shown);
+      }
     }
     ++slot;
   }

@@ -126,6 +126,7 @@ void StateMachine::BeginSnapshot() {
   Impl& state = *impl_;
   ImageWalk& walk = state.walk;
   DQ_CHECK_MSG(walk.phase == ImageWalk::Phase::kIdle, "one image at a time");
+  DQ_CHECK_MSG(!applying(), "an entry is applied in part");
   const uint32_t number = walk.number + 1;
   walk = ImageWalk{};
   walk.number = number;

@@ -16,9 +16,13 @@ namespace {
 // long. The next entry continues; NextTickMs asks for it at once.
 constexpr int kStepMax = 4096;
 
-// Idle queues that one entry forgets at most: it takes about a millisecond.
+// Idle queues that one entry forgets at most.
 constexpr int kForgetQueuesMax = 1024;
 
+// Costs of one step, one command and one job, for WorkBudget: with cold caches and a million jobs.
+constexpr int64_t kHousekeepingNs = 1400;
+constexpr int64_t kCommandNs = 1000;
+constexpr int64_t kKeyCommandNs = 5000;
 // Ticks for housekeeping (purges, ends of idempotency windows) are rounded up to whole seconds, so
 // that an idle cluster does not write an entry for every job that it purges.
 constexpr int64_t kHousekeepingGrainMs = 1000;
@@ -34,21 +38,47 @@ int64_t FirstTime(const OrderedSlots& slots) {
 
 // ---- the log ----
 
-void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes, Effects* effects) {
-  const auto entry = [index] { return "entry " + std::to_string(index.value()); };
-  DQ_CHECK_MSG(index == applied.Next(),
-               entry() + " cannot follow " + std::to_string(applied.value()));
-  const ReadStatus status = ReadBatch(bytes, &batch);
-  DQ_CHECK_MSG(status != ReadStatus::kMalformed, entry() + " is no batch of commands");
-  DQ_CHECK_MSG(status == ReadStatus::kOk,
-               entry() + " holds a command or field unknown to this version: upgrade this node");
-  if (effects != nullptr) {
-    effects->Clear();
-    effects->results.reserve(batch.commands.size());
-  }
+void StateMachine::Impl::BeginApply(raft::Index index, std::string_view bytes, Effects* effects) {
+  DQ_CHECK_MSG(index == applied.Next(), "entry " + std::to_string(index.value()) +
+                                            " cannot follow " + std::to_string(applied.value()));
+  DQ_CHECK_MSG(in_progress.phase == EntryInProgress::Phase::kIdle, "one entry at a time");
+  in_progress.phase = EntryInProgress::Phase::kRead;
+  in_progress.index = index;
+  in_progress.reader.Begin(bytes, &batch);
   collected = effects;
+}
+
+bool StateMachine::Impl::ContinueApply(WorkBudget* budget) {
+  using Phase = EntryInProgress::Phase;
+  if (in_progress.phase == Phase::kRead) {
+    const std::optional<ReadStatus> status = in_progress.reader.Continue(budget);
+    if (!status) return false;
+    BeginEffects(*status);
+  }
+  while (in_progress.phase != Phase::kExecute) {
+    if (budget->Exhausted()) return false;
+    Housekeep(budget);
+  }
+  for (; in_progress.next_command < batch.commands.size(); ++in_progress.next_command) {
+    if (budget->Exhausted()) return false;
+    std::optional<CommandResult> result = Execute(batch.commands[in_progress.next_command], budget);
+    if (!result) return false;
+    if (collected != nullptr) collected->results.push_back(*std::move(result));
+  }
+  EndEntry();
+  return true;
+}
+
+void StateMachine::Impl::BeginEffects(ReadStatus status) {
+  const auto name = [this] { return "entry " + std::to_string(in_progress.index.value()); };
+  DQ_CHECK_MSG(status != ReadStatus::kMalformed, name() + " is no batch of commands");
+  DQ_CHECK_MSG(status == ReadStatus::kOk,
+               name() + " holds a command or field unknown to this version: upgrade this node");
+  if (collected != nullptr) {
+    collected->Clear();
+    collected->results.reserve(batch.commands.size());
+  }
   noted_lane = kNoSlot;
-  applied = index;
   level = std::max(level, batch.level);
   if (level == 0) {
     for (EnqueuedJob& job : batch.jobs) {
@@ -63,19 +93,36 @@ void StateMachine::Impl::Apply(raft::Index index, std::string_view bytes, Effect
     for (const EnqueuedJob& order : EnqueuedJobsOf(command))
       id_hashes.push_back(JobIdHash(order.id));
   }
-  Advance(batch.time_ms);
-  for (const CommandView& command : batch.commands) {
-    CommandResult result = Execute(command);
-    if (effects != nullptr) effects->results.push_back(std::move(result));
-  }
-  collected = nullptr;
-  queues.Settle();
+  time_ms = std::max(time_ms, ClampTime(batch.time_ms));
+  in_progress.phase = EntryInProgress::Phase::kDue;
+  in_progress.steps = 0;
+  in_progress.next_command = 0;
 }
 
-CommandResult StateMachine::Impl::Execute(const CommandView& command) {
+void StateMachine::Impl::EndEntry() {
+  collected = nullptr;
+  queues.Settle();
+  applied = in_progress.index;
+  in_progress.phase = EntryInProgress::Phase::kIdle;
+}
+
+std::optional<CommandResult> StateMachine::Impl::Execute(const CommandView& command,
+                                                         WorkBudget* budget) {
+  if (command.kind == CommandKind::kEnqueue) {
+    const std::span<const EnqueuedJob> new_jobs = EnqueuedJobsOf(command);
+    if (new_jobs.size() != 1) return EnqueueMany(new_jobs, budget);
+    budget->Spend(CostOf(new_jobs[0]));
+    return EnqueueOne(new_jobs[0]);
+  }
+  const TrimCounts& trim = command.trim;
+  budget->Spend((int64_t{trim.finished} + trim.dead + trim.ids + trim.requests) * kHousekeepingNs);
+  budget->Spend(IsOfKeys(command.kind) ? kKeyCommandNs + CostOfBytes(command.text) * 4
+                                       : kCommandNs + CostOfBytes(command.text));
+  return ExecuteWhole(command);
+}
+
+CommandResult StateMachine::Impl::ExecuteWhole(const CommandView& command) {
   switch (command.kind) {
-    case CommandKind::kEnqueue:
-      return Enqueue(EnqueuedJobsOf(command));
     case CommandKind::kComplete:
       return Complete(command);
     case CommandKind::kFail:
@@ -96,6 +143,7 @@ CommandResult StateMachine::Impl::Execute(const CommandView& command) {
       return api_keys.Apply(command.kind, command.text, time_ms);
     case CommandKind::kTrim:
       return Trim(command.trim);
+    case CommandKind::kEnqueue:
     case CommandKind::kNone:
       break;
   }
@@ -131,33 +179,58 @@ uint32_t StateMachine::Impl::FindNext(const CommandView& command) {
   return FindJob(command.id, id_hashes[next_id++]);
 }
 
-void StateMachine::Impl::Advance(int64_t batch_time_ms) {
-  time_ms = std::max(time_ms, ClampTime(batch_time_ms));
-  for (int i = 0; i < kStepMax && FirstTime(due) <= time_ms; ++i) {
+bool StateMachine::Impl::HousekeepingIsDue() const {
+  using Phase = EntryInProgress::Phase;
+  switch (in_progress.phase) {
+    case Phase::kDue:
+      return FirstTime(due) <= time_ms;
+    case Phase::kExpiring:
+      return FirstTime(expiring) <= time_ms;
+    case Phase::kPurging:
+      return std::min(FirstTime(purging), FirstTime(purging_dead)) <= time_ms;
+    case Phase::kKeys:
+      return idempotency.FirstEnd() <= time_ms;
+    case Phase::kRequests:
+      return requests.size() > 0 && requests[requests.First()].end_ms <= time_ms;
+    case Phase::kQueues:
+      return FirstForgetting() <= time_ms;
+    case Phase::kIdle:
+    case Phase::kRead:
+    case Phase::kExecute:
+      break;
+  }
+  CheckFailed(__FILE__, __LINE__, "this phase is no housekeeping", {});
+}
+
+void StateMachine::Impl::Housekeep(WorkBudget* budget) {
+  using Phase = EntryInProgress::Phase;
+  const int steps_max = in_progress.phase == Phase::kQueues ? kForgetQueuesMax : kStepMax;
+  if (in_progress.steps == steps_max || !HousekeepingIsDue()) {
+    in_progress.phase = static_cast<Phase>(static_cast<uint8_t>(in_progress.phase) + 1);
+    in_progress.steps = 0;
+    return;
+  }
+  ++in_progress.steps;
+  budget->Spend(kHousekeepingNs);
+  if (in_progress.phase == Phase::kDue) {
     const uint32_t slot = due.begin()->slot();
     BeginChange(slot);
     Move(slot, v1::JOB_STATE_READY);
     EndChange(slot);
-  }
-  for (int i = 0; i < kStepMax && FirstTime(expiring) <= time_ms; ++i) {
+  } else if (in_progress.phase == Phase::kExpiring) {
     const uint32_t slot = expiring.begin()->slot();
     BeginChange(slot);
     Kill(slot, v1::DEAD_REASON_JOB_EXPIRED);
     EndChange(slot);
-  }
-  for (int i = 0; i < kStepMax; ++i) {
-    const uint32_t first = FirstToPurge();
-    if (first == kNoSlot || PurgeTime(jobs[first]) > time_ms) break;
-    Purge(first);
-  }
-  for (int i = 0; i < kStepMax && idempotency.FirstEnd() <= time_ms; ++i)
+  } else if (in_progress.phase == Phase::kPurging) {
+    Purge(FirstToPurge());
+  } else if (in_progress.phase == Phase::kKeys) {
     DropIdempotencyKey(idempotency.FirstToEnd());
-  for (int i = 0; i < kStepMax && requests.size() > 0; ++i) {
-    if (requests[requests.First()].end_ms > time_ms) break;
+  } else if (in_progress.phase == Phase::kRequests) {
     DropFirstRequest();
-  }
-  for (int i = 0; i < kForgetQueuesMax && FirstForgetting() <= time_ms; ++i)
+  } else {
     ForgetQueue(queues.FirstIdle());
+  }
 }
 
 int64_t StateMachine::Impl::FirstForgetting() const {
@@ -280,6 +353,13 @@ void StateMachine::Impl::NoteHoldEnded(uint32_t slot) {
 void StateMachine::Impl::NotePurged(uint32_t slot) {
   if (collected == nullptr) return;
   collected->events.emplace_back(std::in_place_type<JobPurged>, JobPurged{JobRef{slot}});
+  noted_lane = kNoSlot;
+}
+
+void StateMachine::Impl::NoteResumed(uint32_t queue) {
+  if (collected == nullptr) return;
+  collected->events.emplace_back(std::in_place_type<QueueResumed>,
+                                 QueueResumed{queues[queue].name});
   noted_lane = kNoSlot;
 }
 
@@ -463,11 +543,26 @@ StateMachine::StateMachine() : impl_(std::make_unique<Impl>()) {}
 StateMachine::~StateMachine() = default;
 
 void StateMachine::Apply(raft::Index index, std::string_view batch, Effects* effects) {
-  impl_->Apply(index, batch, effects);
+  WorkBudget unlimited = WorkBudget::Unlimited();
+  impl_->BeginApply(index, batch, effects);
+  DQ_CHECK(impl_->ContinueApply(&unlimited));
+}
+
+void StateMachine::BeginApply(raft::Index index, std::string_view batch, Effects* effects) {
+  impl_->BeginApply(index, batch, effects);
+}
+
+bool StateMachine::ContinueApply(WorkBudget* budget) {
+  DQ_CHECK_MSG(applying(), "no entry was begun");
+  return impl_->ContinueApply(budget);
+}
+
+bool StateMachine::applying() const {
+  return impl_->in_progress.phase != EntryInProgress::Phase::kIdle;
 }
 
 void StateMachine::ApplyNothing(raft::Index index) {
-  DQ_CHECK(index == impl_->applied.Next());
+  DQ_CHECK(index == impl_->applied.Next() && !applying());
   impl_->applied = index;
 }
 
@@ -538,6 +633,11 @@ bool StateMachine::HasReady(std::span<const std::string> queues,
   return false;
 }
 
+size_t StateMachine::ReadyTypes(std::string_view queue) const {
+  const uint32_t number = impl_->FindOpenQueue(queue);
+  return number == kNoSlot ? 0 : impl_->ready.ReadyTypes(number);
+}
+
 bool StateMachine::Hold(JobRef job) {
   const StoredJob& record = impl_->Checked(job);
   if (record.job_state() != v1::JOB_STATE_READY || record.held()) return false;
@@ -560,6 +660,11 @@ bool StateMachine::Release(JobRef job) {
 
 void StateMachine::ReleaseAll() {
   while (!impl_->held.empty()) Release(JobRef{impl_->held.back()});
+}
+
+bool StateMachine::ReleaseSome(size_t max) {
+  for (size_t i = 0; i < max && !impl_->held.empty(); ++i) Release(JobRef{impl_->held.back()});
+  return impl_->held.empty();
 }
 
 bool StateMachine::HasQueue(std::string_view queue) const {

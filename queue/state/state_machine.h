@@ -61,6 +61,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/work_budget.h"
 #include "dqueue/v1/command.pb.h"
 #include "dqueue/v1/job.pb.h"
 #include "dqueue/v1/service.pb.h"
@@ -124,7 +125,6 @@ struct CommandResult {
 };
 
 // Jobs of this queue and type became ready, one after the other, and the queue was not paused.
-// Resuming a queue reports one job for each type that has ready jobs.
 struct JobsReady {
   std::string queue;
   std::string type;
@@ -145,7 +145,12 @@ struct JobPurged {
   JobRef job;
 };
 
-using StateEvent = std::variant<JobsReady, HoldEnded, JobPurged>;
+// The queue was paused and is no longer: its ready jobs, if it has any, can be taken.
+struct QueueResumed {
+  std::string queue;
+};
+
+using StateEvent = std::variant<JobsReady, HoldEnded, JobPurged, QueueResumed>;
 
 // The effects of one entry. Reused from entry to entry, so that the vectors keep their memory.
 struct Effects {
@@ -240,6 +245,15 @@ struct StateMemory {
   uint64_t spare = 0;     // of tables that have been larger; new jobs use it
   uint64_t total() const { return live + finished + dead + ids + names + image + spare; }
 };
+// The parts of a job that take longest to show, as they are stored. AddExtras() needs no state
+// machine, so that another thread can do it.
+struct JobExtras {
+  std::string headers;
+  std::string labels;
+  std::string attempts;
+};
+// Adds them to a job that FillJobWithout() filled.
+void AddExtras(const JobExtras& extras, v1::Job* out);
 
 // A job in the dead-letter set. Views are valid until the next change.
 struct DeadJob {
@@ -271,6 +285,16 @@ class StateMachine {
   void Apply(raft::Index index, std::string_view batch, Effects* effects);
   void ApplyNothing(raft::Index index);
 
+  // The same in parts, so that a large entry does not hold the loop. BeginApply() changes nothing
+  // that can be seen; ContinueApply() applies until the budget is exhausted, and returns true when
+  // the entry is applied. `batch` and `effects` must live until then. Between two parts the entry
+  // is applied in part: applied_index() and Digest() have no meaning, no snapshot may begin, and
+  // reads would see commands of an entry without the others. Holds may end (Release, ReleaseAll).
+  void BeginApply(raft::Index index, std::string_view batch, Effects* effects);
+  bool ContinueApply(WorkBudget* budget);
+  // Between BeginApply() and the end of the entry.
+  bool applying() const;
+
   raft::Index applied_index() const;
   // Greatest time_ms applied.
   int64_t time_ms() const;
@@ -300,14 +324,17 @@ class StateMachine {
                    size_t max, std::vector<JobRef>* out);
   // Whether TakeReady would take something.
   bool HasReady(std::span<const std::string> queues, std::span<const std::string> types) const;
+  // The number of types of this queue that have ready jobs; 0 if it is paused or unknown. O(1).
+  size_t ReadyTypes(std::string_view queue) const;
   // Holds this job if it is READY and not held (adoption of a lease of an earlier leader). False
   // otherwise.
   bool Hold(JobRef job);
   // Ends a hold: the job returns to the ready order, at its old place. True if it can be taken now:
   // its queue is not paused.
   bool Release(JobRef job);
-  // Ends all holds (leadership lost).
+  // Ends all holds (leadership lost); or up to `max` of them. True: none is left.
   void ReleaseAll();
+  bool ReleaseSome(size_t max);
   bool HasQueue(std::string_view queue) const;
   // Appends to *out up to `max` jobs that match, in no useful order. Looks from *position on (0: at
   // the first), at a bounded number of jobs below `end` (at most pick_end()), and moves *position
@@ -323,14 +350,18 @@ class StateMachine {
   // The job as the log has it (the broker adds LEASED and the lease). `full`: with payload, result,
   // headers and labels.
   void FillJob(JobRef job, bool full, v1::Job* out) const;
+  // As FillJob with `full`, but headers, labels and attempts are copied to *extras.
+  void FillJobWithout(JobRef job, v1::Job* out, JobExtras* extras) const;
   // Job.attempts, which FillJob leaves out.
   void FillAttempts(JobRef job, v1::Job* out) const;
   // Up to page_size jobs that match, in an order that is stable while nothing changes; state LEASED
   // matches held jobs and READY those not held. Looks at a bounded number of jobs: a page may be
   // short, even empty, with a token. INVALID_ARGUMENT if the token is not one of ours.
-  // With `access`, only jobs of its queues.
+  // With `access`, only jobs of its queues. With `extras`, headers, labels and attempts are left
+  // out of the jobs and appended there, one for each job (empty if they are not shown).
   absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse* out,
-                    const QueueAccess* access = nullptr) const;
+                    const QueueAccess* access = nullptr,
+                    std::vector<JobExtras>* extras = nullptr) const;
   // One queue, or a page of all queues by name; with `access`, of its queues only, and the total is
   // that of the page. Costs O(queues on the page + patterns of `access`), whatever the number of
   // queues. Ages are those of now_ms, Unix time, if that is later than time_ms(): the log's time

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -80,15 +81,54 @@ struct HashSums {
   uint64_t requests = 0;
 };
 
+// Costs for WorkBudget: with cold caches and a million jobs.
+inline int64_t CostOfBytes(std::string_view bytes) {
+  return static_cast<int64_t>(bytes.size() / 4);
+}
+inline int64_t CostOf(const EnqueuedJob& job) {
+  constexpr int64_t kCreateNs = 1500;
+  return kCreateNs + CostOfBytes(job.message);
+}
+
 // Defined in apply_enqueue.cc.
 struct EnqueueCandidate;
 struct EnqueueCheck;
 struct EnqueuedTogether;
+struct EnqueueOfMany;
+
+// An entry that is being applied, and how far. Housekeeping of one kind after the other comes
+// between reading and executing.
+struct EntryInProgress {
+  enum class Phase : uint8_t {
+    kIdle,
+    kRead,
+    kDue,
+    kExpiring,
+    kPurging,
+    kKeys,
+    kRequests,
+    kQueues,
+    kExecute
+  };
+  Phase phase = Phase::kIdle;
+  raft::Index index;
+  BatchReader reader;
+  int steps = 0;                        // of the phase's kind of housekeeping
+  size_t next_command = 0;              // in kExecute
+  std::shared_ptr<EnqueueOfMany> many;  // the command is an Enqueue of many jobs, done in part
+};
 
 struct StateMachine::Impl {
   // ---- state_machine.cc ----
-  void Apply(raft::Index index, std::string_view bytes, Effects* effects);
-  void Advance(int64_t batch_time_ms);
+  void BeginApply(raft::Index index, std::string_view bytes, Effects* effects);
+  bool ContinueApply(WorkBudget* budget);
+  // After kRead: checks the status, and prepares what follows.
+  void BeginEffects(ReadStatus status);
+  // A step of the phase's kind of housekeeping, if one is due; else the next phase begins.
+  void Housekeep(WorkBudget* budget);
+  // Whether a step of the phase's kind of housekeeping is due.
+  bool HousekeepingIsDue() const;
+  void EndEntry();
   // When the next idle queue is forgotten; INT64_MAX: none will be.
   int64_t FirstForgetting() const;
   int64_t NextTickMs() const;
@@ -116,6 +156,7 @@ struct StateMachine::Impl {
   void NoteReady(const StoredJob& job);
   void NoteHoldEnded(uint32_t slot);
   void NotePurged(uint32_t slot);
+  void NoteResumed(uint32_t queue);
   StateMemory Memory() const;
 
   // Moving a job between the ordered structures. A change of a job is: BeginChange, Unplace, set
@@ -151,7 +192,9 @@ struct StateMachine::Impl {
   void DropFirstRequest();
 
   // ---- apply_commands.cc ----
-  CommandResult Execute(const CommandView& command);
+  // Nullopt: the command is executed in part, and the budget is exhausted.
+  std::optional<CommandResult> Execute(const CommandView& command, WorkBudget* budget);
+  CommandResult ExecuteWhole(const CommandView& command);
   std::span<const EnqueuedJob> EnqueuedJobsOf(const CommandView& command) const;
   // Called before the id at this position of id_hashes is looked up: prefetches what the ids after
   // it will need.
@@ -177,9 +220,11 @@ struct StateMachine::Impl {
   std::string AttemptsAfter(const StoredJob& job, const CommandView& command) const;
 
   // ---- apply_enqueue.cc ----
-  CommandResult Enqueue(std::span<const EnqueuedJob> new_jobs);
   CommandResult EnqueueOne(const EnqueuedJob& new_job);
-  CommandResult EnqueueAll(std::span<const EnqueuedJob> new_jobs);
+  // Nullopt: it goes on in in_progress.many.
+  std::optional<CommandResult> EnqueueMany(std::span<const EnqueuedJob> new_jobs,
+                                           WorkBudget* budget);
+  CommandResult ResultOf(const EnqueueOfMany& many) const;
   EnqueueCheck CheckNew(EnqueueCandidate& candidate, EnqueuedTogether* together);
   EnqueueCheck CheckId(EnqueueCandidate& candidate, EnqueuedTogether* together);
   EnqueueCheck CheckRequest(EnqueueCandidate& candidate);
@@ -191,6 +236,8 @@ struct StateMachine::Impl {
   uint32_t Create(EnqueueCandidate& candidate);
 
   // ---- job_reads.cc ----
+  // With `extras`, headers and labels are copied there instead, and attempts too.
+  void FillJob(JobRef job, bool full, v1::Job* out, JobExtras* extras) const;
   // `queue`: the number of the filter's queue.
   bool Matches(const JobFilter& filter, uint32_t queue, const StoredJob& job) const;
 
@@ -240,6 +287,7 @@ struct StateMachine::Impl {
   size_t dead_block_bytes = 0;
 
   // Of this process.
+  EntryInProgress in_progress;
   Effects* collected = nullptr;   // of the entry that is being applied; null: nothing is noted
   uint32_t noted_lane = kNoSlot;  // of the last event, if that is a JobsReady
   std::vector<uint32_t> held;

@@ -93,6 +93,15 @@ void CompareStats(const StateMachine& machine, const QueueModel& model) {
             total.enqueued());
 }
 
+// In parts of about so many microseconds.
+void ApplyInParts(StateMachine& machine, const std::string& bytes, uint64_t us) {
+  machine.BeginApply(machine.applied_index().Next(), bytes, nullptr);
+  for (bool applied = false; !applied;) {
+    WorkBudget budget(Duration(static_cast<int64_t>(us) + 1));
+    applied = machine.ContinueApply(&budget);
+  }
+}
+
 // One history: every answer, every hold, and at intervals everything, is the model's.
 void RunAgainstModel(uint64_t seed, int batches, int max_commands) {
   SCOPED_TRACE("seed " + std::to_string(seed));
@@ -109,7 +118,7 @@ void RunAgainstModel(uint64_t seed, int batches, int max_commands) {
     }
     machine.Apply(machine.applied_index().Next(), batch.Bytes(), &effects);
     const std::vector<CommandResult>& results = effects.results;
-    replica.Apply(replica.applied_index().Next(), batch.Bytes(), nullptr);
+    ApplyInParts(replica, batch.Bytes(), static_cast<uint64_t>(i) % 20);
     const std::vector<CommandResult> expected = model.Apply(batch.batch());
     ASSERT_EQ(results.size(), expected.size());
     for (size_t r = 0; r < results.size(); ++r) {

@@ -127,6 +127,8 @@ class FakeNode final : public node::Node {
   bool Poll(Time) override { return false; }
   Time Deadline() const override { return Time::max(); }
   bool PollLog() override { return false; }
+  bool PollAnswers() override { return false; }
+  Duration TurnCost() const override { return {}; }
   bool PollSnapshots() override { return false; }
   absl::Status Close() override { return absl::OkStatus(); }
   const queue::StateMachine& state() const override { std::abort(); }

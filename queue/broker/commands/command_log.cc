@@ -35,6 +35,8 @@ constexpr uint32_t kTrimCommandMax = 128;
 constexpr uint32_t kTrimExtra = 256;
 // No more trims are added while this many of any kind are in flight.
 constexpr uint32_t kTrimmingMax = 1 << 16;
+// Of passing over one that is in flight, for WorkBudget.
+constexpr int64_t kPassNs = 10;
 // The wall clock is read again at least this often: it may have been set.
 constexpr auto kTickCheckMax = std::chrono::seconds(1);
 constexpr auto kTickCheckMin = std::chrono::milliseconds(1);
@@ -55,33 +57,40 @@ void WriteTime(int64_t time_ms, std::string* bytes) {
   }
 }
 
-// Appends `message`, which takes `size` bytes, as field `field` of a Command as an element of
-// CommandBatch.commands; the bytes written.
-size_t AppendCommand(int field, const google::protobuf::MessageLite& message, uint32_t size,
-                     std::string* bytes) {
-  const uint32_t command_size =
-      1 + static_cast<uint32_t>(CodedOutputStream::VarintSize32(size)) + size;
-  const size_t total = 1 + CodedOutputStream::VarintSize32(command_size) + command_size;
-  const size_t start = bytes->size();
-  bytes->resize(start + total);
-  auto* p = reinterpret_cast<uint8_t*>(bytes->data()) + start;
-  *p++ = kCommandTag;
-  p = CodedOutputStream::WriteVarint32ToArray(command_size, p);
-  *p++ = static_cast<uint8_t>(field << 3 | WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
-  p = CodedOutputStream::WriteVarint32ToArray(size, p);
-  p = message.SerializeWithCachedSizesToArray(p);
-  DQ_CHECK(p == reinterpret_cast<uint8_t*>(bytes->data()) + bytes->size());
-  return total;
-}
-
 }  // namespace
 
 CommandLog::Chunk::Chunk() : bytes(kTimeFieldBytes, '\0') {}
 
-CommandLog::CommandLog(const BrokerOptions& options, const StateMachine& state, LogClock& clock,
-                       Grants& grants, Deletions& deletions, uint64_t first_batch)
+// The command is an element of CommandBatch.commands, the field the only one of the Command.
+void CommandLog::AppendPrefix(int field, size_t size, std::string* bytes) {
+  const auto field_size = static_cast<uint32_t>(size);
+  const uint32_t command_size =
+      1 + static_cast<uint32_t>(CodedOutputStream::VarintSize32(field_size)) + field_size;
+  uint8_t prefix[12];
+  uint8_t* p = prefix;
+  *p++ = kCommandTag;
+  p = CodedOutputStream::WriteVarint32ToArray(command_size, p);
+  *p++ = static_cast<uint8_t>(field << 3 | WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
+  p = CodedOutputStream::WriteVarint32ToArray(field_size, p);
+  bytes->append(prefix, p);
+}
+
+uint8_t* CommandLog::BeginCommand(int field, size_t size, std::string* bytes, size_t* total) {
+  const size_t start = bytes->size();
+  AppendPrefix(field, size, bytes);
+  const size_t at = bytes->size();
+  bytes->resize(at + size);
+  *total = bytes->size() - start;
+  return reinterpret_cast<uint8_t*>(bytes->data()) + at;
+}
+
+CommandLog::CommandLog(const BrokerOptions& options, const StateMachine& state, Pace& pace,
+                       DecidedParts& decided, LogClock& clock, Grants& grants, Deletions& deletions,
+                       uint64_t first_batch)
     : options_(options),
       state_(state),
+      pace_(pace),
+      decided_(decided),
       clock_(clock),
       grants_(grants),
       deletions_(deletions),
@@ -100,7 +109,7 @@ void CommandLog::End(Work::Failure failure) {
   pending_commands_ = 0;
   pending_bytes_ = 0;
   for (Chunk& chunk : std::exchange(chunks_, {})) {
-    for (CommandRef& ref : chunk.commands) ref.part.Fail(failure);
+    for (CommandRef& ref : chunk.commands) decided_.Add(std::move(ref.part), failure);
   }
 }
 
@@ -111,22 +120,54 @@ void CommandLog::AbandonInFlight() {
       if (ref.part) ref.part.Fail(Work::Failure::kUnknown);
     }
   }
+  for (CommandRef& ref : std::exchange(applied_, {}).batch.commands) {
+    if (ref.part) ref.part.Fail(Work::Failure::kUnknown);
+  }
 }
 
-void CommandLog::Append(int field, const google::protobuf::MessageLite& message, CommandRef&& ref) {
-  DQ_CHECK(ref.part);
-  const auto size = static_cast<uint32_t>(message.ByteSizeLong());
+CommandLog::Chunk& CommandLog::ChunkFor(size_t size) {
   if (chunks_.empty() || chunks_.back().commands.size() >= options_.max_batch_commands ||
       (!chunks_.back().commands.empty() &&
        chunks_.back().bytes.size() + size > options_.max_batch_bytes)) {
     chunks_.emplace_back();
   }
-  Chunk& chunk = chunks_.back();
-  ref.bytes = static_cast<uint32_t>(AppendCommand(field, message, size, &chunk.bytes));
-  chunk.first_deadline = std::min(chunk.first_deadline, ref.part.deadline());
+  return chunks_.back();
+}
+
+void CommandLog::Added(Chunk* chunk, uint32_t bytes, CommandRef&& ref) {
+  DQ_CHECK(ref.part);
+  ref.bytes = bytes;
+  chunk->first_deadline = std::min(chunk->first_deadline, ref.part.deadline());
   ++pending_commands_;
-  pending_bytes_ += ref.bytes;
-  chunk.commands.push_back(std::move(ref));
+  pending_bytes_ += bytes;
+  chunk->commands.push_back(std::move(ref));
+}
+
+std::string CommandLog::BeginBatch(int field, size_t size) {
+  std::string batch(kTimeFieldBytes, '\0');
+  constexpr size_t kPrefixBytesMax = 12;
+  batch.reserve(kTimeFieldBytes + kPrefixBytesMax + size);
+  AppendPrefix(field, size, &batch);
+  return batch;
+}
+
+void CommandLog::AppendBatch(std::string batch, CommandRef&& ref) {
+  const size_t size = batch.size() - kTimeFieldBytes;
+  Chunk& chunk = ChunkFor(size);
+  if (chunk.commands.empty()) {
+    chunk.bytes = std::move(batch);
+  } else {
+    pace_.Spend(CostOfCopying(size));
+    chunk.bytes.append(batch, kTimeFieldBytes);
+  }
+  Added(&chunk, static_cast<uint32_t>(size), std::move(ref));
+}
+
+void CommandLog::Append(int field, const google::protobuf::MessageLite& message, CommandRef&& ref) {
+  const size_t size = message.ByteSizeLong();
+  pace_.Spend(kResultNs + CostOfCopying(size));
+  AppendEncoded(field, size, std::move(ref),
+                [&](uint8_t* p) { return message.SerializeWithCachedSizesToArray(p); });
 }
 
 CommandLog::Chunk CommandLog::TakeChunk(Time now) {
@@ -181,6 +222,8 @@ void CommandLog::AnswerUncommitted(Time now, InFlight* batch) {
 
 void CommandLog::DropOverdue(Time now) {
   for (Chunk& chunk : chunks_) {
+    if (chunk.first_deadline > now) continue;
+    if (pace_.Exhausted()) return;
     const size_t commands = chunk.commands.size();
     const size_t bytes = chunk.bytes.size();
     DropOverdue(now, &chunk);
@@ -191,6 +234,8 @@ void CommandLog::DropOverdue(Time now) {
 
 void CommandLog::DropOverdue(Time now, Chunk* chunk) {
   if (chunk->first_deadline > now) return;
+  pace_.Spend(static_cast<int64_t>(chunk->commands.size()) * kResultNs / 4 +
+              CostOfCopying(chunk->bytes.size()));
   Chunk kept;
   size_t at = kTimeFieldBytes;
   for (CommandRef& ref : chunk->commands) {
@@ -199,7 +244,7 @@ void CommandLog::DropOverdue(Time now, Chunk* chunk) {
     // wrong.
     if (ref.part.deadline() <= now && !ref.part.proposed()) {
       Settle(ref, epoch_, /*applied=*/false);
-      ref.part.Fail(Work::Failure::kDeadline);
+      decided_.Add(std::move(ref.part), Work::Failure::kDeadline);
     } else {
       kept.bytes.append(chunk->bytes, at, bytes);
       if (!ref.part.proposed()) {
@@ -220,11 +265,14 @@ void CommandLog::AddExpiries(Time now, Chunk* chunk) {
       options_.max_batch_commands - std::min(options_.max_batch_commands, chunk->commands.size());
   const size_t limit = std::max(room, std::min(options_.max_batch_commands, kExpiriesMin));
   for (const LeaseInfo& lease : grants_.Expired(now, limit)) {
+    pace_.Spend(kFindNs);
     std::optional<CommandRef> ref = grants_.BeginExpiry(now, lease, &expire_);
     if (!ref) continue;
-    ref->bytes = static_cast<uint32_t>(AppendCommand(log::v1::Command::kExpireFieldNumber, expire_,
-                                                     static_cast<uint32_t>(expire_.ByteSizeLong()),
-                                                     &chunk->bytes));
+    size_t total = 0;
+    uint8_t* const p = BeginCommand(log::v1::Command::kExpireFieldNumber, expire_.ByteSizeLong(),
+                                    &chunk->bytes, &total);
+    expire_.SerializeWithCachedSizesToArray(p);
+    ref->bytes = static_cast<uint32_t>(total);
     chunk->commands.push_back(*std::move(ref));
   }
 }
@@ -241,6 +289,9 @@ TrimPlan CommandLog::AddTrims(Time now, Chunk* chunk) {
   if (trimming_.counts.greatest() > kTrimmingMax) return {};
   const auto max = static_cast<uint32_t>(chunk->commands.size()) + kTrimExtra;
   const TrimPlan plan = state_.PlanTrim(options_.keep, trimming_, max);
+  const TrimCounts& planned = plan.counts;
+  pace_.Spend((int64_t{planned.finished} + planned.dead + planned.ids) * kResultNs +
+              trimming_.counts.greatest() * kPassNs);
   const auto take = [](uint32_t* rest) {
     const uint32_t part = std::min(*rest, kTrimCommandMax);
     *rest -= part;
@@ -253,9 +304,11 @@ TrimPlan CommandLog::AddTrims(Time now, Chunk* chunk) {
     trim_.set_requests(take(&rest.requests));
     CommandRef ref;
     ref.kind = CommandKind::kTrim;
-    ref.bytes = static_cast<uint32_t>(AppendCommand(log::v1::Command::kTrimFieldNumber, trim_,
-                                                    static_cast<uint32_t>(trim_.ByteSizeLong()),
-                                                    &chunk->bytes));
+    size_t total = 0;
+    uint8_t* const p = BeginCommand(log::v1::Command::kTrimFieldNumber, trim_.ByteSizeLong(),
+                                    &chunk->bytes, &total);
+    trim_.SerializeWithCachedSizesToArray(p);
+    ref.bytes = static_cast<uint32_t>(total);
     chunk->commands.push_back(std::move(ref));
   }
   return plan;
@@ -305,7 +358,8 @@ void CommandLog::OnProposal(const raft::ProposalOutcome& outcome) {
   using Outcome = raft::ProposalOutcome;
   const auto it = in_flight_.find(outcome.id);
   DQ_CHECK_MSG(it != in_flight_.end(), "batch " + std::to_string(outcome.id) + " is not in flight");
-  DQ_CHECK(!it->second.committed);
+  // A committed batch is unknown if a snapshot replaces its entry.
+  DQ_CHECK(!it->second.committed || outcome.kind == Outcome::Kind::kUnknown);
   if (outcome.kind == Outcome::Kind::kCommitted) {
     it->second.committed = true;
     return;
@@ -324,29 +378,41 @@ void CommandLog::OnProposal(const raft::ProposalOutcome& outcome) {
       continue;
     }
     if (failure != Work::Failure::kUnknown) ref.part.Unpropose();
-    ref.part.Fail(failure);
+    decided_.Add(std::move(ref.part), failure);
   }
 }
 
-void CommandLog::OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results) {
+void CommandLog::BeginApplied(uint64_t batch_id, const std::vector<CommandResult>& results) {
   const auto it = in_flight_.find(batch_id);
   DQ_CHECK_MSG(it != in_flight_.end() && it->second.committed,
                "batch " + std::to_string(batch_id) + " was not reported as committed");
-  InFlight batch = TakeInFlight(batch_id);
-  DQ_CHECK_MSG(results.size() == batch.commands.size(),
+  DQ_CHECK_MSG(results.size() == it->second.commands.size(),
                std::to_string(results.size()) + " results for " +
-                   std::to_string(batch.commands.size()) + " commands");
-  trimmed_finished_ += batch.trim.counts.finished;
-  trimmed_dead_ += batch.trim.counts.dead;
-  trimmed_ids_ += batch.trim.counts.ids + batch.trim.counts.requests;
-  for (size_t i = 0; i < results.size(); ++i) {
-    CommandRef& ref = batch.commands[i];
+                   std::to_string(it->second.commands.size()) + " commands");
+  DQ_CHECK(applied_.results == nullptr);
+  applied_ = {.batch = TakeInFlight(batch_id), .results = &results};
+  const TrimCounts& trimmed = applied_.batch.trim.counts;
+  trimmed_finished_ += trimmed.finished;
+  trimmed_dead_ += trimmed.dead;
+  trimmed_ids_ += trimmed.ids + trimmed.requests;
+}
+
+bool CommandLog::ContinueApplied(Time now) {
+  if (applied_.results == nullptr) return true;
+  const std::vector<CommandResult>& results = *applied_.results;
+  const InFlight& batch = applied_.batch;
+  for (size_t& i = applied_.next; i < results.size(); ++i) {
+    if (pace_.Exhausted()) return false;
+    pace_.Spend(kResultNs);
+    CommandRef& ref = applied_.batch.commands[i];
     const LeaseEnding& ends = ref.ends;
     const bool counts = ends.counts_as != AttemptEnd::kNone && results[i].code == ResultCode::kOk;
     if (counts && batch.epoch == epoch_) grants_.Count(now, ends);
     Settle(ref, batch.epoch, /*applied=*/true);
     if (ref.part) ref.part.Applied(now, ref.item, results[i], /*newer=*/!ends.ended_before);
   }
+  applied_ = {};
+  return true;
 }
 
 void CommandLog::Settle(const CommandRef& ref, uint64_t epoch, bool applied) {

@@ -20,9 +20,11 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "dqueue/v1/command.pb.h"
 #include "google/protobuf/message_lite.h"
 #include "queue/broker/command.h"
+#include "queue/broker/decided_parts.h"
 #include "queue/broker/leases/deletions.h"
 #include "queue/broker/leases/grants.h"
 #include "queue/broker/log_clock.h"
@@ -41,29 +43,41 @@ struct Batch {
 
 class CommandLog {
  public:
-  CommandLog(const BrokerOptions& options, const StateMachine& state, LogClock& clock,
-             Grants& grants, Deletions& deletions, uint64_t first_batch);
+  CommandLog(const BrokerOptions& options, const StateMachine& state, Pace& pace,
+             DecidedParts& decided, LogClock& clock, Grants& grants, Deletions& deletions,
+             uint64_t first_batch);
 
   // A leadership begins.
   void Begin();
-  // The leadership is over: commands not taken yet fail. Those in flight are still decided by
-  // OnProposal and OnApplied.
+  // The leadership is over: commands not taken yet fail (DecidedParts). Those in flight are still
+  // decided by OnProposal and ContinueApplied.
   void End(Work::Failure failure);
   // Decides the commands in flight as unknown: nothing more will be reported.
   void AbandonInFlight();
 
   // Adds a command: `message` is the field of log.v1.Command with this number.
   void Append(int field, const google::protobuf::MessageLite& message, CommandRef&& ref);
+  // The same for a message of `size` bytes that is encoded already: write(p) writes it to p and
+  // returns the end.
+  template <class Write>
+  void AppendEncoded(int field, size_t size, CommandRef&& ref, const Write& write);
+  // A command that is encoded in parts: the result of BeginBatch(), to which the field's `size`
+  // bytes were appended. A large one is a batch of its own.
+  static std::string BeginBatch(int field, size_t size);
+  void AppendBatch(std::string batch, CommandRef&& ref);
   // The commands of the next log entry; nullopt if there are none. Adds expiries and ticks that
   // are due.
   std::optional<Batch> TakeBatch(Time now, int64_t wall_ms);
   void OnProposal(const raft::ProposalOutcome& outcome);
   // Batches raise the state to this level, until it is there.
   void SetLevel(uint32_t level) { level_ = level; }
-  // After the events of the entry were consumed.
-  void OnApplied(Time now, uint64_t batch_id, const std::vector<CommandResult>& results);
+  // After the events of the entry were consumed: decides its commands by their results, until the
+  // budget is exhausted. True: all are decided. `results` must live until then.
+  void BeginApplied(uint64_t batch_id, const std::vector<CommandResult>& results);
+  bool ContinueApplied(Time now);
 
-  // Answers the calls whose deadline passed before any command of them was proposed.
+  // Answers the calls whose deadline passed before any command of them was proposed. Looks at
+  // chunks until the budget is exhausted.
   void DropOverdue(Time now);
   // When TakeBatch or DropOverdue has something to do without any event.
   Time Due(Time now, int64_t wall_ms) const;
@@ -93,6 +107,13 @@ class CommandLog {
     TrimPlan trim;  // of all its trims
   };
 
+  // The chunk that a command of this size goes into.
+  Chunk& ChunkFor(size_t size);
+  void Added(Chunk* chunk, uint32_t bytes, CommandRef&& ref);
+  // Makes room for a command whose field has `size` bytes at the end of *bytes and writes what is
+  // before the field. Returns where the field goes; *total is the size of the command.
+  static void AppendPrefix(int field, size_t size, std::string* bytes);
+  static uint8_t* BeginCommand(int field, size_t size, std::string* bytes, size_t* total);
   // The next chunk that has commands left, out of the waiting ones; else an empty one.
   Chunk TakeChunk(Time now);
   void DropOverdue(Time now, Chunk* chunk);
@@ -112,6 +133,8 @@ class CommandLog {
 
   const BrokerOptions& options_;
   const StateMachine& state_;
+  Pace& pace_;
+  DecidedParts& decided_;
   LogClock& clock_;
   Grants& grants_;
   Deletions& deletions_;
@@ -124,6 +147,13 @@ class CommandLog {
   uint64_t trimmed_finished_ = 0;
   uint64_t trimmed_dead_ = 0;
   uint64_t trimmed_ids_ = 0;
+  // The batch whose results are being told.
+  struct Applied {
+    InFlight batch;
+    const std::vector<CommandResult>* results = nullptr;  // null: none
+    size_t next = 0;
+  };
+  Applied applied_;
   uint64_t next_batch_;
   uint32_t level_ = 0;
   uint64_t epoch_ = 0;  // counts beginnings and ends of leaderships
@@ -134,5 +164,15 @@ class CommandLog {
   log::v1::Trim trim_;
   log::v1::Expire expire_;  // reused, so that its strings keep their memory
 };
+
+template <class Write>
+void CommandLog::AppendEncoded(int field, size_t size, CommandRef&& ref, const Write& write) {
+  Chunk& chunk = ChunkFor(size);
+  size_t total = 0;
+  uint8_t* const begin = BeginCommand(field, size, &chunk.bytes, &total);
+  uint8_t* const end = write(begin);
+  DQ_CHECK(end == begin + size);
+  Added(&chunk, static_cast<uint32_t>(total), std::move(ref));
+}
 
 }  // namespace dqueue::queue

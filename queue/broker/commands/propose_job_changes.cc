@@ -37,32 +37,33 @@ JobChangeProposer::JobChangeProposer(const StateMachine& state, const Grants& gr
 template <class C, class CheckJob, class Propose>
 void JobChangeProposer::SubmitChanges(Time now, C call, const CheckJob& check,
                                       const Propose& propose) {
-  items_.Propose(now, std::move(call), [&](ItemWork<C>& work, const WorkPart& part, int i) {
-    const std::string& id = work.Id(i);
-    const JobRef job = FindVisible(state_, id, work.call.access);
-    if (job == JobRef{}) {
-      work.Refuse(i, JobNotFoundError(id));
-      return false;
-    }
-    const JobView view = state_.View(job);
-    switch (check(job, view)) {
-      case Check::kPropose:
-        break;
-      case Check::kDone:
-        return false;
-      case Check::kRefuse:
-        work.Refuse(i, InvalidStateError(id, view.state));
-        return false;
-      case Check::kLeased:
-        work.Refuse(i, InvalidStateError(id, v1::JOB_STATE_LEASED));
-        return false;
-    }
-    // For a restricted caller the command is only about the job that was checked: before it is
-    // applied, the id may become that of a job in another queue.
-    const uint64_t job_sequence = work.call.access == nullptr ? 0 : view.sequence;
-    propose(part.Another(), static_cast<uint32_t>(i), job, view, job_sequence);
-    return true;
-  });
+  items_.Propose(now, std::move(call),
+                 [this, check, propose](Time, ItemWork<C>& work, const WorkPart& part, int i) {
+                   const std::string& id = work.Id(i);
+                   const JobRef job = FindVisible(state_, id, work.call.access);
+                   if (job == JobRef{}) {
+                     work.Refuse(i, JobNotFoundError(id));
+                     return false;
+                   }
+                   const JobView view = state_.View(job);
+                   switch (check(job, view)) {
+                     case Check::kPropose:
+                       break;
+                     case Check::kDone:
+                       return false;
+                     case Check::kRefuse:
+                       work.Refuse(i, InvalidStateError(id, view.state));
+                       return false;
+                     case Check::kLeased:
+                       work.Refuse(i, InvalidStateError(id, v1::JOB_STATE_LEASED));
+                       return false;
+                   }
+                   // For a restricted caller the command is only about the job that was checked:
+                   // before it is applied, the id may become that of a job in another queue.
+                   const uint64_t job_sequence = work.call.access == nullptr ? 0 : view.sequence;
+                   propose(part.Another(), static_cast<uint32_t>(i), job, view, job_sequence);
+                   return true;
+                 });
 }
 
 void JobChangeProposer::Submit(Time now, CancelCall call) {

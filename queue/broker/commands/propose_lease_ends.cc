@@ -54,15 +54,16 @@ void LeaseEndProposer::Begin(raft::Term term) {
 
 void LeaseEndProposer::Submit(Time now, CompleteCall call) {
   items_.Propose(now, std::move(call),
-                 [&](ItemWork<CompleteCall>& work, const WorkPart& part, int i) {
-                   return Complete(now, work, part, i);
+                 [this](Time at, ItemWork<CompleteCall>& work, const WorkPart& part, int i) {
+                   return Complete(at, work, part, i);
                  });
 }
 
 void LeaseEndProposer::Submit(Time now, FailCall call) {
-  items_.Propose(now, std::move(call), [&](ItemWork<FailCall>& work, const WorkPart& part, int i) {
-    return Fail(now, work, part, i);
-  });
+  items_.Propose(now, std::move(call),
+                 [this](Time at, ItemWork<FailCall>& work, const WorkPart& part, int i) {
+                   return Fail(at, work, part, i);
+                 });
 }
 
 bool LeaseEndProposer::Complete(Time now, ItemWork<CompleteCall>& work, const WorkPart& part,

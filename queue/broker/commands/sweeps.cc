@@ -16,7 +16,9 @@ namespace dqueue::queue {
 namespace {
 
 // Commands that one part proposes at most.
-constexpr size_t kFoundInAStepMax = 1000;
+constexpr size_t kFoundInAStepMax = 500;
+// The cost of looking at the jobs of one part, for WorkBudget.
+constexpr int64_t kPickNs = 400'000;
 constexpr size_t kSweepsMax = 100;
 
 void SetCount(uint64_t count, v1::PurgeQueueResponse* out) {
@@ -188,6 +190,7 @@ void Sweeps::Step(Time now) {
     return sweep.part.Done();
   }
   std::vector<JobRef> found;
+  admission_.pace().Spend(kPickNs);
   state_.Pick(work.filter(), kFoundInAStepMax, work.walk_end(), &work.position, &found);
   if (!ProposeFound(sweep, found)) return sweep.part.Done();
   if (work.position >= work.walk_end()) {
@@ -210,6 +213,7 @@ bool Sweeps::ProposeFound(const Sweep& sweep, const std::vector<JobRef>& found) 
       return false;
     }
     ++work.picked;
+    admission_.pace().Spend(kFindNs);
     if (deletes) {
       proposer_.Delete(sweep.part.Another(), 0, job, view, work.filter().states);
     } else {

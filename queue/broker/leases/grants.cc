@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "queue/api/proto_time.h"
@@ -28,8 +29,8 @@ void Grants::Begin(raft::Term term) {
   table_.Begin(term);
 }
 
-void Grants::Clear() {
-  table_.Clear();
+void Grants::Clear(Elsewhere* elsewhere) {
+  elsewhere->Free(table_.TakeAll());
   requests_.Clear();
 }
 

@@ -29,6 +29,7 @@
 #include "queue/api/error.h"
 #include "queue/api/key.h"
 #include "queue/broker/command.h"
+#include "queue/broker/elsewhere.h"
 #include "queue/broker/leases/deletions.h"
 #include "queue/broker/leases/lease_requests.h"
 #include "queue/broker/leases/lease_table.h"
@@ -55,7 +56,7 @@ class Grants {
 
   // A leadership begins or ends: all leases are forgotten.
   void Begin(raft::Term term);
-  void Clear();
+  void Clear(Elsewhere* elsewhere);
   size_t size() const { return table_.size(); }
   // Null: the job is not leased. Valid until the next change.
   const LeaseInfo* Find(JobRef job) const { return table_.Find(job); }

@@ -19,6 +19,16 @@ constexpr size_t kAnswerBytesMax = 8 << 20;
 // Jobs taken at a time, so that few must be released when the answer is full.
 constexpr size_t kTakeStep = 64;
 
+// Larger answers are made on another thread. In bytes and jobs.
+constexpr size_t kAnswerHereBytesMax = 128 << 10;
+constexpr int kAnswerHereJobsMax = 200;
+// Calls that one turn serves, at most.
+constexpr size_t kServedMax = 1024;
+
+void AddAllExtras(const std::vector<JobExtras>& extras, v1::LeaseJobsResponse* response) {
+  for (int i = 0; i < response->jobs_size(); ++i) AddExtras(extras[i], response->mutable_jobs(i));
+}
+
 Duration WaitOf(const v1::LeaseJobsRequest& request) {
   return std::chrono::milliseconds(request.has_wait() ? DurationMs(request.wait()) : 0);
 }
@@ -58,7 +68,8 @@ std::string LeaseRequestKey(const LeaseCall& call) {
 
 LeaseCalls::LeaseCalls(StateMachine& state, const Admission& admission, const LogClock& clock,
                        Grants& grants, LeaseWaits& waits, LeaseRequests& requests,
-                       Confirmations& confirmations, WorkerRegistry& workers, JobTimes& times)
+                       Confirmations& confirmations, WorkerRegistry& workers, JobTimes& times,
+                       Elsewhere& elsewhere)
     : state_(state),
       admission_(admission),
       clock_(clock),
@@ -67,7 +78,8 @@ LeaseCalls::LeaseCalls(StateMachine& state, const Admission& admission, const Lo
       requests_(requests),
       confirmations_(confirmations),
       workers_(workers),
-      times_(times) {}
+      times_(times),
+      elsewhere_(elsewhere) {}
 
 void LeaseCalls::Submit(Time now, LeaseCall call) {
   if (auto error = CheckRequest(call.request)) return call.done(*std::move(error));
@@ -89,13 +101,30 @@ void LeaseCalls::Submit(Time now, LeaseCall call) {
 }
 
 void LeaseCalls::OnConfirmed(Time now, std::vector<uint64_t> calls) {
-  std::sort(calls.begin(), calls.end());
-  for (const uint64_t number : calls) Serve(now, number);
+  // In the order of arrival; only those that may be served in this turn are sorted.
+  const size_t served = std::min(calls.size(), kServedMax);
+  std::partial_sort(calls.begin(), calls.begin() + static_cast<std::ptrdiff_t>(served),
+                    calls.end());
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const LeaseWait* const wait = waits_.Find(calls[i]);
+    if (wait == nullptr) continue;  // its deadline passed
+    if (i < served && !admission_.pace().Exhausted() &&
+        admission_.pace().Allows(LeaseWaits::CostOfSleep(*wait))) {
+      Serve(now, calls[i]);
+    } else {
+      waits_.WaitForRound(calls[i]);
+    }
+  }
 }
 
 void LeaseCalls::OnNotConfirmed(const std::vector<uint64_t>& calls) {
   for (const uint64_t number : calls) {
-    if (waits_.Find(number) != nullptr) waits_.Finish(number, admission_.NotServing());
+    if (waits_.Find(number) == nullptr) continue;
+    if (admission_.pace().Exhausted()) {
+      waits_.WaitForRound(number);
+    } else {
+      waits_.Finish(number, admission_.NotServing());
+    }
   }
 }
 
@@ -108,20 +137,37 @@ void LeaseCalls::Serve(Time now, uint64_t number) {
   LeaseWait* const wait = waits_.Find(number);
   if (wait == nullptr) return;  // its deadline passed
   DQ_CHECK(admission_.serving() && !wait->asleep);
-  v1::LeaseJobsResponse response;
-  if (IsCancelled(wait->call) || RepeatGrants(now, *wait, &response)) {
-    return waits_.Finish(number, std::move(response));
+  admission_.pace().Spend(kFindNs);
+  Granted granted;
+  if (IsCancelled(wait->call) || RepeatGrants(now, *wait, &granted)) {
+    return Finish(number, std::move(granted));
   }
   if (waits_.EarlierIsWoken(number, *wait)) return waits_.WaitForRound(number);
-  TakeJobs(now, *wait, &response);
-  workers_.Delivered(wait->worker, static_cast<size_t>(response.jobs_size()));
-  if (response.jobs_size() > 0 || now >= wait->wait_until) {
-    return waits_.Finish(number, std::move(response));
+  admission_.pace().Spend(LeaseWaits::CostOfSleep(*wait));
+  TakeJobs(now, *wait, &granted);
+  workers_.Delivered(wait->worker, static_cast<size_t>(granted.response.jobs_size()));
+  if (granted.response.jobs_size() > 0 || now >= wait->wait_until) {
+    return Finish(number, std::move(granted));
   }
   waits_.Sleep(number, wait);
 }
 
-void LeaseCalls::TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response) {
+void LeaseCalls::Finish(uint64_t number, Granted granted) {
+  // Small answers are made here: another thread would have to wake up for each.
+  const bool large =
+      granted.bytes > kAnswerHereBytesMax || granted.response.jobs_size() > kAnswerHereJobsMax;
+  if (!large) {
+    AddAllExtras(granted.extras, &granted.response);
+    return waits_.Finish(number, std::move(granted.response));
+  }
+  elsewhere_.Run([done = waits_.End(number), granted = std::move(granted)]() mutable {
+    AddAllExtras(granted.extras, &granted.response);
+    done(std::move(granted.response));
+  });
+}
+
+void LeaseCalls::TakeJobs(Time now, const LeaseWait& wait, Granted* granted) {
+  const v1::LeaseJobsResponse* const response = &granted->response;
   const v1::LeaseJobsRequest& request = wait.call.request;
   const auto max = static_cast<size_t>(request.max_jobs());
   uint32_t lease_request = 0;
@@ -142,34 +188,37 @@ void LeaseCalls::TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse
       if (lease_request == 0 && !request.lease_request_id().empty()) {
         lease_request = requests_.Open(LeaseRequestKey(wait.call));
       }
-      bytes += AddJob(now, log_now_ms, wait, job, lease_request, response);
+      bytes += AddJob(now, log_now_ms, wait, job, lease_request, granted);
     }
   }
 }
 
-void LeaseCalls::FillJob(JobRef job, v1::Job* out) const {
-  state_.FillJob(job, /*full=*/true, out);
-  // Most jobs are at their first attempt.
-  if (out->counters().delivered() > 0) state_.FillAttempts(job, out);
-}
-
 size_t LeaseCalls::AddJob(Time now, int64_t log_now_ms, const LeaseWait& wait, JobRef job,
-                          uint32_t request, v1::LeaseJobsResponse* response) {
+                          uint32_t request, Granted* granted) {
   const JobView view = state_.View(job);
   const LeaseInfo& lease =
       grants_.Grant(now, job, view, wait.worker, LeaseDurationOf(wait.call.request), request);
   const int64_t waited_ms = std::max<int64_t>(log_now_ms - view.since_ms, 0);
   times_.Dispatched(lease.owner.queue, std::chrono::milliseconds(waited_ms));
-  v1::Job* const out = response->add_jobs();
-  FillJob(job, out);
-  grants_.FillLease(now, lease, out);
-  if (on_grant_) on_grant_(out->id(), lease.token);
-  size_t bytes = out->payload().size() + out->result().size();
-  for (const v1::Attempt& attempt : out->attempts()) bytes += attempt.ByteSizeLong();
-  return bytes;
+  Show(now, lease, granted);
+  const v1::Job& shown = granted->response.jobs(granted->response.jobs_size() - 1);
+  if (on_grant_) on_grant_(shown.id(), lease.token);
+  return shown.payload().size() + shown.result().size() + granted->extras.back().attempts.size();
 }
 
-bool LeaseCalls::RepeatGrants(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response) {
+void LeaseCalls::Show(Time now, const LeaseInfo& lease, Granted* granted) {
+  v1::Job* const out = granted->response.add_jobs();
+  JobExtras& extras = granted->extras.emplace_back();
+  state_.FillJobWithout(lease.job, out, &extras);
+  grants_.FillLease(now, lease, out);
+  // Small fields cost most: headers, labels and attempts count several times.
+  const size_t bytes = out->payload().size() + out->result().size() +
+                       8 * (extras.headers.size() + extras.labels.size() + extras.attempts.size());
+  granted->bytes += bytes;
+  admission_.pace().Spend(kFindNs + kShowNs + CostOfCopying(out->payload().size()));
+}
+
+bool LeaseCalls::RepeatGrants(Time now, const LeaseWait& wait, Granted* granted) {
   if (wait.call.request.lease_request_id().empty()) return false;
   const LeaseRequests::Grants* const grants = requests_.Find(LeaseRequestKey(wait.call));
   if (grants == nullptr) return false;
@@ -179,11 +228,9 @@ bool LeaseCalls::RepeatGrants(Time now, const LeaseWait& wait, v1::LeaseJobsResp
       continue;
     }
     grants_.Redeliver(job);
-    v1::Job* const out = response->add_jobs();
-    FillJob(job, out);
-    grants_.FillLease(now, *lease, out);
+    Show(now, *lease, granted);
   }
-  return response->jobs_size() > 0;
+  return granted->response.jobs_size() > 0;
 }
 
 }  // namespace dqueue::queue

@@ -28,10 +28,11 @@ class LeaseCalls {
  public:
   LeaseCalls(StateMachine& state, const Admission& admission, const LogClock& clock, Grants& grants,
              LeaseWaits& waits, LeaseRequests& requests, Confirmations& confirmations,
-             WorkerRegistry& workers, JobTimes& times);
+             WorkerRegistry& workers, JobTimes& times, Elsewhere& elsewhere);
 
   void Submit(Time now, LeaseCall call);
   // A round that these calls waited for has ended. Calls that have ended meanwhile are passed over.
+  // Calls that find no budget wait for the next round: a grant must follow its round at once.
   void OnConfirmed(Time now, std::vector<uint64_t> calls);
   void OnNotConfirmed(const std::vector<uint64_t>& calls);
   // With a deliberate bug only: serves calls without a round.
@@ -42,15 +43,23 @@ class LeaseCalls {
   }
 
  private:
+  // An answer, and what another thread adds to its jobs: one for each.
+  struct Granted {
+    v1::LeaseJobsResponse response;
+    std::vector<JobExtras> extras;
+    size_t bytes = 0;  // of its jobs, about
+  };
+
   void Serve(Time now, uint64_t number);
-  void TakeJobs(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
-  // The job as an answer shows it, without its lease.
-  void FillJob(JobRef job, v1::Job* out) const;
+  void Finish(uint64_t number, Granted granted);
+  void TakeJobs(Time now, const LeaseWait& wait, Granted* granted);
   // Leases one job that was taken, and adds it to the answer; the bytes added.
   size_t AddJob(Time now, int64_t log_now_ms, const LeaseWait& wait, JobRef job, uint32_t request,
-                v1::LeaseJobsResponse* response);
+                Granted* granted);
+  // Adds a job with its lease to the answer.
+  void Show(Time now, const LeaseInfo& lease, Granted* granted);
   // Adds the leases of an earlier call with the same lease_request_id. False: there are none.
-  bool RepeatGrants(Time now, const LeaseWait& wait, v1::LeaseJobsResponse* response);
+  bool RepeatGrants(Time now, const LeaseWait& wait, Granted* granted);
 
   StateMachine& state_;
   const Admission& admission_;
@@ -61,6 +70,7 @@ class LeaseCalls {
   Confirmations& confirmations_;
   WorkerRegistry& workers_;
   JobTimes& times_;
+  Elsewhere& elsewhere_;
   std::function<void(const std::string&, LeaseToken)> on_grant_;
 };
 

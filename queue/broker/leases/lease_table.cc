@@ -262,6 +262,12 @@ std::vector<LeaseInfo> LeaseTable::Expired(Time now, size_t max) const {
 
 size_t LeaseTable::size() const { return impl_->count; }
 
-void LeaseTable::Clear() { impl_->Clear(); }
+std::shared_ptr<void> LeaseTable::TakeAll() {
+  auto empty = std::make_unique<Impl>();
+  empty->term = impl_->term;
+  empty->sequence = impl_->sequence;
+  empty->last_number = impl_->last_number;
+  return std::shared_ptr<Impl>(std::exchange(impl_, std::move(empty)));
+}
 
 }  // namespace dqueue::queue

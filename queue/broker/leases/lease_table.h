@@ -86,7 +86,9 @@ class LeaseTable {
   // Up to max leases that ended at or before now and are not ACKING, earliest first.
   std::vector<LeaseInfo> Expired(Time now, size_t max) const;
   size_t size() const;
-  void Clear();
+  // Forgets all leases and fences. The result is what there was: very many leases take long to
+  // free.
+  [[nodiscard]] std::shared_ptr<void> TakeAll();
 
  private:
   struct Impl;

@@ -14,28 +14,29 @@ void LeaseUpdates::Submit(Time now, ExtendCall call) {
       call.request.has_lease_duration()
           ? Duration(std::chrono::milliseconds(DurationMs(call.request.lease_duration())))
           : options_.lease_timeout;
-  items_.Decide(now, std::move(call),
-                [&](const ItemWork<ExtendCall>& work, int i) -> std::optional<Error> {
-                  Claim claim;
-                  const auto& item = work.call.request.items(i);
-                  if (auto error = grants_.FindClaim(item, work.call.access, &claim)) return error;
-                  if (IsFinished(claim.view.state)) {
-                    return InvalidStateError(claim.view.id, claim.view.state);
-                  }
-                  return grants_.Extend(now, clock_.wall_ms(), claim, work.worker, now + duration);
-                });
+  items_.Decide(
+      now, std::move(call),
+      [this, duration](Time at, const ItemWork<ExtendCall>& work, int i) -> std::optional<Error> {
+        Claim claim;
+        const auto& item = work.call.request.items(i);
+        if (auto error = grants_.FindClaim(item, work.call.access, &claim)) return error;
+        if (IsFinished(claim.view.state)) {
+          return InvalidStateError(claim.view.id, claim.view.state);
+        }
+        return grants_.Extend(at, clock_.wall_ms(), claim, work.worker, at + duration);
+      });
 }
 
 void LeaseUpdates::Submit(Time now, ReleaseCall call) {
   items_.Decide(now, std::move(call),
-                [&](const ItemWork<ReleaseCall>& work, int i) -> std::optional<Error> {
+                [this](Time at, const ItemWork<ReleaseCall>& work, int i) -> std::optional<Error> {
                   Claim claim;
                   const auto& item = work.call.request.items(i);
                   if (auto error = grants_.FindClaim(item, work.call.access, &claim)) return error;
                   if (IsFinished(claim.view.state)) {
                     return InvalidStateError(claim.view.id, claim.view.state);
                   }
-                  return grants_.Release(now, claim, work.worker, item.delivery());
+                  return grants_.Release(at, claim, work.worker, item.delivery());
                 });
 }
 

@@ -17,13 +17,34 @@ Error BadPageToken(const std::string& token) {
                       "empty or the next_page_token of an earlier page");
 }
 
+// Costs of reads, for WorkBudget. A page of jobs may look at very many jobs to find a few.
+constexpr int64_t kListNs = 500'000;
+constexpr int64_t kStatsNs = 300'000;
+
+int64_t CostOf(const GetCall&) { return kFindNs + 4 * kShowNs + kAnswerNs; }
+int64_t CostOf(const ListCall&) { return kListNs; }
+int64_t CostOf(const StatsCall& call) {
+  return call.request.queue().empty() ? kStatsNs : kFindNs + kShowNs + kAnswerNs;
+}
+int64_t CostOf(const ListKeysCall&) { return kStatsNs; }
+int64_t CostOf(const GroupCall&) { return kShowNs; }
+int64_t CostOf(const WorkersCall&) { return kStatsNs; }
+
 }  // namespace
 
-Lookups::Lookups(const StateMachine& state, const Admission& admission, const LogClock& clock,
-                 const JobPresenter& jobs, Groupings& groupings, Confirmations& confirmations,
-                 CallTimers& timers, WorkerRegistry& workers)
+// make() makes the response, on the other thread.
+template <class C, class Make>
+void Lookups::AnswerElsewhere(C* call, Make make) {
+  elsewhere_.Run(
+      [done = std::move(call->done), make = std::move(make)]() mutable { done(make()); });
+}
+
+Lookups::Lookups(const StateMachine& state, const Admission& admission, Elsewhere& elsewhere,
+                 const LogClock& clock, const JobPresenter& jobs, Groupings& groupings,
+                 Confirmations& confirmations, CallTimers& timers, WorkerRegistry& workers)
     : state_(state),
       admission_(admission),
+      elsewhere_(elsewhere),
       clock_(clock),
       jobs_(jobs),
       groupings_(groupings),
@@ -60,10 +81,21 @@ Lookups::Read Lookups::Take(std::map<uint64_t, ReadWait>::iterator it) {
   return read;
 }
 
-void Lookups::OnRoundEnded(Time now, const std::vector<uint64_t>& reads, bool confirmed) {
-  for (const uint64_t number : reads) {
+void Lookups::OnRoundEnded(const std::vector<uint64_t>& reads, bool confirmed) {
+  for (const uint64_t number : reads) ended_.push_back({number, confirmed});
+}
+
+void Lookups::Continue(Time now) {
+  Pace& pace = admission_.pace();
+  for (; !ended_.empty() && !pace.Exhausted(); ended_.pop_front()) {
+    const auto [number, confirmed] = ended_.front();
     const auto it = waits_.find(number);
     if (it == waits_.end()) continue;  // its deadline passed
+    const int64_t cost = confirmed
+                             ? std::visit([](const auto& c) { return CostOf(c); }, it->second.read)
+                             : kAnswerNs;
+    if (!pace.Allows(cost)) return;
+    pace.Spend(cost);
     Read read = Take(it);
     const bool gone = std::visit([](const auto& call) { return IsCancelled(call); }, read);
     if (gone) {
@@ -81,14 +113,19 @@ bool Lookups::OnTimer(uint64_t number) {
   const auto it = waits_.find(number);
   if (it == waits_.end()) return false;
   const Read read = Take(it);
+  admission_.pace().Spend(kAnswerNs);
   std::visit([](const auto& call) { call.done(DeadlinePassedError()); }, read);
   return true;
 }
 
-void Lookups::FailAll(const Error& error) {
-  for (auto& [number, wait] : std::exchange(waits_, {})) {
-    std::visit([&error](auto& call) { call.done(error); }, wait.read);
-  }
+void Lookups::FailAll(const Error& error, Elsewhere* elsewhere) {
+  ended_.clear();
+  if (waits_.empty()) return;
+  elsewhere->Run([waits = std::exchange(waits_, {}), error] {
+    for (const auto& [number, wait] : waits) {
+      std::visit([&error](const auto& call) { call.done(error); }, wait.read);
+    }
+  });
 }
 
 void Lookups::Answer(Time now, GetCall* call) {
@@ -102,11 +139,16 @@ void Lookups::Answer(Time now, GetCall* call) {
 void Lookups::Answer(Time now, ListCall* call) {
   if (call->request.page_size() == 0) call->request.set_page_size(kPageSizeDefault);
   v1::ListJobsResponse response;
-  const absl::Status status = state_.List(call->request, &response, call->access.get());
+  std::vector<JobExtras> extras;
+  const absl::Status status = state_.List(call->request, &response, call->access.get(), &extras);
   if (!status.ok()) return call->done(BadPageToken(call->request.page_token()));
   for (v1::Job& job : *response.mutable_jobs())
     jobs_.OverlayLease(now, state_.Find(job.id()), &job);
-  call->done(std::move(response));
+  admission_.pace().Spend(response.jobs_size() * kShowNs);
+  AnswerElsewhere(call, [response = std::move(response), extras = std::move(extras)]() mutable {
+    for (int i = 0; i < response.jobs_size(); ++i) AddExtras(extras[i], response.mutable_jobs(i));
+    return std::move(response);
+  });
 }
 
 void Lookups::Answer(Time now, StatsCall* call) {
@@ -118,7 +160,8 @@ void Lookups::Answer(Time now, StatsCall* call) {
     return call->done(BadPageToken(call->request.page_token()));
   }
   if (!status.ok()) return call->done(QueueNotFoundError(call->request.queue()));
-  call->done(std::move(response));
+  if (!call->request.queue().empty()) return call->done(std::move(response));
+  AnswerElsewhere(call, [response = std::move(response)]() mutable { return std::move(response); });
 }
 
 void Lookups::Answer(Time, ListKeysCall* call) {
@@ -126,7 +169,7 @@ void Lookups::Answer(Time, ListKeysCall* call) {
   if (!state_.ListKeys(call->request, &response).ok()) {
     return call->done(BadPageToken(call->request.page_token));
   }
-  call->done(std::move(response));
+  AnswerElsewhere(call, [response = std::move(response)]() mutable { return std::move(response); });
 }
 
 void Lookups::Answer(Time now, GroupCall* call) { groupings_.Begin(now, std::move(*call)); }
@@ -136,7 +179,7 @@ void Lookups::Answer(Time now, WorkersCall* call) {
   if (!workers_.List(now, call->request, call->access, &response)) {
     return call->done(BadPageToken(call->request.page_token()));
   }
-  call->done(std::move(response));
+  AnswerElsewhere(call, [response = std::move(response)]() mutable { return std::move(response); });
 }
 
 }  // namespace dqueue::queue

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <variant>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "queue/broker/call_timers.h"
 #include "queue/broker/calls.h"
 #include "queue/broker/confirmations.h"
+#include "queue/broker/elsewhere.h"
 #include "queue/broker/leases/job_presenter.h"
 #include "queue/broker/log_clock.h"
 #include "queue/broker/reads/groupings.h"
@@ -26,9 +28,9 @@ namespace dqueue::queue {
 
 class Lookups {
  public:
-  Lookups(const StateMachine& state, const Admission& admission, const LogClock& clock,
-          const JobPresenter& jobs, Groupings& groupings, Confirmations& confirmations,
-          CallTimers& timers, WorkerRegistry& workers);
+  Lookups(const StateMachine& state, const Admission& admission, Elsewhere& elsewhere,
+          const LogClock& clock, const JobPresenter& jobs, Groupings& groupings,
+          Confirmations& confirmations, CallTimers& timers, WorkerRegistry& workers);
 
   void Submit(Time now, GetCall call) { Wait(now, std::move(call)); }
   void Submit(Time now, ListCall call) { Wait(now, std::move(call)); }
@@ -38,11 +40,16 @@ class Lookups {
   void Submit(Time now, WorkersCall call) { Wait(now, std::move(call)); }
 
   // A round that these reads waited for has ended. Reads that have ended meanwhile are passed over.
-  void OnRoundEnded(Time now, const std::vector<uint64_t>& reads, bool confirmed);
+  // The answers follow in Continue().
+  void OnRoundEnded(const std::vector<uint64_t>& reads, bool confirmed);
+  // Answers reads whose round has ended, in order, until the budget is exhausted.
+  void Continue(Time now);
+  // Reads wait for Continue().
+  bool answering() const { return !ended_.empty(); }
   // The deadline of the read has passed. False: no such read.
   bool OnTimer(uint64_t number);
   // Ends all reads with `error`, because the leadership is over.
-  void FailAll(const Error& error);
+  void FailAll(const Error& error, Elsewhere* elsewhere);
   size_t size() const { return waits_.size(); }
 
  private:
@@ -55,6 +62,8 @@ class Lookups {
   template <class C>
   void Wait(Time now, C call);
   Read Take(std::map<uint64_t, ReadWait>::iterator it);
+  template <class C, class Make>
+  void AnswerElsewhere(C* call, Make make);
   void Answer(Time now, GetCall* call);
   void Answer(Time now, ListCall* call);
   void Answer(Time now, StatsCall* call);
@@ -64,6 +73,7 @@ class Lookups {
 
   const StateMachine& state_;
   const Admission& admission_;
+  Elsewhere& elsewhere_;
   const LogClock& clock_;
   const JobPresenter& jobs_;
   Groupings& groupings_;
@@ -71,6 +81,11 @@ class Lookups {
   CallTimers& timers_;
   WorkerRegistry& workers_;
   std::map<uint64_t, ReadWait> waits_;
+  struct Ended {
+    uint64_t number;
+    bool confirmed;
+  };
+  std::deque<Ended> ended_;
 };
 
 }  // namespace dqueue::queue

@@ -53,13 +53,8 @@ class ReadyIndex {
   // Whether Take would find one.
   bool HasReady(std::span<const uint32_t> queues, std::span<const std::string> types) const;
 
-  // Calls f(slot) with the best ready job of each type of the queue that has any.
-  template <class F>
-  void ForEachHead(uint32_t queue, const F& f) const {
-    for (const OrderedSlot& head : queues_[queue]->heads) {
-      f(lanes_[head.slot()].ready.begin()->slot());
-    }
-  }
+  // The number of types of the queue that have ready jobs.
+  size_t ReadyTypes(uint32_t queue) const { return queues_[queue]->heads.size(); }
 
   size_t size() const { return size_; }
   size_t lane_count() const { return lanes_.used(); }

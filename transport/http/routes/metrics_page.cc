@@ -146,6 +146,17 @@ void AddRaft(Exposition* out, const node::NodeMetrics& node) {
   of_peers([](const raft::MemberView& peer) { return uint64_t{peer.reachable}; });
 }
 
+void AddLoop(Exposition* out, const node::TurnTimes& turns) {
+  out->Family("dqueue_loop_turn_seconds", Type::kHistogram,
+              "Length of turns of the node's loop, and of each kind of work in them.");
+  for (size_t i = 0; i < node::kTurnParts; ++i) {
+    out->Sample(turns.parts[i], {{"kind", node::kTurnPartNames[i]}});
+  }
+  out->Family("dqueue_loop_longest_turn_seconds", Type::kGauge,
+              "The longest turn since the start.");
+  out->Sample(std::chrono::duration<double>(turns.longest).count());
+}
+
 void AddStorage(Exposition* out, const node::NodeMetrics& node) {
   const storage::LogStats& log = node.view.log;
   out->Family("dqueue_log_sync_seconds", Type::kHistogram, "Time to write and sync a batch.");
@@ -352,6 +363,7 @@ std::string MetricsPage(const node::NodeMetrics& node, const ProcessMetrics& pro
   AddBroker(&out, node.view.broker);
   AddTimes(&out, node.times.queues());
   AddRaft(&out, node);
+  AddLoop(&out, node.turns);
   AddStorage(&out, node);
   AddMemory(&out, node);
   AddProcess(&out, process);

@@ -152,6 +152,26 @@ TEST(MetricsPageTest, TimesAreByQueueAndWithoutALeadershipThereAreNone) {
   EXPECT_THAT(page, HasSubstr("\ndqueue_jobs_dispatched_total{queue=\"_other\"} 1\n"));
 }
 
+TEST(MetricsPageTest, TurnsAreByKind) {
+  Time now{};
+  node::TurnMeter meter([&now] { return now; });
+  {
+    const node::TurnMeter::Span turn(&meter, node::TurnPart::kTurn);
+    const node::TurnMeter::Span part(&meter, node::TurnPart::kApply);
+    now += std::chrono::milliseconds(3);
+  }
+  { const node::TurnMeter::Span nothing(&meter, node::TurnPart::kReads); }
+  node::NodeMetrics node;
+  node.turns = meter.times();
+  const std::string page = MetricsPage(node, ProcessMetrics());
+  EXPECT_THAT(page,
+              HasSubstr("\ndqueue_loop_turn_seconds_bucket{kind=\"turn\",le=\"0.0025\"} 0\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_loop_turn_seconds_bucket{kind=\"turn\",le=\"0.005\"} 1\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_loop_turn_seconds_count{kind=\"apply\"} 1\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_loop_turn_seconds_count{kind=\"reads\"} 0\n"));
+  EXPECT_THAT(page, HasSubstr("\ndqueue_loop_longest_turn_seconds 0.003\n"));
+}
+
 TEST(MetricsPageTest, RecoveryIsTimedWhenItIsOver) {
   node::NodeMetrics node = WithQueues(0);
   EXPECT_THAT(MetricsPage(node, ProcessMetrics()),
