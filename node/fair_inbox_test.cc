@@ -415,6 +415,19 @@ TEST(MemoryOf, CountsTheObjectsOfSmallFieldsToo) {
             0.7 * static_cast<double>(complete.request.SpaceUsedLong()));
 }
 
+// A turn that takes no calls, because the loop has some left, lets the time go on for those that
+// wait.
+TEST_F(FairInboxTest, ACallThatArrivesAfterTurnsWithoutCallsHasNotWaitedThroughThem) {
+  Take();
+  now_ += FairInbox::kDelayMax;
+  inbox_.SetTime(now_);
+  AddMany(kBacklog, Pausing("a"));
+  inbox_.SetTime(now_ += FairInbox::kDelayMax - 1ms);
+  EXPECT_EQ(Add(Pausing("a")), "") << "the first has waited since the last turn before it";
+  inbox_.SetTime(now_ += 1ms);
+  EXPECT_EQ(Add(Pausing("a")), "delay");
+}
+
 TEST(CostOf, GrowsWithTheCall) {
   EXPECT_EQ(CostOf(Leasing("a")), 2);
   EXPECT_EQ(CostOf(Reading("a")), 2);

@@ -133,6 +133,44 @@ TEST_F(BrokerBudgetTest, ReadsOfARoundAreAnsweredInParts) {
             10);
 }
 
+// A listing is charged for the jobs that it has to look at, not for those that it might.
+TEST_F(BrokerBudgetTest, ManyListingsOfFewJobsFitIntoATurn) {
+  for (int i = 0; i < 3; ++i) Enqueue("j" + std::to_string(i));
+  std::vector<ReplyPtr<v1::ListJobsResponse>> replies;
+  for (int i = 0; i < 100; ++i) replies.push_back(Submit<ListCall>(v1::ListJobsRequest()));
+  ASSERT_TRUE(Begin());
+  WorkBudget none(kBudget);
+  broker_->OnConfirmation(now_, wall_ms_,
+                          {.id = rounds_.front(), .confirmed = true, .index = raft::Index(index_)},
+                          &none);
+  rounds_.clear();
+  const int parts = InParts([&](WorkBudget* part) { broker_->ContinueReads(now_, wall_ms_, part); },
+                            [&] { return Answered(replies) == replies.size(); });
+  EXPECT_GT(parts, 5);
+  EXPECT_LT(parts, 25);
+  for (const auto& reply : replies) EXPECT_EQ(reply->value().jobs_size(), 3);
+}
+
+TEST_F(BrokerBudgetTest, AListingOfLargePayloadsIsChargedForThem) {
+  v1::JobSpec spec = Spec("a");
+  spec.set_payload(std::string(200'000, 'p'));
+  Submit<EnqueueCall>(EnqueueRequest(spec));
+  Run();
+  v1::ListJobsRequest list;
+  list.set_full(true);
+  const auto reply = Submit<ListCall>(list);
+  ASSERT_TRUE(Begin());
+  WorkBudget none(kBudget);
+  broker_->OnConfirmation(now_, wall_ms_,
+                          {.id = rounds_.front(), .confirmed = true, .index = raft::Index(index_)},
+                          &none);
+  rounds_.clear();
+  WorkBudget budget(kBudget);
+  EXPECT_TRUE(broker_->ContinueReads(now_, wall_ms_, &budget));
+  ASSERT_TRUE(reply->ok());
+  EXPECT_GE(budget.spent_ns(), 50'000);
+}
+
 TEST_F(BrokerBudgetTest, AWakeUpPassesOverVeryManyCancelledCalls) {
   auto cancelled = std::make_shared<std::atomic<bool>>(false);
   std::vector<ReplyPtr<v1::LeaseJobsResponse>> gone;

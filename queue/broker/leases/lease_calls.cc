@@ -105,24 +105,23 @@ void LeaseCalls::OnConfirmed(Time now, std::vector<uint64_t> calls) {
   const size_t served = std::min(calls.size(), kServedMax);
   std::partial_sort(calls.begin(), calls.begin() + static_cast<std::ptrdiff_t>(served),
                     calls.end());
-  for (size_t i = 0; i < calls.size(); ++i) {
-    const LeaseWait* const wait = waits_.Find(calls[i]);
+  size_t next = 0;
+  for (; next < served && !admission_.pace().Exhausted(); ++next) {
+    const LeaseWait* const wait = waits_.Find(calls[next]);
     if (wait == nullptr) continue;  // its deadline passed
-    if (i < served && !admission_.pace().Exhausted() &&
-        admission_.pace().Allows(LeaseWaits::CostOfSleep(*wait))) {
-      Serve(now, calls[i]);
-    } else {
-      waits_.WaitForRound(calls[i]);
-    }
+    if (!admission_.pace().Allows(LeaseWaits::CostOfSleep(*wait))) break;
+    Serve(now, calls[next]);
   }
+  // The others are not looked at: there may be very many. Of those whose deadline passed, the next
+  // round finds nothing.
+  for (; next < calls.size(); ++next) waits_.WaitForRound(calls[next]);
 }
 
 void LeaseCalls::OnNotConfirmed(const std::vector<uint64_t>& calls) {
   for (const uint64_t number : calls) {
-    if (waits_.Find(number) == nullptr) continue;
     if (admission_.pace().Exhausted()) {
       waits_.WaitForRound(number);
-    } else {
+    } else if (waits_.Find(number) != nullptr) {
       waits_.Finish(number, admission_.NotServing());
     }
   }

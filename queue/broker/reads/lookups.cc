@@ -1,5 +1,6 @@
 #include "queue/broker/reads/lookups.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -17,20 +18,34 @@ Error BadPageToken(const std::string& token) {
                       "empty or the next_page_token of an earlier page");
 }
 
-// Costs of reads, for WorkBudget. A page of jobs may look at very many jobs to find a few.
-constexpr int64_t kListNs = 500'000;
-constexpr int64_t kStatsNs = 300'000;
+// Costs of reads, for WorkBudget, before they begin: what they have to look through. What enters
+// an answer is charged with it.
+// A page of jobs looks at one job after the other, up to a limit, to find those that it shows.
+constexpr int64_t kLookNs = 25;
+constexpr int64_t kListNsMax = 500'000;
+// A page of statistics, keys or workers: for each that it may show.
+constexpr int64_t kRowNs = 300;
+constexpr int64_t kRowsMax = kStatsPageSizeMax;
 
-int64_t CostOf(const GetCall&) { return kFindNs + 4 * kShowNs + kAnswerNs; }
-int64_t CostOf(const ListCall&) { return kListNs; }
-int64_t CostOf(const StatsCall& call) {
-  return call.request.queue().empty() ? kStatsNs : kFindNs + kShowNs + kAnswerNs;
-}
-int64_t CostOf(const ListKeysCall&) { return kStatsNs; }
-int64_t CostOf(const GroupCall&) { return kShowNs; }
-int64_t CostOf(const WorkersCall&) { return kStatsNs; }
+int64_t CostOfPage(int64_t rows) { return kAnswerNs + std::min(rows, kRowsMax) * kRowNs; }
 
 }  // namespace
+
+int64_t Lookups::CostOf(const ListCall&) const {
+  return kAnswerNs + std::min(int64_t{state_.pick_end()} * kLookNs, kListNsMax);
+}
+int64_t Lookups::CostOf(const GetCall&) const { return kFindNs + 4 * kShowNs + kAnswerNs; }
+int64_t Lookups::CostOf(const StatsCall& call) const {
+  if (!call.request.queue().empty()) return kFindNs + kShowNs + kAnswerNs;
+  return CostOfPage(call.request.page_size() > 0 ? call.request.page_size() : kRowsMax);
+}
+int64_t Lookups::CostOf(const ListKeysCall&) const {
+  return CostOfPage(static_cast<int64_t>(state_.api_keys()->size()));
+}
+int64_t Lookups::CostOf(const GroupCall&) const { return kShowNs; }
+int64_t Lookups::CostOf(const WorkersCall&) const {
+  return CostOfPage(static_cast<int64_t>(workers_.size()));
+}
 
 // make() makes the response, on the other thread.
 template <class C, class Make>
@@ -91,9 +106,9 @@ void Lookups::Continue(Time now) {
     const auto [number, confirmed] = ended_.front();
     const auto it = waits_.find(number);
     if (it == waits_.end()) continue;  // its deadline passed
-    const int64_t cost = confirmed
-                             ? std::visit([](const auto& c) { return CostOf(c); }, it->second.read)
-                             : kAnswerNs;
+    const int64_t cost =
+        confirmed ? std::visit([this](const auto& c) { return CostOf(c); }, it->second.read)
+                  : kAnswerNs;
     if (!pace.Allows(cost)) return;
     pace.Spend(cost);
     Read read = Take(it);
@@ -142,9 +157,10 @@ void Lookups::Answer(Time now, ListCall* call) {
   std::vector<JobExtras> extras;
   const absl::Status status = state_.List(call->request, &response, call->access.get(), &extras);
   if (!status.ok()) return call->done(BadPageToken(call->request.page_token()));
-  for (v1::Job& job : *response.mutable_jobs())
+  for (v1::Job& job : *response.mutable_jobs()) {
     jobs_.OverlayLease(now, state_.Find(job.id()), &job);
-  admission_.pace().Spend(response.jobs_size() * kShowNs);
+    admission_.pace().Spend(kShowNs + CostOfCopying(job.payload().size() + job.result().size()));
+  }
   AnswerElsewhere(call, [response = std::move(response), extras = std::move(extras)]() mutable {
     for (int i = 0; i < response.jobs_size(); ++i) AddExtras(extras[i], response.mutable_jobs(i));
     return std::move(response);

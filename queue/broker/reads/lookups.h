@@ -61,6 +61,13 @@ class Lookups {
 
   template <class C>
   void Wait(Time now, C call);
+  // The cost of looking for what the answer shows.
+  int64_t CostOf(const GetCall& call) const;
+  int64_t CostOf(const ListCall& call) const;
+  int64_t CostOf(const StatsCall& call) const;
+  int64_t CostOf(const ListKeysCall& call) const;
+  int64_t CostOf(const GroupCall& call) const;
+  int64_t CostOf(const WorkersCall& call) const;
   Read Take(std::map<uint64_t, ReadWait>::iterator it);
   template <class C, class Make>
   void AnswerElsewhere(C* call, Make make);
