@@ -163,7 +163,7 @@ void Broker::Impl::StepDown(const LeaderHint& hint, Work::Failure failure) {
   enqueues.returned().AnswerAll();
   grants.Clear(&elsewhere);
   deletions.Clear();
-  workers.Clear();
+  elsewhere.Free(workers.TakeAll());
   released = false;
   timers.Clear();
   const Error error =

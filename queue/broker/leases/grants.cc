@@ -31,7 +31,7 @@ void Grants::Begin(raft::Term term) {
 
 void Grants::Clear(Elsewhere* elsewhere) {
   elsewhere->Free(table_.TakeAll());
-  requests_.Clear();
+  elsewhere->Free(requests_.TakeAll());
 }
 
 Duration Grants::DurationFor(const JobView& view) const {

@@ -1,5 +1,7 @@
 #include "queue/broker/leases/lease_requests.h"
 
+#include <utility>
+
 #include "base/check.h"
 
 namespace dqueue::queue {
@@ -39,10 +41,6 @@ const LeaseRequests::Grants* LeaseRequests::Find(const std::string& key) const {
   return it == numbers_.end() ? nullptr : &requests_[it->second].grants;
 }
 
-void LeaseRequests::Clear() {
-  requests_.resize(1);
-  free_.clear();
-  numbers_.clear();
-}
+LeaseRequests LeaseRequests::TakeAll() { return std::exchange(*this, LeaseRequests()); }
 
 }  // namespace dqueue::queue

@@ -25,7 +25,8 @@ class LeaseRequests {
   void EndGrant(uint32_t number);
   // The leases of the request with this key, ended ones too; null: unknown.
   const Grants* Find(const std::string& key) const;
-  void Clear();
+  // Forgets all requests. The result is what there was: very many take long to free.
+  [[nodiscard]] LeaseRequests TakeAll();
 
  private:
   struct Request {

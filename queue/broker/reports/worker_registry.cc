@@ -1,6 +1,7 @@
 #include "queue/broker/reports/worker_registry.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "google/protobuf/timestamp.pb.h"
@@ -173,12 +174,7 @@ bool WorkerRegistry::List(Time now, const v1::ListWorkersRequest& request,
   return true;
 }
 
-void WorkerRegistry::Clear() {
-  by_id_.clear();
-  free_.clear();
-  workers_.clear();
-  workers_.emplace_back();
-}
+WorkerRegistry WorkerRegistry::TakeAll() { return std::exchange(*this, WorkerRegistry()); }
 
 void WorkerRegistry::Link(uint32_t worker) {
   Worker& ring = workers_[0];

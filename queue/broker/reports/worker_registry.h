@@ -62,7 +62,8 @@ class WorkerRegistry {
   bool List(Time now, const v1::ListWorkersRequest& request, const QueueAccessPtr& access,
             v1::ListWorkersResponse* out);
   size_t size() const { return by_id_.size(); }
-  void Clear();
+  // Forgets all workers. The result is what there was: very many take long to free.
+  [[nodiscard]] WorkerRegistry TakeAll();
 
  private:
   struct Worker {

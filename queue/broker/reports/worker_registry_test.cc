@@ -200,9 +200,12 @@ TEST_F(WorkerRegistryTest, AMillionWorkersLeaveAtMostTheLimit) {
   EXPECT_LE(highest, kWorkersMax + 1) << "numbers are used again";
 }
 
-TEST_F(WorkerRegistryTest, ClearForgetsAllWorkers) {
-  registry_.Hold(Hear("a"));
-  registry_.Clear();
+TEST_F(WorkerRegistryTest, TakeAllForgetsAllWorkers) {
+  const uint32_t a = Hear("a");
+  registry_.Hold(a);
+  const WorkerRegistry taken = registry_.TakeAll();
+  EXPECT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken.id(a), "a") << "for another thread to free";
   EXPECT_THAT(Ids(), ElementsAre());
   registry_.Hold(Hear("b"));
   EXPECT_THAT(Ids(), ElementsAre("b"));
