@@ -94,11 +94,6 @@ class Inbox {
     std::lock_guard lock(mutex_);
     return calls_.bytes();
   }
-  // Memory of the calls that wait, estimated.
-  size_t call_bytes() const {
-    std::lock_guard lock(mutex_);
-    return calls_.bytes();
-  }
 
  private:
   mutable std::mutex mutex_;

@@ -243,7 +243,7 @@ void NodeImpl::HandleOutput(raft::Output output) {
   if (output.store_chunk) actor_->StoreChunk(*std::move(output.store_chunk));
   for (raft::Entry& entry : output.apply) to_apply_.push_back(std::move(entry));
   for (raft::ReadOutcome& outcome : output.reads) confirmed_.push_back(outcome);
-  HandleRefusals(now, output.refusals);
+  HandleRefusals(now_, output.refusals);
   if (config_may_change) {
     UpdatePeers();
     published_config_ = nullptr;
