@@ -49,6 +49,7 @@ declare -A may=(
   [cmd/cluster]='base client'
   [cmd/bench]='base cmd/flags cmd/cluster client'
   [cmd/chaos]='base cmd/flags cmd/cluster client'
+  [cmd/hostile]='base cmd/flags cmd/cluster client proto transport/keys'
   [sim]='base node storage queue raft proto'
 )
 # Consensus is pure: no log, wire format, file, thread, or clock.

@@ -12,7 +12,7 @@ require_programs() {
   else
     BIN=$root/build/release/bin
     if [[ ! -x $BIN/dqueue || ! -x $BIN/dqueue-cli || ! -x $BIN/dqueue-worker ||
-      ! -x $BIN/dqueue-chaos ]]; then
+      ! -x $BIN/dqueue-chaos || ! -x $BIN/dqueue-hostile ]]; then
       build_programs "$root"
     fi
   fi

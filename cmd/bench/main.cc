@@ -10,6 +10,7 @@
 
 #include "base/string_seam.h"
 #include "cmd/bench/bench.h"
+#include "cmd/cluster/child_process.h"
 #include "cmd/flags/connection_flags.h"
 #include "cmd/flags/flags.h"
 #include "cmd/flags/process_start.h"

@@ -7,6 +7,7 @@
 
 #include "base/string_seam.h"
 #include "cmd/chaos/chaos.h"
+#include "cmd/cluster/child_process.h"
 #include "cmd/flags/escape.h"
 #include "cmd/flags/flags.h"
 #include "cmd/flags/process_start.h"
@@ -63,7 +64,7 @@ std::string Help() {
          "data is kept; 74 standard output cannot be written\n";
 }
 
-void PrintTable(const ChaosReport& report) {
+void PrintTable(const LedgerReport& report) {
   TextTable table({"", ""});
   table.Row({"submitted", Grouped(report.submitted)});
   table.Row({"acknowledged", Grouped(report.acknowledged)});
@@ -82,7 +83,7 @@ void PrintTable(const ChaosReport& report) {
   std::fputs(table.ToString(false).c_str(), stdout);
 }
 
-void PrintJson(const ChaosReport& report) {
+void PrintJson(const LedgerReport& report) {
   JsonWriter json;
   json.BeginObject()
       .Unsigned("submitted", report.submitted)
@@ -135,7 +136,7 @@ int Run(const std::vector<std::string>& args, const Environment& environment) {
     std::fprintf(stderr, "%s\n", EscapedMessage(line).c_str());
   };
   say(std::to_string(flags.cluster) + " nodes run in " + (*directory)->path());
-  const ChaosReport report = RunChaos(options, cluster->get(), pause, say);
+  const LedgerReport report = RunChaos(options, cluster->get(), pause, say);
 
   flags.output == "json" ? PrintJson(report) : PrintTable(report);
   if (!report.ok()) {

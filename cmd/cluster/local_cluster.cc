@@ -1,8 +1,6 @@
 #include "cmd/cluster/local_cluster.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,12 +14,14 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <random>
 #include <sstream>
 #include <thread>
 #include <utility>
 
 #include "base/check.h"
+#include "cmd/cluster/child_process.h"
 
 namespace dqueue::cmd {
 namespace {
@@ -89,12 +89,6 @@ TemporaryDirectory::~TemporaryDirectory() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-std::string SiblingProgram(const std::string& name) {
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return (self.parent_path() / name).string();
-}
-
 double OwnCpuSeconds() {
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
@@ -103,8 +97,9 @@ double OwnCpuSeconds() {
 
 absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(const Options& options) {
   if (access(options.program.c_str(), X_OK) != 0) return SystemError(options.program);
-  const std::vector<int> ports = FreePorts(options.nodes);
-  if (static_cast<int>(ports.size()) < options.nodes) {
+  const int ports_per_node = options.http ? 2 : 1;
+  const std::vector<int> ports = FreePorts(options.nodes * ports_per_node);
+  if (static_cast<int>(ports.size()) < options.nodes * ports_per_node) {
     return absl::ResourceExhaustedError("no free ports on 127.0.0.1");
   }
   std::string peers;
@@ -118,15 +113,20 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(const Options&
     node.name = "n" + std::to_string(i + 1);
     node.address = "127.0.0.1:" + std::to_string(ports[i]);
     node.log = options.directory + "/" + node.name + ".log";
+    if (options.http) {
+      node.http_address = "127.0.0.1:" + std::to_string(ports[options.nodes + i]);
+    }
     node.arguments = {options.program,
                       "--id=" + node.name,
                       "--peers=" + peers,
                       "--bootstrap",
                       "--data-dir=" + options.directory + "/" + node.name,
                       "--grpc-addr=" + node.address,
-                      "--http-addr=off"};
+                      "--http-addr=" + (options.http ? node.http_address : "off")};
+    node.arguments.insert(node.arguments.end(), options.flags.begin(), options.flags.end());
     client::ClientOptions client_options;
     client_options.servers = {node.address};
+    client_options.api_key = options.api_key;
     client_options.timeout = milliseconds(500);
     node.client = std::make_unique<client::Client>(client_options);
   }
@@ -151,37 +151,17 @@ std::vector<std::string> LocalCluster::servers() const {
   return result;
 }
 
+std::vector<std::string> LocalCluster::http_addresses() const {
+  std::vector<std::string> result;
+  for (const Node& node : nodes_) result.push_back(node.http_address);
+  return result;
+}
+
 absl::Status LocalCluster::Spawn(Node* node) {
-  std::vector<char*> arguments;
-  for (std::string& argument : node->arguments) arguments.push_back(argument.data());
-  arguments.push_back(nullptr);
-  const int log = open(node->log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (log < 0) return SystemError(node->log);
-  // Settings of this program's user are not settings of the nodes.
-  std::vector<char*> environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string_view(*entry).starts_with("DQUEUE_")) environment.push_back(*entry);
-  }
-  environment.push_back(nullptr);
-  const pid_t parent = getpid();
-  sigset_t none;
-  sigemptyset(&none);
-  const pid_t pid = fork();
-  if (pid == 0) {
-    // Only async-signal-safe calls: the parent has threads.
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(1);
-    // A new process group: Ctrl-C must not stop the nodes before this program.
-    setpgid(0, 0);
-    pthread_sigmask(SIG_SETMASK, &none, nullptr);
-    dup2(log, STDOUT_FILENO);
-    dup2(log, STDERR_FILENO);
-    execve(arguments[0], arguments.data(), environment.data());
-    _exit(127);
-  }
-  close(log);
-  if (pid < 0) return SystemError("fork");
-  node->pid = pid;
+  const absl::StatusOr<pid_t> pid =
+      StartChild({.arguments = node->arguments, .output = node->log, .errors = node->log});
+  if (!pid.ok()) return pid.status();
+  node->pid = *pid;
   return absl::OkStatus();
 }
 
@@ -212,9 +192,7 @@ absl::Status LocalCluster::CheckAlive() {
     rusage usage = {};
     if (node.pid <= 0 || wait4(node.pid, &status, WNOHANG, &usage) != node.pid) continue;
     node.pid = -1;
-    const std::string how = WIFEXITED(status) ? "exit status " + std::to_string(WEXITSTATUS(status))
-                                              : "signal " + std::to_string(WTERMSIG(status));
-    return absl::InternalError("node " + node.name + " ended by itself (" + how +
+    return absl::InternalError("node " + node.name + " ended by itself (" + HowItEnded(status) +
                                "); the end of its log:\n" + Tail(node.log));
   }
   return absl::OkStatus();
@@ -270,6 +248,17 @@ absl::Status LocalCluster::WaitUntilEqual(milliseconds limit) {
     std::this_thread::sleep_for(kLookAgain);
   } while (Clock::now() < end);
   return absl::DeadlineExceededError("the nodes did not reach the same index:" + last);
+}
+
+uint64_t LocalCluster::PeakMemoryBytes(int node) const {
+  std::ifstream in("/proc/" + std::to_string(nodes_[node].pid) + "/status");
+  std::string name;
+  while (in >> name) {
+    uint64_t kib = 0;
+    if (name == "VmHWM:" && in >> kib) return kib * 1024;
+    in.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return 0;
 }
 
 double LocalCluster::CpuSeconds() const {

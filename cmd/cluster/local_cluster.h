@@ -1,6 +1,7 @@
-// A cluster of dqueue processes on loopback, for dqueue-bench and dqueue-chaos. The nodes are child
-// processes that end when this process ends, even if it crashes. Use it from one thread, which must
-// outlive the cluster: the kernel kills a child when the thread that started it ends.
+// A cluster of dqueue processes on loopback, for dqueue-bench, dqueue-chaos and dqueue-hostile. The
+// nodes are child processes that end when this process ends, even if it crashes. Use it from one
+// thread, which must outlive the cluster: the kernel kills a child when the thread that started it
+// ends.
 #pragma once
 
 #include <sys/types.h>
@@ -34,15 +35,15 @@ class TemporaryDirectory {
   bool keep_ = false;
 };
 
-// The path of `name` in the directory of the running program.
-std::string SiblingProgram(const std::string& name);
-
 class LocalCluster {
  public:
   struct Options {
     int nodes = 3;
-    std::string program{};    // path of dqueue
-    std::string directory{};  // gets a directory and a log file for each node
+    std::string program{};             // path of dqueue
+    std::string directory{};           // gets a directory and a log file for each node
+    std::vector<std::string> flags{};  // further flags of each node
+    bool http = false;                 // the nodes serve HTTP
+    std::string api_key{};             // of the calls of this class; needs cluster:read
   };
 
   // Starts the nodes and waits up to 20 s for a leader. The nodes get this process's environment
@@ -54,6 +55,8 @@ class LocalCluster {
 
   int size() const { return static_cast<int>(nodes_.size()); }
   std::vector<std::string> servers() const;
+  // With Options::http: "127.0.0.1:PORT" of each node.
+  std::vector<std::string> http_addresses() const;
   const std::string& name(int node) const { return nodes_[node].name; }
   bool running(int node) const { return nodes_[node].pid > 0; }
 
@@ -72,6 +75,8 @@ class LocalCluster {
   // did not agree within the limit.
   absl::Status WaitUntilEqual(std::chrono::milliseconds limit);
 
+  // The most memory that a running node has had resident since its start; 0: unknown.
+  uint64_t PeakMemoryBytes(int node) const;
   // CPU time of all nodes since Start(), killed nodes included.
   double CpuSeconds() const;
 
@@ -79,6 +84,7 @@ class LocalCluster {
   struct Node {
     std::string name;
     std::string address;
+    std::string http_address;
     std::vector<std::string> arguments;
     std::string log;
     pid_t pid = -1;

@@ -13,17 +13,16 @@ namespace {
 
 absl::Status Bad(const std::string& message) { return absl::InvalidArgumentError(message); }
 
-// Reads the key from a file that only its owner can access.
-absl::Status ReadKeyFile(const std::string& path, std::string* key) {
-  const std::string name = "--api-key-file " + Quoted(path) + ": ";
+}  // namespace
+
+absl::Status ReadKeyFile(const std::string& flag, const std::string& path, std::string* key) {
+  const std::string name = flag + " " + Quoted(path) + ": ";
   absl::StatusOr<std::string> text = transport::ReadSecretFile(path, {.pipes = true});
   if (!text.ok()) return Bad(name + std::string(text.status().message()));
   *key = std::string(absl::StripTrailingAsciiWhitespace(*text));
   if (key->empty()) return Bad(name + "is empty");
   return absl::OkStatus();
 }
-
-}  // namespace
 
 void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTable* table) {
   table->List("server", &flags->servers, "HOST:PORT,…", help).OlderEnv("DQUEUE_ENDPOINT");
@@ -87,7 +86,9 @@ absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* option
     return Bad("--api-key-file and --api-key are both given; one is enough");
   }
   options->api_key = flags.api_key;
-  if (!flags.api_key_file.empty()) return ReadKeyFile(flags.api_key_file, &options->api_key);
+  if (!flags.api_key_file.empty()) {
+    return ReadKeyFile("--api-key-file", flags.api_key_file, &options->api_key);
+  }
   return absl::OkStatus();
 }
 

@@ -33,4 +33,8 @@ absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* option
 // Names flags. Empty: no flag of these changes it.
 std::string Advice(const client::Status& status);
 
+// Reads an API key from a file that only its owner can access. INVALID_ARGUMENT names the flag, the
+// file and the reason.
+absl::Status ReadKeyFile(const std::string& flag, const std::string& path, std::string* key);
+
 }  // namespace dqueue::cmd

@@ -45,7 +45,7 @@ expect 78 'open files are needed, the limit is 16' \
   bash -c 'ulimit -n 16; exec "$0" --id=a --data-dir=d --bootstrap' "$node"
 
 # --help and --version take precedence over all other flags.
-for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
+for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos dqueue-hostile; do
   expect 0 'usage: ' "$bin/$program" --help
   expect 0 'usage: ' "$bin/$program" --zzz=1 -help
   expect 0 "^$program [0-9]+\.[0-9]+\.[0-9]+$" "$bin/$program" --version
@@ -134,6 +134,11 @@ expect 2 'unknown mode "e2"; did you mean e2e\?' "$bin/dqueue-bench" e2
 expect 2 'failover kills nodes' "$bin/dqueue-bench" failover --server h:1
 expect 2 'is out of range; it must be 100ms to 24h' "$bin/dqueue-chaos" --duration 1ms
 expect 1 '/no/such' "$bin/dqueue-chaos" --work-dir /no/such
+expect 2 'is out of range; it must be 100ms to 24h' "$bin/dqueue-hostile" --duration 1ms
+expect 2 'unknown attack "x"' "$bin/dqueue-hostile" --attacks x
+expect 1 '/no/such' "$bin/dqueue-hostile" --work-dir /no/such
+expect 0 'usage: ' "$bin/dqueue-hostile" attack --help
+expect 78 'DQUEUE_CERT sets --cert' env DQUEUE_CERT=nowhere "$bin/dqueue-hostile" attack --server h:1
 
 # ---- Environment variables. DQUEUE_ENDPOINT is set above.
 expect 78 'DQUEUE_CONCURRENCY: "many" is not a whole number' env DQUEUE_CONCURRENCY=many "$bin/dqueue-worker"
@@ -160,7 +165,7 @@ expect 74 'warn .*unknown environment variable DQUEUE_DATADIR has no effect; did
 # No program takes a variable of another one for an unknown one (cmd/flags/variables.cc). The name
 # follows the flag's.
 settings=()
-for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
+for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos dqueue-hostile; do
   while read -r flag variable; do
     name=DQUEUE_${flag^^}
     equal "${name//-/_}" "$variable" "the variable of --$flag of $program"
@@ -200,7 +205,11 @@ for flag in $(flags_of "$cli"); do clean "$cli" stats --timeout 100ms "$flag=$ho
 for flag in $(flags_of "$bin/dqueue-worker"); do clean "$bin/dqueue-worker" x "$flag=$hostile"; done
 for flag in $(flags_of "$bin/dqueue-bench"); do clean "$bin/dqueue-bench" e2 "$flag=$hostile"; done
 for flag in $(flags_of "$bin/dqueue-chaos"); do clean "$bin/dqueue-chaos" x "$flag=$hostile"; done
-for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos; do
+for flag in $(flags_of "$bin/dqueue-hostile"); do clean "$bin/dqueue-hostile" x "$flag=$hostile"; done
+for flag in $(flags_of "$bin/dqueue-hostile" attack); do
+  clean "$bin/dqueue-hostile" attack x "$flag=$hostile"
+done
+for program in dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos dqueue-hostile; do
   clean "$bin/$program" "$hostile"
   clean "$bin/$program" "--$hostile"
 done

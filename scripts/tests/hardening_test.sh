@@ -12,7 +12,7 @@ trap cluster_end EXIT
 
 # ---- The build: position independent; no memory writable and executable; full RELRO; stack
 # protector; fortified copies. Builds with a sanitizer are for tests only and are not checked.
-programs=(dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos)
+programs=(dqueue dqueue-cli dqueue-worker dqueue-bench dqueue-chaos dqueue-hostile)
 sanitizer=$(sanitized "$bin")
 [[ -z $sanitizer ]] || programs=()
 for program in "${programs[@]}"; do

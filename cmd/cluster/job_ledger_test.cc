@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cmd/chaos/chaos.h"
+#include "cmd/cluster/job_ledger.h"
 
 namespace dqueue::cmd {
 namespace {
@@ -11,9 +11,9 @@ using client::JobState;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-class ChaosLedgerTest : public testing::Test {
+class JobLedgerTest : public testing::Test {
  protected:
-  using Clock = ChaosLedger::Clock;
+  using Clock = JobLedger::Clock;
 
   void Lease(const std::string& id, uint64_t sequence,
              Clock::time_point call_start = Clock::now()) {
@@ -35,14 +35,14 @@ class ChaosLedgerTest : public testing::Test {
   }
   std::vector<std::string> Violations() { return ledger_.report().violations; }
 
-  ChaosLedger ledger_{"j"};
+  JobLedger ledger_{"j"};
   uint64_t sequence_ = 100;
 };
 
-TEST_F(ChaosLedgerTest, NoViolation) {
+TEST_F(JobLedgerTest, NoViolation) {
   const std::string a = GoodJob();
   ledger_.Judge({{a, JobState::kSucceeded}});
-  const ChaosReport report = ledger_.report();
+  const LedgerReport report = ledger_.report();
   EXPECT_TRUE(report.ok());
   EXPECT_EQ(report.submitted, 1u);
   EXPECT_EQ(report.acknowledged, 1u);
@@ -50,7 +50,17 @@ TEST_F(ChaosLedgerTest, NoViolation) {
   EXPECT_EQ(report.executed_twice, 0u);
 }
 
-TEST_F(ChaosLedgerTest, AcknowledgedAndGone) {
+TEST_F(JobLedgerTest, TheFirstLeaseTellsTheTimeSinceTheSubmission) {
+  const std::string id = ledger_.Submit();
+  client::Job job;
+  job.id = id;
+  job.token = {1, 1};
+  EXPECT_TRUE(ledger_.Leased(job, Clock::now()).has_value());
+  job.token = {1, 2};
+  EXPECT_FALSE(ledger_.Leased(job, Clock::now()).has_value());
+}
+
+TEST_F(JobLedgerTest, AcknowledgedAndGone) {
   const std::string id = ledger_.Submit();
   ledger_.Acknowledged(id, Clock::now());
   ledger_.Judge({});
@@ -59,7 +69,26 @@ TEST_F(ChaosLedgerTest, AcknowledgedAndGone) {
   EXPECT_THAT(Violations(), ElementsAre("job " + id + " was acknowledged and is gone"));
 }
 
-TEST_F(ChaosLedgerTest, AcknowledgedAndNotFinished) {
+TEST_F(JobLedgerTest, CompletedAndPurged) {
+  GoodJob();
+  const std::string id = GoodJob();
+  ledger_.Judge({}, 2);
+  EXPECT_TRUE(ledger_.report().ok());
+  ledger_.Judge({}, 1);
+  EXPECT_EQ(ledger_.report().lost, 1u);
+  EXPECT_THAT(Violations(),
+              ElementsAre("job " + id + " was acknowledged and is gone",
+                          "job " + id + " was completed, but its state is not SUCCEEDED"));
+}
+
+TEST_F(JobLedgerTest, OnlyCompletedJobsMayBePurged) {
+  const std::string id = ledger_.Submit();
+  ledger_.Acknowledged(id, Clock::now());
+  ledger_.Judge({}, 1);
+  EXPECT_EQ(ledger_.report().lost, 1u);
+}
+
+TEST_F(JobLedgerTest, AcknowledgedAndNotFinished) {
   const std::string id = ledger_.Submit();
   ledger_.Acknowledged(id, Clock::now());
   ledger_.Judge({{id, JobState::kReady}});
@@ -67,7 +96,7 @@ TEST_F(ChaosLedgerTest, AcknowledgedAndNotFinished) {
   EXPECT_THAT(Violations(), ElementsAre("job " + id + " was acknowledged and is READY"));
 }
 
-TEST_F(ChaosLedgerTest, NotAcknowledgedMayExistOrNot) {
+TEST_F(JobLedgerTest, NotAcknowledgedMayExistOrNot) {
   const std::string a = ledger_.Submit();
   const std::string b = ledger_.Submit();
   client::Status unknown;
@@ -84,14 +113,14 @@ TEST_F(ChaosLedgerTest, NotAcknowledgedMayExistOrNot) {
   EXPECT_EQ(ledger_.report().refused, 1u);
 }
 
-TEST_F(ChaosLedgerTest, CompletedTwice) {
+TEST_F(JobLedgerTest, CompletedTwice) {
   const std::string id = GoodJob();
   Complete(id, 999);
   EXPECT_EQ(ledger_.report().outcome_twice, 1u);
   EXPECT_FALSE(ledger_.report().ok());
 }
 
-TEST_F(ChaosLedgerTest, LateOutcomeThatIsRefusedIsFine) {
+TEST_F(JobLedgerTest, LateOutcomeThatIsRefusedIsFine) {
   const std::string id = GoodJob();
   client::Status stale;
   stale.code = client::Code::kFailedPrecondition;
@@ -101,21 +130,21 @@ TEST_F(ChaosLedgerTest, LateOutcomeThatIsRefusedIsFine) {
   EXPECT_EQ(ledger_.report().stale_refused, 1u);
 }
 
-TEST_F(ChaosLedgerTest, LeasedAfterItsCompletion) {
+TEST_F(JobLedgerTest, LeasedAfterItsCompletion) {
   const std::string id = GoodJob();
   Lease(id, 999, Clock::now() + std::chrono::seconds(1));
   EXPECT_THAT(Violations(),
               ElementsAre("job " + id + " was leased after its completion was acknowledged"));
 }
 
-TEST_F(ChaosLedgerTest, LeasedWhileTheCompletionWasInFlight) {
+TEST_F(JobLedgerTest, LeasedWhileTheCompletionWasInFlight) {
   const Clock::time_point before = Clock::now();
   const std::string id = GoodJob();
   Lease(id, 999, before - std::chrono::seconds(1));
   EXPECT_THAT(Violations(), IsEmpty());
 }
 
-TEST_F(ChaosLedgerTest, LeasedTwiceWithOneToken) {
+TEST_F(JobLedgerTest, LeasedTwiceWithOneToken) {
   const std::string id = ledger_.Submit();
   Lease(id, 5);
   Lease(id, 5);
@@ -123,7 +152,7 @@ TEST_F(ChaosLedgerTest, LeasedTwiceWithOneToken) {
                                         client::FencingToken{1, 5}.ToString()));
 }
 
-TEST_F(ChaosLedgerTest, ExecutionsGivenUpOnPurposeAreNotRepetitions) {
+TEST_F(JobLedgerTest, ExecutionsGivenUpOnPurposeAreNotRepetitions) {
   const std::string id = ledger_.Submit();
   Lease(id, 1);
   ledger_.GivenUp(id);
@@ -138,21 +167,21 @@ TEST_F(ChaosLedgerTest, ExecutionsGivenUpOnPurposeAreNotRepetitions) {
   EXPECT_TRUE(ledger_.report().ok());
 }
 
-TEST_F(ChaosLedgerTest, UnknownJobs) {
+TEST_F(JobLedgerTest, UnknownJobs) {
   Lease("ghost", 1);
   ledger_.Judge({{"phantom", JobState::kReady}});
   EXPECT_THAT(Violations(), ElementsAre("leased job ghost was never submitted",
                                         "job phantom is in the cluster, but was never submitted"));
 }
 
-TEST_F(ChaosLedgerTest, SucceededWithoutAWorker) {
+TEST_F(JobLedgerTest, SucceededWithoutAWorker) {
   const std::string id = ledger_.Submit();
   ledger_.Acknowledged(id, Clock::now());
   ledger_.Judge({{id, JobState::kSucceeded}});
   EXPECT_THAT(Violations(), ElementsAre("job " + id + " is SUCCEEDED, but no worker leased it"));
 }
 
-TEST_F(ChaosLedgerTest, GapEndsWithACallThatBeganAfterTheKill) {
+TEST_F(JobLedgerTest, GapEndsWithACallThatBeganAfterTheKill) {
   const std::string a = ledger_.Submit();
   const std::string b = ledger_.Submit();
   const Clock::time_point kill = Clock::now();
@@ -164,7 +193,7 @@ TEST_F(ChaosLedgerTest, GapEndsWithACallThatBeganAfterTheKill) {
   EXPECT_EQ(ledger_.report().kills, 1);
 }
 
-TEST_F(ChaosLedgerTest, NoEnqueueAfterTheLastKill) {
+TEST_F(JobLedgerTest, NoEnqueueAfterTheLastKill) {
   ledger_.LeaderKilled(Clock::now());
   ledger_.Judge({});
   EXPECT_THAT(Violations(), ElementsAre("after the last kill no enqueue succeeded"));

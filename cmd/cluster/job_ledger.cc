@@ -1,8 +1,8 @@
+#include "cmd/cluster/job_ledger.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <utility>
-
-#include "cmd/chaos/chaos.h"
 
 namespace dqueue::cmd {
 namespace {
@@ -11,17 +11,17 @@ constexpr size_t kViolationsKept = 20;
 
 }  // namespace
 
-std::string ChaosLedger::Submit() {
+std::string JobLedger::Submit() {
   const std::lock_guard lock(mutex_);
   char digits[32];
   std::snprintf(digits, sizeof digits, "%010llu", static_cast<unsigned long long>(next_++));
   std::string id = prefix_ + digits;
-  records_.emplace(id, JobRecord());
+  records_[id].submitted_at = Clock::now();
   ++report_.submitted;
   return id;
 }
 
-void ChaosLedger::Acknowledged(const std::string& id, Clock::time_point call_start) {
+void JobLedger::Acknowledged(const std::string& id, Clock::time_point call_start) {
   const std::lock_guard lock(mutex_);
   records_.at(id).acknowledged = true;
   ++report_.acknowledged;
@@ -34,18 +34,21 @@ void ChaosLedger::Acknowledged(const std::string& id, Clock::time_point call_sta
   });
 }
 
-void ChaosLedger::NotAcknowledged(const client::Status& status) {
+void JobLedger::NotAcknowledged(const client::Status& status) {
   const std::lock_guard lock(mutex_);
   const bool unknown = status.code == client::Code::kUnknownOutcome ||
                        status.code == client::Code::kDeadlineExceeded;
   ++(unknown ? report_.unknown : report_.refused);
 }
 
-void ChaosLedger::Leased(const client::Job& job, Clock::time_point call_start) {
+std::optional<JobLedger::Clock::duration> JobLedger::Leased(const client::Job& job,
+                                                            Clock::time_point call_start) {
   const std::lock_guard lock(mutex_);
   const auto found = records_.find(job.id);
-  if (found == records_.end())
-    return ViolationLocked("leased job " + job.id + " was never submitted");
+  if (found == records_.end()) {
+    ViolationLocked("leased job " + job.id + " was never submitted");
+    return std::nullopt;
+  }
   JobRecord& record = found->second;
   ++record.executions;
   if (record.outcomes > 0 && record.completed_at < call_start) {
@@ -57,15 +60,17 @@ void ChaosLedger::Leased(const client::Job& job, Clock::time_point call_start) {
     ViolationLocked("job " + job.id + " was leased twice with token " + job.token.ToString());
   }
   record.token = std::max(record.token, job.token);
+  if (record.executions > 1) return std::nullopt;
+  return Clock::now() - record.submitted_at;
 }
 
-void ChaosLedger::GivenUp(const std::string& id) {
+void JobLedger::GivenUp(const std::string& id) {
   const std::lock_guard lock(mutex_);
   ++records_.at(id).given_up;
 }
 
-void ChaosLedger::CompletionAnswered(const client::Completion& completion,
-                                     const client::Status& status) {
+void JobLedger::CompletionAnswered(const client::Completion& completion,
+                                   const client::Status& status) {
   const std::lock_guard lock(mutex_);
   JobRecord& record = records_.at(completion.id);
   if (!status.ok()) {
@@ -82,26 +87,28 @@ void ChaosLedger::CompletionAnswered(const client::Completion& completion,
   }
 }
 
-void ChaosLedger::LeaderKilled(Clock::time_point when) {
+void JobLedger::LeaderKilled(Clock::time_point when) {
   const std::lock_guard lock(mutex_);
   ++report_.kills;
   open_kills_.push_back(when);
 }
 
-void ChaosLedger::Violation(const std::string& what) {
+void JobLedger::Violation(const std::string& what) {
   const std::lock_guard lock(mutex_);
   ViolationLocked(what);
 }
 
-void ChaosLedger::ViolationLocked(const std::string& what) {
+void JobLedger::ViolationLocked(const std::string& what) {
   ++report_.violation_count;
   if (report_.violations.size() < kViolationsKept) report_.violations.push_back(what);
 }
 
-void ChaosLedger::Judge(const std::map<std::string, client::JobState>& states) {
+void JobLedger::Judge(const std::map<std::string, client::JobState>& states, uint64_t purged) {
   const std::lock_guard lock(mutex_);
+  uint64_t gone = 0;
   for (const auto& [id, record] : records_) {
     const auto found = states.find(id);
+    if (found == states.end() && record.outcomes > 0 && ++gone <= purged) continue;
     const bool succeeded = found != states.end() && found->second == client::JobState::kSucceeded;
     if (record.acknowledged && !succeeded) {
       ++report_.lost;
@@ -125,7 +132,7 @@ void ChaosLedger::Judge(const std::map<std::string, client::JobState>& states) {
   }
 }
 
-ChaosReport ChaosLedger::report() const {
+LedgerReport JobLedger::report() const {
   const std::lock_guard lock(mutex_);
   return report_;
 }
