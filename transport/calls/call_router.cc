@@ -52,6 +52,7 @@ void CallRouter::Stop() {
     calls_left_.wait_for(lock, kChangesMayEndIn, [this] { return calls_.empty(); });
   }
   for (const auto& call : Calls()) call->OnStop();
+  requests_.Stop();
   gate_.Close();
   answers_.Stop();
 }

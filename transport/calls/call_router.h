@@ -86,7 +86,9 @@ class CallRouter {
   const std::string& self_name() const { return self_name_; }
   Leader leader() const;
   NodeGate& node() { return gate_; }
-  // Encodes answers that are too large for the node's loop.
+  // Decode requests and encode answers that are large. Two pools, so that an answer never waits for
+  // requests.
+  WorkPool& requests() { return requests_; }
   WorkPool& answers() { return answers_; }
   Authenticator& authenticator() { return *authenticator_; }
   Rejections& rejections() { return rejections_; }
@@ -138,6 +140,7 @@ class CallRouter {
   std::vector<std::shared_ptr<RoutedCall>> Calls() const;
 
   NodeGate gate_;
+  WorkPool requests_;
   WorkPool answers_;
   const std::string self_name_;
   const std::shared_ptr<Authenticator> authenticator_;

@@ -15,7 +15,7 @@ namespace dqueue::transport {
 
 class Rejections {
  public:
-  // Labels of the metric. The first four are causes of the inbox (node/fair_inbox.h);
+  // Labels of the metric. The first four are causes of the inbox (node/inbox/fair_inbox.h);
   // "overloaded": another limit of the node.
   static constexpr std::array<std::string_view, 8> kReasons = {
       "full",       "caller_share", "delay",      "bytes",

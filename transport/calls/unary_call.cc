@@ -19,6 +19,23 @@ queue::Error TooLargeError(size_t bytes) {
   return error;
 }
 
+queue::Error TooManyBytesError() {
+  queue::Error error;
+  error.code = absl::StatusCode::kResourceExhausted;
+  error.reason = "OVERLOADED";
+  error.message = "too many large requests wait to be read by this node";
+  error.metadata = {{"cause", "bytes"}, {"limit", std::to_string(WorkPool::Limits().bytes_max)}};
+  error.retry_after = std::chrono::seconds(1);
+  return error;
+}
+
+queue::CallKind KindOf(const RpcMethod& method) {
+  if (method.scope == Scope::kJobsLease || method.scope == Scope::kJobsAck) {
+    return queue::CallKind::kLeases;
+  }
+  return method.changes ? queue::CallKind::kMutations : queue::CallKind::kReads;
+}
+
 // nullopt: `request` is a message of a size that is taken.
 std::optional<queue::Error> ProblemOf(const grpc::ByteBuffer& request) {
   // The caller ended the stream, or went away, without a message. gRPC would abort this process if
@@ -72,12 +89,24 @@ bool UnaryCall::DecodeOrAnswer(google::protobuf::Message* message) {
 }
 
 void UnaryCall::SubmitLocal() {
+  const size_t bytes = request_bytes();
+  if (bytes <= kAtOnceBytesMax) return SubmitHere();
+  const auto submit = [self = Self<UnaryCall>()] {
+    if (!self->answered()) self->SubmitHere();
+  };
+  if (router_->requests().TryPost(WorkPool::LaneOf(bytes), bytes, submit)) return;
+  const queue::Error busy = TooManyBytesError();
+  router_->rejections().Add(KindOf(call_.method()), busy);
+  OnError(busy);
+}
+
+void UnaryCall::SubmitHere() {
   const auto remaining = std::chrono::duration_cast<Duration>(Remaining());
   if (!SubmitToNode(node::MonotonicNow() + remaining)) Answer(ToGrpcStatus(ShuttingDownError()));
 }
 
 void UnaryCall::Conclude(size_t bytes, WorkPool::Work work) {
-  if (bytes <= kLoopBytesMax) return work();
+  if (bytes <= kAtOnceBytesMax) return work();
   router_->answers().Post(WorkPool::LaneOf(bytes), bytes, std::move(work));
 }
 

@@ -31,9 +31,11 @@
 namespace dqueue::transport {
 
 inline constexpr size_t kClientRequestBytesMax = 20 << 20;
-// The node's loop encodes an answer, and decodes a request again, only up to this size: that takes
-// less time than waking another thread.
-inline constexpr size_t kLoopBytesMax = 16 << 10;
+// Up to this size a request is decoded and an answer is encoded at once, on gRPC's threads and on
+// the node's loop: that takes less time than waking another thread. More is work for the router's
+// pools: the loop, and gRPC's threads, which also carry the messages of the members, must not be
+// late.
+inline constexpr size_t kAtOnceBytesMax = 16 << 10;
 
 // Response metadata: name and address of the node that served the call.
 inline constexpr char kLeaderKey[] = "dqueue-leader";
@@ -117,6 +119,8 @@ class UnaryCall : public grpc::ServerUnaryReactor, public RoutedCall {
 
   void Carry(const ClientCall::Step& step);
   void SubmitLocal();
+  // Decodes the request; OnResult() or OnError() follows.
+  void SubmitHere();
   void ForwardTo(const Leader& leader);
   void OnForwardDone(Forward& forward, const grpc::Status& status);
   // Answers a call that the node or another node may still work on, and cancels that work.

@@ -31,7 +31,13 @@ class FakeNode final : public node::Node {
   FakeNode() { SetKeys(keys_); }
 
   void Submit(queue::AnyCall call) override {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    if (on_submit_) {
+      const auto on_submit = on_submit_;
+      lock.unlock();
+      on_submit(call);
+      lock.lock();
+    }
     calls_.push_back(std::move(call));
     changed_.notify_all();
   }
@@ -53,6 +59,11 @@ class FakeNode final : public node::Node {
     stuck_ = false;
   }
   // Called at the start of each Receive(), on its thread. The test may send from it.
+  // Called in Submit(), in its thread, before Take() finds the call.
+  void OnSubmit(std::function<void(const queue::AnyCall&)> on_submit) {
+    const std::lock_guard lock(mutex_);
+    on_submit_ = std::move(on_submit);
+  }
   void OnReceive(std::function<void(const std::vector<raft::Message>&)> on_receive) {
     const std::lock_guard lock(mutex_);
     on_receive_ = std::move(on_receive);
@@ -220,6 +231,7 @@ class FakeNode final : public node::Node {
   std::deque<std::pair<std::string, TransferDone>> transfers_;
   queue::KeyTablePtr keys_ =
       std::make_shared<const queue::KeyTable>(std::vector<queue::KeyRecord>());
+  std::function<void(const queue::AnyCall&)> on_submit_;
   std::function<void(const std::vector<raft::Message>&)> on_receive_;
   std::vector<raft::Message> received_;
   std::vector<raft::NodeId> disconnected_;
