@@ -32,7 +32,7 @@
 #include "absl/status/statusor.h"
 #include "base/histogram.h"
 #include "dqueue/v1/service.pb.h"
-#include "node/fair_inbox.h"
+#include "node/inbox/fair_inbox.h"
 #include "node/status_watch.h"
 #include "node/turn_meter.h"
 #include "queue/api/key.h"

@@ -17,7 +17,7 @@
 #include "base/work_budget.h"
 #include "node/answers.h"
 #include "node/cluster_clock.h"
-#include "node/inbox.h"
+#include "node/inbox/inbox.h"
 #include "node/memory_budget.h"
 #include "node/node.h"
 #include "node/snapshot_actor.h"

@@ -1,4 +1,4 @@
-#include "node/fair_inbox.h"
+#include "node/inbox/fair_inbox.h"
 
 #include <algorithm>
 #include <chrono>

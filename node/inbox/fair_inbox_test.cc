@@ -1,4 +1,4 @@
-#include "node/fair_inbox.h"
+#include "node/inbox/fair_inbox.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "node/inbox.h"
+#include "node/inbox/inbox.h"
 
 namespace dqueue::node {
 namespace {

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "node/fair_inbox.h"
+#include "node/inbox/fair_inbox.h"
 #include "queue/broker/broker.h"
 #include "raft/message.h"
 #include "raft/types.h"

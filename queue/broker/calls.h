@@ -34,7 +34,7 @@ struct Call {
   // Set, from any thread, when the caller has disconnected or its key was revoked: no lease is
   // granted to it any more, and a purge, redrive or grouping stops. May be null.
   std::shared_ptr<std::atomic<bool>> cancelled;
-  // The caller, for fair shares of a busy node (node/fair_inbox.h): the id of its key, else its
+  // The caller, for fair shares of a busy node (node/inbox/fair_inbox.h): the id of its key, else its
   // address. Empty: this node.
   std::string caller;
   // The queues that the caller may access. Null: unrestricted. A request that names another queue
