@@ -18,6 +18,7 @@
 #include "queue/broker/reports/job_times.h"
 #include "queue/broker/reports/named_queues.h"
 #include "queue/broker/reports/worker_registry.h"
+#include "transport/calls/work_pool.h"
 #include "transport/http/server/http_server.h"
 
 namespace dqueue {
@@ -79,6 +80,9 @@ TEST(LimitsDocument, HasTheValuesOfTheCode) {
       {"commands in a log entry", Count(broker.max_batch_commands)},
       {"connections to the HTTP server", Count(http.connections)},
       {"of these: streams of events", Count(http.streams)},
+      {"gRPC requests above 16 KiB that wait to be decoded, and as many above 64 KiB",
+       Count(transport::WorkPool::Limits().pieces_max)},
+      {"bytes of each of these two", MebiBytes(transport::WorkPool::Limits().bytes_max)},
       {"bodies of HTTP requests, together", MebiBytes(http.all_body_bytes)},
       {"answers that wait for slow HTTP clients, together", MebiBytes(http.all_answer_bytes)},
       {"queues that exist", Count(queue::kQueuesMax)},
