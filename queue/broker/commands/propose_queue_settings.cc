@@ -27,9 +27,13 @@ class QueueSettingsWork : public SingleCommandWork<C> {
       this->refusal = TooManyQueuesError();
     } else {
       DQ_CHECK(result.code == ResultCode::kOk);
+      // Commands after this one may have resumed the queue and forgotten it as an idle one.
       v1::GetStatsResponse stats;
-      DQ_CHECK(state_.Stats(queue, &stats).ok());
-      *this->response.mutable_stats() = std::move(*stats.mutable_queues(0));
+      if (state_.Stats(queue, &stats).ok()) {
+        *this->response.mutable_stats() = std::move(*stats.mutable_queues(0));
+      } else {
+        this->response.mutable_stats()->set_queue(queue);
+      }
     }
   }
 

@@ -5,7 +5,10 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "queue/api/limits.h"
 #include "queue/broker/testing/broker_fixture.h"
+#include "queue/state/state_level.h"
+#include "queue/state/testing/command_builder.h"
 
 namespace dqueue::queue {
 namespace {
@@ -109,6 +112,26 @@ class BrokerQueuesTest : public BrokerTest {
 };
 
 // ---- pause and resume ----
+
+// A resumed queue without jobs is idle, so a later command of the same entry may forget it.
+TEST_F(BrokerQueuesTest, AnIdleQueueThatIsForgottenAtOnceIsShownEmpty) {
+  ApplyForeign(BatchBuilder(wall_ms_).Level(kStateLevelMax).batch());
+  for (size_t i = 1; i < kQueuesMax; ++i) {
+    Submit<PauseCall>(PauseRequest("q" + std::to_string(i)));
+    if (i % 1000 == 0) Run();
+  }
+  Run();
+  ASSERT_EQ(Reason<PauseCall>(PauseRequest("last")), "OK");
+  ASSERT_EQ(Reason<PauseCall>(PauseRequest("beyond")), "TOO_MANY_QUEUES");
+  const auto resumed = Submit<ResumeCall>(ResumeRequest("last"));
+  const auto paused = Submit<PauseCall>(PauseRequest("beyond"));
+  Run();
+  EXPECT_EQ(paused->reason(), "OK");
+  ASSERT_EQ(resumed->reason(), "OK");
+  EXPECT_EQ(resumed->value().stats().queue(), "last");
+  EXPECT_EQ(resumed->value().stats().enqueued(), 0);
+  EXPECT_FALSE(resumed->value().stats().paused());
+}
 
 TEST_F(BrokerQueuesTest, PauseAndResumeAnswerWithTheQueue) {
   Enqueue("a");
