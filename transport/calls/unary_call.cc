@@ -90,7 +90,7 @@ bool UnaryCall::DecodeOrAnswer(google::protobuf::Message* message) {
 
 void UnaryCall::SubmitLocal() {
   const size_t bytes = request_bytes();
-  if (bytes <= kAtOnceBytesMax) return SubmitHere();
+  if (bytes <= kDecodedAtOnceMax) return SubmitHere();
   const auto submit = [self = Self<UnaryCall>()] {
     if (!self->answered()) self->SubmitHere();
   };
@@ -106,7 +106,7 @@ void UnaryCall::SubmitHere() {
 }
 
 void UnaryCall::Conclude(size_t bytes, WorkPool::Work work) {
-  if (bytes <= kAtOnceBytesMax) return work();
+  if (bytes <= kEncodedAtOnceMax) return work();
   router_->answers().Post(WorkPool::LaneOf(bytes), bytes, std::move(work));
 }
 

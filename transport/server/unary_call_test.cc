@@ -346,15 +346,15 @@ TEST(UnaryCall, LargeRequestsKeepNoThreadOfGrpc) {
 
 TEST(UnaryCall, TheSizeOfAnAnswerIsEstimated) {
   v1::GetJobResponse one;
-  one.mutable_job()->set_payload(std::string(kAtOnceBytesMax, 'p'));
-  EXPECT_GT(AboutBytes(one), kAtOnceBytesMax);
+  one.mutable_job()->set_payload(std::string(kEncodedAtOnceMax, 'p'));
+  EXPECT_GT(AboutBytes(one), kEncodedAtOnceMax);
   v1::EnqueueJobsResponse many;
   for (int i = 0; i < 1000; ++i) many.add_results()->set_id("0190b0c4-1111-7000-8000-000000000000");
-  EXPECT_GT(AboutBytes(many), kAtOnceBytesMax);
+  EXPECT_GT(AboutBytes(many), kEncodedAtOnceMax);
   v1::GetStatsResponse stats;
   for (int i = 0; i < 1000; ++i) stats.add_queues();
-  EXPECT_GT(AboutBytes(stats), kAtOnceBytesMax);
-  EXPECT_LT(AboutBytes(v1::LeaseJobsResponse()), kAtOnceBytesMax);
+  EXPECT_GT(AboutBytes(stats), kEncodedAtOnceMax);
+  EXPECT_LT(AboutBytes(v1::LeaseJobsResponse()), kEncodedAtOnceMax);
 }
 
 TEST(UnaryCall, AForwardedCallIsNotForwardedAgain) {
