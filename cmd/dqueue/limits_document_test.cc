@@ -80,7 +80,7 @@ TEST(LimitsDocument, HasTheValuesOfTheCode) {
       {"commands in a log entry", Count(broker.max_batch_commands)},
       {"connections to the HTTP server", Count(http.connections)},
       {"of these: streams of events", Count(http.streams)},
-      {"gRPC requests above 4 KiB that wait to be decoded, and as many above 64 KiB",
+      {"gRPC requests above 16 KiB that wait to be decoded, and as many above 64 KiB",
        Count(transport::WorkPool::Limits().pieces_max)},
       {"bytes of each of these two", MebiBytes(transport::WorkPool::Limits().bytes_max)},
       {"bodies of HTTP requests, together", MebiBytes(http.all_body_bytes)},
