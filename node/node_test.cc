@@ -259,13 +259,18 @@ TEST(Node, PublishesTheLeaderAndServing) {
   }
 }
 
+// Restarts the nodes with a snapshot for each 64 KiB of log.
+void TakeSnapshotsOften(Cluster* cluster) {
+  cluster->snapshot_log_bytes = 64 << 10;
+  for (const std::string& name : cluster->names()) {
+    cluster->Crash(name);
+    ASSERT_TRUE(cluster->Start(name).ok());
+  }
+}
+
 TEST(Node, PublishesTheKeysOfAnInstalledSnapshot) {
   Cluster cluster(3);
-  cluster.snapshot_log_bytes = 64 << 10;
-  for (const std::string& name : cluster.names()) {
-    cluster.Crash(name);
-    ASSERT_TRUE(cluster.Start(name).ok());
-  }
+  ASSERT_NO_FATAL_FAILURE(TakeSnapshotsOften(&cluster));
   const std::string leader = cluster.WaitForLeader();
   const std::string late = leader == "n1" ? "n2" : "n1";
   KeyWatch watch;
@@ -291,11 +296,7 @@ TEST(Node, PublishesTheKeysOfAnInstalledSnapshot) {
 
 TEST(Node, ALateFollowerInstallsASnapshot) {
   Cluster cluster(3);
-  cluster.snapshot_log_bytes = 64 << 10;
-  for (const std::string& name : cluster.names()) {
-    cluster.Crash(name);
-    ASSERT_TRUE(cluster.Start(name).ok());
-  }
+  ASSERT_NO_FATAL_FAILURE(TakeSnapshotsOften(&cluster));
   const std::string leader = cluster.WaitForLeader();
   const std::string late = leader == "n1" ? "n2" : "n1";
   cluster.Crash(late);
@@ -503,11 +504,7 @@ TEST(Node, FollowersThatAreNeededForAMajorityNeedMemoryToo) {
 
 TEST(Node, FreesItsStateBeforeItRestoresAnother) {
   Cluster cluster(3);
-  cluster.snapshot_log_bytes = 64 << 10;
-  for (const std::string& name : cluster.names()) {
-    cluster.Crash(name);
-    ASSERT_TRUE(cluster.Start(name).ok());
-  }
+  ASSERT_NO_FATAL_FAILURE(TakeSnapshotsOften(&cluster));
   const std::string leader = cluster.WaitForLeader();
   const std::string late = leader == "n1" ? "n2" : "n1";
   ASSERT_TRUE(cluster.Ask<queue::CreateKeyCall>(leader, KeyOrder('a'))->ok());

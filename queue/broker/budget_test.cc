@@ -38,6 +38,19 @@ class BrokerBudgetTest : public BrokerTest {
         std::count_if(replies.begin(), replies.end(), [](const auto& r) { return r->answered(); }));
   }
   void Timer(WorkBudget* budget) { broker_->OnTimer(now_, wall_ms_, budget); }
+  // Commits the one batch that is due. It is applied in parts, as on a node.
+  void ApplyInParts() {
+    Take();
+    ASSERT_EQ(batches_.size(), 1u);
+    broker_->OnProposal({.id = batches_.front().id,
+                         .kind = raft::ProposalOutcome::Kind::kCommitted,
+                         .index = raft::Index(++index_)});
+    state_->Apply(raft::Index(index_), *batches_.front().payload, &effects_);
+    broker_->BeginApplied(batches_.front().id, &effects_);
+    batches_.clear();
+    InParts([&](WorkBudget* part) { broker_->ContinueApplied(now_, part); },
+            [&] { return !broker_->applying(); });
+  }
 
   ReplyPtr<v1::LeaseJobsResponse> Sleeper(const std::string& type,
                                           std::shared_ptr<std::atomic<bool>> cancelled = nullptr) {
@@ -177,18 +190,8 @@ TEST_F(BrokerBudgetTest, AWakeUpPassesOverVeryManyCancelledCalls) {
   for (int i = 0; i < 300; ++i) gone.push_back(Sleeper("t", cancelled));
   const auto waiting = Sleeper("t");
   cancelled->store(true);
-  // Applied in parts, as on a node.
   Submit<EnqueueCall>(EnqueueRequest(Spec("a")));
-  Take();
-  ASSERT_EQ(batches_.size(), 1u);
-  broker_->OnProposal({.id = batches_.front().id,
-                       .kind = raft::ProposalOutcome::Kind::kCommitted,
-                       .index = raft::Index(++index_)});
-  state_->Apply(raft::Index(index_), *batches_.front().payload, &effects_);
-  broker_->BeginApplied(batches_.front().id, &effects_);
-  batches_.clear();
-  InParts([&](WorkBudget* part) { broker_->ContinueApplied(now_, part); },
-          [&] { return !broker_->applying(); });
+  ASSERT_NO_FATAL_FAILURE(ApplyInParts());
   EXPECT_LT(Answered(gone), gone.size());
   EXPECT_GT(
       InParts([&](WorkBudget* part) { Timer(part); }, [&] { return broker_->WantsConfirmation(); }),
@@ -214,16 +217,7 @@ TEST_F(BrokerBudgetTest, AResumedQueueWakesASleeperOfEachTypeInParts) {
   v1::ResumeQueueRequest resume;
   resume.set_queue("q");
   Submit<ResumeCall>(resume);
-  Take();
-  ASSERT_EQ(batches_.size(), 1u);
-  broker_->OnProposal({.id = batches_.front().id,
-                       .kind = raft::ProposalOutcome::Kind::kCommitted,
-                       .index = raft::Index(++index_)});
-  state_->Apply(raft::Index(index_), *batches_.front().payload, &effects_);
-  broker_->BeginApplied(batches_.front().id, &effects_);
-  batches_.clear();
-  InParts([&](WorkBudget* part) { broker_->ContinueApplied(now_, part); },
-          [&] { return !broker_->applying(); });
+  ASSERT_NO_FATAL_FAILURE(ApplyInParts());
   int parts = 0;
   for (bool more = true; more; ++parts) {
     WorkBudget budget(kBudget);
