@@ -421,7 +421,7 @@ Result<Job> Client::WaitForCompletion(const std::string& id, Duration limit) {
     const bool may_pass = job.status.code == Code::kUnavailable ||
                           (is_over && job.status.code == Code::kDeadlineExceeded);
     if (!job.ok() && !may_pass) return job;
-    // Nobody has ever answered.
+    // No server has answered yet, and none is expected to.
     if (!job.ok() && !seen && impl_->rpc.HopesNoMore()) return job;
     if (is_over) {
       if (!seen) return job;

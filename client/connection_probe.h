@@ -51,8 +51,8 @@ class ConnectionProbes {
   void OnFailure(const std::string& address, const std::string& grpc_message);
   // A call to the server succeeded: its problem is over.
   void OnSuccess(const std::string& address);
-  // What the last probe since the last success found; nullopt: none has ended. With a `limit` it
-  // waits for a running probe.
+  // The result of the last probe, or nullopt if no probe has ended since the last success. With a
+  // `limit`, waits that long for a running probe.
   std::optional<ConnectionProblem> Problem(const std::string& address, Duration limit = {});
   // Since when the server has been unreachable; nullopt: it is not known to be.
   std::optional<Clock::time_point> UnreachableSince(const std::string& address);

@@ -137,7 +137,7 @@ TEST(Utf8, TheMiddleIsCut) {
   EXPECT_LE(text.size(), 100u);
   EXPECT_THAT(text, testing::StartsWith("first xxx"));
   EXPECT_THAT(text, testing::EndsWith("xx last"));
-  // What is shown and what the mark counts is everything.
+  // The bytes shown and the bytes that the mark counts add up to the whole text.
   const size_t at = text.find(" […") + 1;
   const size_t mark = std::string("[… bytes cut…] ").size() + 4 + 1;
   EXPECT_EQ(std::stoul(text.substr(at + std::string("[…").size())) + text.size() - mark, 5011u)

@@ -113,7 +113,7 @@ TEST_F(TroubleLogTest, ARefusalIsToldAtOnce) {
   Fail("b", Denied("QUEUE_DENIED"));
   EXPECT_EQ(log_.LeaseRefusal()->second, now_);
   EXPECT_THAT(told_, ElementsAre("KEY_INVALID", "QUEUE_DENIED"));
-  // What another activity may do says nothing about leasing.
+  // A success of another activity does not end the trouble of leasing.
   Succeed(Activity::kExtend);
   EXPECT_TRUE(log_.active());
   Succeed();

@@ -11,7 +11,7 @@ struct MemoryLimit {
   std::string source;  // "the limit of the cgroup, 2GiB"
 };
 
-// What the system allows. UINT64_MAX: no limit.
+// The memory limits of the system, in bytes. UINT64_MAX: no limit.
 struct SystemMemory {
   uint64_t cgroup = UINT64_MAX;         // the smallest of this cgroup and those that contain it
   uint64_t address_space = UINT64_MAX;  // RLIMIT_AS

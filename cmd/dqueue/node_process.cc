@@ -135,7 +135,7 @@ transport::ServerOptions ServerOptionsOf(const NodeConfig& config,
   return options;
 }
 
-// What SIGHUP does.
+// Reads the TLS files again, on SIGHUP.
 void Reload(const NodeConfig& config, transport::TlsStore* tls) {
   std::string done = "no TLS files to read";
   if (tls != nullptr) {

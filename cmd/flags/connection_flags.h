@@ -29,8 +29,8 @@ void AddConnectionFlags(ConnectionFlags* flags, const std::string& help, FlagTab
 // turns gRPC's own log off, which repeats returned errors. GRPC_VERBOSITY overrides that.
 absl::Status Connect(const ConnectionFlags& flags, client::ClientOptions* options);
 
-// What to change after a failed call, by its reason: "; --server has the addresses of the nodes".
-// Names flags. Empty: no flag of these changes it.
+// Names the flags to change after a call that failed for this reason, for example "; --server has
+// the addresses of the nodes". Empty: none of these flags helps.
 std::string Advice(const client::Status& status);
 
 // Reads an API key from a file that only its owner can access. INVALID_ARGUMENT names the flag, the

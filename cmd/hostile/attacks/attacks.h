@@ -10,7 +10,7 @@
 
 namespace dqueue::cmd {
 
-// What one caller does. Used by the caller's thread.
+// The calls of one attacker. Used by one thread.
 class Attack {
  public:
   virtual ~Attack() = default;
