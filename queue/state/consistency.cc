@@ -140,6 +140,16 @@ std::string StateMachine::Impl::CheckConsistency() const {
   const std::string order_problem = ready.Problem();
   if (!order_problem.empty()) return order_problem;
   if (std::string problem = idempotency.Problem(); !problem.empty()) return problem;
+  if (std::string problem = SpentKeysProblem(); !problem.empty()) return problem;
+  if (std::string problem = requests.Problem(); !problem.empty()) return problem;
+  if (std::string problem = api_keys.Problem(); !problem.empty()) return problem;
+  if (RecomputeDigest() != DigestOf(Sums())) {
+    return "the digest is not that of the jobs";
+  }
+  return "";
+}
+
+std::string StateMachine::Impl::SpentKeysProblem() const {
   for (uint32_t entry = 0; entry < idempotency.end(); ++entry) {
     if (!idempotency[entry].used()) continue;
     const uint32_t job = FindJob(idempotency[entry].job_id());
@@ -149,11 +159,6 @@ std::string StateMachine::Impl::CheckConsistency() const {
       return "idempotency key " + std::string(idempotency[entry].key()) +
              (waits ? " is spent, but its job waits" : " is not spent, but its job is done");
     }
-  }
-  if (std::string problem = requests.Problem(); !problem.empty()) return problem;
-  if (std::string problem = api_keys.Problem(); !problem.empty()) return problem;
-  if (RecomputeDigest() != DigestOf(Sums())) {
-    return "the digest is not that of the jobs";
   }
   return "";
 }

@@ -261,6 +261,8 @@ struct StateMachine::Impl {
   // ---- consistency.cc ----
   uint64_t RecomputeDigest() const;
   std::string CheckConsistency() const;
+  // Of CheckConsistency(): a key is spent exactly if its job is done.
+  std::string SpentKeysProblem() const;
 
   // Replicated.
   raft::Index applied;
